@@ -1,0 +1,225 @@
+"""What ingest costs beyond the arithmetic that cannot be avoided, how it scales, and what it keeps.
+
+    python -m benchmarks.ingest ratio FOLDER...   [--model ViT-B-32] [--group 400] [--limit N]
+    python -m benchmarks.ingest scale             [--model ViT-B-32] [--many 400] [--few 10]
+    python -m benchmarks.ingest memory            [--minutes 30]
+
+ratio: wall time of the whole pipeline (hashing, decoding, resizing, DIS, both towers, the flow codec, Lance) over CLIP,
+student and DIS alone on the same frames, batches and threads, frames decoded and resized beforehand. Loading the
+model is in neither. The two take turns, group of videos by group, so that a noisy machine slows both. Then bytes a
+frame.
+scale: frames a second at few and at many videos, taking turns. memory: peak resident memory of all processes of an
+ingest of a long and of a ten-second video. Weights are seeded random ones.
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import psutil
+import torch
+from rich.console import Console
+
+from benchmarks.machine import describe
+from pipelines.ingest import run
+from pipelines.request import IngestRequest, Observer
+from pipelines.sources import discover
+from vimoclip.config import RunConfig, Sampling, StoreConfig
+from vimoclip.flow import make_estimator
+from vimoclip.flow.encoding import decode as decode_flow
+from vimoclip.flow.encoding import encode, to_planes
+from vimoclip.shapes import render, write_clip
+from vimoclip.store import FeatureStore
+from vimoclip.tables import bytes_on_disk
+from vimoclip.video import FrameChunk, decode
+from vimoclip.worker import EmbedWorker
+
+console = Console(soft_wrap=True)
+
+
+class Stopwatch(Observer):
+    """Times an ingest from the moment its models are loaded."""
+
+    def __init__(self) -> None:
+        self.began = 0.0
+
+    def ready(self, config: StoreConfig, device: str) -> None:
+        self.began = time.perf_counter()
+
+
+def ingest(paths: list[Path], store: Path, model: str) -> tuple[float, int]:
+    """Ingest with seeded random weights; seconds from models loaded to the last commit, and frames."""
+    watch = Stopwatch()
+    asked = {"clip": {"model": model, "weights": "none"}}
+    report = run(IngestRequest(paths=paths, store=store, asked=asked), watch)
+    assert not report.failed, report.failed
+    return time.perf_counter() - watch.began, report.frames
+
+
+def ratio(folders: list[Path], model: str, group_frames: int, limit: int | None) -> None:
+    """Print wall / forwards alone over groups of videos, and bytes a frame in the store."""
+    worker = EmbedWorker(StoreConfig.from_dict({"clip": {"model": model, "weights": "none"}}), RunConfig())
+    paths = [Path(source.path) for folder in folders for source in discover([folder]).videos][:limit]
+    walls, alones, ratios, frames = 0.0, 0.0, [], 0
+    with tempfile.TemporaryDirectory() as place:
+        for n, group in enumerate(_groups(paths, group_frames)):
+            wall, count = ingest(group, Path(place, "store"), model)
+            alone = sum(_alone(worker, path) for path in group)
+            walls, alones, frames = walls + wall, alones + alone, frames + count
+            ratios.append(wall / alone)
+            console.print(
+                f"group {n}: {len(group)} videos, {count} frames, {wall:.1f} / {alone:.1f} s = {wall / alone:.3f}"
+            )
+        store = FeatureStore.open(Path(place, "store"))
+        raw = 2 * sum(feature.dim for feature in store.features.values())
+        vectors = bytes_on_disk(store.path / "frames.lance") / frames
+        flow = bytes_on_disk(store.path / "flow.lance") / frames
+    console.print(
+        f"{frames} frames, {frames / walls:.1f} frames/s: wall / alone = {walls / alones:.3f} "
+        f"(median of groups {statistics.median(ratios):.3f})"
+    )
+    console.print(f"bytes a frame: vectors {vectors:.0f} = {vectors / raw:.3f} × raw {raw}; flow {flow:.0f}")
+
+
+def _groups(paths: list[Path], frames: int) -> Iterator[list[Path]]:
+    """Consecutive videos of at least `frames` frames together."""
+    group, count = [], 0
+    for path in paths:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            count += container.streams.video[0].frames
+        group.append(path)
+        if count >= frames:
+            yield group
+            group, count = [], 0
+    if group:
+        yield group
+
+
+def _alone(worker: EmbedWorker, path: Path) -> float:
+    """Seconds of DIS, teacher and student alone on one video's frames, in the store's batches, the last one padded."""
+    teacher, student, size = worker._teacher, worker._student, worker.config.clip.batch_size
+    spent, previous, previous_s = 0.0, None, 0.0
+    images: list[torch.Tensor] = []
+    planes: list[np.ndarray] = []
+    estimator = make_estimator(worker.config.flow)
+
+    def forward() -> float:
+        batch = torch.stack(images + [images[0]] * (size - len(images)))
+        motion = np.stack(planes + [planes[0]] * (size - len(planes)))
+        began = time.perf_counter()
+        teacher(batch)
+        student(motion)
+        images.clear()
+        planes.clear()
+        return time.perf_counter() - began
+
+    for event in decode(path, Sampling()):
+        if not isinstance(event, FrameChunk):
+            continue
+        for frame, image, time_s in zip(event.frames, teacher.resize(event.frames, 1.0), event.time_s, strict=True):
+            current = estimator.prepare(frame)
+            if previous is None:
+                planes.append(np.full((2, 224, 224), 128, np.uint8))
+            else:
+                began = time.perf_counter()
+                flow = estimator.flow(previous, current)
+                spent += time.perf_counter() - began
+                planes.append(decode_flow(encode(to_planes(flow, time_s - previous_s, "squash"))))
+            images.append(image)
+            previous, previous_s = current, time_s
+            if len(images) == size:
+                spent += forward()
+    return spent + (forward() if images else 0.0)
+
+
+def scale(model: str, few: int, many: int) -> None:
+    """Print frames a second at few and at many videos."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for n in range(many):
+            write_clip(folder / f"{n:04d}.mp4", render("bouncing", n, 8, (160, 120), 24.0), 24.0)
+        rates: dict[int, list[float]] = {few: [], many: []}
+        paths = sorted(folder.glob("*.mp4"))
+        for turn in range(5):
+            wall, frames = ingest(paths[turn * few : (turn + 1) * few], folder / f"few{turn}", model)
+            rates[few].append(frames / wall)
+            if turn == 2:
+                wall, frames = ingest(paths, folder / "many", model)
+                rates[many].append(frames / wall)
+            shutil.rmtree(folder / f"few{turn}")
+    small, large = statistics.median(rates[few]), statistics.median(rates[many])
+    console.print(f"frames/s at {few} videos {small:.1f}, at {many} {large:.1f}: ratio {large / small:.3f}")
+
+
+def memory(minutes: float) -> None:
+    """Print the peak memory of an ingest of a ten-second and of a long video, all processes together."""
+    from tests.models import write_tiny_clip
+
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        model = write_tiny_clip(folder / "model")
+        loop = list(render("bouncing", 0, 250, (320, 240), 25.0))
+        peaks = []
+        for name, repeats in (("short", 1), ("long", round(minutes * 6))):
+            frames = (frame for _ in range(repeats) for frame in loop)
+            options = {"preset": "ultrafast", "crf": "23"}
+            (folder / name).mkdir()
+            write_clip(folder / name / "video.mp4", frames, 25.0, options=options)
+            peaks.append(_peak([str(folder / name), "--store", str(folder / f"{name}-store"), "--clip-model", model]))
+            console.print(f"{name}: {250 * repeats} frames, peak {peaks[-1] / 1e6:.0f} MB")
+        console.print(f"{minutes:g} minutes over 10 seconds: {(peaks[1] - peaks[0]) / 1e6:+.0f} MB")
+
+
+def _peak(arguments: list[str]) -> int:
+    """Largest resident memory of the command and its children, sampled ten times a second."""
+    process = subprocess.Popen([sys.executable, "-m", "vimoclip", "ingest", *arguments], stderr=subprocess.DEVNULL)
+    peak = 0
+    while process.poll() is None:
+        total = 0
+        for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+            try:
+                total += one.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        peak = max(peak, total)
+        time.sleep(0.1)
+    assert process.returncode == 0
+    return peak
+
+
+def main() -> None:
+    """Measure what was asked for, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("ratio")
+    one.add_argument("folders", nargs="+", type=Path)
+    one.add_argument("--model", default="ViT-B-32")
+    one.add_argument("--group", type=int, default=400, help="frames that take turns")
+    one.add_argument("--limit", type=int, help="at most this many videos")
+    two = commands.add_parser("scale")
+    two.add_argument("--model", default="ViT-B-32")
+    two.add_argument("--many", type=int, default=400)
+    two.add_argument("--few", type=int, default=10)
+    three = commands.add_parser("memory")
+    three.add_argument("--minutes", type=float, default=30.0)
+    arguments = parser.parse_args()
+    console.print(describe())
+    console.print(f"$ python -m benchmarks.ingest {' '.join(sys.argv[1:])}")
+    if arguments.command == "ratio":
+        ratio(arguments.folders, arguments.model, arguments.group, arguments.limit)
+    elif arguments.command == "scale":
+        scale(arguments.model, arguments.few, arguments.many)
+    else:
+        memory(arguments.minutes)
+
+
+if __name__ == "__main__":
+    main()

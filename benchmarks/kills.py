@@ -1,0 +1,540 @@
+"""Kill the command line again and again with SIGKILL, and show that nothing is ever lost, halved or doubled.
+
+    python benchmarks/kills.py --kills 30 [--seed 1]
+
+Each kill has a store of its own. A reader in another process polls it from before the kill until after the rerun;
+`verify` looks at it after the kill and after the rerun; and what the rerun leaves is held against what a run leaves
+that nobody killed: the same ids, frame counts, vectors, norms, times, flow and labels, bit by bit. Only takes, times of
+ingest and numbers of attempts may differ. A quarter of the kills each falls on
+
+    between frames and videos   after a write of frames or flow, before the write of the videos rows that name them
+    replacing a video           files were changed, broken, moved and added on disk, and are ingested again
+    optimize                    with left-over and removed takes, moved videos and many fragments to clear up
+    anywhere                    at a random moment of any of the three, or while the store is being made
+
+To hit a point exactly, the command is run as `kills.py --victim CALL:WHEN N -- ARGUMENTS`: the very command line, whose
+Nth call of Table.CALL is cut short by a real SIGKILL to itself, before, after or within it.
+"""
+
+import argparse
+import collections
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, Literal, cast
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:] = [str(ROOT), *(place for place in sys.path if Path(place).resolve() != Path(__file__).parent)]
+
+Work = Literal["fresh", "replaced", "optimize"]
+
+BETWEEN, REPLACING, OPTIMIZE, ANYWHERE = "between frames and videos", "replacing a video", "optimize", "anywhere"
+GRACE = timedelta(seconds=6)
+"""In place of ten minutes, so that old versions are really dropped beside the reader."""
+DEADLINE_S = 120.0
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One kill. at: how far into the calls, or into the time, of a run that nobody kills, [0, 1).
+
+    call: of Table, and when, as in `append:after`; empty is a kill from outside, by the clock. whole_group: of the
+    process group, as a batch system does it.
+    """
+
+    point: str
+    work: Work
+    at: float
+    call: str = ""
+    whole_group: bool = False
+
+
+@dataclass(frozen=True)
+class World:
+    """What is run and killed. base: the store it begins with. contents: of the store at its end.
+
+    calls: of Table, by name. seconds: of the run; ready_s: until models were loaded, with most of the time gone.
+    """
+
+    work: Work
+    base: Path | None
+    arguments: list[str]
+    contents: dict[str, str]
+    calls: dict[str, int]
+    seconds: float
+    ready_s: float
+
+
+@dataclass
+class Outcome:
+    """What a kill led to; every list is empty where all is well. differs: from the run that nobody killed. seen: by the
+    reader. faults: by `verify`. left: processes of the killed command that live on. polls: of the reader."""
+
+    kill: Kill
+    differs: list[str] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    polls: int = 0
+    leftovers: int = 0
+
+    @property
+    def good(self) -> bool:
+        """Whether all is well."""
+        return not (self.differs or self.seen or self.faults or self.left) and self.polls > 0
+
+
+def plan(count: int, seed: int) -> list[Kill]:
+    """The kills, by what is killed; a quarter for each of the named points, and the rest anywhere."""
+    rng = random.Random(seed)
+    points: list[tuple[str, Work, list[str]]] = [
+        (BETWEEN, "fresh", ["append:after", "upsert:before"]),
+        (
+            REPLACING,
+            "replaced",
+            ["append:after", "upsert:within", "upsert:after", "delete:before", "delete:after", "replace:within"],
+        ),
+        (
+            OPTIMIZE,
+            "optimize",
+            ["tidy:within", "delete:after", "cleanup:within", "tidy:before", "upsert:after", "cleanup:before"],
+        ),
+    ]
+    each = round(count / 4)
+    kills = [
+        Kill(point, work, rng.random(), calls[n % len(calls)]) for point, work, calls in points for n in range(each)
+    ]
+    anywhere: list[tuple[Work, str]] = [("fresh", ""), ("replaced", ""), ("fresh", "create:within"), ("optimize", "")]
+    for n in range(count - len(kills)):
+        kills.append(Kill(ANYWHERE, anywhere[n % 4][0], rng.random(), anywhere[n % 4][1], rng.random() < 0.5))
+    return kills
+
+
+# ---- the victim
+
+
+def victim(how: str, number: int, arguments: list[str]) -> None:
+    """Run the command line and die at the chosen call. how: `count` only counts them, into the file VIMOCLIP_CALLS."""
+    import lance
+
+    from vimoclip import writer
+    from vimoclip.tables import Table
+
+    writer.FLUSH_ROWS, writer.FLUSH_S = 12, 1e9  # many commits, and always at the same rows
+    writer.TIDY_COMMITS, writer.GRACE = 10, GRACE
+    call, _, when = how.partition(":")
+    calls: collections.Counter[str] = collections.Counter()
+    places: dict[str, tuple[type, str]] = {
+        name: (Table, name) for name in ("create", "append", "upsert", "replace", "delete", "tidy")
+    }
+    places["cleanup"] = (lance.LanceDataset, "cleanup_old_versions")  # the part of tidy that deletes files
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def wrapped(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def stand_in(*args: Any, **kwargs: Any) -> Any:
+            calls[name] += 1
+            if (name, calls[name]) != (call, number):
+                return real(*args, **kwargs)
+            if when == "before":
+                die()
+            if when == "within":
+                threading.Timer(0.001 * (number % 5), die).start()
+            result = real(*args, **kwargs)
+            die()
+            return result
+
+        return stand_in
+
+    for name, (owner, attribute) in places.items():
+        made = wrapped(name, getattr(owner, attribute))
+        setattr(owner, attribute, staticmethod(made) if name == "create" else made)
+    from cli.main import app
+
+    try:
+        app(arguments)
+    finally:
+        if call == "count":
+            Path(os.environ["VIMOCLIP_CALLS"]).write_text(json.dumps(calls))
+
+
+# ---- the reader
+
+
+class Reader:
+    """Another process that opens snapshot after snapshot of a store and holds each against itself."""
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._here, there = context.Pipe()
+        self._process = context.Process(target=_read, args=(there,), daemon=True)
+        self._process.start()
+        there.close()
+
+    def watch(self, store: Path) -> None:
+        """Poll this store from now on. It need not be there yet."""
+        self._here.send(str(store))
+
+    def stop(self) -> tuple[int, list[str]]:
+        """How often it was polled, and what was wrong."""
+        self._here.send(None)
+        if not self._here.poll(DEADLINE_S):
+            return 0, ["the reader hangs"]
+        return cast(tuple[int, list[str]], self._here.recv())
+
+    def close(self) -> None:
+        """End it."""
+        self._here.close()
+        self._process.join(10)
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+
+
+def _read(requests: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(EOFError):
+        while True:
+            store = Path(requests.recv())
+            polls, faults, most = 0, list[str](), -1
+            took_s = 0.0
+            while not requests.poll(max(0.02, 2 * took_s)):  # at most a third of a core
+                began = time.monotonic()
+                try:
+                    most = _look(store, most, faults)
+                    polls += most >= 0
+                except Exception as error:
+                    faults.append(f"{type(error).__name__}: {error}")
+                took_s = time.monotonic() - began
+            requests.recv()
+            requests.send((polls, list(dict.fromkeys(faults))))
+
+
+def _look(path: Path, most: int, faults: list[str]) -> int:
+    """One snapshot; how many videos are in. most: there were before, -1 when there was no store yet."""
+    from vimoclip.errors import StoreMissingError
+    from vimoclip.store import FeatureStore
+
+    try:
+        store = FeatureStore.open(path)
+    except StoreMissingError:
+        if most >= 0:
+            raise
+        return most
+    rows = store.rows()
+    ids = collections.Counter(row.video_id for row in rows)
+    faults += [f"{count} rows of {video_id}" for video_id, count in ids.items() if count > 1]
+    ok = [row for row in rows if row.status == "ok"]
+    if len(ok) < most:
+        faults.append(f"{most} videos became {len(ok)}")
+    read = {"frames": store.frames(["video_id", "take", "frame_index", "clip", "moclip"])}
+    read["flow"] = store.tables["flow"].read()
+    for name, table in read.items():
+        found = collections.defaultdict(list)
+        columns = (table[column].to_pylist() for column in ("video_id", "take", "frame_index"))
+        for video_id, take, index in zip(*columns, strict=True):
+            found[video_id, take].append(index)
+        for row in ok:
+            expected = list(range(name == "flow", row.frames or 0))
+            if sorted(found[row.video_id, row.take]) != expected:
+                faults.append(f"{name} of {row.video_id}: {sorted(found[row.video_id, row.take])}, not {row.frames}")
+    return len(ok)
+
+
+# ---- what is run
+
+
+def worlds(folder: Path) -> Iterator[World]:
+    """What is run and killed, each world once the kills of the one before are done: they share their files."""
+    from tests.models import write_tiny_clip
+    from vimoclip.shapes import write_folder
+
+    clips = folder / "clips"
+    write_folder(clips, clips_per_behaviour=2, frames=10, size=(96, 64))
+    model = ["--clip-model", write_tiny_clip(folder / "model"), "--batch-size", "4"]
+    fresh = _world("fresh", None, ["ingest", str(clips), *model], folder)
+    yield fresh
+    _change(clips)
+    yield _world("replaced", folder / "fresh", ["ingest", str(clips)], folder)
+    shutil.copytree(folder / "replaced", folder / "untidy")
+    _untidy(folder / "untidy")
+    yield _world("optimize", folder / "untidy", ["optimize", "--grace", str(GRACE.total_seconds() / 60)], folder)
+
+
+def _change(clips: Path) -> None:
+    """Other frames in three files, one file broken, one moved, one added, one without a video in it."""
+    from vimoclip.shapes import render, write_clip
+
+    for name, frames in (("drifting/000", 14), ("circling/001", 7), ("still/000", 10), ("still/new", 9)):
+        write_clip(clips / f"{name}.mp4", render("drifting", 7 + frames, frames, (96, 64)), 24.0)
+    (clips / "growing/001.mp4").write_bytes(b"no video at all")
+    (clips / "growing/bad.mp4").write_bytes(b"neither is this")
+    (clips / "bouncing/001.mp4").rename(clips / "bouncing/moved.mp4")
+
+
+def _untidy(path: Path) -> None:
+    """Leave in the store what optimize is there for, with the store's own writer."""
+    from dataclasses import replace
+
+    from vimoclip.lock import writer_lock
+    from vimoclip.store import FeatureStore
+    from vimoclip.writer import StoreWriter
+
+    with writer_lock(path):
+        writer = StoreWriter(FeatureStore.open(path))
+        ids = sorted(video_id for video_id, row in writer.videos.items() if row.status == "ok")
+        for video_id in ids[:2]:
+            writer.put(replace(writer.videos[video_id], status="removed"))
+            writer.flush()
+        for video_id in ids[2:6]:
+            row = writer.videos[video_id]
+            writer.move(row, replace(row, video_id=f"moved/{video_id}"))
+            writer.flush()
+
+
+def _world(work: Work, base: Path | None, arguments: list[str], folder: Path) -> World:
+    """Run what will be killed, with nobody killing it; its store is `<folder>/<work>`."""
+    store, calls = folder / work, folder / f"{work}.json"
+    if base is not None:
+        shutil.copytree(base, store)
+    began = time.monotonic()
+    command = start(["count", "0"], [*arguments, "--store", str(store)], {"VIMOCLIP_CALLS": str(calls)})
+    ready_s = _ready(command) - began
+    said = finish(command)
+    seconds = time.monotonic() - began
+    if command.returncode not in (0, 3):
+        raise RuntimeError(f"{arguments} ended with {command.returncode} before anything was killed: {said}")
+    counted = json.loads(calls.read_text())
+    return World(work, base, arguments, contents(store), counted, seconds, ready_s)
+
+
+def contents(path: Path) -> dict[str, str]:
+    """All that a store holds, but for takes, times of ingest and numbers of attempts; floats to the last bit."""
+    from vimoclip.store import FeatureStore
+
+    store = FeatureStore.open(path)
+    held = {"features": store.fingerprint, "settings": repr(store.config)}
+    rows = [repr(label) for label in store.label_rows()]
+    held["labels"] = "\n".join(sorted(rows))
+    for row in store.rows():
+        kept = {name: value for name, value in vars(row).items() if name not in ("take", "ingested_at", "attempts")}
+        held[f"videos {row.video_id}"] = repr(sorted(kept.items()))
+        if row.status == "ok":
+            for name, table in (("frames", store.sequence(row.video_id)), ("flow", store.flow(row.video_id))):
+                columns = [column for column in table.column_names if column != "take"]
+                held |= {f"{name} {row.video_id} {column}": repr(table[column].to_pylist()) for column in columns}
+    return held
+
+
+def start(victim: list[str], arguments: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """The command line, in a process group of its own; plain when `victim` is empty."""
+    program = [str(Path(__file__).resolve()), "--victim", *victim, "--"] if victim else ["-m", "vimoclip"]
+    return subprocess.Popen(
+        [sys.executable, *program, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"NO_COLOR": "1"} | (environment or {}),
+        start_new_session=True,
+    )
+
+
+def finish(command: subprocess.Popen[str]) -> str:
+    """Wait for it; what it said since."""
+    try:
+        return command.communicate(timeout=DEADLINE_S)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(command.pid, signal.SIGKILL)
+        return command.communicate()[1] + "\nIt hung."
+
+
+def survivors(group: int, wait_s: float = 5.0) -> list[str]:
+    """What still runs of a process group, after a while."""
+    import psutil
+
+    until = time.monotonic() + wait_s
+    while True:
+        alive = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                    alive.append(f"{process.pid} {' '.join(process.cmdline()[1:4])}")
+        if not alive or time.monotonic() > until:
+            return alive
+        time.sleep(0.05)
+
+
+def _ready(command: subprocess.Popen[str]) -> float:
+    """When an ingest had loaded its models; of any other command, its end."""
+    assert command.stderr is not None
+    for line in command.stderr:
+        if "flow by" in line:
+            break
+    return time.monotonic()
+
+
+# ---- a kill
+
+
+def kill(world: World, one: Kill, folder: Path, reader: Reader) -> Outcome:
+    """Kill one run, look, run again, look. The store is left in `folder` where something is off."""
+    from vimoclip.store import FeatureStore
+    from vimoclip.verify import verify
+
+    outcome, at = Outcome(one), one.at
+    for attempt in range(8):
+        store = folder / f"{one.work}-{one.call.replace(':', '-')}-{one.at:.6f}-{attempt}"
+        if world.base is not None:
+            shutil.copytree(world.base, store)
+        reader.watch(store)
+        command = _shoot(world, one, at, [*world.arguments, "--store", str(store)])
+        said = finish(command)
+        if command.returncode == -signal.SIGKILL:
+            break
+        reader.stop()
+        if one.call:
+            raise RuntimeError(f"{one} was not killed but ended with {command.returncode}: {said}")
+        at *= 0.7  # it was faster than the one that was timed
+    else:
+        raise RuntimeError(f"{one} always ended before it was killed: {said}")
+    outcome.left = survivors(command.pid)
+    if FeatureStore.exists(store):
+        found = verify(store)
+        outcome.leftovers = sum(fault.harmless for fault in found)
+        outcome.faults = [f"after the kill: {fault}" for fault in found if not fault.harmless]
+    again = start([], [*world.arguments, "--store", str(store)])
+    said = finish(again)
+    if again.returncode not in (0, 3):
+        outcome.differs.append(f"the rerun ended with {again.returncode}: {said}")
+    elif FeatureStore.exists(store):
+        outcome.faults += [f"after the rerun: {fault}" for fault in verify(store)]
+        outcome.differs = differences(world.contents, contents(store))
+    outcome.left += survivors(again.pid)
+    outcome.polls, outcome.seen = reader.stop()
+    if outcome.good:
+        shutil.rmtree(store)
+    return outcome
+
+
+def _shoot(world: World, one: Kill, at: float, arguments: list[str]) -> subprocess.Popen[str]:
+    """Start the run that dies, and see to it that it does."""
+    if one.call:
+        # The last upsert of an ingest is of splits alone, with no frames before it.
+        name = one.call.partition(":")[0]
+        count = world.calls[name] - (one.point == BETWEEN and name == "upsert")
+        return start([one.call, str(1 + int(at * count))], arguments)
+    command = start(["none", "0"], arguments)
+    if one.work == "optimize":  # it says nothing before it is done, and half of its time goes into starting up
+        time.sleep(world.seconds * (1 + at) / 2)
+    else:
+        _ready(command)
+        time.sleep((world.seconds - world.ready_s) * at)
+    with contextlib.suppress(ProcessLookupError):
+        (os.killpg if one.whole_group else os.kill)(command.pid, signal.SIGKILL)
+    return command
+
+
+def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+    """What two stores hold differently."""
+    return [
+        f"{what}: {found.get(what, 'nothing')[:300]} instead of {expected.get(what, 'nothing')[:300]}"
+        for what in sorted(expected.keys() | found.keys())
+        if expected.get(what) != found.get(what)
+    ]
+
+
+def run(
+    kills: list[Kill], folder: Path, lanes: int = 2, told: Callable[[Outcome], None] = lambda outcome: None
+) -> list[Outcome]:
+    """All the kills, `lanes` at a time; `folder` must be empty."""
+    readers = [Reader() for _ in range(lanes)]
+    idle: SimpleQueue[Reader] = SimpleQueue()
+    for reader in readers:
+        idle.put(reader)
+
+    def one_kill(world: World, one: Kill) -> Outcome:
+        reader = idle.get()
+        try:
+            outcome = kill(world, one, folder, reader)
+        finally:
+            idle.put(reader)
+        told(outcome)
+        return outcome
+
+    outcomes: list[Outcome] = []
+    try:
+        with ThreadPoolExecutor(lanes) as pool:
+            for world in worlds(folder):
+                own = [one for one in kills if one.work == world.work]
+                outcomes += pool.map(one_kill, [world] * len(own), own)
+    finally:
+        for reader in readers:
+            reader.close()
+    return outcomes
+
+
+def main() -> int:
+    """The benchmark; its exit status."""
+    from rich.console import Console
+    from rich.table import Table
+
+    parser = argparse.ArgumentParser(description="Kill ingest and optimize, and look what became of the store.")
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    console, began = Console(width=120), time.monotonic()
+
+    def tell(outcome: Outcome) -> None:
+        one = outcome.kill
+        fate = "fine" if outcome.good else "WRONG"
+        console.print(f"{one.work}, {one.call or 'by the clock'}, {one.at:.2f}: {fate}", highlight=False)
+        for line in (*outcome.differs, *outcome.seen, *outcome.faults, *outcome.left):
+            console.print(f"  {line}", markup=False, highlight=False)
+
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        outcomes = run(plan(asked.kills, asked.seed), Path(folder), told=tell)
+    table = Table(title=f"{len(outcomes)} kills in {time.monotonic() - began:.0f} s", title_justify="left")
+    table.add_column("killed")
+    for column in ("kills", "left rows behind", "reruns equal", "reader saw wrong", "verify clean", "processes left"):
+        table.add_column(column, justify="right")
+    for point in (BETWEEN, REPLACING, OPTIMIZE, ANYWHERE):
+        own = [outcome for outcome in outcomes if outcome.kill.point == point]
+        counts = (
+            len(own),
+            sum(outcome.leftovers > 0 for outcome in own),
+            sum(not outcome.differs for outcome in own),
+            sum(len(outcome.seen) for outcome in own),
+            sum(not outcome.faults for outcome in own),
+            sum(len(outcome.left) for outcome in own),
+        )
+        table.add_row(point, *map(str, counts))
+    console.print(table)
+    console.print(f"The reader looked {sum(outcome.polls for outcome in outcomes)} times.", highlight=False)
+    return 0 if len(outcomes) == asked.kills and all(outcome.good for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--victim"]:
+        how, number, _, *rest = sys.argv[2:]
+        sys.argv[1:] = rest  # the lock names its holder by it
+        victim(how, int(number), rest)
+    else:
+        sys.exit(main())

@@ -1,0 +1,165 @@
+"""What the store itself costs: a second ingest of 30,000 known videos, and the writer's time a video as a store grows.
+
+    python -m benchmarks.store [--known 30000] [--many 10000] [--few 100]
+
+Rows and vectors are made up; the known videos are empty files. The ingest is the real command in a fresh process.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+
+from benchmarks.machine import describe
+from schemas.features import Feature, Kind
+from schemas.videos import Video
+from vimoclip.config import ClipConfig, StoreConfig
+from vimoclip.embedded import EmbeddedFrames, Vectors
+from vimoclip.flow.encoding import encode
+from vimoclip.lock import writer_lock
+from vimoclip.store import FeatureStore
+from vimoclip.tables import Table
+from vimoclip.writer import StoreWriter
+
+DIM = 512
+FRAMES = 20
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--known", type=int, default=30_000)
+    parser.add_argument("--many", type=int, default=10_000)
+    parser.add_argument("--few", type=int, default=100)
+    arguments = parser.parse_args()
+    console = Console()
+    console.print(describe())
+    with tempfile.TemporaryDirectory() as folder:
+        _known(console, Path(folder), arguments.known)
+    with tempfile.TemporaryDirectory() as folder:
+        _growing(console, Path(folder), arguments.few, arguments.many)
+
+
+def _known(console: Console, folder: Path, count: int) -> None:
+    store, videos = new_store(folder / "store"), folder / "videos"
+    writer = StoreWriter(store)
+    for n in range(count):
+        path = videos / f"site{n % 100:02d}" / f"IMG_{n:05d}.MP4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        stat = path.stat()
+        video_id = path.relative_to(videos).as_posix()
+        writer.put(row(video_id, str(path), str(videos), stat.st_mtime_ns, writer.new_take(), store.fingerprint))
+    writer.flush()
+    before = Table.open(store.path, "videos").version
+    command = [sys.executable, "-m", "vimoclip", "ingest", str(videos), "--store", str(store.path), "--json"]
+    began = time.perf_counter()
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds = time.perf_counter() - began
+    report = json.loads(done.stdout)
+    untouched = Table.open(store.path, "videos").version == before
+    console.print(
+        f"second ingest of {report['known']} known videos: {seconds:.2f} s whole process, "
+        f"{report['ingested']} ingested, nothing written: {untouched}"
+    )
+
+
+def _growing(console: Console, folder: Path, few: int, many: int) -> None:
+    store = new_store(folder / "store")
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((FRAMES, DIM)).astype(np.float32)
+    values /= np.linalg.norm(values, axis=1, keepdims=True)
+    noise = rng.integers(0, 256, (2, 224, 224), np.uint8)
+    flow = encode(np.stack([cv2.GaussianBlur(plane, (0, 0), 2.5) for plane in noise]))  # some 10 kB
+    small, large = [], 0.0
+    # stores of a few videos before and after the large one, since a shared machine's speed drifts
+    for turn in range(9):
+        if turn == 4:
+            large = _write(store, many, values, flow) / many
+        small.append(_write(new_store(folder / f"few{turn}"), few, values, flow) / few)
+    typical = sorted(small)[4]
+    console.print(
+        f"{FRAMES} frames of 2 × {DIM} and {len(flow)} bytes of flow a video; milliseconds a video, commits included:"
+    )
+    console.print(f"  at {few} videos {typical * 1e3:.2f}, at {many} {large * 1e3:.2f}: ratio {large / typical:.2f}")
+
+
+def _write(store: FeatureStore, count: int, values: np.ndarray, flow: bytes) -> float:
+    half = values.astype(np.float16)
+    present = np.ones(FRAMES, np.bool_)
+    moving = present.copy()
+    moving[0] = False
+    norm = np.ones(FRAMES, np.float32)
+    features = {"clip": Vectors(half, norm, present), "moclip": Vectors(half, norm, moving)}
+    index = np.arange(FRAMES)
+    encoded = [None, *[flow] * (FRAMES - 1)]
+    began = time.perf_counter()
+    with writer_lock(store.path):
+        writer = StoreWriter(store)
+        for n in range(count):
+            take, video_id = writer.new_take(), f"{n:06d}.mp4"
+            writer.add(take, EmbeddedFrames(video_id, index, index, index / 25, norm, features, encoded))
+            writer.put(row(video_id, f"/{video_id}", "/", 0, take, store.fingerprint))
+        writer.flush()
+    return time.perf_counter() - began
+
+
+def new_store(path: Path) -> FeatureStore:
+    """An empty store with two made-up features."""
+    kinds: dict[str, Kind] = {"clip": "image", "moclip": "motion"}
+    features = [
+        Feature(
+            name=name,
+            kind=kind,
+            dim=DIM,
+            model="ViT-B-32",
+            weights="none",
+            weights_sha256="0" * 64,
+            training="random",
+            preprocessing="{}",
+            precision="fp32",
+            packages="{}",
+            created_at=datetime.now(UTC),
+        )
+        for name, kind in kinds.items()
+    ]
+    config = StoreConfig(clip=ClipConfig("ViT-B-32", "none", precision="fp32", batch_size=8))
+    with writer_lock(path):
+        return FeatureStore.create(path, config, features)
+
+
+def row(video_id: str, path: str, root: str, mtime_ns: int, take: int, fingerprint: str) -> Video:
+    """A made-up row of a video that is in."""
+    return Video(
+        video_id=video_id,
+        status="ok",
+        path=path,
+        root=root,
+        content_hash=f"blake2b-128:{take:032x}",
+        bytes=0,
+        mtime_ns=mtime_ns,
+        ingested_at=datetime.now(UTC),
+        take=take,
+        codec="h264",
+        width=640,
+        height=360,
+        fps=25.0,
+        time_source="pts",
+        frames=FRAMES,
+        decoded_frames=FRAMES,
+        duration_s=FRAMES / 25,
+        fingerprint=fingerprint,
+        attempts=1,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The Typer app. Exit codes are in render.py; each command is in a file of its name."""
+
+import typer
+
+from cli.doctor import doctor
+from cli.errors import errors
+from cli.ingest import ingest
+from cli.label import label
+from cli.optimize import optimize
+from cli.remove import remove
+from cli.status import status
+from cli.verify import verify
+
+app = typer.Typer(
+    name="vimoclip",
+    help="Extract features of animal-behaviour video once, and keep them in a store.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for command in (ingest, status, errors, label, verify, remove, optimize, doctor):
+    app.command()(command)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from vimoclip import __version__
+
+        typer.echo(f"vimoclip {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Extract features of animal-behaviour video once, and keep them in a store."""

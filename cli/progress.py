@@ -1,0 +1,82 @@
+"""The progress bar of an ingest: videos done, frames and videos a second, time left."""
+
+import time
+from types import TracebackType
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from cli import render
+from pipelines.plan import Plan
+from pipelines.request import Observer
+from vimoclip.config import StoreConfig
+
+SAY_S = 60.0
+
+
+class Progress(Observer):
+    """Shows an ingest on stderr while it runs; on anything but a terminal only the milestones."""
+
+    def __init__(self) -> None:
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=render.err,
+            transient=True,
+            disable=not render.err.is_terminal,
+        )
+        self._task = self._bar.add_task("planning", total=None, rate="")
+        self._frames = 0
+        self._said = time.monotonic()
+
+    def __enter__(self) -> "Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def waiting(self, holder: str) -> None:
+        render.waiting(holder)
+
+    def planned(self, plan: Plan, todo: int) -> None:
+        known = plan.known + len(plan.relocated)
+        render.err.print(f"{todo} videos to look into, {known} known.", highlight=False)
+        self._bar.update(self._task, total=todo, description="loading models")
+
+    def ready(self, config: StoreConfig, device: str) -> None:
+        clip = config.clip
+        render.err.print(
+            f"{clip.model} ({clip.weights}, {clip.precision}) on {device}, flow by {config.flow.estimator}.",
+            markup=False,
+            highlight=False,
+        )
+        if clip.weights == "none":
+            render.err.print(
+                "[yellow]These weights are random:[/] the vectors mean nothing, whatever the pipeline proves."
+            )
+        self._bar.reset(self._task, description="ingesting", rate="")
+
+    def frames(self, video_id: str, count: int) -> None:
+        self._frames += count
+        task = self._bar.tasks[0]
+        seconds = max(task.elapsed or 0.0, 1e-3)
+        rate = f"{self._frames / seconds:.0f} frames/s, {task.completed / seconds:.2f} videos/s"
+        self._bar.update(self._task, rate=rate)
+
+    def video(self, video_id: str, outcome: str) -> None:
+        self._bar.advance(self._task)
+        if not render.err.is_terminal and time.monotonic() - self._said > SAY_S:  # a log shows no bar
+            self._said = time.monotonic()
+            task = self._bar.tasks[0]
+            line = f"{task.completed:.0f} of {task.total or 0:.0f} videos, {task.fields['rate']}"
+            render.err.print(line, markup=False, highlight=False)
+        if outcome not in ("ok", "known", "duplicate", "moved"):
+            render.err.print(f"failed ({outcome}): {video_id}", markup=False, highlight=False)

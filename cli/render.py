@@ -1,0 +1,113 @@
+"""What every command shares in speaking to people and programs: tables, JSON, errors and exit codes.
+
+Exit codes: 0 done; 1 an error; 2 wrong usage; 3 finished, but something in it failed; 130 interrupted.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import signal
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from vimoclip.errors import VimoclipError
+
+SOME_FAILED = 3
+INTERRUPTED = 130
+
+out = Console(soft_wrap=True)
+err = Console(stderr=True, soft_wrap=True)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def handled(command: Callable[P, R]) -> Callable[P, R]:
+    """A command whose errors become a message and an exit code, never a traceback. VIMOCLIP_DEBUG=1 shows
+    tracebacks."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return command(*args, **kwargs)
+        except VimoclipError as error:
+            _fail(error, error.exit_code, str(error), bool(kwargs.get("as_json")))
+        except KeyboardInterrupt:
+            err.print("Interrupted. Everything committed is safe; the same command goes on from there.")
+            raise typer.Exit(INTERRUPTED) from None
+        except typer.Exit:
+            raise
+        except Exception as error:
+            if os.environ.get("VIMOCLIP_DEBUG"):
+                raise
+            message = (
+                f"A defect in ViMoCLIP: {type(error).__name__}: {error}. Everything committed is safe. "
+                "Run it again with VIMOCLIP_DEBUG=1 and report what it prints."
+            )
+            _fail(error, 1, message, bool(kwargs.get("as_json")))
+
+    return run
+
+
+def _fail(error: Exception, exit_code: int, message: str, as_json: bool) -> NoReturn:
+    if os.environ.get("VIMOCLIP_DEBUG"):
+        raise error
+    if as_json:
+        print_json({"error": {"kind": type(error).__name__, "message": message}})
+    err.print(f"[bold red]Error:[/] {escape(message)}")
+    raise typer.Exit(exit_code) from None
+
+
+def print_json(document: object) -> None:
+    """The one JSON document of a run, on stdout."""
+    typer.echo(json.dumps(document, default=_plain, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], numbers: Iterable[str] = ()) -> Table:
+    """A table of plain values: cells are shown as they are, never read as markup. numbers: columns aligned right."""
+    made = Table(title=title, title_justify="left", header_style="bold")
+    right = set(numbers)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(escape("" if cell is None else str(cell)) for cell in row))
+    return made
+
+
+def waiting(holder: str) -> None:
+    """Say that another process writes to the store, and that this one waits for it."""
+    err.print(f"Waiting for {holder} to finish writing…", markup=False, highlight=False)
+
+
+def size(count: float) -> str:
+    """Bytes for people, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def listed(names: list[str], most: int = 5) -> str:
+    """The first few names, and how many more."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,67 @@
+"""`vimoclip status`: what is in a store."""
+
+from typing import Annotated
+
+import typer
+
+from cli import options, render
+
+
+@render.handled
+def status(
+    store: options.Store = options.DEFAULT_STORE,
+    videos: Annotated[bool, typer.Option("--videos", help="One line a video.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show what is in the store: videos, frames, features, splits and labels."""
+    if videos:
+        _videos(store, as_json)
+        return
+    from pipelines.status import run
+
+    report = run(store)
+    if as_json:
+        render.print_json(report)
+        return
+    counts: list[tuple[str, int | str]] = [(what, count) for what, count in report.videos.items()]
+    counts += [
+        ("frames", report.frames),
+        ("hours of video", f"{report.hours:.2f}"),
+        ("on disk", render.size(report.bytes)),
+    ]
+    render.out.print(render.table(f"Store {report.store}", ("", "count"), counts, numbers=("count",)))
+    columns = ("name", "kind", "dim", "model", "weights", "training", "precision")
+    rows = [[feature[column] for column in columns] for feature in report.features]
+    render.out.print(render.table("Features", columns, rows))
+    for title, found in (("Failed", report.failed), ("Splits", report.splits), ("Labels", report.labels)):
+        if found:
+            shown = list(found.items())[:20]
+            render.out.print(render.table(title, (title.lower().rstrip("s"), "videos"), shown, numbers=("videos",)))
+            if len(found) > len(shown):
+                render.out.print(f"… and {len(found) - len(shown)} more (--json lists them all)")
+    if report.failed:
+        render.out.print(f"Next: vimoclip errors --store {store}", markup=False)
+
+
+def _videos(store: options.Store, as_json: bool) -> None:
+    from vimoclip.store import FeatureStore
+
+    rows = sorted(FeatureStore.open(store).rows(), key=lambda row: row.video_id)
+    if as_json:
+        render.print_json(rows)
+        return
+    columns = ("video", "status", "frames", "seconds", "fps", "size", "times", "split")
+    cells = (
+        (
+            row.video_id,
+            row.status,
+            row.frames,
+            f"{row.duration_s:.2f}" if row.duration_s is not None else "",
+            f"{row.fps:.2f}" if row.fps is not None else "",
+            f"{row.width}x{row.height}" if row.width else "",
+            row.time_source,
+            row.split,
+        )
+        for row in rows
+    )
+    render.out.print(render.table(f"{len(rows)} videos", columns, cells, numbers=("frames", "seconds", "fps")))

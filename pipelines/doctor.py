@@ -1,0 +1,145 @@
+"""Is this installation, this machine and this store fit for work? Each check says what it found and what to do."""
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from vimoclip.errors import StoreLockedError, VimoclipError
+from vimoclip.lock import holder, writer_lock
+from vimoclip.store import FeatureStore
+
+OWN = ("vimoclip", "pipelines", "schemas", "cli")
+NEEDED = (
+    "torch",
+    "torchvision",
+    "open_clip",
+    "lance",
+    "lancedb",
+    "pyarrow",
+    "polars",
+    "ray",
+    "av",
+    "cv2",
+    "typer",
+    "rich",
+)
+_DISTRIBUTIONS = {"open_clip": "open_clip_torch", "lance": "pylance", "cv2": "opencv-python-headless"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. remedy: what to do when it is not ok."""
+
+    name: str
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+def run(store: str | Path) -> list[Check]:
+    """Every check, whatever the ones before found. In the store's folder it makes a probe file, and takes the lock."""
+    checks = [_python(), *(_package(name) for name in NEEDED), *_own_packages()]
+    checks += [
+        _guarded("device", _device),
+        _guarded("decoder", _decoder),
+        _guarded("store", lambda: _store(Path(store))),
+    ]
+    return checks
+
+
+def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except VimoclipError as error:
+        return Check(name, False, str(error), error.hint)
+    except Exception as error:  # a broken installation fails in ways nobody has foreseen
+        return Check(
+            name, False, f"{type(error).__name__}: {error}", "Install again with the versions of constraints.txt."
+        )
+
+
+def _python() -> Check:
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    return Check("python", sys.version_info >= (3, 11), found, "ViMoCLIP needs Python 3.11 or newer.")
+
+
+def _package(name: str) -> Check:
+    try:
+        importlib.import_module(name)
+        return Check(name, True, importlib.metadata.version(_DISTRIBUTIONS.get(name, name)))
+    except Exception as error:  # an extension module may fail with anything
+        found = f"{type(error).__name__}: {error}"[:200]
+        return Check(name, False, found, f"pip install {_DISTRIBUTIONS.get(name, name)}, with constraints.txt.")
+
+
+def _own_packages() -> list[Check]:
+    """`cli`, `schemas` and `pipelines` are common names: another package may have overwritten ours."""
+    home = Path(importlib.import_module("vimoclip").__file__ or "").resolve().parents[1]
+    owners = importlib.metadata.packages_distributions()
+    checks = []
+    for name in OWN:
+        place = Path(importlib.import_module(name).__file__ or "").resolve()
+        others = sorted(set(owners.get(name, [])) - {"vimoclip"})
+        ok = place.parent.parent == home and not others
+        found = str(place.parent) + (f", also installed by {', '.join(others)}" if others else "")
+        remedy = f"Install ViMoCLIP in an environment of its own: another package also brings `{name}`."
+        checks.append(Check(f"package {name}", ok, found, remedy))
+    return checks
+
+
+def _device() -> Check:
+    from vimoclip.config import RunConfig
+    from vimoclip.device import cores, pick_batch_size, pick_device, pick_precision
+
+    device = pick_device(RunConfig().device)
+    precision = pick_precision("auto", device)
+    found = f"{device}, {precision}, batches of {pick_batch_size(0, device)}, {cores()} cores"
+    return Check("device", True, found)
+
+
+def _decoder() -> Check:
+    """Decode a frame in a child, as ingest does: it finds what a broken FFmpeg or a forbidden subprocess would
+    break."""
+    import numpy as np
+
+    from vimoclip.config import RunConfig, Sampling
+    from vimoclip.decoder import Decoder
+    from vimoclip.embedded import Job
+    from vimoclip.shapes import write_clip
+    from vimoclip.video import VideoInfo
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "probe.mp4")
+        write_clip(path, iter([np.zeros((64, 64, 3), np.uint8)] * 2), 25.0)
+        events = [event for _, event in Decoder(Sampling(), RunConfig(timeout_s=20)).stream([Job("probe", str(path))])]
+    last = events[-1]
+    if isinstance(last, VideoInfo):
+        import av
+
+        return Check("decoder", True, f"FFmpeg {av.ffmpeg_version_info} in a child process")
+    return Check("decoder", False, str(last), "Install av again with the version of constraints.txt.")
+
+
+def _store(path: Path) -> Check:
+    if not FeatureStore.exists(path):
+        return Check("store", True, f"none at {path} yet")
+    store = FeatureStore.open(path)
+    try:
+        with tempfile.NamedTemporaryFile(dir=store.path, prefix=".probe-") as probe:
+            os.link(probe.name, probe.name + "-link")
+            os.unlink(probe.name + "-link")
+    except OSError as error:
+        remedy = "Keep the store in a folder you may write to, on a file system that has hard links."
+        return Check("store", False, f"cannot be written to: {error}", remedy)
+    found = f"{len(store.rows())} videos, {len(store.features)} features"
+    try:
+        with writer_lock(store.path, wait=False):
+            return Check("store", True, found)
+    except StoreLockedError:
+        return Check("store", True, f"{found}; being written to by {holder(store.path)}")

@@ -1,0 +1,67 @@
+"""What is in a store, in numbers."""
+
+import re
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vimoclip.store import FeatureStore
+from vimoclip.tables import bytes_on_disk
+
+
+@dataclass(frozen=True)
+class StatusReport:
+    """videos: by status. frames, hours, bytes: of the videos that are in, and on disk. failed: by kind, digits read
+    as N.
+
+    splits: videos by split. labels: videos by label. features: by name. settings: the store's own.
+    """
+
+    store: str
+    videos: dict[str, int]
+    frames: int
+    hours: float
+    bytes: int
+    failed: dict[str, int]
+    splits: dict[str, int]
+    labels: dict[str, int]
+    features: list[dict[str, Any]]
+    settings: dict[str, Any]
+
+
+def run(path: str | Path) -> StatusReport:
+    """Count.
+
+    Raises:
+        StoreError: see `FeatureStore.open`.
+    """
+    store = FeatureStore.open(path)
+    rows = store.rows()
+    live = [row for row in rows if row.status == "ok"]
+    ids = {row.video_id for row in live}
+    labels = Counter(
+        label for _, label in {(row.video_id, row.label) for row in store.label_rows() if row.video_id in ids}
+    )
+    kept = ("name", "kind", "dim", "model", "weights", "training", "precision")
+    features = [
+        {name: value for name, value in asdict(feature).items() if name in kept} | {"fingerprint": feature.fingerprint}
+        for feature in store.features.values()
+    ]
+    return StatusReport(
+        store=str(store.path),
+        videos=dict(Counter(row.status for row in rows).most_common()),
+        frames=sum(row.frames or 0 for row in live),
+        hours=sum(row.duration_s or 0.0 for row in live) / 3600,
+        bytes=bytes_on_disk(store.path),
+        failed=dict(Counter(_kind(row.error_kind) for row in rows if row.error_kind and row.status != "removed")),
+        splits=dict(Counter(row.split for row in live if row.split).most_common()),
+        labels=dict(labels.most_common()),
+        features=features,
+        settings=store.config.to_dict(),
+    )
+
+
+def _kind(error_kind: str) -> str:
+    """The kind without its number of frames: corrupt-after-N-frames."""
+    return re.sub(r"\d+", "N", error_kind)

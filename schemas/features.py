@@ -1,0 +1,73 @@
+"""The `features` table: what each vector column of `frames` is, and what made it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import pyarrow as pa
+
+from schemas import key
+
+Kind = Literal["image", "motion"]
+Training = Literal["pretrained", "starting", "trained", "random"]
+
+FEATURES = pa.schema(
+    [
+        key("name", pa.string(), 1),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("dim", pa.int32(), nullable=False),
+        pa.field("model", pa.string(), nullable=False),
+        pa.field("weights", pa.string(), nullable=False),
+        pa.field("weights_sha256", pa.string(), nullable=False),
+        pa.field("training", pa.string(), nullable=False),
+        pa.field("preprocessing", pa.string(), nullable=False),
+        pa.field("precision", pa.string(), nullable=False),
+        pa.field("fingerprint", pa.string(), nullable=False),
+        pa.field("packages", pa.string(), nullable=False),
+        pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """One row of `features`.
+
+    name: the column in `frames`. kind: computed from frames (`image`) or from flow (`motion`). dim: its width D.
+    model, weights: as they were asked for. weights_sha256: of the image tower's tensors, whatever file they came in.
+    training: `pretrained`; `random` (seeded, `--clip-weights none`); of a motion student `starting` (still the
+        teacher's weights) or `trained`.
+    preprocessing: canonical JSON: size, mean, std, interpolation, resize and batch shape; for motion also the
+        flow settings.
+    precision: `bf16`, `fp16` or `fp32`, as resolved. packages: JSON, versions that made it, recorded and not compared.
+    """
+
+    name: str
+    kind: Kind
+    dim: int
+    model: str
+    weights: str
+    weights_sha256: str
+    training: Training
+    preprocessing: str
+    precision: str
+    packages: str
+    created_at: datetime
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits of all that decides the vectors' values: equal fingerprints promise interchangeable vectors.
+
+        Where a model was found (`local-dir:/some/folder`) decides nothing; the weights themselves do.
+        """
+        architecture, _, _ = self.model.partition(":")
+        made_of = [self.kind, self.dim, architecture, self.weights_sha256, self.preprocessing, self.precision]
+        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+
+
+def store_fingerprint(features: list[Feature]) -> str:
+    """One fingerprint for a set of features, whatever their order: what a `videos` row names."""
+    parts = sorted(f"{feature.name}={feature.fingerprint}" for feature in features)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

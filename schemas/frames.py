@@ -1,0 +1,35 @@
+"""The `frames` table: one row a stored frame, with a column a feature. Its conventions hold everywhere:
+
+- `frame_index` counts stored frames from 0; `source_frame` counts decoded ones. Ranges of either are half-open.
+- Times are seconds from the first frame. Frames stay in decode order: real files carry pts that fall, in correct
+  decode order, and sorting by them would shuffle the frames. When any pts is missing or not strictly increasing, every
+  time of that video is n / average rate, and `videos.time_source` says so.
+- Motion at stored frame t runs from the frame decoded just before it to t, whatever the sampling, so that storing fewer
+  frames stores a subset of the same vectors. It is in frame widths per second, u to the right and v down. Frame 0 has
+  no motion: its `moclip` is null.
+- Vectors are finite, and L2-normalised before they become fp16; `clip_norm` and `moclip_norm` recover the raw ones.
+- Readers see only rows whose take the `videos` row names.
+"""
+
+import pyarrow as pa
+
+from schemas import key
+
+
+def frames_schema(dims: dict[str, int]) -> pa.Schema:
+    """The schema for features of the given widths, `{"clip": 512}`: for each, `<name>` fp16[D] and `<name>_norm`."""
+    vectors = []
+    for name, dim in dims.items():
+        vectors.append(pa.field(name, pa.list_(pa.float16(), dim)))
+        vectors.append(pa.field(f"{name}_norm", pa.float32()))
+    return pa.schema(
+        [
+            key("video_id", pa.string(), 1),
+            key("take", pa.int64(), 2),
+            key("frame_index", pa.int32(), 3),
+            pa.field("source_frame", pa.int64(), nullable=False),
+            pa.field("time_s", pa.float64(), nullable=False),
+            *vectors,
+            pa.field("flow_speed", pa.float32()),
+        ]
+    )

@@ -1,0 +1,94 @@
+"""The `videos` table: one row a video, and the record of what is committed.
+
+A row with status `ok` names the **take**: the one set of rows in `frames` and `flow` that readers see. It is written
+after them, so a crash can leave rows nobody sees but never a video that is half there, and replacing a video is one
+row.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+import pyarrow as pa
+
+from schemas import key
+
+Status = Literal["ok", "failed", "duplicate", "removed"]
+TimeSource = Literal["pts", "rate", "assumed"]
+
+VIDEOS = pa.schema(
+    [
+        key("video_id", pa.string(), 1),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("take", pa.int64()),
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("root", pa.string(), nullable=False),
+        pa.field("content_hash", pa.string(), nullable=False),
+        pa.field("bytes", pa.int64(), nullable=False),
+        pa.field("mtime_ns", pa.int64(), nullable=False),
+        pa.field("codec", pa.string()),
+        pa.field("width", pa.int32()),
+        pa.field("height", pa.int32()),
+        pa.field("fps", pa.float64()),
+        pa.field("time_source", pa.string()),
+        pa.field("frames", pa.int64()),
+        pa.field("decoded_frames", pa.int64()),
+        pa.field("duration_s", pa.float64()),
+        pa.field("fingerprint", pa.string()),
+        pa.field("reduced_batch", pa.bool_(), nullable=False),
+        pa.field("duplicate_of", pa.string()),
+        pa.field("split", pa.string()),
+        pa.field("metadata", pa.string(), nullable=False),
+        pa.field("error_kind", pa.string()),
+        pa.field("error", pa.string()),
+        pa.field("attempts", pa.int32(), nullable=False),
+        pa.field("ingested_at", pa.timestamp("us", tz="UTC"), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Video:
+    """One row of `videos`.
+
+    video_id: POSIX path relative to the ingested folder, unchanged (unicode, quotes and all).
+    status: `ok`; `failed` (why is in error_kind and error); `duplicate` (same content as duplicate_of); `removed`.
+    take: names this video's rows in frames and flow; null unless frames were stored. An `ok` row always has one.
+    path, root: absolute path of the file, and of the folder it was found under, when it was last seen.
+    content_hash: `blake2b-128:<hex>` of the whole file. bytes, mtime_ns: its size and modification time.
+    width, height: pixels after rotation. fps: mean decoded frames per second of the times below.
+    time_source: where times come from: `pts`; `rate` (n / the container's average rate, because a pts was missing or
+        not strictly increasing); `assumed` (as `rate`, but the file names no rate: 25).
+    frames, decoded_frames: rows stored, and frames the file decodes to. duration_s: last frame's time plus one period.
+    fingerprint: of the features this take was made with (see features.py).
+    reduced_batch: the device ran out of memory and the batch was halved: vectors may differ in their last bits.
+    metadata: JSON object of strings: the other columns of a label file (site, species, ...).
+    error_kind, error: why it failed; on an `ok` row, why a newer version of the file could not replace this take.
+    attempts: how often it was decoded. ingested_at: UTC.
+    """
+
+    video_id: str
+    status: Status
+    path: str
+    root: str
+    content_hash: str
+    bytes: int
+    mtime_ns: int
+    ingested_at: datetime
+    take: int | None = None
+    codec: str | None = None
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    time_source: TimeSource | None = None
+    frames: int | None = None
+    decoded_frames: int | None = None
+    duration_s: float | None = None
+    fingerprint: str | None = None
+    reduced_batch: bool = False
+    duplicate_of: str | None = None
+    split: str | None = None
+    metadata: str = field(default="{}")
+    error_kind: str | None = None
+    error: str | None = None
+    attempts: int = 0

@@ -1,0 +1,32 @@
+"""Fixtures that are costly to make, made once a session: a small model, a folder of clips."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.models import write_tiny_clip
+from vimoclip.shapes import write_folder
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "videos"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a tiny CLIP model on disk."""
+    return write_tiny_clip(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of ten short labelled clips. Not to be written to."""
+    folder = tmp_path_factory.mktemp("clips")
+    write_folder(folder, clips_per_behaviour=2, frames=10, size=(96, 64))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_videos() -> Path:
+    """Real videos, where they are at hand."""
+    if not SHARED.is_dir():
+        pytest.skip("the shared real videos are not at hand")
+    return SHARED

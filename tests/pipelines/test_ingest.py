@@ -1,0 +1,360 @@
+"""Ingest end to end: real clips, a real (tiny) model, a real store."""
+
+import os
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipelines.ingest import run
+from pipelines.request import IngestRequest, Observer
+from tests.models import write_tiny_clip
+from tests.pipelines.runs import contents, ingest, statuses
+from vimoclip.config import RunConfig
+from vimoclip.errors import ConfigError, LabelError, ModelError, SettingsError, SourceError, StoreError, StoreNewerError
+from vimoclip.shapes import render, write_clip
+from vimoclip.store import FeatureStore
+from vimoclip.verify import verify
+
+
+@pytest.fixture
+def videos(tmp_path: Path, clips: Path) -> Path:
+    """Four clips of one's own, to be changed at will."""
+    folder = tmp_path / "videos"
+    for name in ("drifting/000.mp4", "still/000.mp4", "growing/000.mp4", "circling/001.mp4"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(clips / name, folder / name)
+    shutil.copy2(clips / "labels.csv", folder / "labels.csv")
+    return folder
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def test_the_whole_job(videos: Path, store: Path, tiny_model: str) -> None:
+    report = ingest(videos, store=store, model=tiny_model)
+    assert (report.found, report.ingested, report.frames, report.failed) == (4, 4, 40, [])
+    assert [done.videos for done in report.labels] == [4]
+    assert len(report.labels[0].unknown) == 6  # the label file names ten clips
+    snapshot = FeatureStore.open(store)
+    table = snapshot.videos()
+    assert table["video_id"].to_list() == sorted(
+        ["drifting/000.mp4", "still/000.mp4", "growing/000.mp4", "circling/001.mp4"]
+    )
+    assert set(table["frames"]) == {10}
+    assert {"colour", "split"} <= set(table.columns)
+    assert set(snapshot.labels()["label"]) == {"drifting", "still", "growing", "circling"}
+    assert snapshot.config.clip.precision == "fp32"
+    assert verify(store) == []
+
+
+def test_a_second_run_decodes_nothing_and_changes_nothing(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    before, version = contents(store), FeatureStore.open(store).tables["videos"].version
+    report = run(IngestRequest(paths=[videos], store=store))  # no flag: the store's own settings
+    assert (report.known, report.ingested, report.left) == (4, 0, 0)
+    assert contents(store) == before
+    assert FeatureStore.open(store).tables["videos"].version == version
+
+
+def test_new_videos_are_added_and_the_limit_holds(videos: Path, store: Path, clips: Path, tiny_model: str) -> None:
+    report = ingest(videos, store=store, model=tiny_model, limit=3)
+    assert (report.ingested, report.left) == (3, 1)
+    shutil.copy2(clips / "bouncing" / "000.mp4", videos / "new.mp4")
+    report = ingest(videos, store=store, model=tiny_model)
+    assert (report.ingested, report.known) == (2, 3)
+
+
+def test_a_touched_file_is_known_by_its_content(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    os.utime(videos / "still" / "000.mp4", (1, 1))
+    report = ingest(videos, store=store, model=tiny_model)
+    assert (report.known, report.ingested) == (4, 0)
+    assert ingest(videos, store=store, model=tiny_model).known == 4
+
+
+def test_a_changed_file_replaces_its_video_and_keeps_what_people_said(
+    videos: Path, store: Path, tiny_model: str
+) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    before = contents(store)
+    changed = "still/000.mp4"
+    write_clip(videos / changed, render("bouncing", 3, 14, (96, 64), 24.0), 24.0)
+    report = ingest(videos, store=store, model=tiny_model)
+    assert (report.ingested, report.known) == (1, 3)
+    after = contents(store)
+    assert after["videos"][changed][1] == 14
+    assert after["videos"][changed][2:4] == before["videos"][changed][2:4]
+    assert after["labels"] == before["labels"]
+    assert {k: v for k, v in after["videos"].items() if k != changed} == {
+        k: v for k, v in before["videos"].items() if k != changed
+    }
+    assert verify(store) == []
+
+
+def test_a_changed_file_that_is_broken_loses_nothing(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    before = contents(store)
+    (videos / "still" / "000.mp4").write_bytes(b"overwritten by mistake")
+    report = ingest(videos, store=store, model=tiny_model)
+    assert [(video_id, kind) for video_id, kind, _ in report.failed] == [("still/000.mp4", "unreadable")]
+    assert contents(store) == before
+    row = next(row for row in FeatureStore.open(store).rows() if row.video_id == "still/000.mp4")
+    assert (row.status, row.error_kind, row.attempts) == ("ok", "unreadable", 2)
+    assert verify(store) == []
+
+
+def test_the_same_content_twice_is_a_duplicate(videos: Path, store: Path, tiny_model: str) -> None:
+    (videos / "zz").mkdir()
+    shutil.copy(videos / "still" / "000.mp4", videos / "zz" / "copy.mp4")
+    report = ingest(videos, store=store, model=tiny_model)
+    assert (report.ingested, report.duplicates) == (4, 1)
+    assert statuses(store)["zz/copy.mp4"] == "duplicate"
+    shutil.copy(videos / "still" / "000.mp4", videos / "zz" / "later.mp4")
+    report = ingest(videos, store=store, model=tiny_model)
+    assert (report.ingested, report.duplicates, report.known) == (0, 1, 5)
+    assert verify(store) == []
+
+
+def test_a_move_keeps_features_and_labels_without_decoding(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    before = contents(store)
+    (videos / "labels.csv").unlink()
+    (videos / "moved").mkdir()
+    (videos / "still" / "000.mp4").rename(videos / "moved" / "elsewhere.mp4")
+    report = ingest(videos, store=store, model=tiny_model)
+    assert (report.moved, report.ingested, report.known) == (1, 0, 3)
+    after = contents(store)
+    moved = after["videos"].pop("moved/elsewhere.mp4")
+    original = before["videos"].pop("still/000.mp4")
+    for part in (-1, -2):
+        moved[part].pop("video_id", None)
+        original[part].pop("video_id", None)
+    assert moved == original
+    assert after["videos"] == before["videos"]
+    assert {("moved/elsewhere.mp4", *label[1:]) for label in before["labels"] if label[0] == "still/000.mp4"} <= after[
+        "labels"
+    ]
+    assert "still/000.mp4" not in statuses(store)
+    assert verify(store) == []
+
+
+def test_a_moved_root_is_the_same_videos(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    before = contents(store)
+    home = videos.rename(videos.with_name("archive"))
+    report = ingest(home, store=store, model=tiny_model)
+    assert (report.known, report.ingested) == (4, 0)
+    assert contents(store) == before
+    assert {Path(row.root).name for row in FeatureStore.open(store).rows()} == {"archive"}
+
+
+def test_one_id_from_two_folders_is_never_mixed(tmp_path: Path, store: Path, clips: Path, tiny_model: str) -> None:
+    for site, clip in (("siteA", "still"), ("siteB", "bouncing")):
+        (tmp_path / site).mkdir()
+        shutil.copy2(clips / clip / "000.mp4", tmp_path / site / "IMG_1.AVI")
+    ingest(tmp_path / "siteA", store=store, model=tiny_model)
+    before = contents(store)
+    with pytest.raises(SourceError, match=r"IMG_1.AVI from .*siteB.*--as PREFIX"):
+        ingest(tmp_path / "siteB", store=store, model=tiny_model)
+    assert contents(store) == before
+    ingest(tmp_path / "siteB", store=store, model=tiny_model, prefix="siteB")
+    assert statuses(store) == {"IMG_1.AVI": "ok", "siteB/IMG_1.AVI": "ok"}
+    assert contents(store)["videos"]["IMG_1.AVI"] == before["videos"]["IMG_1.AVI"]
+
+
+def test_a_video_known_by_its_path_keeps_its_id(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    report = ingest(videos / "still", store=store, model=tiny_model)
+    assert (report.found, report.known) == (1, 1)
+    assert len(statuses(store)) == 4
+
+
+def test_failed_videos_are_remembered_until_asked_for(videos: Path, store: Path, tiny_model: str) -> None:
+    (videos / "bad.mp4").write_bytes(b"no video")
+    assert ingest(videos, store=store, model=tiny_model).failed[0][:2] == ("bad.mp4", "unreadable")
+    report = ingest(videos, store=store, model=tiny_model)
+    assert (report.failed, report.failed_before) == ([], ["bad.mp4"])
+    assert len(ingest(videos, store=store, model=tiny_model, retry_failed=True).failed) == 1
+    write_clip(videos / "bad.mp4", render("bouncing", 9, 3, (96, 64), 24.0), 24.0)
+    assert ingest(videos, store=store, model=tiny_model).ingested == 1
+    row = next(row for row in FeatureStore.open(store).rows() if row.video_id == "bad.mp4")
+    assert (row.status, row.attempts, row.error_kind) == ("ok", 3, None)
+
+
+def test_a_damaged_file_can_be_kept(shared_videos: Path, store: Path, tiny_model: str) -> None:
+    corrupted = shared_videos / "awkward" / "decord" / "corrupted.mp4"
+    report = ingest(corrupted, store=store, model=tiny_model)
+    assert report.failed[0][1] == "corrupt-after-28-frames"
+    keep = RunConfig(on_corrupt="keep")
+    report = ingest(corrupted, store=store, model=tiny_model, retry_failed=True, run=keep)
+    assert (report.ingested, report.frames) == (1, 28)
+    assert ingest(corrupted, store=store, model=tiny_model).known == 1
+    assert verify(store) == []
+
+
+def test_removed_videos_stay_out(videos: Path, store: Path, tiny_model: str) -> None:
+    from pipelines import remove
+
+    ingest(videos, store=store, model=tiny_model)
+    before = contents(store)
+    remove.run(store, ["still/000.mp4"])
+    report = ingest(videos, store=store, model=tiny_model)
+    assert (report.removed, report.known) == (["still/000.mp4"], 3)
+    assert "still/000.mp4" not in contents(store)["videos"]
+    remove.run(store, ["still/000.mp4"], undo=True)
+    assert contents(store) == before
+
+
+def test_a_dry_run_writes_nothing(videos: Path, store: Path, tiny_model: str) -> None:
+    report = ingest(videos, store=store, model=tiny_model, dry_run=True)
+    assert (report.left, report.ingested) == (4, 0)
+    assert not store.exists()
+
+
+def test_other_settings_are_refused_with_both_values(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    asked = {"sampling": {"fps": 5.0}, "flow": {"image": "wheel"}, "keep_flow": False}
+    with pytest.raises(
+        SettingsError, match=r"fps is None in the store and 5.0.*image is 'uvm'.*'wheel'.*keep_flow is True"
+    ):
+        run(IngestRequest(paths=[videos], store=store, asked=asked))
+
+
+def test_other_weights_at_the_same_place_are_refused(videos: Path, store: Path, tmp_path: Path) -> None:
+    model = write_tiny_clip(tmp_path / "model", seed=1)
+    ingest(videos, store=store, model=model, limit=1)
+    write_tiny_clip(tmp_path / "model", seed=2)
+    with pytest.raises(SettingsError, match="weights_sha256"):
+        ingest(videos, store=store, model=model)
+
+
+def test_errors_come_before_anything_is_computed(videos: Path, store: Path, tmp_path: Path, tiny_model: str) -> None:
+    with pytest.raises(ModelError):
+        ingest(videos, store=store, model="no-such-model")
+    (tmp_path / "bad.csv").write_text("filepath,label,start_s\na.mp4,x,notanumber\n")
+    with pytest.raises(LabelError):
+        ingest(videos, store=store, model=tiny_model, labels=tmp_path / "bad.csv")
+    with pytest.raises(StoreError, match="not a store, and is not empty"):
+        ingest(videos, store=videos, model=tiny_model)
+    with pytest.raises(ConfigError, match="fps or every, not both"):
+        ingest(videos, store=store, model=tiny_model, asked={"sampling": {"fps": 1.0, "every": 2}})
+    assert not FeatureStore.exists(store)
+
+
+def test_a_store_from_a_newer_version_is_refused(
+    videos: Path, store: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vimoclip.store.FORMAT_VERSION", 99)
+    ingest(videos, store=store, model=tiny_model, limit=1)
+    monkeypatch.undo()
+    with pytest.raises(StoreNewerError, match=r"format 99.*format 1 or older.*Upgrade"):
+        ingest(videos, store=store, model=tiny_model)
+
+
+def test_an_interruption_keeps_what_is_complete(videos: Path, store: Path, tiny_model: str) -> None:
+    class Interrupter(Observer):
+        def video(self, video_id: str, outcome: str) -> None:
+            raise KeyboardInterrupt
+
+    request = IngestRequest(paths=[videos], store=store, asked={"clip": {"model": tiny_model, "precision": "fp32"}})
+    report = run(request, Interrupter())
+    assert (report.interrupted, report.ingested, report.left) == (True, 1, 3)
+    assert verify(store) == []
+    assert ingest(videos, store=store, model=tiny_model).ingested == 3
+
+
+def test_folders_as_labels(videos: Path, store: Path, tiny_model: str) -> None:
+    (videos / "labels.csv").unlink()
+    ingest(videos, store=store, model=tiny_model, label_folders=True)
+    assert {(x[0].split("/")[0], x[1]) for x in contents(store)["labels"]} == {
+        (name, name) for name in ("drifting", "still", "growing", "circling")
+    }
+
+
+def test_folders_label_only_what_was_ingested_from_them(
+    tmp_path: Path, videos: Path, store: Path, tiny_model: str
+) -> None:
+    (videos / "labels.csv").unlink()
+    ingest(videos, store=store, model=tiny_model, prefix="2024")
+    other = tmp_path / "other" / "eating"
+    other.mkdir(parents=True)
+    write_clip(other / "x.mp4", render("bouncing", 5, 3, (96, 64), 24.0), 24.0)
+    ingest(tmp_path / "other", store=store, model=tiny_model, label_folders=True)
+    assert {(label[0], label[1]) for label in contents(store)["labels"]} == {("eating/x.mp4", "eating")}
+
+
+def test_a_broken_new_content_is_looked_at_once(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    (videos / "still" / "000.mp4").write_bytes(b"overwritten by mistake")
+    assert len(ingest(videos, store=store, model=tiny_model).failed) == 1
+    again = ingest(videos, store=store, model=tiny_model)
+    assert (again.failed, again.known) == ([], 4)
+    assert len(ingest(videos, store=store, model=tiny_model, retry_failed=True).failed) == 1
+
+
+def test_a_drive_that_is_off_is_no_move(tmp_path: Path, videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    before = contents(store)
+    backup = tmp_path / "backup"
+    shutil.copytree(videos, backup / "copy")
+    videos.rename(tmp_path / "unmounted")
+    report = ingest(backup, store=store, model=tiny_model)
+    assert (report.moved, report.duplicates) == (0, 4)
+    assert contents(store)["videos"] == before["videos"]
+
+
+def test_a_move_onto_a_known_id_brings_its_own_labels(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    (videos / "drifting" / "000.mp4").replace(videos / "still" / "000.mp4")
+    report = ingest(videos, store=store, model=tiny_model, labels="none")
+    assert report.moved == 1
+    assert {label for name, label, *_ in contents(store)["labels"] if name == "still/000.mp4"} == {"drifting"}
+    assert verify(store) == []
+
+
+def test_labelled_videos_with_other_content_are_named(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    write_clip(videos / "still" / "000.mp4", render("growing", 8, 4, (96, 64), 24.0), 24.0)
+    assert ingest(videos, store=store, model=tiny_model).relabel == ["still/000.mp4"]
+
+
+def test_contradicting_labels_cost_no_computing(videos: Path, store: Path, tiny_model: str) -> None:
+    (videos / "labels.csv").write_text("filepath,label,split\nstill/000.mp4,x,train\n./still/000.mp4,x,test\n")
+    with pytest.raises(LabelError, match="both are video"):
+        ingest(videos, store=store, model=tiny_model)
+    assert not FeatureStore.exists(store)
+    assert ingest(videos, store=store, model=tiny_model, labels="none").ingested == 4
+
+
+def test_a_copy_speaks_for_its_original(videos: Path, store: Path, tiny_model: str) -> None:
+    (videos / "zz").mkdir()
+    shutil.copy(videos / "still" / "000.mp4", videos / "zz" / "copy.mp4")
+    (videos / "labels.csv").write_text("filepath,label,split,site,fps\nzz/copy.mp4,nap,train,Taï,high\n")
+    ingest(videos, store=store, model=tiny_model)
+    (row,) = FeatureStore.open(store).videos().filter(pl.col("video_id") == "still/000.mp4").to_dicts()
+    assert (row["split"], row["site"], row["metadata.fps"], row["fps"]) == ("train", "Taï", "high", 24.0)
+    assert {label[:2] for label in contents(store)["labels"]} == {("still/000.mp4", "nap")}
+
+
+def test_weights_are_known_by_content_and_found_where_they_lie_now(videos: Path, store: Path, tmp_path: Path) -> None:
+    first = write_tiny_clip(tmp_path / "first")
+    ingest(videos, store=store, model=first, limit=2)
+    (tmp_path / "first").rename(tmp_path / "second")
+    assert ingest(videos, store=store, model=f"local-dir:{tmp_path / 'second'}").ingested == 2
+
+
+def test_an_interruption_while_nothing_is_embedded_is_one_too(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    for file in videos.rglob("*.mp4"):
+        os.utime(file, (1, 1))
+
+    class Interrupter(Observer):
+        def video(self, video_id: str, outcome: str) -> None:
+            raise KeyboardInterrupt
+
+    assert run(IngestRequest(paths=[videos], store=store), Interrupter()).interrupted
+    assert ingest(videos, store=store, model=tiny_model).known == 4

@@ -1,0 +1,138 @@
+"""The worker: what it embeds, in which order, and that one video's trouble is its own."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from vimoclip.clip import ClipTeacher
+from vimoclip.config import ClipConfig, FlowConfig, RunConfig, Sampling, StoreConfig
+from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome
+from vimoclip.flow import make_estimator
+from vimoclip.flow.encoding import decode, encode, flow_image, mean_speed, to_planes
+from vimoclip.shapes import render, velocity, write_clip
+from vimoclip.worker import EmbedWorker
+
+
+@pytest.fixture(scope="module")
+def worker(tiny_model: str) -> EmbedWorker:
+    return EmbedWorker(StoreConfig(clip=ClipConfig(tiny_model, precision="fp32")), RunConfig())
+
+
+def embedded(outcomes: list[Outcome], video_id: str) -> list[EmbeddedFrames]:
+    return [x for x in outcomes if isinstance(x, EmbeddedFrames) and x.video_id == video_id]
+
+
+def column(parts: list[EmbeddedFrames], feature: str) -> np.ndarray:
+    return np.concatenate([part.features[feature].values for part in parts])
+
+
+def test_every_frame_against_the_steps_done_one_by_one(worker: EmbedWorker, clips: Path) -> None:
+    path = clips / "drifting" / "000.mp4"
+    outcomes = list(worker.embed([Job("a", str(path))]))
+    parts = embedded(outcomes, "a")
+    teacher = ClipTeacher(worker.config.clip, torch.device("cpu"))
+    estimator = make_estimator(FlowConfig())
+    with av.open(str(path)) as container:
+        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    padded = torch.zeros((8, 3, 32, 32), dtype=torch.uint8)
+    rest = np.full((8, 2, 224, 224), 128, np.uint8)
+    prepared = [estimator.prepare(frame) for frame in frames]
+    for t, frame in enumerate(frames):
+        images = padded.clone()
+        images[0] = teacher.resize(frame[None], 1.0)[0]
+        z = teacher(images)[0].numpy()
+        expected = (z / np.linalg.norm(z)).astype(np.float16)
+        part, row = parts[t // 8], t % 8
+        assert np.array_equal(part.features["clip"].values[row], expected)
+        assert part.features["clip"].norm[row] == pytest.approx(np.linalg.norm(z), rel=1e-6)
+        assert part.features["moclip"].present[row] == (t > 0)
+        if t > 0:
+            flow = estimator.flow(prepared[t - 1], prepared[t])
+            data = encode(to_planes(flow, 1 / 24, "squash"))
+            assert part.flow[row] == data
+            assert part.flow_speed[row] == pytest.approx(mean_speed(flow, 1 / 24), rel=1e-5)
+            planes = rest.copy()
+            planes[0] = decode(data)
+            z = teacher(torch.from_numpy(flow_image(planes, "uvm")))[0].numpy()
+            assert np.array_equal(part.features["moclip"].values[row], (z / np.linalg.norm(z)).astype(np.float16))
+    assert parts[0].flow[0] is None
+    assert [part.frame_index.tolist() for part in parts] == [list(range(8)), [8, 9]]
+    assert isinstance(outcomes[-1], Embedded)
+    assert outcomes[-1].info.decoded_frames == 10
+
+
+def test_flow_points_from_the_frame_before_to_this_one(worker: EmbedWorker, tmp_path: Path) -> None:
+    size, fps = (192, 128), 25.0
+    write_clip(tmp_path / "drift.mp4", render("drifting", 7, 6, size, fps), fps)
+    (part,) = embedded(list(worker.embed([Job("a", str(tmp_path / "drift.mp4"))])), "a")
+    codes = np.stack([decode(data)[0] for data in part.flow[1:] if data is not None]).astype(float)
+    moving = np.abs(codes - 128) > 8
+    assert np.sign((codes - 128)[moving]).mean() * np.sign(velocity(7, size, fps)) > 0.8
+
+
+def test_sampling_stores_a_subset_of_the_same_bits(worker: EmbedWorker, tiny_model: str, clips: Path) -> None:
+    job = Job("a", str(clips / "circling" / "000.mp4"))
+    full = embedded(list(worker.embed([job])), "a")
+    every = EmbedWorker(StoreConfig(Sampling(every=3), ClipConfig(tiny_model, precision="fp32")), RunConfig())
+    some = embedded(list(every.embed([job])), "a")
+    assert np.concatenate([part.source_frame for part in some]).tolist() == [0, 3, 6, 9]
+    for feature in ("clip", "moclip"):
+        wanted = column(full, feature)[::3]
+        assert np.array_equal(column(some, feature)[1:], wanted[1:])
+    assert np.array_equal(column(some, "clip")[0], column(full, "clip")[0])
+    assert [part for x in some for part in x.flow][1:] == [part for x in full for part in x.flow][3::3]
+
+
+def test_one_bad_video_is_named_and_the_others_go_on(worker: EmbedWorker, clips: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"not a video")
+    good = str(clips / "still" / "000.mp4")
+    outcomes = list(worker.embed([Job("a", good), Job("bad", str(bad)), Job("b", good)]))
+    kinds = {x.video_id: x for x in outcomes if not isinstance(x, EmbeddedFrames | Idle)}
+    assert isinstance(kinds["bad"], Failed)
+    assert kinds["bad"].kind == "unreadable"
+    assert isinstance(kinds["a"], Embedded)
+    assert isinstance(kinds["b"], Embedded)
+    assert np.array_equal(column(embedded(outcomes, "a"), "clip"), column(embedded(outcomes, "b"), "clip"))
+
+
+def test_memory_that_runs_out_halves_the_batch_and_says_so(
+    worker: EmbedWorker, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = ClipTeacher.__call__
+
+    def small(self: ClipTeacher, batch: torch.Tensor) -> torch.Tensor:
+        if len(batch) > 3:
+            raise torch.OutOfMemoryError("too large a batch")
+        return whole(self, batch)
+
+    job = Job("a", str(clips / "still" / "000.mp4"))
+    full = list(worker.embed([job]))
+    monkeypatch.setattr(ClipTeacher, "__call__", small)
+    halved = list(worker.embed([job]))
+    assert isinstance(halved[-1], Embedded)
+    assert halved[-1].reduced_batch
+    assert isinstance(full[-1], Embedded)
+    assert not full[-1].reduced_batch
+    same = column(embedded(full, "a"), "clip").astype(np.float32) * column(embedded(halved, "a"), "clip")
+    assert same.sum(1).min() > 0.999
+
+
+def test_vectors_that_are_not_finite_fail_the_video(
+    worker: EmbedWorker, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ClipTeacher, "__call__", lambda self, batch: torch.full((len(batch), 16), torch.nan))
+    (outcome,) = worker.embed([Job("a", str(clips / "still" / "000.mp4"))])
+    assert isinstance(outcome, Failed)
+    assert outcome.kind == "not-finite"
+
+
+def test_features_say_what_made_them(worker: EmbedWorker) -> None:
+    clip, moclip = worker.features
+    assert (clip.name, clip.kind, clip.training, clip.dim) == ("clip", "image", "pretrained", 16)
+    assert (moclip.name, moclip.kind, moclip.training) == ("moclip", "motion", "starting")
+    assert clip.weights_sha256 == moclip.weights_sha256
+    assert clip.fingerprint != moclip.fingerprint

@@ -1,0 +1,254 @@
+"""The frozen teacher Φ_teacher: any open_clip image tower, with the preprocessing that belongs to its weights.
+
+z_image = Φ_teacher(frame), raw; whoever stores it normalises it. Weights are loaded by open_clip tag, by path, or from
+a hub or local folder, and never replaced by random ones unless `none` asks for that.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import hashlib
+import json
+import logging
+import math
+import os
+import socket
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import huggingface_hub.constants
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+
+from schemas.features import Training
+from vimoclip.config import ClipConfig
+from vimoclip.device import DTYPES, pick_batch_size, pick_precision
+from vimoclip.errors import ModelError
+from vimoclip.resize import resize_frames
+
+SEED = 0  # of the random weights that `none` asks for
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How frames become the tower's input: size (pixels a side), mean and std (of RGB in 0..1), interpolation."""
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: Literal["bicubic", "bilinear"]
+
+
+class ClipTeacher:
+    """A frozen image tower on a device.
+
+    Attributes: `config` with weights, precision and batch size resolved; `tower`; `preprocessing`; `dim`, the width D;
+    `weights_sha256` of the tower's tensors; `training`, `pretrained` or `random`.
+    """
+
+    def __init__(self, config: ClipConfig, device: torch.device) -> None:
+        """Load the tower.
+
+        Raises:
+            ModelError: an unknown model, or weights that cannot be had or do not fit.
+        """
+        config = dataclasses.replace(
+            config,
+            model=_absolute(config.model),
+            weights=_resolve_weights(config),
+            precision=pick_precision(config.precision, device),
+            batch_size=pick_batch_size(config.batch_size, device),
+        )
+        self.config, self.device = config, device
+        self._dtype = DTYPES[config.precision]
+        visual = _load_visual(config)
+        self.preprocessing = _preprocessing(visual.preprocess_cfg, config)
+        self.weights_sha256 = _sha256(visual)
+        self.training: Training = "random" if config.weights == "none" else "pretrained"
+        self.tower = visual.requires_grad_(False).eval().to(device, self._dtype)
+        self._mean = torch.tensor(self.preprocessing.mean, device=device).view(1, 3, 1, 1) * 255
+        self._std = torch.tensor(self.preprocessing.std, device=device).view(1, 3, 1, 1) * 255
+        size = self.preprocessing.size
+        self.dim = self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1]  # `output_dim` may be None
+
+    def resize(self, frames: np.ndarray, pixel_aspect: float) -> torch.Tensor:
+        """uint8 (N, H, W, 3) frames to uint8 (N, 3, S, S) images."""
+        how = self.preprocessing
+        source = torch.from_numpy(frames).to(self.device)
+        return resize_frames(source, how.size, self.config.resize, how.interpolation, pixel_aspect)
+
+    @torch.inference_mode()
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 (N, 3, S, S) images to raw z, fp32 (N, D), on the device."""
+        pixels = images.to(self.device).float()
+        if pixels.shape[-1] != self.preprocessing.size:
+            size = (self.preprocessing.size, self.preprocessing.size)
+            pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
+        z = self.tower(((pixels - self._mean) / self._std).to(self._dtype))
+        pooled: torch.Tensor = z[0] if isinstance(z, tuple) else z  # CoCa's tower gives its tokens too
+        return pooled.float()
+
+
+def _absolute(model: str) -> str:
+    """A model's name that means the same from any folder."""
+    schema, _, place = model.partition(":")
+    return f"{schema}:{Path(place).absolute()}" if schema == "local-dir" else model
+
+
+def _resolve_weights(config: ClipConfig) -> str:
+    schema = config.model.partition(":")[0]
+    if schema in ("local-dir", "hf-hub"):
+        if config.weights not in ("default", "own", "none"):
+            raise ModelError(
+                f"{config.model} brings its own weights.", received=config.weights, expected="default or none"
+            )
+        return "none" if config.weights == "none" else "own"
+    name = config.model.replace("/", "-")
+    if name not in open_clip.list_models():
+        close = difflib.get_close_matches(name, open_clip.list_models(), n=5, cutoff=0.3)
+        raise ModelError(
+            "open_clip knows no such model.",
+            received=config.model,
+            expected="a name such as " + ", ".join(close or ["ViT-B-16"]),
+            hint="A folder of your own is local-dir:/path/to/it, a hub repository hf-hub:org/name.",
+        )
+    weights = "openai" if config.weights == "default" else config.weights
+    if weights == "none" or weights in open_clip.list_pretrained_tags_by_model(name):
+        return weights
+    if Path(weights).is_file():
+        return str(Path(weights).absolute())
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    raise ModelError(
+        f"There are no such weights for {config.model}.",
+        received=weights,
+        expected="the path of a weights file, none, or " + (", ".join(tags) if tags else "nothing else for this model"),
+        hint="Name others with --clip-weights.",
+    )
+
+
+def _load_visual(config: ClipConfig) -> Any:
+    by_path = Path(config.weights).is_file()
+    arguments: dict[str, Any] = {"force_preprocess_cfg": None, "force_quick_gelu": False}
+    if config.weights == "none":
+        arguments["load_weights"] = False
+    elif config.weights != "own":
+        arguments["pretrained"] = config.weights
+        arguments["require_pretrained"] = True
+        described = _described(config) if by_path else _tag(config.model, config.weights)
+        # The original OpenAI weights need QuickGELU; the wrong activation silently gives wrong vectors.
+        arguments["force_quick_gelu"] = bool(described.pop("quick_gelu", False))
+        if by_path:
+            arguments["force_preprocess_cfg"] = described
+    else:
+        arguments["require_pretrained"] = True
+    try:
+        with _quiet(), _offline_when_unreachable(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.manual_seed(SEED)
+            return open_clip.create_model(config.model, **arguments).visual
+    except Exception as error:  # open_clip and the hub raise a dozen kinds; all mean the same to the user
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        if by_path or config.weights == "own":
+            raise ModelError(
+                f"The weights of {config.model} cannot be loaded.",
+                received=f"{config.weights}: {reason}",
+                expected="open_clip weights for this very model",
+                hint="Check that --clip-model names the architecture that the file was saved from.",
+            ) from error
+        raise ModelError(
+            f"The weights {config.weights} of {config.model} cannot be had.",
+            received=reason,
+            expected="a connection to the model hub, or the file",
+            hint="With a connection once, they are cached and found again without one. Or copy the file here and give "
+            "--clip-weights PATH --preprocess TAG; --clip-weights none takes seeded random weights, to try things out.",
+        ) from error
+
+
+def _tag(model: str, tag: str) -> dict[str, Any]:
+    return dict(open_clip.get_pretrained_cfg(model.replace("/", "-"), tag))
+
+
+def _described(config: ClipConfig) -> dict[str, Any]:
+    """The preprocessing of weights given by path: as asked for, or stored beside them."""
+    known = ("mean", "std", "interpolation", "resize_mode", "quick_gelu")
+    if config.preprocess is not None:
+        found = _tag(config.model, config.preprocess)
+        if not found:
+            try:
+                found = json.loads(config.preprocess)
+                if not {"mean", "std"} <= set(found) <= set(known):
+                    raise ValueError(f"keys {sorted(found)}")
+                if not all(len(found[name]) == 3 and all(map(math.isfinite, found[name])) for name in ("mean", "std")):
+                    raise ValueError("mean and std are three numbers each")
+            except (ValueError, TypeError) as error:
+                tags = ", ".join(open_clip.list_pretrained_tags_by_model(config.model.replace("/", "-")))
+                raise ModelError(
+                    "--preprocess is neither a tag of this model nor a JSON object.",
+                    received=config.preprocess,
+                    expected=f'{tags or "a tag"}; or {{"mean": [r, g, b], "std": [r, g, b], "quick_gelu": false}}',
+                ) from error
+        return {name: found[name] for name in known if name in found}
+    beside = Path(config.weights).with_name("open_clip_config.json")
+    try:
+        stored = json.loads(beside.read_text())
+        return stored["preprocess_cfg"] | {"quick_gelu": stored["model_cfg"].get("quick_gelu", False)}  # type: ignore[no-any-return]
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            "Weights by path do not say how frames are to be normalised for them.",
+            received=config.weights,
+            expected="open_clip_config.json beside them, or --preprocess",
+            hint="For weights that were trained like a known tag, give that tag: --preprocess openai.",
+        ) from error
+
+
+def _preprocessing(found: dict[str, Any], config: ClipConfig) -> Preprocessing:
+    size = found["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    if height != width:
+        raise ModelError(f"{config.model} has no square input.", received=f"{height}x{width}", expected="a square")
+    interpolation: Literal["bicubic", "bilinear"] = "bilinear" if found["interpolation"] == "bilinear" else "bicubic"
+    mean, std = (tuple(float(value) for value in found[name]) for name in ("mean", "std"))
+    return Preprocessing(int(height), mean, std, interpolation)  # type: ignore[arg-type]
+
+
+def _sha256(module: torch.nn.Module) -> str:
+    """Of the tensors by name, whatever file they came in."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """open_clip and the hub log each retry, and that random weights are random, through the root logger."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def _offline_when_unreachable() -> Iterator[None]:
+    """Without a network the hub is asked ten times over 46 s; cached weights are found at once when it is not asked."""
+    constants = huggingface_hub.constants
+    before = constants.HF_HUB_OFFLINE
+    proxied = any(name.lower() in ("https_proxy", "all_proxy") for name in os.environ)
+    try:
+        if not proxied:
+            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before

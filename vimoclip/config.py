@@ -1,0 +1,189 @@
+"""Settings as frozen dataclasses: checked when made, no I/O, exact round trips through plain dicts.
+
+A store has one `StoreConfig`, kept in the store; whatever decides the value of a vector is in it. What may differ from
+run to run without changing a vector (device, decoders, what to do with a corrupt file) is a `RunConfig`.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+from vimoclip.errors import ConfigError
+
+Resize = Literal["squash", "crop", "letterbox"]
+Precision = Literal["auto", "bf16", "fp16", "fp32"]
+FlowName = Literal["dis", "frame-difference"]
+FlowImage = Literal["uvm", "wheel"]
+OnCorrupt = Literal["fail", "keep"]
+
+
+class Config:
+    """What every settings dataclass shares: dict round trips in which an unknown key is an error."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, strings, numbers, booleans and None; nested configs become nested dicts."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`; missing keys take their defaults.
+
+        Raises:
+            ConfigError: an unknown key, or a value the field cannot have.
+        """
+        fields = {f.name: f.type for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(fields))
+        if unknown:
+            raise ConfigError(
+                f"Unknown setting in {cls.__name__}.", received=", ".join(unknown), expected=", ".join(sorted(fields))
+            )
+        made: dict[str, Any] = {}
+        for name, value in values.items():
+            kind = fields[name]
+            if isinstance(kind, type) and issubclass(kind, Config):
+                if not isinstance(value, dict):
+                    raise ConfigError(f"{name} is a table of settings.", received=repr(value), expected=f"[{name}]")
+                value = kind.from_dict(value)
+            made[name] = value
+        return cls(**made)
+
+    def __post_init__(self) -> None:
+        """Check every field against its annotation. Subclasses add their own bounds after calling this.
+
+        Raises:
+            ConfigError: a value of another type, or outside a Literal's choices.
+        """
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if not _fits(value, f.type):
+                raise ConfigError(f"{f.name} has a value it cannot have.", received=repr(value), expected=_say(f.type))
+
+
+def _fits(value: object, kind: Any) -> bool:
+    if typing.get_origin(kind) is Literal:
+        return value in typing.get_args(kind)
+    if isinstance(kind, types.UnionType):
+        return any(_fits(value, part) for part in typing.get_args(kind))
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _say(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return " or ".join(str(choice) for choice in typing.get_args(kind))
+    if isinstance(kind, types.UnionType):
+        return " or ".join(_say(part) for part in typing.get_args(kind))
+    return "nothing" if kind is type(None) else str(getattr(kind, "__name__", kind))
+
+
+def _positive(name: str, value: float | None) -> None:
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{name} must be positive.", received=value, expected="a finite number above 0")
+
+
+@dataclass(frozen=True)
+class Sampling(Config):
+    """Which decoded frames are stored. With neither setting, all of them; both at once is an error.
+
+    fps: frame t is stored when floor(time · fps) is larger than for every frame stored before; so frame 0 always is,
+        and a video slower than `fps` is stored whole.
+    every: frame n is stored when n is a multiple of `every`.
+    """
+
+    fps: float | None = None
+    every: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fps is not None and self.every is not None:
+            raise ConfigError("Give fps or every, not both.", received=f"fps={self.fps}, every={self.every}")
+        _positive("fps", self.fps)
+        _positive("every", self.every)
+
+
+@dataclass(frozen=True)
+class ClipConfig(Config):
+    """The frozen teacher, Φ_teacher.
+
+    model: any open_clip name, `hf-hub:org/name` or `local-dir:/folder`.
+    weights: an open_clip tag, a path, or `none` for seeded random ones. `default` is the tag `openai`, or what the hub
+        or the folder holds.
+    preprocess: needed only for weights by path that carry none: an open_clip tag of this model, or a JSON object.
+    precision: `auto` is bf16 or fp16 where the hardware has it, else fp32.
+    resize: to the model's square input. `squash` keeps the whole frame, `crop` its central square, `letterbox` pads.
+    batch_size: frames a forward, always exactly this many (the last batch is padded), so that a vector never depends
+        on what else was in its batch. 0 chooses for the device.
+
+    A store keeps weights, precision and batch_size as they were resolved.
+    """
+
+    model: str = "ViT-B-16"
+    weights: str = "default"
+    preprocess: str | None = None
+    precision: Precision = "auto"
+    resize: Resize = "squash"
+    batch_size: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.model or not self.weights:
+            raise ConfigError("A model and its weights need names.", received=repr((self.model, self.weights)))
+        if self.batch_size < 0:
+            raise ConfigError("batch_size cannot be negative.", received=self.batch_size, expected="0 or more")
+
+
+@dataclass(frozen=True)
+class FlowConfig(Config):
+    """Optical flow.
+
+    estimator: `dis` or `frame-difference`.
+    max_width: pixels; wider frames are scaled down to it first.
+    image: how (u, v) becomes the three channels that the student sees: `uvm` is (u, v, |f|), `wheel` the colour wheel.
+    """
+
+    estimator: FlowName = "dis"
+    max_width: int = 640
+    image: FlowImage = "uvm"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.max_width < 64:
+            raise ConfigError("max_width is too small for flow.", received=self.max_width, expected="64 or more")
+
+
+@dataclass(frozen=True)
+class StoreConfig(Config):
+    """A store's one set of settings. keep_flow: keep the encoded flow, for students to be trained on."""
+
+    sampling: Sampling = field(default_factory=Sampling)
+    clip: ClipConfig = field(default_factory=ClipConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    keep_flow: bool = True
+
+
+@dataclass(frozen=True)
+class RunConfig(Config):
+    """What may differ between runs into one store.
+
+    device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+    threads: for torch; 0 is one a core.
+    on_corrupt: a file that decodes N frames and then breaks is failed, or its N frames are kept.
+    timeout_s: seconds without a decoded frame after which a video is given up.
+    """
+
+    device: str = "auto"
+    threads: int = 0
+    on_corrupt: OnCorrupt = "fail"
+    timeout_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.threads < 0:
+            raise ConfigError("threads cannot be negative.", received=self.threads, expected="0 or more")
+        _positive("timeout_s", self.timeout_s)

@@ -1,0 +1,282 @@
+"""Decoding in a child process: a crash or a hang of a codec costs one video, and decoding overlaps computing.
+
+The child is `python -m vimoclip.decoder`, started with plain pipes rather than through multiprocessing: it does not
+import the caller's `__main__` again, so scripts need no guard, and it leaves no shared memory behind when everything is
+killed. It blocks on the pipe when the parent is slow, so memory stays bounded; it exits by itself when the parent is
+gone.
+"""
+
+import contextlib
+import fcntl
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from vimoclip.config import RunConfig, Sampling
+from vimoclip.errors import VideoError, VimoclipError
+from vimoclip.video import Event, FrameChunk, VideoInfo, decode
+
+AHEAD = 4  # chunks decoded before they are asked for
+START_S = 60.0  # a loaded machine may take its time to start a process
+IDLE_S = 1.0  # after so long without an event the caller hears so
+BEAT_S = 0.1  # how often the child says that it still decodes, when no chunk says so
+PATIENCE_S = 5.0  # how long closing waits for `jobs` to give the next one
+_F_SETPIPE_SZ = 1031  # Linux: a pipe of 1 MiB moves frames with a sixteenth of the wake-ups
+
+
+class Decodable(Protocol):
+    """Whatever names a file to decode."""
+
+    @property
+    def path(self) -> str:
+        """Absolute path of the video file."""
+
+
+Job = TypeVar("Job", bound=Decodable)
+
+
+class Decoder:
+    """Decodes videos one after another, a few chunks ahead of the caller."""
+
+    def __init__(self, sampling: Sampling, run: RunConfig) -> None:
+        self._sampling, self._run = sampling, run
+        self._child: _Child | None = None
+
+    def stream(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Event | VideoError]]:
+        """Events of each job in turn (see `vimoclip.video.decode`), ended by its VideoInfo or its VideoError.
+
+        `jobs` is drawn from another thread, as decoding gets there; what it raises is raised here.
+        """
+        with contextlib.closing(self.stream_or_idle(jobs)) as items:
+            for item in items:
+                if item is not None:
+                    yield item
+
+    def stream_or_idle(self, jobs: Iterable[Job]) -> Generator[tuple[Job, Event | VideoError] | None, None, None]:
+        """As `stream`, and None after each second without an event: the next job may be long in coming."""
+        ahead: queue.Queue[Any] = queue.Queue(AHEAD)
+        stop = threading.Event()
+
+        def put(item: object) -> None:
+            while not stop.is_set():
+                with contextlib.suppress(queue.Full):
+                    ahead.put(item, timeout=0.1)
+                    return
+
+        def pump() -> None:
+            try:
+                for job in jobs:
+                    if stop.is_set():
+                        return
+                    for event in self._events(job.path):
+                        put((job, event))
+                        if stop.is_set():
+                            return
+                put(None)
+            except BaseException as error:
+                put(error)
+
+        thread = threading.Thread(target=pump, name="vimoclip-decoder", daemon=True)
+        thread.start()
+        try:
+            while True:
+                try:
+                    item = ahead.get(timeout=IDLE_S)
+                except queue.Empty:
+                    yield None
+                    continue
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            stop.set()
+            patience = time.monotonic() + PATIENCE_S
+            while thread.is_alive() and time.monotonic() < patience:
+                if (child := self._child) is not None:
+                    child.end()  # the thread may be waiting for it
+                thread.join(timeout=0.1)
+            self.close()
+
+    def _events(self, path: str) -> Iterator[Event | VideoError]:
+        if self._child is not None and not self._child.alive:  # it died between two videos: neither's fault
+            self.close()
+        if self._child is None:
+            self._child = _Child()
+        child = self._child
+        for event in child.decode(path, self._sampling, self._run):
+            yield event
+            if isinstance(event, VideoError) and event.kind in ("decoder-crashed", "timed-out"):
+                self.close()
+
+    def close(self) -> None:
+        """End the child. Decoding again starts a new one."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.end()
+            child.close()
+
+
+class _Child:
+    """The parent's end of one child process."""
+
+    def __init__(self) -> None:
+        jobs_read, jobs_write = os.pipe()
+        events_read, events_write = os.pipe()
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(events_write, _F_SETPIPE_SZ, 1 << 20)
+        home = str(Path(__file__).resolve().parents[1])
+        search = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
+        try:
+            # -P: a `vimoclip` or `av` folder where the user stands must not be imported instead of the real one.
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "vimoclip.decoder", str(jobs_read), str(events_write)],
+                pass_fds=(jobs_read, events_write),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=os.environ | {"PYTHONPATH": search},
+            )
+        except BaseException:
+            os.close(jobs_write)
+            os.close(events_read)
+            raise
+        finally:
+            os.close(jobs_read)
+            os.close(events_write)
+        self._jobs = Connection(jobs_write, readable=False)
+        self._events = Connection(events_read, writable=False)
+        self._greet()
+
+    def _greet(self) -> None:
+        """Wait for the first sign of life: a child that cannot even start must not be blamed on a video."""
+        try:
+            if self._events.poll(START_S) and self._events.recv() is None:
+                return
+        except (EOFError, OSError):
+            pass
+        self.end()
+        self.close()
+        raise VimoclipError(
+            "The decoding process cannot be started.",
+            received=f"exit status {self._process.returncode}",
+            hint="Run `vimoclip doctor`; everything committed is safe.",
+        )
+
+    def decode(self, path: str, sampling: Sampling, run: RunConfig) -> Iterator[Event | VideoError]:
+        name = Path(path).name
+        try:
+            self._jobs.send((path, sampling, run.on_corrupt))
+            while True:
+                event = self._receive(run.timeout_s)
+                if event is None:
+                    continue
+                yield event
+                if isinstance(event, VideoInfo | VideoError):
+                    return
+        except TimeoutError:
+            yield VideoError(
+                "timed-out", f"{name} gave no frame for {run.timeout_s:g} s and was given up.",
+                hint="Give it longer with --timeout and --retry-failed.",
+            )  # fmt: skip
+        except (EOFError, OSError):
+            self._process.wait()
+            code = self._process.returncode
+            how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+            what = f"The decoder died on {name}."
+            yield VideoError("decoder-crashed", what, received=how, hint="Re-encode the file.")
+
+    def _receive(self, timeout_s: float) -> Event | VideoError | None:
+        """The next event, or None for a sign of life."""
+        self._wait(timeout_s)
+        header: Any = self._events.recv()  # a few hundred bytes: what comes, comes whole
+        if not isinstance(header, tuple):
+            return header  # type: ignore[no-any-return]
+        if header[0] == "failed":
+            kind, what, received, expected, hint = header[1:]
+            return VideoError(kind, what, received=received, expected=expected, hint=hint)
+        shape, *columns = header[1:]
+        frames = np.empty(shape, np.uint8)
+        rest = frames.data.cast("B")
+        while rest:
+            self._wait(timeout_s)
+            count = os.readv(self._events.fileno(), [rest])
+            if not count:
+                raise EOFError
+            rest = rest[count:]
+        return FrameChunk(frames, *columns)
+
+    def _wait(self, timeout_s: float) -> None:
+        if not self._events.poll(timeout_s):
+            raise TimeoutError
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        self._jobs.close()
+        self._events.close()
+
+
+def _serve(jobs: Connection, events: Connection) -> None:
+    """The child: decode what is asked for until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides when we end
+    waiting: queue.Queue[Any] = queue.Queue()
+
+    def listen() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                waiting.put(jobs.recv())
+        os._exit(0)  # the parent is gone, and the main thread may be inside a codec
+
+    threading.Thread(target=listen, daemon=True).start()
+    events.send(None)
+    beat = time.monotonic()
+
+    def on_frame() -> None:
+        nonlocal beat
+        if time.monotonic() - beat > BEAT_S:
+            beat = time.monotonic()
+            events.send(None)
+
+    with contextlib.suppress(BrokenPipeError):
+        while True:
+            path, sampling, on_corrupt = waiting.get()
+            try:
+                for event in decode(path, sampling, on_corrupt, on_frame):
+                    if isinstance(event, FrameChunk):
+                        frames = np.ascontiguousarray(event.frames)
+                        columns = (event.source_frame, event.time_s, event.stored, event.pixel_aspect)
+                        events.send(("chunk", frames.shape, *columns))
+                        rest = frames.data.cast("B")
+                        while rest:
+                            rest = rest[os.write(events.fileno(), rest) :]
+                    else:
+                        events.send(event)
+            except VideoError as error:
+                events.send(("failed", error.kind, error.what, error.received, error.expected, error.hint))
+            except Exception as error:  # a fault of ours; the parent ends this process when it hears "decoder-crashed"
+                what = f"The decoder failed on {Path(path).name}."
+                events.send(("failed", "decoder-crashed", what, repr(error), None, "Re-encode the file."))
+
+
+if __name__ == "__main__":
+    from vimoclip import decoder  # noqa: PLW0406 - so that what is pickled is named vimoclip.decoder, not __main__
+
+    decoder._serve(Connection(int(sys.argv[1]), writable=False), Connection(int(sys.argv[2]), readable=False))

@@ -1,0 +1,72 @@
+"""Where and how precisely to compute: what `auto` means on this machine."""
+
+import os
+from typing import Literal
+
+import cv2
+import torch
+
+from vimoclip.config import Precision, RunConfig
+from vimoclip.errors import ConfigError
+
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the first GPU, else the CPU; anything else is what torch calls it.
+
+    Raises:
+        ConfigError: not a device, or one that this machine does not have.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", 0)
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            "There is no such device here.",
+            received=name,
+            expected="auto, cpu, cuda, cuda:1 or mps",
+            hint=str(error).splitlines()[0][:160],
+        ) from error
+    return device
+
+
+def pick_precision(precision: Precision, device: torch.device) -> Literal["bf16", "fp16", "fp32"]:
+    """`auto` is bf16 where the hardware multiplies it, fp16 on GPUs that lack it, fp32 elsewhere."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
+    if device.type == "cpu":
+        return "bf16" if cpu_has_bf16() else "fp32"
+    return "fp16" if device.type == "mps" else "fp32"
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU has bf16 instructions (AVX512-BF16 or AMX); emulated bf16 is slower than fp32."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def pick_batch_size(batch_size: int, device: torch.device) -> int:
+    """0 becomes 64 on a GPU; 8 on a CPU, where more is no faster and a clip's last batch is padded to the full size."""
+    return batch_size or (8 if device.type == "cpu" else 64)
+
+
+def cores() -> int:
+    """The cores this process may use, which a batch system may have limited."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def set_threads(run: RunConfig) -> int:
+    """Give torch and OpenCV the run's number of threads. bf16 sums depend on it, so every engine calls this."""
+    threads = run.threads or cores()
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+    return threads

@@ -1,0 +1,114 @@
+"""Every error ViMoCLIP raises on purpose, as one tree:
+
+    VimoclipError
+    ├── UsageError            the arguments contradict each other (exit 2)
+    ├── ConfigError           a setting has a value it cannot have
+    ├── SourceError           a folder or file to ingest is missing, empty, or collides with a known id
+    ├── VideoError            one video cannot be ingested; `.kind` names how
+    ├── ModelError            a model or its weights cannot be had
+    ├── LabelError            a label file cannot be read
+    └── StoreError
+        ├── StoreMissingError     no store there
+        ├── StoreNewerError       written by a newer version of ViMoCLIP
+        ├── SettingsError         made with other settings than were asked for
+        ├── StoreLockedError      another writer holds it
+        ├── StoreReadOnlyError    cannot be written to
+        ├── NoSpaceError          the disk is full
+        ├── StoreDamagedError     a table cannot be read
+        └── UnknownVideoError     no such video in the store
+
+Every message says what was wrong, what was received, what was expected, and what to do next.
+"""
+
+
+class VimoclipError(Exception):
+    """Base of the tree. `what` is a sentence; the other three complete the message and may be empty.
+
+    >>> str(VimoclipError("--fps must be positive.", received="-1", expected="a number above 0", hint="Leave it out."))
+    '--fps must be positive. Received: -1. Expected: a number above 0. Leave it out.'
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, received: object = None, expected: object = None, hint: str = "") -> None:
+        self.what, self.received, self.expected, self.hint = what, received, expected, hint
+        parts = [what]
+        if received is not None:
+            parts.append(f"Received: {received}.")
+        if expected is not None:
+            parts.append(f"Expected: {expected}.")
+        if hint:
+            parts.append(hint)
+        super().__init__(" ".join(parts))
+
+
+class UsageError(VimoclipError):
+    """The arguments contradict each other."""
+
+    exit_code = 2
+
+
+class ConfigError(VimoclipError):
+    """A setting has a value it cannot have."""
+
+
+class SourceError(VimoclipError):
+    """A folder or file to ingest is missing, empty, or collides with a known id."""
+
+
+class VideoError(VimoclipError):
+    """One video cannot be ingested.
+
+    kind: `no-video-stream`, `no-frames`, `corrupt-after-N-frames`, `encrypted`, `too-small`, `unreadable`,
+    `decoder-crashed`, `timed-out`; or, when it decodes, `embedding-failed` or `not-finite`.
+    """
+
+    def __init__(
+        self, kind: str, what: str, *, received: object = None, expected: object = None, hint: str = ""
+    ) -> None:
+        super().__init__(what, received=received, expected=expected, hint=hint)
+        self.kind = kind
+
+
+class ModelError(VimoclipError):
+    """A model or its weights cannot be had."""
+
+
+class LabelError(VimoclipError):
+    """A label file cannot be read."""
+
+
+class StoreError(VimoclipError):
+    """Something is wrong with the store itself."""
+
+
+class StoreMissingError(StoreError):
+    """There is no store at that place."""
+
+
+class StoreNewerError(StoreError):
+    """The store was written by a newer version of ViMoCLIP."""
+
+
+class SettingsError(StoreError):
+    """The store was made with other settings than were asked for."""
+
+
+class StoreLockedError(StoreError):
+    """Another process is writing to the store."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The store cannot be written to."""
+
+
+class NoSpaceError(StoreError):
+    """No space is left where the store lies."""
+
+
+class StoreDamagedError(StoreError):
+    """A table of the store cannot be read."""
+
+
+class UnknownVideoError(StoreError):
+    """The store holds no such video."""

@@ -1,0 +1,105 @@
+"""Every fault that `verify` knows: its name, what it means, and what to do next; and how many of them are kept."""
+
+from dataclasses import dataclass
+
+_RESTORE = "Restore it from a copy of the store; without one, ingest into a new store."
+_VERIFY_AGAIN = f"If another process was writing, verify again. {_RESTORE}"
+_AGAIN = (
+    "Extract the video anew: `vimoclip remove` it, `vimoclip optimize`, `vimoclip remove --undo` it, "
+    "then ingest and label it again."
+)
+_LABELS = "Correct the label file and apply it again with `vimoclip label`."
+
+FAULTS = {  # name: what to do next
+    "missing-table": _RESTORE,  # there is no such table
+    "unreadable-table": _RESTORE,  # it cannot be opened
+    "damaged-file": _VERIFY_AGAIN,  # it opens, but its rows cannot be read
+    "wrong-schema": _RESTORE,  # a column is missing, of another type, or may hold nulls that it must not
+    "bad-settings": _RESTORE,  # videos does not hold the store's format and settings
+    "feature-fingerprint": _RESTORE,  # a feature does not match its own fingerprint
+    "duplicate-feature": _RESTORE,  # two features of one name
+    "missing-feature": _RESTORE,  # a vector column of frames that is no feature, or the reverse
+    "duplicate-video": _AGAIN,  # two rows of one id
+    "unknown-status": _AGAIN,  # none of ok, failed, duplicate, removed
+    "video-without-take": _AGAIN,  # it is ok, and names no take
+    "shared-take": _AGAIN,  # two videos name one take
+    "wrong-fingerprint": "Ingest its folder: it is extracted anew.",  # of other features than the store's
+    "failed-without-reason": "`vimoclip ingest --retry-failed` its folder.",
+    "duplicate-of-unknown": _AGAIN,  # of no video in the store, or of itself
+    "bad-metadata": _AGAIN,  # not a JSON object of strings
+    "label-of-unknown": "Ingest the video; until then no reader sees the label.",  # no such video
+    "duplicate-label": _LABELS,  # one label of one video starts twice at one time
+    "bad-span": _LABELS,  # not 0 <= start <= end, or half a second past the video's end, and not the whole video
+    "video-without-frames": _AGAIN,  # its take has no rows
+    "frame-count": _AGAIN,  # its take has rows, but not as many as videos.frames
+    "frame-gap": _AGAIN,  # frame_index is not 0..n-1; of flow, 1..n
+    "duplicate-frame": _AGAIN,  # one frame_index twice in a take; of flow too
+    "other-video": _AGAIN,  # rows of a take that belong to another video; of flow too
+    "source-order": _AGAIN,  # source_frame does not increase
+    "time-order": _AGAIN,  # time_s does not increase, or not from 0
+    "missing-vector": _AGAIN,  # null, and not a motion feature's at frame 0
+    "motion-at-start": _AGAIN,  # a motion feature is not null at frame 0
+    "not-finite": _AGAIN,  # a vector holds NaN, infinity or a null
+    "not-unit": _AGAIN,  # a vector's length is off 1 by more than 0.01
+    "bad-norm": _AGAIN,  # of a vector that is there, it is null, not finite, or not above 0
+    "flow-count": _AGAIN,  # not one a frame but for the first; with --no-keep-flow, any
+    "flow-unreadable": _AGAIN,  # its bytes cannot be decoded
+    "leftover-rows": "Nothing is lost: the next ingest, or `vimoclip optimize`, drops them.",  # their take has no video
+}
+HARMLESS = {"leftover-rows"}
+
+MOST_PLACES, MOST_OF_A_NAME = 5, 100
+
+
+@dataclass(frozen=True)
+class Fault:
+    """All faults of one name in one table that are one video's: `count` of them, the first 5 in `detail`.
+
+    video_id: None where they are no single video's. remedy: what to do next. harmless: readers never meet it. Past 100
+    faults of a name, the rest of a table's are one more, without a video; the counts stay right.
+    """
+
+    name: str
+    table: str
+    video_id: str | None
+    detail: str
+    remedy: str
+    harmless: bool = False
+    count: int = 1
+
+
+class Faults:
+    """Gathers faults, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str, str | None], tuple[list[str], int]] = {}
+        self._rest: dict[tuple[str, str], int] = {}
+        self._entries: dict[str, int] = {}
+
+    def add(self, name: str, table: str, video_id: str | None, *details: str, count: int | None = None) -> None:
+        """Note `count` faults, of which `details` are the first; as many as there are details by default."""
+        count = len(details) if count is None else count
+        if count == 0:
+            return
+        known = self._found.get((name, table, video_id))
+        if known is None and self._entries.get(name, 0) >= MOST_OF_A_NAME:
+            self._rest[name, table] = self._rest.get((name, table), 0) + count
+            return
+        if known is None:
+            self._entries[name] = self._entries.get(name, 0) + 1
+        before, total = known or ([], 0)
+        self._found[name, table, video_id] = ([*before, *details][:MOST_PLACES], total + count)
+
+    def list(self) -> list[Fault]:
+        """In the order of FAULTS, and as they were found."""
+        found = dict(self._found)
+        for (name, table), count in self._rest.items():
+            places, before = found.get((name, table, None), ([], 0))
+            found[name, table, None] = places, before + count
+        faults = []
+        for (name, table, video_id), (places, count) in found.items():
+            more = [f"and {count - len(places)} more"] if count > len(places) else []
+            detail = "; ".join([*places, *more])
+            faults.append(Fault(name, table, video_id, detail, FAULTS[name], name in HARMLESS, count))
+        order = list(FAULTS)
+        return sorted(faults, key=lambda fault: order.index(fault.name))

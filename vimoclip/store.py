@@ -1,0 +1,305 @@
+"""FeatureStore: one consistent snapshot of a store, to read from.
+
+A store is a folder of Lance tables (schemas/). The `videos` row is the commit record: frames and flow are visible only
+under the take that an `ok` row names. Opening takes a snapshot in which every such take is whole; it never changes
+under the reader, and `refresh()` takes a new one. Writing is in writer.py.
+"""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas import FORMAT_KEY, FORMAT_VERSION, SETTINGS_KEY
+from schemas.features import FEATURES, Feature, store_fingerprint
+from schemas.flow import FLOW
+from schemas.frames import frames_schema
+from schemas.labels import LABELS, Label
+from schemas.videos import VIDEOS, Video
+from vimoclip.config import StoreConfig
+from vimoclip.errors import (
+    SettingsError,
+    StoreDamagedError,
+    StoreError,
+    StoreMissingError,
+    StoreNewerError,
+    UnknownVideoError,
+)
+from vimoclip.tables import Table
+
+TABLES = ("frames", "flow", "labels", "features", "videos")  # videos last: with it the store exists
+_OWN_FILES = {".writer.lock", ".writer.json", *(f"{name}.lance" for name in TABLES)}
+
+
+class FeatureStore:
+    """A snapshot of the store at `path`.
+
+    Attributes: `config`, the store's settings; `features`, what each vector column is, by name; `fingerprint` of them
+    all; `tables`, the tables at the snapshot's versions.
+    """
+
+    def __init__(self, path: Path, tables: dict[str, Table]) -> None:
+        self.path, self.tables = path, tables
+        metadata = tables["videos"].schema.metadata or {}
+        self.config = StoreConfig.from_dict(json.loads(metadata[SETTINGS_KEY]))
+        self.features = {row["name"]: _feature(row) for row in tables["features"].read().to_pylist()}
+        self.fingerprint = store_fingerprint(list(self.features.values()))
+
+    @staticmethod
+    def exists(path: str | Path) -> bool:
+        """Whether a store is there."""
+        return Table.exists(Path(path).expanduser(), "videos")
+
+    @classmethod
+    def open(cls, path: str | Path) -> "FeatureStore":
+        """The store as it is now.
+
+        Raises:
+            StoreMissingError, StoreNewerError, StoreDamagedError.
+        """
+        path = local(path)
+        if not cls.exists(path):
+            raise missing(path)
+        check_format(Table.open(path, "videos"))
+        while True:
+            # Takes are committed before the videos row that names them, and dropped after it: so when `videos` has not
+            # moved while the others were opened, every take it names is there, whole.
+            videos = Table.open(path, "videos")
+            tables = {name: _beside(videos, name) for name in TABLES[:-1]}
+            if videos.latest_version == videos.version:
+                return cls(path, tables | {"videos": videos})
+
+    @classmethod
+    def create(cls, path: str | Path, config: StoreConfig, features: list[Feature]) -> "FeatureStore":
+        """An empty store; `config` has its precision and batch size resolved. Call it with the write lock held.
+
+        Raises:
+            StoreError: the folder holds a store already, or something else. StoreReadOnlyError, NoSpaceError.
+        """
+        path = local(path)
+        check_free(path)
+        if cls.exists(path):
+            raise StoreError(f"There is a store at {path} already.", hint="Name another place with --store.")
+        rows = pa.Table.from_pylist([asdict(f) | {"fingerprint": f.fingerprint} for f in features], schema=FEATURES)
+        metadata = {FORMAT_KEY: str(FORMAT_VERSION), SETTINGS_KEY: json.dumps(config.to_dict(), sort_keys=True)}
+        Table.create(path, "frames", frames_schema({f.name: f.dim for f in features}))
+        Table.create(path, "flow", FLOW)
+        Table.create(path, "labels", LABELS)
+        Table.create(path, "features", FEATURES, rows)
+        Table.create(path, "videos", VIDEOS.with_metadata(metadata))
+        return cls.open(path)
+
+    def refresh(self) -> "FeatureStore":
+        """A snapshot of the store as it is now."""
+        return FeatureStore.open(self.path)
+
+    def rows(self) -> list[Video]:
+        """Every `videos` row, whatever its status."""
+        return [Video(**row) for row in self.tables["videos"].read().to_pylist()]
+
+    def live_takes(self) -> list[int]:
+        """The takes that readers see."""
+        live = self.tables["videos"].read(["take"], (pc.field("status") == "ok") & pc.field("take").is_valid())
+        return live["take"].to_pylist()  # type: ignore[no-any-return]
+
+    def videos(self) -> pl.DataFrame:
+        """The videos that are in, one row each, with a column for each metadata key.
+
+        It is called `metadata.<key>` where the table has a column of that name.
+        """
+        frame = pl.DataFrame(self.tables["videos"].read(where=pc.field("status") == "ok"))
+        metadata = [json.loads(text) for text in frame["metadata"]]
+        keys = sorted({name for entry in metadata for name in entry})
+        names = {key: f"metadata.{key}" if key in frame.columns else key for key in keys}
+        columns = [pl.Series(names[key], [entry.get(key) for entry in metadata], pl.String) for key in keys]
+        return frame.drop("metadata").with_columns(columns).sort("video_id")
+
+    def labels(self) -> pl.DataFrame:
+        """The labels of the videos that are in; start_s and end_s are null for a label of the whole video."""
+        known = self.tables["videos"].read(["video_id"], pc.field("status") == "ok")
+        frame = pl.DataFrame(self.tables["labels"].read()).join(pl.DataFrame(known), on="video_id", how="semi")
+        finite = [pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in ("start_s", "end_s")]
+        return frame.with_columns(finite).sort("video_id", "start_s", "label", nulls_last=False)
+
+    def label_rows(self) -> list[Label]:
+        """Every `labels` row."""
+        return [Label(**row) for row in self.tables["labels"].read().to_pylist()]
+
+    def frames(self, columns: list[str] | None = None) -> pa.Table:
+        """The stored frames of every video, all columns or those named, in no particular order of videos."""
+        return self.tables["frames"].read(columns, pc.field("take").isin(self.live_takes()))
+
+    def sequence(self, video_id: str, columns: list[str] | None = None) -> pa.Table:
+        """One video's stored frames in order.
+
+        Raises:
+            UnknownVideoError: the video is not in the store.
+        """
+        return self._of_take("frames", self._take(video_id), columns)
+
+    def flow(self, video_id: str) -> pa.Table:
+        """One video's encoded flow in order: frame_index int32, flow binary (vimoclip.flow.encoding.decode reads it).
+
+        Raises:
+            UnknownVideoError: the video is not in the store.
+        """
+        return self._of_take("flow", self._take(video_id), ["frame_index", "flow"])
+
+    def _of_take(self, table: str, take: int, columns: list[str] | None) -> pa.Table:
+        wanted = None if columns is None else list(dict.fromkeys([*columns, "frame_index"]))
+        rows = self.tables[table].read(wanted, pc.field("take") == take).sort_by("frame_index")
+        return rows if columns is None else rows.select(columns)
+
+    def _take(self, video_id: str) -> int:
+        where = (pc.field("video_id") == video_id) & (pc.field("status") == "ok")
+        found = self.tables["videos"].read(["take"], where)
+        if found.num_rows == 0:
+            raise UnknownVideoError(
+                "The store holds no such video.", received=video_id, hint="`vimoclip status --videos` lists them."
+            )
+        return int(found["take"][0].as_py())
+
+    def located(self, asked: dict[str, dict[str, Any]]) -> StoreConfig:
+        """The store's settings, with weights looked for where the user now says they lie."""
+        places = {name: value for name, value in asked.get("clip", {}).items() if _is_place(name, value)}
+        return replace(self.config, clip=replace(self.config.clip, **places))
+
+    def check_settings(self, asked: dict[str, Any]) -> None:
+        """Refuse settings that contradict the store's own. `asked` holds only what the user gave, by section.
+
+        Raises:
+            ConfigError: an unknown setting, or a value it cannot have.
+            SettingsError: naming each setting with both values.
+        """
+        StoreConfig.from_dict(asked)
+        own = self.config.to_dict()
+        clashes = []
+        for section, values in asked.items():
+            if not isinstance(values, dict):
+                values, stored = {section: values}, {section: own[section]}
+            else:
+                stored = own[section]
+            open_ended = {"weights": "default", "precision": "auto", "batch_size": 0}  # they ask for nothing definite
+            clashes += [
+                f"{name} is {stored[name]!r} in the store and {value!r} was asked for"
+                for name, value in values.items()
+                if stored[name] != value and open_ended.get(name, ...) != value and not _is_place(name, value)
+            ]
+        if clashes:
+            raise SettingsError(
+                f"The store {self.path} was made with other settings.",
+                received="; ".join(clashes),
+                expected="the store's own settings",
+                hint="Leave those flags out, or make another store with --store.",
+            )
+
+
+def _is_place(name: str, value: object) -> bool:
+    """Whether a setting says where weights lie rather than which they are; the SHA-256 of the features says that."""
+    return isinstance(value, str) and (
+        (name == "model" and value.startswith("local-dir:")) or (name == "weights" and Path(value).is_file())
+    )
+
+
+def _beside(videos: Table, name: str) -> Table:
+    try:
+        return Table.open(videos.folder, name)
+    except StoreMissingError:
+        raise StoreDamagedError(
+            f"The store {videos.folder} has lost its table {name}.",
+            expected=f"the folder {name}.lance",
+            hint="Run `vimoclip verify` to see what is damaged.",
+        ) from None
+
+
+def _feature(row: dict[str, Any]) -> Feature:
+    stored = row.pop("fingerprint")
+    feature = Feature(**row)
+    if feature.fingerprint != stored:
+        raise StoreDamagedError(
+            f"The feature {feature.name} does not match its own fingerprint.",
+            received=stored,
+            expected=feature.fingerprint,
+            hint="Its row was changed by hand; restore it, or ingest into a new store.",
+        )
+    return feature
+
+
+def local(path: str | Path) -> Path:
+    """The store's absolute folder.
+
+    Raises:
+        StoreError: an object-store address.
+    """
+    if "://" in str(path):
+        raise StoreError(
+            "Stores on object storage are not supported yet.", received=path, expected="a folder on a local disk"
+        )
+    return Path(path).expanduser().absolute()
+
+
+def missing(path: Path) -> StoreMissingError:
+    """The error that says there is no store, and how to make one."""
+    return StoreMissingError(
+        f"There is no store at {path}.",
+        hint="Make one with `vimoclip ingest FOLDER`, or name another with --store or VIMOCLIP_STORE.",
+    )
+
+
+def check_free(path: Path) -> None:
+    """Refuse to make a store where something else is.
+
+    Raises:
+        StoreError: the folder holds files that are no store's, or it is a file.
+        StoreDamagedError: it holds the rows of a store that has lost its table of videos.
+    """
+    if path.exists() and not path.is_dir():
+        raise StoreError("A store is a folder.", received=f"the file {path}", hint="Name another place with --store.")
+    if FeatureStore.exists(path) or not path.exists():
+        return
+    strangers = sorted(entry.name for entry in path.iterdir() if entry.name not in _OWN_FILES)
+    if strangers:
+        raise StoreError(
+            f"{path} is not a store, and is not empty.",
+            received=", ".join(strangers[:3]) + ("…" if len(strangers) > 3 else ""),
+            expected="a store, an empty folder, or a place where nothing is yet",
+            hint="Name another place with --store.",
+        )
+    # An interrupted creation leaves tables without rows (features aside); anything else is somebody's data.
+    left = [
+        name for name in ("frames", "flow", "labels") if Table.exists(path, name) and Table.open(path, name).count()
+    ]
+    if left:
+        raise StoreDamagedError(
+            f"The store {path} has lost its table videos.",
+            received=f"rows in {', '.join(left)}",
+            expected="the folder videos.lance beside them",
+            hint="Restore it from a copy of the store, or name another place with --store.",
+        )
+
+
+def check_format(videos: Table) -> None:
+    """Refuse a store of another format.
+
+    Raises:
+        StoreNewerError: a newer one. StoreDamagedError: none that is known.
+    """
+    found = (videos.schema.metadata or {}).get(FORMAT_KEY, b"")
+    if not found.isdigit() or SETTINGS_KEY not in (videos.schema.metadata or {}):
+        raise StoreDamagedError(
+            f"The table videos of {videos.folder} does not say which format it has.",
+            received=found.decode(errors="replace") or "nothing",
+            expected=f"a number up to {FORMAT_VERSION}",
+            hint="Is this folder a ViMoCLIP store?",
+        )
+    if int(found) > FORMAT_VERSION:
+        raise StoreNewerError(
+            f"The store {videos.folder} was written by a newer version of ViMoCLIP.",
+            received=f"format {int(found)}",
+            expected=f"format {FORMAT_VERSION} or older",
+            hint="Upgrade with `pip install --upgrade vimoclip`.",
+        )

@@ -1,0 +1,332 @@
+"""StoreWriter: the one way anything gets into a store.
+
+Rows are buffered and committed together, at most every `FLUSH_ROWS` rows, `FLUSH_BYTES` bytes or `FLUSH_S` seconds: a
+commit a video would make a large store slow and its manifests large. Each commit is in the order frames, flow, labels,
+videos, so that at any moment a kill leaves either a whole video or rows that no reader sees. Hold `lock.writer_lock`
+around it.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.features import Feature
+from schemas.flow import FLOW
+from schemas.labels import LABELS, Label
+from schemas.videos import VIDEOS, Video
+from vimoclip.embedded import EmbeddedFrames
+from vimoclip.errors import VideoError
+from vimoclip.interrupts import held_back
+from vimoclip.row_buffer import RowBuffer
+from vimoclip.store import FeatureStore
+from vimoclip.tables import Tidied, bytes_on_disk
+
+FLUSH_ROWS = 20_000
+FLUSH_BYTES = 48 << 20
+FLUSH_S = 30.0
+FLUSH_VIDEOS = 512
+TIDY_COMMITS = 200
+"""Commits after which the writer merges its own small fragments: manifests list every fragment, so that their total
+size grows with the square of the commits."""
+GRACE = timedelta(minutes=10)
+"""How long a version that is no longer the newest stays, for the readers that hold it."""
+MOVED = "moved"
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """What `StoreWriter.optimize` won."""
+
+    leftover_takes: int
+    fragments: int
+    bytes_before: int
+    bytes_after: int
+
+
+class StoreWriter:
+    """Writes to the store that `store` is a snapshot of.
+
+    Attributes: `videos`, every videos row by id, as it is on disk or about to be.
+    """
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+        self._tables = {name: table.latest() for name, table in store.tables.items()}
+        self.videos = {row.video_id: row for row in store.refresh().rows()}
+        self._last_take = max((row.take for row in self.videos.values() if row.take), default=0)
+        # take -> frames so far, source_frame and time of the last
+        self._written: dict[int, tuple[int, int, float]] = {}
+        self._buffers = {name: RowBuffer(self._tables[name].schema) for name in ("frames", "flow")}
+        self._pending: dict[str, Video] = {}
+        self._moves: dict[str, str] = {}
+        self._last_flush = time.monotonic()
+        self._commits = 0
+
+    def new_take(self) -> int:
+        """A take no row has: the time in nanoseconds, made to grow."""
+        self._last_take = max(time.time_ns(), self._last_take + 1)
+        self._written[self._last_take] = (0, -1, -1.0)
+        return self._last_take
+
+    def add(self, take: int, frames: EmbeddedFrames) -> None:
+        """Add consecutive frames to a take.
+
+        Raises:
+            VideoError: the frames do not follow the ones before, a value is missing or should be, or a vector is not
+                finite and of unit length; nothing of them is kept.
+        """
+        _validate(frames, self._store.features, *self._written[take])
+        self._buffer_rows("frames", _frame_rows(self._tables["frames"].schema, take, frames))
+        if self._store.config.keep_flow:
+            self._buffer_rows("flow", _flow_rows(take, frames))
+        self._written[take] = (int(frames.frame_index[-1]) + 1, int(frames.source_frame[-1]), float(frames.time_s[-1]))
+
+    def frames_in(self, take: int) -> int:
+        """How many frames the take has so far."""
+        return self._written[take][0]
+
+    def put(self, *rows: Video) -> None:
+        """Set videos rows, all in one commit; they are committed after every frame added before them."""
+        for row in rows:
+            self.videos[row.video_id] = self._pending[row.video_id] = row
+        if len(self._pending) >= FLUSH_VIDEOS:
+            self.flush()
+
+    def move(self, old: Video, new: Video) -> None:
+        """The same content under another id: frames, flow, labels and duplicates follow; the old id ends.
+
+        Labels that the new id had were of other content, and end too. Ctrl-C waits until the move is buffered.
+        """
+        with held_back():
+            self._move(old, new)
+
+    def _move(self, old: Video, new: Video) -> None:
+        assert old.take is not None
+        if old.take in self._written:
+            self.flush()  # some of its rows may still be buffered
+        take = self.new_take()
+        for name in ("frames", "flow"):
+            for batch in self._tables[name].latest().batches(where=pc.field("take") == old.take):
+                rows = pa.Table.from_batches([batch])
+                for column, value in (("video_id", new.video_id), ("take", take)):
+                    at = rows.schema.get_field_index(column)
+                    values = pa.array([value] * rows.num_rows, rows.schema.field(at).type)
+                    rows = rows.set_column(at, rows.schema.field(at), values)
+                self._buffer_rows(name, rows.cast(self._tables[name].schema))
+        self._moves[old.video_id] = new.video_id
+        self.put(
+            replace(new, take=take, split=new.split or old.split, metadata=old.metadata),
+            replace(old, status="removed", error_kind=MOVED, error=f"now {new.video_id}"),
+        )
+
+    def set_labels(self, labels: Iterable[Label], video_ids: Iterable[str], source: str) -> int:
+        """Make `labels` all that `source` says of `video_ids`; how many rows that changed. One commit, at once."""
+        new = {(label.video_id, label.label, label.start_s): label for label in labels}
+        named = set(video_ids)
+        rows = self._label_rows()
+        old = {(label.video_id, label.label, label.start_s): label for label in rows}
+        kept = {
+            key: label
+            for key, label in old.items()
+            if key not in new and (label.source != source or key[0] not in named)
+        }
+        after = kept | new
+        changed = sum(after.get(key) != old.get(key) for key in after.keys() | old.keys())
+        if changed or len(old) < len(rows):  # rows of one key would be damage, which this mends
+            self._put_labels(list(after.values()))
+        return changed
+
+    def flush(self) -> None:
+        """Commit everything buffered: frames, flow, labels, then videos. Ctrl-C waits until it is done."""
+        with held_back():
+            self._flush()
+        if self._commits >= TIDY_COMMITS:
+            self._commits = 0
+            self._tidy(GRACE)
+        self._last_flush = time.monotonic()
+
+    def flush_when_due(self) -> None:
+        """Commit what has waited for `FLUSH_S`; to be called now and then while nothing comes."""
+        waits = self._pending or any(buffer.rows for buffer in self._buffers.values())
+        if waits and time.monotonic() - self._last_flush > FLUSH_S:
+            self.flush()
+
+    def _flush(self) -> None:
+        for name, buffer in self._buffers.items():
+            if buffer.rows:
+                self._tables[name].append(buffer.table())
+                buffer.clear()
+                self._commits += 1
+        if self._moves:
+            rows = self._label_rows()
+            follow = [replace(x, video_id=self._moves[x.video_id]) for x in rows if x.video_id in self._moves]
+            targets = set(self._moves.values())
+            if follow or any(label.video_id in targets for label in rows):
+                self._announce({label.video_id for label in follow})
+                self._put_labels([*(label for label in rows if label.video_id not in targets), *follow])
+            for row in list(self.videos.values()):
+                if row.duplicate_of is not None and row.duplicate_of in self._moves:
+                    row = replace(row, duplicate_of=self._moves[row.duplicate_of])
+                    self.videos[row.video_id] = self._pending[row.video_id] = row
+            self._moves.clear()
+        if self._pending:
+            pending = [asdict(row) for row in self._pending.values()]
+            self._tables["videos"].upsert(pa.Table.from_pylist(pending, schema=VIDEOS), "video_id")
+            self._pending.clear()
+            self._commits += 1
+
+    def drop_leftovers(self) -> int:
+        """Drop the rows of takes that no videos row names, left by a crash or a replacement; how many takes that were.
+
+        Call it with nothing buffered.
+        """
+        named = {row.take for row in self.videos.values() if row.take is not None}
+        dropped: set[int] = set()
+        for name in ("frames", "flow"):
+            takes: set[int] = set()
+            for batch in self._tables[name].batches(["take"], rows=1 << 20):
+                takes.update(pc.unique(batch["take"]).to_pylist())
+            self._last_take = max(self._last_take, *takes, 0)
+            leftover = sorted(takes - named)
+            if leftover:
+                self._tables[name].delete(pc.field("take").isin(pa.array(leftover, pa.int64())))
+                self._tables[name] = self._tables[name].latest()
+            dropped.update(leftover)
+        moved = [row.video_id for row in self.videos.values() if row.error_kind == MOVED]
+        if moved:
+            self.forget(moved)
+            return self.drop_leftovers() + len(dropped)
+        return len(dropped)
+
+    def forget(self, video_ids: list[str]) -> None:
+        """Delete videos rows and their labels altogether, as if they had never been seen. Nothing may be buffered."""
+        if video_ids:
+            self._forget_labels(video_ids)
+            self._tables["videos"].delete(pc.field("video_id").isin(video_ids))
+            self._tables["videos"] = self._tables["videos"].latest()
+            for video_id in video_ids:
+                del self.videos[video_id]
+
+    def optimize(self, grace: timedelta = GRACE) -> Optimized:
+        """Take leftovers and removed videos off the disk, merge small fragments, drop versions older than `grace`."""
+        before = bytes_on_disk(self._store.path)
+        removed = [row for row in self.videos.values() if row.status == "removed" and row.take is not None]
+        for row in removed:
+            self.put(replace(row, take=None, frames=None))
+        self.flush()
+        self._forget_labels([row.video_id for row in self.videos.values() if row.status == "removed"])
+        leftovers = self.drop_leftovers()
+        fragments = sum(done.fragments for done in self._tidy(grace, thorough=True))
+        return Optimized(leftovers, fragments, before, bytes_on_disk(self._store.path))
+
+    def _tidy(self, grace: timedelta, thorough: bool = False) -> list[Tidied]:
+        return [table.tidy(grace, thorough) for table in self._tables.values()]
+
+    def _buffer_rows(self, name: str, rows: pa.Table) -> None:
+        self._buffers[name].add(rows)
+        waiting = sum(buffer.bytes for buffer in self._buffers.values())
+        if self._buffers["frames"].rows >= FLUSH_ROWS or waiting >= FLUSH_BYTES:
+            self.flush()
+        self.flush_when_due()
+
+    def _label_rows(self) -> list[Label]:
+        return [Label(**row) for row in self._tables["labels"].read().to_pylist()]
+
+    def _put_labels(self, labels: list[Label]) -> None:
+        rows = [asdict(label) for label in sorted(labels, key=lambda x: (x.video_id, x.start_s, x.label))]
+        self._tables["labels"].replace(pa.Table.from_pylist(rows, schema=LABELS))
+        self._commits += 1
+
+    def _announce(self, video_ids: set[str]) -> None:
+        """Make ids known that videos move to before their labels are: what a kill leaves, the next run forgets."""
+        known = self._tables["videos"].read(["video_id"], pc.field("video_id").isin(sorted(video_ids)))
+        new = [self._pending[video_id] for video_id in sorted(video_ids - set(known["video_id"].to_pylist()))]
+        rows = [asdict(replace(row, status="removed", take=None, frames=None, error_kind=MOVED)) for row in new]
+        if rows:
+            self._tables["videos"].upsert(pa.Table.from_pylist(rows, schema=VIDEOS), "video_id")
+            self._commits += 1
+
+    def _forget_labels(self, video_ids: list[str]) -> None:
+        gone = set(video_ids)
+        labels = self._label_rows()
+        kept = [label for label in labels if label.video_id not in gone]
+        if len(kept) < len(labels):
+            self._put_labels(kept)
+
+
+def _validate(
+    frames: EmbeddedFrames, features: dict[str, Feature], count: int, last_source: int, last_s: float
+) -> None:
+    n, video_id = len(frames.frame_index), frames.video_id
+    if n == 0 or not np.array_equal(frames.frame_index, np.arange(count, count + n)):
+        raise _refused(f"Frames of {video_id} are not consecutive.", frames.frame_index.tolist()[:5], count)
+    columns = {"source_frame": frames.source_frame, "time_s": frames.time_s, "flow_speed": frames.flow_speed}
+    for name, column in columns.items():
+        if column.shape != (n,):
+            raise _refused(f"{name} of {video_id} has the wrong form.", column.shape, (n,))
+    if not (np.diff(frames.source_frame, prepend=last_source) > 0).all():
+        raise _refused(f"Source frames of {video_id} do not increase.", frames.source_frame.tolist()[:5])
+    times = np.concatenate([[last_s], frames.time_s])
+    if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
+        raise _refused(f"Times of {video_id} do not increase.", frames.time_s.tolist()[:5])
+    if count == 0 and times[1] != 0:
+        raise _refused(f"Times of {video_id} do not start at its first frame.", times[1], 0)
+    moving = frames.frame_index > 0
+    if [flow is not None for flow in frames.flow] != moving.tolist():
+        raise _refused(f"Not every frame of {video_id} but the first has flow.")
+    speed = frames.flow_speed[moving]
+    if not (np.isfinite(speed) & (speed >= 0)).all():
+        raise _refused(f"flow_speed of {video_id} is not finite.", speed.tolist()[:5])
+    if set(frames.features) != set(features):
+        raise _refused(f"Features of {video_id} differ.", set(frames.features), set(features))
+    for name, vectors in frames.features.items():
+        form, dim = vectors.values, features[name].dim
+        if form.shape != (n, dim) or form.dtype != np.float16 or vectors.norm.shape != (n,):
+            raise _refused(f"{name} has the wrong form.", f"{form.dtype} {form.shape}", f"float16 {(n, dim)}")
+        if not np.array_equal(vectors.present, moving if features[name].kind == "motion" else np.ones(n, np.bool_)):
+            raise _refused(f"{name} of {video_id} is missing somewhere, or is there without motion.")
+        values, norm = vectors.values[vectors.present], vectors.norm[vectors.present]
+        length = np.linalg.norm(values.astype(np.float32), axis=1)
+        if not ((np.isfinite(norm) & (norm > 0)).all() and (np.abs(length - 1) < 1e-2).all()):  # NaN compares false
+            raise _refused(f"{name} of {video_id} has vectors that are not finite and of unit length.")
+
+
+def _refused(what: str, received: object = None, expected: object = None) -> VideoError:
+    return VideoError("embedding-failed", what, received=received, expected=expected)
+
+
+def _frame_rows(schema: pa.Schema, take: int, frames: EmbeddedFrames) -> pa.Table:
+    n = len(frames.frame_index)
+    still = np.array([flow is None for flow in frames.flow])
+    columns = {
+        "video_id": pa.array([frames.video_id] * n, pa.string()),
+        "take": pa.array(np.full(n, take, np.int64)),
+        "frame_index": pa.array(frames.frame_index.astype(np.int32)),
+        "source_frame": pa.array(frames.source_frame.astype(np.int64)),
+        "time_s": pa.array(frames.time_s.astype(np.float64)),
+        "flow_speed": pa.array(frames.flow_speed.astype(np.float32), mask=still),
+    }
+    for name, vectors in frames.features.items():
+        absent = ~vectors.present
+        values = pa.array(np.where(absent[:, None], np.float16(0), vectors.values).ravel())
+        columns[name] = pa.FixedSizeListArray.from_arrays(values, vectors.values.shape[1], mask=pa.array(absent))
+        columns[f"{name}_norm"] = pa.array(vectors.norm.astype(np.float32), mask=absent)
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _flow_rows(take: int, frames: EmbeddedFrames) -> pa.Table:
+    moving = [i for i, flow in enumerate(frames.flow) if flow is not None]
+    return pa.Table.from_arrays(
+        [
+            pa.array([frames.video_id] * len(moving), pa.string()),
+            pa.array(np.full(len(moving), take, np.int64)),
+            pa.array(frames.frame_index[moving].astype(np.int32)),
+            pa.array([frames.flow[i] for i in moving], pa.binary()),
+        ],
+        schema=FLOW,
+    )
