@@ -11,13 +11,16 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from vimoclip.errors import ConfigError
+from vimoclip.errors import ConfigError, UsageError
 
 Resize = Literal["squash", "crop", "letterbox"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 FlowName = Literal["dis", "frame-difference"]
 FlowImage = Literal["uvm", "wheel"]
 OnCorrupt = Literal["fail", "keep"]
+
+
+LONGEST_TIMEOUT_S = 1e6  # what poll(2) takes, in milliseconds as a C int, ends at twice that
 
 
 class Config:
@@ -91,8 +94,8 @@ def _positive(name: str, value: float | None) -> None:
 class Sampling(Config):
     """Which decoded frames are stored. With neither setting, all of them; both at once is an error.
 
-    fps: frame t is stored when floor(time · fps) is larger than for every frame stored before; so frame 0 always is,
-        and a video slower than `fps` is stored whole.
+    fps: a frame is stored when floor((time + 0.5 ms) · fps) is larger than for every frame stored before; so frame 0
+        always is, and a video slower than `fps` is stored whole, whatever the clock of its container.
     every: frame n is stored when n is a multiple of `every`.
     """
 
@@ -102,7 +105,7 @@ class Sampling(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.fps is not None and self.every is not None:
-            raise ConfigError("Give fps or every, not both.", received=f"fps={self.fps}, every={self.every}")
+            raise UsageError("Give fps or every, not both.", received=f"fps={self.fps}, every={self.every}")
         _positive("fps", self.fps)
         _positive("every", self.every)
 
@@ -187,3 +190,7 @@ class RunConfig(Config):
         if self.threads < 0:
             raise ConfigError("threads cannot be negative.", received=self.threads, expected="0 or more")
         _positive("timeout_s", self.timeout_s)
+        if self.timeout_s > LONGEST_TIMEOUT_S:
+            raise ConfigError(
+                "timeout_s is too long.", received=self.timeout_s, expected=f"up to {LONGEST_TIMEOUT_S:g}"
+            )

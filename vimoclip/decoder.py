@@ -22,9 +22,10 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from vimoclip.chunks import FrameChunk
 from vimoclip.config import RunConfig, Sampling
 from vimoclip.errors import VideoError, VimoclipError
-from vimoclip.video import Event, FrameChunk, VideoInfo, decode
+from vimoclip.video import Event, VideoInfo, decode
 
 AHEAD = 4  # chunks decoded before they are asked for
 START_S = 60.0  # a loaded machine may take its time to start a process
@@ -51,6 +52,11 @@ class Decoder:
     def __init__(self, sampling: Sampling, run: RunConfig) -> None:
         self._sampling, self._run = sampling, run
         self._child: _Child | None = None
+        self._given_up: Decodable | None = None
+
+    def give_up(self, job: Decodable) -> None:
+        """Decode no more of this job, which a stream is at: at most a few of its events are still to come."""
+        self._given_up = job
 
     def stream(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Event | VideoError]]:
         """Events of each job in turn (see `vimoclip.video.decode`), ended by its VideoInfo or its VideoError.
@@ -82,6 +88,9 @@ class Decoder:
                         put((job, event))
                         if stop.is_set():
                             return
+                        if self._given_up is job:
+                            self.close()  # the child is in the middle of it
+                            break
                 put(None)
             except BaseException as error:
                 put(error)

@@ -11,13 +11,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from schemas.videos import TimeSource
+from vimoclip.chunks import ChunkBuilder, FrameChunk, Row
 from vimoclip.config import OnCorrupt, Sampling
 from vimoclip.errors import VideoError
 
@@ -28,10 +27,7 @@ _SUFFIXES = """
 EXTENSIONS = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 """Suffixes, lower case, by which a file in a folder is taken for a video."""
 
-MIN_SIDE = 8
 ASSUMED_RATE = 25.0
-CHUNK_FRAMES = 16
-CHUNK_BYTES = 8 << 20
 MAX_PIXELS = 1 << 27  # a damaged header may promise a frame of gigabytes
 
 
@@ -55,26 +51,16 @@ class VideoInfo:
 
 
 @dataclass(frozen=True)
-class FrameChunk:
-    """A run of decoded frames: frames uint8 (T, H, W, 3), source_frame int64 (T,), time_s float64 (T,), stored bool
-    (T,).
-
-    A frame with stored = False is there only because the next one is stored and its motion starts here.
-    """
-
-    frames: np.ndarray
-    source_frame: np.ndarray
-    time_s: np.ndarray
-    stored: np.ndarray
-    pixel_aspect: float
-
-
-@dataclass(frozen=True)
 class Restart:
     """The presentation times proved unusable: forget all chunks so far; the video starts again, timed by rate."""
 
 
 Event = FrameChunk | Restart | VideoInfo
+
+
+CLOCK_S = 0.0005
+"""Seconds by which a presentation time may be off: Matroska, WebM, FLV and ASF count in milliseconds, in which frame 1
+of 30 a second is at 0.033. Without them it would fall to frame 0, and what is stored would depend on the container."""
 
 
 class Sampler:
@@ -90,7 +76,7 @@ class Sampler:
             return source_frame % self._sampling.every == 0
         if self._sampling.fps is None:
             return True
-        slot = int(time_s * self._sampling.fps + 1e-6)  # 0.2 s · 5 fps is slot 1, whatever 0.2 rounds to
+        slot = int((time_s + CLOCK_S) * self._sampling.fps + 1e-6)  # and 1e-6 for what floats round
         if slot <= self._slot:
             return False
         self._slot = slot
@@ -136,9 +122,9 @@ def _decode(
     with container:
         stream = _video_stream(container, path)
         clock = _Clock(stream, by_pts)
-        chunk = _ChunkBuilder(stream)
+        chunk = ChunkBuilder(stream)
         sampler = Sampler(sampling)
-        previous: _Row | None = None
+        previous: Row | None = None
         n = 0
         broken = None
         frames = _frames(container, stream, path)
@@ -165,7 +151,10 @@ def _decode(
             raise VideoError("no-frames", f"{path.name} holds a video stream without a single frame.")
         if not chunk.empty:
             yield chunk.take()
-        yield chunk.info(clock, n, previous[2], broken)
+        last_s = previous[2]
+        fps = clock.fps(n, last_s)
+        width, height = chunk.size
+        yield VideoInfo(chunk.codec, width, height, chunk.aspect, fps, clock.source, n, last_s + 1 / fps, broken)
 
 
 def _video_stream(container: av.container.InputContainer, path: Path) -> VideoStream:
@@ -252,69 +241,3 @@ class _Clock:
     def fps(self, n: int, last_s: float) -> float:
         """Mean rate of n frames, the last at last_s."""
         return (n - 1) / last_s if self._by_pts and n > 1 else self._rate
-
-
-_Row = tuple[VideoFrame, int, float, bool]  # a frame, its source_frame, its time_s, whether it is stored
-
-
-class _ChunkBuilder:
-    """Collects frames as upright RGB; all of one video get the first one's size."""
-
-    def __init__(self, stream: VideoStream) -> None:
-        assert stream.codec_context is not None
-        self._codec = stream.codec_context.name
-        self._aspect = float(stream.sample_aspect_ratio or 1) or 1.0
-        self._reformatter = VideoReformatter()
-        self._size: tuple[int, int] | None = None
-        self._turns = 0
-        self._frames: list[np.ndarray] = []
-        self._rows: list[tuple[int, float, bool]] = []
-
-    def add(self, rows: list[_Row]) -> None:
-        """Add all of these rows, or none when one of them cannot be converted."""
-        frames = [self._upright(row[0]) for row in rows]
-        self._frames += frames
-        self._rows += [row[1:] for row in rows]
-
-    def _upright(self, frame: VideoFrame) -> np.ndarray:
-        if self._size is None:
-            self._size = (frame.width, frame.height)
-            if min(self._size) < MIN_SIDE:
-                raise VideoError(
-                    "too-small", "The frames are too small for optical flow.",
-                    received=f"{frame.width}x{frame.height}", expected=f"at least {MIN_SIDE} pixels a side",
-                )  # fmt: skip
-            # The rotation is that of the display matrix, degrees counter-clockwise; a broken matrix gives nonsense.
-            self._turns = frame.rotation // 90 % 4 if frame.rotation % 90 == 0 and abs(frame.rotation) <= 360 else 0
-            if self._turns % 2:
-                self._aspect = 1 / self._aspect
-        # One thread gives the same pixels for less; by default swscale starts one a core.
-        rgb = self._reformatter.reformat(frame, *self._size, "rgb24", threads=1).to_ndarray()
-        return np.rot90(rgb, self._turns)
-
-    @property
-    def empty(self) -> bool:
-        return not self._frames
-
-    @property
-    def full(self) -> bool:
-        return len(self._frames) >= CHUNK_FRAMES or len(self._frames) * self._frames[0].nbytes >= CHUNK_BYTES
-
-    def take(self) -> FrameChunk:
-        source_frame, time_s, stored = zip(*self._rows, strict=True)
-        chunk = FrameChunk(
-            np.stack(self._frames),
-            np.array(source_frame, np.int64),
-            np.array(time_s, np.float64),
-            np.array(stored, np.bool_),
-            self._aspect,
-        )
-        self._frames, self._rows = [], []
-        return chunk
-
-    def info(self, clock: _Clock, n: int, last_s: float, broken: str | None) -> VideoInfo:
-        assert self._size is not None
-        width, height = self._size[::-1] if self._turns % 2 else self._size
-        fps = clock.fps(n, last_s)
-        duration_s = last_s + 1 / fps
-        return VideoInfo(self._codec, width, height, self._aspect, fps, clock.source, n, duration_s, broken)

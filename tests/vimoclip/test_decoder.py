@@ -19,10 +19,11 @@ import pytest
 
 from tests.vimoclip import awkward
 from tests.vimoclip.awkward import FILES, FRAMES, VIDEOS
+from vimoclip.chunks import FrameChunk
 from vimoclip.config import RunConfig, Sampling
 from vimoclip.decoder import Decoder
 from vimoclip.errors import VideoError
-from vimoclip.video import Event, FrameChunk, VideoInfo, decode
+from vimoclip.video import Event, VideoInfo, decode
 
 HOME = Path(__file__).resolve().parents[2]
 KINDS = {"no-video-stream", "no-frames", "corrupt-after-N-frames", "encrypted", "too-small", "unreadable"}

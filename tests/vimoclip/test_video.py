@@ -4,6 +4,8 @@ import itertools
 import math
 import os
 import re
+import shutil
+import struct
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,9 +22,10 @@ from numpy.typing import NDArray
 
 from tests.vimoclip import awkward
 from tests.vimoclip.awkward import EMPTY, FILES, FRAMES, HEIGHT, RATE, VIDEOS, WIDTH, Expected, Picture, picture
+from vimoclip.chunks import CHUNK_BYTES, CHUNK_FRAMES, FrameChunk
 from vimoclip.config import OnCorrupt, Sampling
 from vimoclip.errors import VideoError
-from vimoclip.video import CHUNK_BYTES, CHUNK_FRAMES, Event, FrameChunk, Restart, Sampler, VideoInfo, decode
+from vimoclip.video import Event, Restart, Sampler, VideoInfo, decode
 
 AWKWARD, INTERACTIONS = VIDEOS / "awkward", VIDEOS / "interactions" / "clips"
 CAMERA_TRAPS = sorted(path for path in (VIDEOS / "camera-traps").rglob("*") if path.is_file())
@@ -199,8 +202,8 @@ def test_a_name_that_is_not_unicode(folder: Path, tmp_path: Path) -> None:
 
 
 def in_slots(times: list[Fraction], fps: Fraction) -> list[int]:
-    """The first frame of each slot of 1/fps, of rising times."""
-    slots = [math.floor(t * fps) for t in times]
+    """The first frame of each slot of 1/fps, of rising times that are right to half a millisecond."""
+    slots = [math.floor((t + Fraction(1, 2000)) * fps) for t in times]
     return [n for n, slot in enumerate(slots) if n == 0 or slot > slots[n - 1]]
 
 
@@ -221,7 +224,20 @@ def test_the_sampler_takes_the_first_frame_of_each_slot(gaps: list[int], ticks: 
 def test_an_even_video_gives_as_many_frames_as_slots(rate: int, fps: int, frames: int) -> None:
     sampler = Sampler(Sampling(fps=fps))
     stored = sum(sampler.stores(n, n / rate) for n in range(frames))
-    assert stored == (frames if fps >= rate else (frames - 1) * fps // rate + 1)
+    assert stored == (frames if fps >= rate else int((Fraction(frames - 1, rate) + Fraction(1, 2000)) * fps) + 1)
+
+
+@pytest.mark.parametrize("rate", [30, Fraction(30000, 1001), 60, 25])
+@pytest.mark.parametrize("fps", [5, 15, 30])
+def test_a_clock_of_milliseconds_changes_no_choice(tmp_path: Path, rate: Fraction, fps: float) -> None:
+    chosen = []
+    for name in ("exact.mp4", "milliseconds.mkv"):
+        awkward.write(tmp_path / name, 90, rate=rate)
+        decoded = collect(tmp_path / name, Sampling(fps=fps))
+        chosen.append([n for n, stored in zip(decoded.source_frame, decoded.stored, strict=True) if stored])
+    assert chosen[0] == chosen[1]
+    step = max(1.0, rate / fps)
+    assert all(abs(n - step * i) <= 1 for i, n in enumerate(chosen[0]))  # evenly, to the frame
 
 
 @given(every=st.integers(1, 50), times=st.lists(st.floats(0, 1e6), max_size=200))
@@ -326,6 +342,29 @@ def test_other_rotations_are_left_alone(folder: Path, name: str) -> None:
     with av.open(str(folder / name)) as container:
         assert next(container.decode(video=0)).rotation not in (0, 90, 180, -90, -180)
     assert np.array_equal(collect(folder / name).frames, collect(folder / "plain.mp4").frames)
+
+
+@pytest.mark.parametrize(
+    "matrix", [(1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1), (0, 1, 1, 0), (0, 1, -1, 0), (0, -1, -1, 0)]
+)
+def test_every_display_matrix_of_right_angles_is_followed(
+    folder: Path, tmp_path: Path, matrix: tuple[int, int, int, int]
+) -> None:
+    """ISO/IEC 14496-12: a pixel at (x, y) is shown at (a x + c y, b x + d y), wherever that then is moved to."""
+    a, b, c, d = matrix
+    shutil.copy(folder / "plain.mp4", tmp_path / "turned.mp4")
+    fixed = [16, 16, 30, 16, 16, 30, 16, 16, 30]
+    values = [value << bits for value, bits in zip((a, b, 0, c, d, 0, 0, 0, 1), fixed, strict=True)]
+    awkward.patch(tmp_path / "turned.mp4", b"tkhd", 40, struct.pack(">9i", *values))
+    frames = collect(folder / "plain.mp4").frames
+    ys, xs = np.mgrid[: frames.shape[1], : frames.shape[2]]
+    shown_x, shown_y = a * xs + c * ys, b * xs + d * ys
+    shown_x, shown_y = shown_x - shown_x.min(), shown_y - shown_y.min()
+    expected = np.zeros((len(frames), shown_y.max() + 1, shown_x.max() + 1, 3), np.uint8)
+    expected[:, shown_y, shown_x] = frames
+    decoded = collect(tmp_path / "turned.mp4")
+    assert np.array_equal(decoded.frames, expected)
+    assert (decoded.info.width, decoded.info.height) == (expected.shape[2], expected.shape[1])
 
 
 @needs_videos
