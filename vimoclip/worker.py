@@ -8,6 +8,7 @@ the same video gives the same bits alone, in any company and after a resume.
 
 import dataclasses
 import importlib.metadata
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from schemas.features import Feature, Training
+from vimoclip.chunks import FrameChunk
 from vimoclip.clip import ClipTeacher
 from vimoclip.config import RunConfig, StoreConfig
 from vimoclip.decoder import Decoder
@@ -26,7 +28,7 @@ from vimoclip.errors import ModelError, VideoError
 from vimoclip.flow import FlowEstimator, make_estimator
 from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE, REST, decode, encode, mean_speed, to_planes
 from vimoclip.moclip import MotionStudent
-from vimoclip.video import FrameChunk, Restart, VideoInfo
+from vimoclip.video import Restart, VideoInfo
 
 _RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "av", "opencv-python-headless", "numpy")
 
@@ -61,7 +63,8 @@ class EmbedWorker:
         takes back the frames before it; an Idle comes when nothing else does. `jobs` is drawn from another thread.
         """
         video = None
-        for item in Decoder(self.config.sampling, self._run).stream_or_idle(jobs):
+        decoder = Decoder(self.config.sampling, self._run)
+        for item in decoder.stream_or_idle(jobs):
             if item is None:
                 yield Idle()
                 continue
@@ -82,12 +85,16 @@ class EmbedWorker:
                     video = _VideoEmbedder(job, self.config, self._teacher, self._student)
                     yield Restarted(job.video_id)
             except VideoError as error:
-                video.failed = True
-                yield Failed(job.video_id, error.kind, str(error))
+                failed = Failed(job.video_id, error.kind, str(error))
             except Exception as error:  # whatever one video provokes, the others go on
                 self._check_device()
-                video.failed = True
-                yield Failed(job.video_id, "embedding-failed", f"{type(error).__name__}: {error}"[:500])
+                failed = Failed(job.video_id, "embedding-failed", f"{type(error).__name__}: {error}"[:500])
+            else:
+                continue
+            video.failed = True
+            if isinstance(event, FrameChunk):  # the rest of it would be decoded for nothing
+                decoder.give_up(job)
+            yield failed
 
     def _check_device(self) -> None:
         """After an error: is it the device that is broken, so that every other video would be blamed for it?"""
@@ -154,7 +161,10 @@ class _VideoEmbedder:
         self._done = 0
 
     def add(self, chunk: FrameChunk) -> Iterator[EmbeddedFrames]:
-        images = iter(self._teacher.resize(chunk.frames[chunk.stored], chunk.pixel_aspect))
+        stored = chunk.frames[chunk.stored]
+        # A resized frame does not depend on the others: halving leaves its bits alone, and needs no note.
+        resized = _in_halves(lambda frames: self._teacher.resize(frames, chunk.pixel_aspect), stored)
+        images = itertools.chain.from_iterable(resized)
         for frame, n, time_s, stored in zip(
             chunk.frames, chunk.source_frame.tolist(), chunk.time_s.tolist(), chunk.stored.tolist(), strict=True
         ):
@@ -176,7 +186,7 @@ class _VideoEmbedder:
         assert self._previous is not None
         dt_s = row.time_s - self._previous_s
         flow = self._estimator.flow(self._previous, current)
-        row.speed = mean_speed(flow, dt_s)
+        row.speed = mean_speed(flow, dt_s, pixel_aspect)
         row.flow = encode(to_planes(flow, dt_s, self._config.clip.resize, pixel_aspect))
         row.planes = decode(row.flow)
 
@@ -204,16 +214,21 @@ class _VideoEmbedder:
 
     def _forward(self, tower: Callable[[Images], torch.Tensor], batch: Images) -> np.ndarray:
         """Raw vectors, fp32 (N, D); in halves where the device has no memory for the whole batch."""
-        try:
-            z: np.ndarray = tower(batch).cpu().numpy()
-            return z
-        except torch.OutOfMemoryError:
-            if len(batch) == 1:
-                raise
-        self.reduced_batch = True
-        torch.cuda.empty_cache()
-        half = len(batch) // 2
-        return np.concatenate([self._forward(tower, batch[:half]), self._forward(tower, batch[half:])])
+        parts = _in_halves(tower, batch)
+        self.reduced_batch |= len(parts) > 1
+        return np.concatenate([z.cpu().numpy() for z in parts])
+
+
+def _in_halves(compute: Callable[[Images], torch.Tensor], batch: Images) -> list[torch.Tensor]:
+    """`compute` of the batch, in one part; where the device has no memory for that, of its halves, and so on."""
+    try:
+        return [compute(batch)]
+    except torch.OutOfMemoryError:
+        if len(batch) == 1:
+            raise
+    torch.cuda.empty_cache()
+    half = len(batch) // 2
+    return _in_halves(compute, batch[:half]) + _in_halves(compute, batch[half:])
 
 
 def _unit(z: np.ndarray, present: np.ndarray) -> Vectors:

@@ -1,5 +1,6 @@
 """The worker: what it embeds, in which order, and that one video's trouble is its own."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -7,12 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from tests.vimoclip import awkward
+from vimoclip.chunks import FrameChunk
 from vimoclip.clip import ClipTeacher
 from vimoclip.config import ClipConfig, FlowConfig, RunConfig, Sampling, StoreConfig
+from vimoclip.decoder import Decoder
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome
+from vimoclip.errors import VideoError
 from vimoclip.flow import make_estimator
 from vimoclip.flow.encoding import decode, encode, flow_image, mean_speed, to_planes
 from vimoclip.shapes import render, velocity, write_clip
+from vimoclip.video import Event
 from vimoclip.worker import EmbedWorker
 
 
@@ -119,6 +125,51 @@ def test_memory_that_runs_out_halves_the_batch_and_says_so(
     assert not full[-1].reduced_batch
     same = column(embedded(full, "a"), "clip").astype(np.float32) * column(embedded(halved, "a"), "clip")
     assert same.sum(1).min() > 0.999
+
+
+def test_memory_that_runs_out_while_resizing_changes_nothing(
+    worker: EmbedWorker, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = ClipTeacher.resize
+
+    def small(self: ClipTeacher, frames: np.ndarray, pixel_aspect: float) -> torch.Tensor:
+        if len(frames) > 3:
+            raise torch.OutOfMemoryError("too many frames")
+        return whole(self, frames, pixel_aspect)
+
+    job = Job("a", str(clips / "still" / "000.mp4"))
+    full = list(worker.embed([job]))
+    monkeypatch.setattr(ClipTeacher, "resize", small)
+    halved = list(worker.embed([job]))
+    assert halved[-1] == full[-1]
+    assert np.array_equal(column(embedded(halved, "a"), "clip"), column(embedded(full, "a"), "clip"))
+
+
+def test_the_rest_of_a_failed_video_is_not_decoded(
+    worker: EmbedWorker, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    awkward.repeat(tmp_path / "long.mkv", 3000, (320, 240))
+    whole, decoded = ClipTeacher.__call__, 0
+    calls = iter([True])
+
+    def once(self: ClipTeacher, batch: torch.Tensor) -> torch.Tensor:
+        return whole(self, batch) * (torch.nan if next(calls, False) else 1)
+
+    receive = Decoder._events
+
+    def counted(self: Decoder, path: str) -> Iterator[Event | VideoError]:
+        nonlocal decoded
+        for event in receive(self, path):
+            decoded += len(event.frames) if isinstance(event, FrameChunk) else 0
+            yield event
+
+    monkeypatch.setattr(ClipTeacher, "__call__", once)
+    monkeypatch.setattr(Decoder, "_events", counted)
+    good = str(clips / "still" / "000.mp4")
+    outcomes = worker.embed([Job("long", str(tmp_path / "long.mkv")), Job("b", good)])
+    ends = [(type(x), x.video_id) for x in outcomes if isinstance(x, Embedded | Failed)]
+    assert ends == [(Failed, "long"), (Embedded, "b")]
+    assert decoded < 500
 
 
 def test_vectors_that_are_not_finite_fail_the_video(

@@ -45,7 +45,8 @@ _HUES = {"R": (1, 0, 0), "Y": (1, 1, 0), "G": (0, 1, 0), "C": (0, 1, 1), "B": (0
 def to_planes(flow: NDArray[np.float32], dt_s: float, resize: Resize, pixel_aspect: float = 1.0) -> NDArray[np.uint8]:
     """Codes of one frame's flow: float32 (h, w, 2), pixels of its own grid per step, to uint8 (2, 224, 224) in 1..255.
 
-    dt_s: seconds between the two frames. resize, pixel_aspect: as the frame's own (see vimoclip/resize.py).
+    dt_s: seconds between the two frames. resize, pixel_aspect: as the frame's own (see vimoclip/resize.py); motion
+    is that of the picture as it is shown, so that where pixels are not square v is not what the grid says.
 
     Raises:
         ValueError: flow of another shape or dtype, or not finite; dt_s not positive.
@@ -54,7 +55,8 @@ def to_planes(flow: NDArray[np.float32], dt_s: float, resize: Resize, pixel_aspe
     if not np.isfinite(flow).all():
         raise ValueError("flow is not finite")
     pixels = resize_flow(flow, PLANE, resize, pixel_aspect)
-    return _codes(pixels.transpose(2, 0, 1) / np.float32(flow.shape[1] * dt_s))
+    width = flow.shape[1] * dt_s  # per step; and a row is as high as 1 / aspect columns are wide
+    return _codes(pixels.transpose(2, 0, 1) / np.array([width, width * pixel_aspect], np.float32)[:, None, None])
 
 
 def _codes(speeds: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -175,15 +177,15 @@ def _wheel() -> NDArray[np.float64]:
     return np.concatenate(stretches)
 
 
-def mean_speed(flow: NDArray[np.float32], dt_s: float) -> float:
-    """Mean |f| of float32 (h, w, 2) flow, in frame widths per second.
+def mean_speed(flow: NDArray[np.float32], dt_s: float, pixel_aspect: float = 1.0) -> float:
+    """Mean |f| of float32 (h, w, 2) flow, in frame widths per second. dt_s, pixel_aspect: as in `to_planes`.
 
     Raises:
         ValueError: flow is not finite; dt_s not positive.
     """
     _check_step(dt_s)
     u, v = flow[..., 0], flow[..., 1]
-    mean = float(np.sqrt(u * u + v * v).mean(dtype=np.float64))
+    mean = float(np.sqrt(u * u + v * v * np.float32(pixel_aspect**-2)).mean(dtype=np.float64))
     if not math.isfinite(mean):
         raise ValueError("flow is not finite")
     return mean / (int(flow.shape[1]) * dt_s)

@@ -112,6 +112,17 @@ def test_mirroring_negates_u(mode: Resize, shape: tuple[int, int]) -> None:
     assert planes.std() > 5
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_motion_is_that_of_the_picture_as_it_is_shown(mode: Resize) -> None:
+    # A diagonal on the screen, on grids of 60 rows whose pixels are 1, 2 and 64/45 as wide as high.
+    shown = 6.0
+    for aspect in (1.0, 2.0, 64 / 45):
+        flow = uniform(shown / aspect, shown, 60, round(120 / aspect))
+        u, v = from_planes(to_planes(flow, 0.5, mode, aspect))[:, 112, 112]
+        assert (u, v) == pytest.approx((0.1, 0.1), rel=0.05)
+        assert mean_speed(flow, 0.5, aspect) == pytest.approx(0.1 * math.sqrt(2), rel=0.01)
+
+
 def test_pixel_aspect_reaches_the_geometry() -> None:
     planes = to_planes(uniform(1, 1, 60, 120), 0.04, "letterbox", pixel_aspect=0.5)
     assert (planes > 128).all()  # shown as 60 x 60: nothing to pad
