@@ -36,7 +36,8 @@ class Feature:
     """One row of `features`.
 
     name: the column in `frames`. kind: computed from frames (`image`) or from flow (`motion`). dim: its width D.
-    model, weights: as they were asked for. weights_sha256: of the image tower's tensors, whatever file they came in.
+    model, weights: as they were asked for. weights_sha256: of the image tower's architecture and tensors, wherever they
+        were found.
     training: `pretrained`; `random` (seeded, `--clip-weights none`); of a motion student `starting` (still the
         teacher's weights) or `trained`.
     preprocessing: canonical JSON: size, mean, std, interpolation, resize and batch shape; for motion also the
@@ -60,10 +61,9 @@ class Feature:
     def fingerprint(self) -> str:
         """16 hex digits of all that decides the vectors' values: equal fingerprints promise interchangeable vectors.
 
-        Where a model was found (`local-dir:/some/folder`) decides nothing; the weights themselves do.
+        Where a model was found decides nothing; what was found there does.
         """
-        architecture, _, _ = self.model.partition(":")
-        made_of = [self.kind, self.dim, architecture, self.weights_sha256, self.preprocessing, self.precision]
+        made_of = [self.kind, self.dim, self.weights_sha256, self.preprocessing, self.precision]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 

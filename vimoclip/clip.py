@@ -10,7 +10,6 @@ import difflib
 import hashlib
 import json
 import logging
-import math
 import os
 import socket
 import warnings
@@ -49,14 +48,14 @@ class ClipTeacher:
     """A frozen image tower on a device.
 
     Attributes: `config` with weights, precision and batch size resolved; `tower`; `preprocessing`; `dim`, the width D;
-    `weights_sha256` of the tower's tensors; `training`, `pretrained` or `random`.
+    `weights_sha256` of the tower's architecture and tensors; `training`, `pretrained` or `random`.
     """
 
     def __init__(self, config: ClipConfig, device: torch.device) -> None:
         """Load the tower.
 
         Raises:
-            ModelError: an unknown model, or weights that cannot be had or do not fit.
+            ModelError: an unknown model; weights that cannot be had or do not fit; no memory for them on the device.
         """
         config = dataclasses.replace(
             config,
@@ -67,15 +66,22 @@ class ClipTeacher:
         )
         self.config, self.device = config, device
         self._dtype = DTYPES[config.precision]
-        visual = _load_visual(config)
+        visual, architecture = _load_visual(config)
         self.preprocessing = _preprocessing(visual.preprocess_cfg, config)
-        self.weights_sha256 = _sha256(visual)
+        self.weights_sha256 = _sha256(architecture, visual)
         self.training: Training = "random" if config.weights == "none" else "pretrained"
-        self.tower = visual.requires_grad_(False).eval().to(device, self._dtype)
-        self._mean = torch.tensor(self.preprocessing.mean, device=device).view(1, 3, 1, 1) * 255
-        self._std = torch.tensor(self.preprocessing.std, device=device).view(1, 3, 1, 1) * 255
-        size = self.preprocessing.size
-        self.dim = self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1]  # `output_dim` may be None
+        try:
+            self.tower = visual.requires_grad_(False).eval().to(device, self._dtype)
+            self._mean = torch.tensor(self.preprocessing.mean, device=device).view(1, 3, 1, 1) * 255
+            self._std = torch.tensor(self.preprocessing.std, device=device).view(1, 3, 1, 1) * 255
+            size = self.preprocessing.size
+            self.dim = self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1]  # `output_dim` may be None
+        except torch.OutOfMemoryError as error:
+            raise ModelError(
+                f"{device} has no memory for {config.model}.",
+                received=str(error).splitlines()[0][:160],
+                hint="End what else uses it, or name another with --device.",
+            ) from error
 
     def resize(self, frames: np.ndarray, pixel_aspect: float) -> torch.Tensor:
         """uint8 (N, H, W, 3) frames to uint8 (N, 3, S, S) images."""
@@ -101,14 +107,28 @@ def _absolute(model: str) -> str:
     return f"{schema}:{Path(place).absolute()}" if schema == "local-dir" else model
 
 
+def _named(model: str) -> bool:
+    """Whether it is a name that open_clip knows, rather than a place where a model lies."""
+    return model.partition(":")[0] not in ("local-dir", "hf-hub")
+
+
 def _resolve_weights(config: ClipConfig) -> str:
-    schema = config.model.partition(":")[0]
-    if schema in ("local-dir", "hf-hub"):
+    if not _named(config.model):
+        if config.preprocess is not None:
+            raise ModelError(
+                f"{config.model} brings its own preprocessing.", received="--preprocess", expected="no --preprocess"
+            )
         if config.weights not in ("default", "own", "none"):
             raise ModelError(
                 f"{config.model} brings its own weights.", received=config.weights, expected="default or none"
             )
         return "none" if config.weights == "none" else "own"
+    if config.preprocess is not None and not Path(config.weights).is_file():
+        raise ModelError(
+            "--preprocess is for weights given by path; others bring their own preprocessing.",
+            received=f"--clip-weights {config.weights}",
+            expected="the path of a weights file, or no --preprocess",
+        )
     name = config.model.replace("/", "-")
     if name not in open_clip.list_models():
         close = difflib.get_close_matches(name, open_clip.list_models(), n=5, cutoff=0.3)
@@ -132,8 +152,9 @@ def _resolve_weights(config: ClipConfig) -> str:
     )
 
 
-def _load_visual(config: ClipConfig) -> Any:
-    by_path = Path(config.weights).is_file()
+def _load_visual(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
+    """The image tower, and its architecture: what decides its arithmetic and leaves no trace in its tensors."""
+    by_path = os.path.isabs(config.weights)  # a file that is called like a tag is not meant
     arguments: dict[str, Any] = {"force_preprocess_cfg": None, "force_quick_gelu": False}
     if config.weights == "none":
         arguments["load_weights"] = False
@@ -151,7 +172,10 @@ def _load_visual(config: ClipConfig) -> Any:
         with _quiet(), _offline_when_unreachable(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(SEED)
-            return open_clip.create_model(config.model, **arguments).visual
+            model = open_clip.get_model_config(config.model.replace("/", "-") if _named(config.model) else config.model)
+            gelu = arguments["force_quick_gelu"] or model.get("quick_gelu", False)
+            architecture = {"embed_dim": model["embed_dim"], "vision": model["vision_cfg"], "quick_gelu": gelu}
+            return open_clip.create_model(config.model, **arguments).visual, architecture
     except Exception as error:  # open_clip and the hub raise a dozen kinds; all mean the same to the user
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         if by_path or config.weights == "own":
@@ -174,37 +198,56 @@ def _tag(model: str, tag: str) -> dict[str, Any]:
     return dict(open_clip.get_pretrained_cfg(model.replace("/", "-"), tag))
 
 
+_DESCRIBES = ("mean", "std", "interpolation", "resize_mode", "quick_gelu")
+
+
 def _described(config: ClipConfig) -> dict[str, Any]:
     """The preprocessing of weights given by path: as asked for, or stored beside them."""
-    known = ("mean", "std", "interpolation", "resize_mode", "quick_gelu")
     if config.preprocess is not None:
         found = _tag(config.model, config.preprocess)
-        if not found:
-            try:
-                found = json.loads(config.preprocess)
-                if not {"mean", "std"} <= set(found) <= set(known):
-                    raise ValueError(f"keys {sorted(found)}")
-                if not all(len(found[name]) == 3 and all(map(math.isfinite, found[name])) for name in ("mean", "std")):
-                    raise ValueError("mean and std are three numbers each")
-            except (ValueError, TypeError) as error:
-                tags = ", ".join(open_clip.list_pretrained_tags_by_model(config.model.replace("/", "-")))
-                raise ModelError(
-                    "--preprocess is neither a tag of this model nor a JSON object.",
-                    received=config.preprocess,
-                    expected=f'{tags or "a tag"}; or {{"mean": [r, g, b], "std": [r, g, b], "quick_gelu": false}}',
-                ) from error
-        return {name: found[name] for name in known if name in found}
+        if found:
+            return {name: found[name] for name in _DESCRIBES if name in found}
+        try:
+            found = json.loads(config.preprocess)
+            if unknown := sorted(set(found) - set(_DESCRIBES)):
+                raise ValueError(f"unknown: {', '.join(unknown)}")
+            return _checked(found)
+        except (ValueError, TypeError, KeyError) as error:
+            tags = ", ".join(open_clip.list_pretrained_tags_by_model(config.model.replace("/", "-")))
+            raise ModelError(
+                "--preprocess is neither a tag of this model nor a JSON object that describes it.",
+                received=f"{config.preprocess} ({_why(error)})",
+                expected=f'{tags or "a tag"}; or {{"mean": [r, g, b], "std": [r, g, b], "quick_gelu": false}}',
+            ) from error
     beside = Path(config.weights).with_name("open_clip_config.json")
     try:
         stored = json.loads(beside.read_text())
-        return stored["preprocess_cfg"] | {"quick_gelu": stored["model_cfg"].get("quick_gelu", False)}  # type: ignore[no-any-return]
-    except (OSError, ValueError, KeyError) as error:
+        return _checked(stored["preprocess_cfg"] | {"quick_gelu": stored["model_cfg"].get("quick_gelu", False)})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(
             "Weights by path do not say how frames are to be normalised for them.",
-            received=config.weights,
-            expected="open_clip_config.json beside them, or --preprocess",
+            received=f"{config.weights}; {beside.name} beside it: {_why(error)}",
+            expected="open_clip_config.json with preprocess_cfg and model_cfg beside them, or --preprocess",
             hint="For weights that were trained like a known tag, give that tag: --preprocess openai.",
         ) from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]}"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _checked(found: dict[str, Any]) -> dict[str, Any]:
+    """What of `found` describes preprocessing. Raises KeyError, TypeError or ValueError for what cannot be meant."""
+    for name, least in (("mean", -1e-9), ("std", 0.0)):  # of RGB in 0..1; a std of 0 would divide by it
+        if len(found[name]) != 3 or not all(least < float(value) <= 1 for value in found[name]):
+            raise ValueError(f"{name} is three numbers in 0..1, and a std is not 0")
+    if found.get("interpolation", "bicubic") not in ("bicubic", "bilinear"):
+        raise ValueError("interpolation is bicubic or bilinear")
+    if not isinstance(found.get("quick_gelu", False), bool):
+        raise ValueError("quick_gelu is true or false")
+    return {name: found[name] for name in _DESCRIBES if name in found}
 
 
 def _preprocessing(found: dict[str, Any], config: ClipConfig) -> Preprocessing:
@@ -217,9 +260,9 @@ def _preprocessing(found: dict[str, Any], config: ClipConfig) -> Preprocessing:
     return Preprocessing(int(height), mean, std, interpolation)  # type: ignore[arg-type]
 
 
-def _sha256(module: torch.nn.Module) -> str:
-    """Of the tensors by name, whatever file they came in."""
-    digest = hashlib.sha256()
+def _sha256(architecture: dict[str, Any], module: torch.nn.Module) -> str:
+    """Of the architecture, and of the tensors by name, whatever file they came in."""
+    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

@@ -3,6 +3,7 @@ to do."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
@@ -88,22 +89,91 @@ def test_weights_by_path_with_preprocessing_as_json(vit: Path) -> None:
     plain = json.dumps({"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]})
     other = ClipTeacher(ClipConfig("ViT-S-32-alt", str(vit), plain), CPU)
     assert "QuickGELU" not in {type(module).__name__ for module in other.tower.modules()}
-    assert other.weights_sha256 == teacher.weights_sha256
+    assert other.weights_sha256 != teacher.weights_sha256  # the same tensors, and other vectors
+
+
+@pytest.mark.parametrize("change", [{"quick_gelu": True}, {"vision_cfg": MODEL["vision_cfg"] | {"head_width": 8}}])
+def test_what_leaves_no_trace_in_the_tensors_is_another_feature(tmp_path: Path, change: dict[str, Any]) -> None:
+    hashes = []
+    for name, model in (("plain", MODEL), ("again", MODEL), ("changed", MODEL | change)):
+        folder = tmp_path / name
+        folder.mkdir()
+        config = {"model_cfg": model, "preprocess_cfg": PREPROCESS}
+        (folder / "open_clip_config.json").write_text(json.dumps(config))
+        save_file(tiny_clip().state_dict(), folder / "open_clip_model.safetensors")
+        hashes.append(ClipTeacher(ClipConfig(f"local-dir:{folder}"), CPU).weights_sha256)
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_weights_by_path_need_to_say_how_frames_are_normalised(vit: Path) -> None:
     with pytest.raises(ModelError, match=r"--preprocess"):
         ClipTeacher(ClipConfig("ViT-S-32-alt", str(vit)), CPU)
-    with pytest.raises(ModelError, match="neither a tag of this model nor a JSON object"):
-        ClipTeacher(ClipConfig("ViT-S-32-alt", str(vit), '{"average": 1}'), CPU)
+
+
+HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("described", "says"),
+    [
+        ("no JSON", "neither a tag of this model nor a JSON object"),
+        ('{"average": 1}', "unknown: average"),
+        ('["mean", "std"]', "unknown: mean, std|list"),
+        ('{"mean": [0.5, 0.5, 0.5]}', "it has no std"),
+        (json.dumps(HALF | {"std": [0.5, 0.5, 0]}), "a std is not 0"),
+        (json.dumps(HALF | {"mean": [122, 116, 104]}), "mean is three numbers in 0..1"),
+        (json.dumps(HALF | {"mean": [0.5, 0.5]}), "mean is three numbers"),
+        (json.dumps(HALF | {"mean": [float("nan")] * 3}), "mean is three numbers"),
+        (json.dumps(HALF | {"interpolation": "nearest"}), "bicubic or bilinear"),
+        (json.dumps(HALF | {"quick_gelu": "false"}), "true or false"),
+    ],
+)
+def test_a_description_that_cannot_be_meant_is_refused(vit: Path, described: str, says: str) -> None:
+    with pytest.raises(ModelError, match=says):
+        ClipTeacher(ClipConfig("ViT-S-32-alt", str(vit), described), CPU)
+
+
+def test_preprocess_is_not_for_weights_that_bring_their_own(tiny_model: str) -> None:
+    for config in (ClipConfig(tiny_model, preprocess="openai"), ClipConfig("ViT-B-32", "none", json.dumps(HALF))):
+        with pytest.raises(ModelError, match="--preprocess"):
+            ClipTeacher(config, CPU)
+
+
+def test_a_file_called_like_a_tag_is_not_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "openai").write_bytes(b"")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://hub.invalid")
+    with pytest.raises(ModelError, match="weights openai of ViT-B-32 cannot be had"):
+        ClipTeacher(ClipConfig("ViT-B-32", "openai"), CPU)
+
+
+def test_a_device_without_memory_is_named(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr(ClipTeacher, "__call__", full)
+    with pytest.raises(ModelError, match=r"cpu has no memory.*20.00 MiB.*--device"):
+        ClipTeacher(ClipConfig(tiny_model), CPU)
 
 
 def test_weights_by_path_with_a_config_beside_them(vit: Path, tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").symlink_to(vit)
-    beside = {"model_cfg": {"quick_gelu": True}, "preprocess_cfg": {"mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 1.0]}}
+    beside: dict[str, Any] = {
+        "model_cfg": {"quick_gelu": True},
+        "preprocess_cfg": {"mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 1.0]},
+    }
     (tmp_path / "open_clip_config.json").write_text(json.dumps(beside))
     teacher = ClipTeacher(ClipConfig("ViT-S-32-alt", str(tmp_path / "w.safetensors")), CPU)
     assert teacher.preprocessing.mean == (0.1, 0.2, 0.3)
+    for broken in (beside | {"preprocess_cfg": {}}, {"preprocess_cfg": beside["preprocess_cfg"]}, ["no", "object"]):
+        (tmp_path / "open_clip_config.json").write_text(json.dumps(broken))
+        with pytest.raises(ModelError, match=r"--preprocess openai"):
+            ClipTeacher(ClipConfig("ViT-S-32-alt", str(tmp_path / "w.safetensors")), CPU)
+    # A size of its own would not fit the tower, whose own one holds.
+    sized = beside | {"preprocess_cfg": beside["preprocess_cfg"] | {"size": 336}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(sized))
+    assert ClipTeacher(ClipConfig("ViT-S-32-alt", str(tmp_path / "w.safetensors")), CPU).preprocessing.size != 336
 
 
 def test_weights_of_another_architecture_are_refused(vit: Path) -> None:
