@@ -2,25 +2,19 @@
 that is cut short loses at most the videos it was at; the same command goes on.
 """
 
-import contextlib
 import time
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from queue import Empty
-from typing import Any
 
 from pipelines import label
 from pipelines.executor import Executor, in_process
-from pipelines.plan import Identify, Plan, Seen, make_plan
+from pipelines.plan import Identify, Plan, make_plan
+from pipelines.recorder import Recorder
 from pipelines.request import IngestReport, IngestRequest, Observer
-from pipelines.sources import Source, Sources, discover
+from pipelines.sources import Sources, discover
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, find_labels, from_csv, match
 from vimoclip.config import StoreConfig
-from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Outcome, Restarted
-from vimoclip.errors import NoSpaceError, SettingsError, VideoError
+from vimoclip.errors import LabelError, NoSpaceError, SettingsError
 from vimoclip.interrupts import held_back
 from vimoclip.lock import writer_lock
 from vimoclip.store import FeatureStore, check_free, local
@@ -59,11 +53,19 @@ def _annotations(request: IngestRequest, sources: Sources) -> list[Annotations |
     elif request.labels is None:
         files = list(dict.fromkeys(file for root in sources.roots if (file := find_labels(root)) is not None))
     folders: list[Annotations | None] = [None] if request.label_folders else []
-    return [from_csv(file) for file in files] + folders
+    try:
+        return [from_csv(file) for file in files] + folders
+    except LabelError as error:
+        if request.labels is None:  # nobody named the file
+            raise LabelError(error.what, received=error.received, expected=error.expected, hint=_NOT_LABELS) from error
+        raise
+
+
+_NOT_LABELS = "Correct it; or, if it is about something else, leave it out with --labels none."
 
 
 def _report(sources: Sources, plan: Plan) -> IngestReport:
-    report = IngestReport(found=len(sources.videos) + len(sources.problems), known=plan.known + len(plan.relocated))
+    report = IngestReport(found=len(sources.videos) + len(sources.problems), known=plan.known)
     report.failed_before = [row.video_id for row in plan.failed_before]
     report.removed = list(plan.removed)
     report.failed = [(path, "unreadable", why) for path, why in sources.problems]
@@ -99,11 +101,6 @@ class _Ingest:
     ) -> None:
         self._request, self._path, self._observer = request, path, observer
         self._sources, self._annotations = sources, annotations
-        self._takes: dict[str, int] = {}
-        self._refused: set[str] = set()
-        self._labelled: set[str] = set()
-        self._finished = 0
-        self._leftovers = False  # whether this run leaves takes behind that no row names
 
     def run(self) -> IngestReport:
         store = FeatureStore.open(self._path) if FeatureStore.exists(self._path) else None
@@ -115,182 +112,55 @@ class _Ingest:
         todo = plan.todo[: self._request.limit]
         self._check_labels(rows)
         self._observer.planned(plan, len(todo))
-        self._report = _report(self._sources, plan)
-        self._report.left = len(plan.todo) - len(todo)
+        report = _report(self._sources, plan)
         if store is None:
             executor = in_process(StoreConfig.from_dict(self._request.asked), self._request.run)
             store = FeatureStore.create(self._path, executor.config, executor.features)
         elif todo:
             executor = in_process(store.located(self._request.asked), self._request.run)
             _check_features(store, executor)
-        self._writer = StoreWriter(store)
-        self._writer.drop_leftovers()
+        writer = StoreWriter(store)
+        writer.drop_leftovers()
+        identify = Identify(todo, writer.videos, store.fingerprint)
+        labelled = {row.video_id for row in store.label_rows()} if todo else set()
+        recorder = Recorder(writer, report, self._observer, identify, todo, labelled)
         try:
             for row, source in plan.relocated:
-                self._put(row, source)
+                recorder.relocate(row, source)
             if todo:
                 self._observer.ready(executor.config, str(getattr(executor, "device", "")))
-                self._labelled = {label.video_id for label in store.label_rows()}
-                identify = Identify(todo, self._writer.videos, store.fingerprint)
-                self._embed(executor, identify, {source.video_id: source for source in todo})
+                _embed(executor, identify, recorder, writer)
         except KeyboardInterrupt:
-            self._report.interrupted = self._leftovers = True
-        self._writer.flush()
-        if self._leftovers:
-            self._writer.drop_leftovers()
-        self._report.left += len(todo) - self._finished
-        ids = [source.video_id for source in self._sources.videos]
-        self._report.labels = [label.apply(self._writer, annotations, ids) for annotations in self._annotations]
-        return self._report
+            report.interrupted = recorder.leftovers = True
+        writer.flush()
+        if recorder.leftovers:
+            writer.drop_leftovers()
+        report.left = len(plan.todo) - recorder.finished
+        report.labels = [label.apply(writer, annotations, self._sources.videos) for annotations in self._annotations]
+        return report
 
     def _check_labels(self, rows: dict[str, Video]) -> None:
         """Match the labels before anything is computed: names of one video may contradict each other."""
-        known = {row.video_id: row.path for row in rows.values()}
-        known |= {source.video_id: source.path for source in self._sources.videos}
+        known = label.with_sources(rows, self._sources.videos)
         for annotations in self._annotations:
             if annotations is not None:
                 match(annotations, known)
 
-    def _embed(self, executor: Executor, identify: Identify, sources: dict[str, Source]) -> None:
-        self._fingerprint = identify.fingerprint
-        outcomes: Iterator[Outcome] = executor.embed(identify.jobs())
-        try:
-            for outcome in outcomes:
-                self._act_on_seen(identify)
-                if isinstance(outcome, Idle):
-                    self._writer.flush_when_due()
-                else:
-                    self._store(outcome, sources[outcome.video_id], identify.hashes[outcome.video_id])
-            self._act_on_seen(identify)
-        except (KeyboardInterrupt, NoSpaceError):
-            raise
-        except BaseException:
-            self._writer.flush()  # what is complete stays, whatever happened to the rest
-            raise
-        finally:
-            with held_back():
-                outcomes.close()  # type: ignore[attr-defined]
 
-    def _store(
-        self, outcome: EmbeddedFrames | Restarted | Embedded | Failed, source: Source, content_hash: str
-    ) -> None:
-        video_id = outcome.video_id
-        if video_id in self._refused:
-            return
-        if isinstance(outcome, EmbeddedFrames):
-            if video_id not in self._takes:
-                self._takes[video_id] = self._writer.new_take()
-            try:
-                self._writer.add(self._takes[video_id], outcome)
-            except VideoError as error:
-                self._refused.add(video_id)
-                self._fail(source, content_hash, error.kind, str(error))
-                return
-            self._observer.frames(video_id, len(outcome.frame_index))
-        elif isinstance(outcome, Restarted):
-            self._leftovers |= self._takes.pop(video_id, None) is not None
-        elif isinstance(outcome, Embedded):
-            self._commit(source, content_hash, outcome)
-        elif isinstance(outcome, Failed):
-            self._fail(source, content_hash, outcome.kind, outcome.message)
-
-    def _finish(self, video_id: str, outcome: str) -> None:
-        self._finished += 1
-        self._observer.video(video_id, outcome)
-
-    def _commit(self, source: Source, content_hash: str, done: Embedded) -> None:
-        take, info = self._takes.pop(source.video_id), done.info
-        before = self._writer.videos.get(source.video_id)
-        replaced = before is not None and before.status == "ok" and before.content_hash != content_hash
-        frames = self._writer.frames_in(take)
-        self._put(
-            self._row(source, content_hash),
-            source,
-            status="ok",
-            take=take,
-            codec=info.codec,
-            width=info.width,
-            height=info.height,
-            fps=info.fps,
-            time_source=info.time_source,
-            frames=frames,
-            decoded_frames=info.decoded_frames,
-            duration_s=info.duration_s,
-            fingerprint=self._fingerprint,
-            reduced_batch=done.reduced_batch,
-            error_kind=info.broken,
-            error="the frames before the damage were kept" if info.broken else None,
-        )
-        if replaced and source.video_id in self._labelled:
-            self._report.relabel.append(source.video_id)
-        self._report.ingested += 1
-        self._report.frames += frames
-        self._finish(source.video_id, "ok")
-
-    def _fail(self, source: Source, content_hash: str, kind: str, message: str) -> None:
-        self._leftovers |= self._takes.pop(source.video_id, None) is not None
-        before = self._writer.videos.get(source.video_id)
-        if before is not None and before.status == "ok":
-            # The file changed and its new content is broken: what was extracted from the old one is not thrown away.
-            self._put(before, source, error_kind=kind, error=message, attempts=before.attempts + 1)
-        else:
-            self._put(self._row(source, content_hash), source, status="failed", error_kind=kind, error=message)
-        self._report.failed.append((source.video_id, kind, message))
-        self._finish(source.video_id, kind)
-
-    def _row(self, source: Source, content_hash: str) -> Video:
-        """A fresh row that keeps what people said of the video, and lets go of its take."""
-        before = self._writer.videos.get(source.video_id)
-        self._leftovers |= before is not None and before.take is not None
-        return Video(
-            video_id=source.video_id,
-            status="failed",
-            path=source.path,
-            root=source.root,
-            content_hash=content_hash,
-            bytes=source.bytes,
-            mtime_ns=source.mtime_ns,
-            ingested_at=datetime.now(UTC),
-            split=before.split if before else None,
-            metadata=before.metadata if before else "{}",
-            attempts=(before.attempts if before else 0) + 1,
-        )
-
-    def _put(self, row: Video, source: Source, **changes: Any) -> None:
-        place: dict[str, Any] = {
-            "path": source.path,
-            "root": source.root,
-            "bytes": source.bytes,
-            "mtime_ns": source.mtime_ns,
-        }
-        self._writer.put(replace(row, **(place | changes)))
-
-    def _act_on_seen(self, identify: Identify) -> None:
-        """Record the sources that needed no embedding."""
-        with contextlib.suppress(Empty):
-            while True:
-                self._act(identify.seen.get_nowait())
-
-    def _act(self, seen: Seen) -> None:
-        source = seen.source
-        if seen.kind == "unreadable":
-            self._fail(source, seen.content_hash, "unreadable", f"The file cannot be read: {seen.error}.")
-            return
-        if seen.kind == "touched":
-            self._put(self._writer.videos[seen.of], source)
-            self._report.known += 1
-        elif seen.kind == "duplicate":
-            self._put(
-                self._row(source, seen.content_hash), source, status="duplicate", duplicate_of=seen.of, attempts=0
-            )
-            self._report.duplicates += 1
-        else:
-            old = self._writer.videos[seen.of]
-            place = replace(old, video_id=source.video_id, path=source.path, root=source.root)
-            self._writer.move(old, replace(place, bytes=source.bytes, mtime_ns=source.mtime_ns))
-            self._report.moved += 1
-            self._leftovers = True
-        self._finish(source.video_id, "known" if seen.kind == "touched" else seen.kind)
+def _embed(executor: Executor, identify: Identify, recorder: Recorder, writer: StoreWriter) -> None:
+    outcomes = executor.embed(identify.jobs())
+    try:
+        for outcome in outcomes:
+            recorder.record(outcome)
+        recorder.record_seen()
+    except (KeyboardInterrupt, NoSpaceError):
+        raise
+    except BaseException:
+        writer.flush()  # what is complete stays, whatever happened to the rest
+        raise
+    finally:
+        with held_back():
+            outcomes.close()  # type: ignore[attr-defined]
 
 
 def _check_features(store: FeatureStore, executor: Executor) -> None:

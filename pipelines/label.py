@@ -1,10 +1,12 @@
 """Labels, splits and metadata into a store, at ingest or any time after; frames are never touched."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipelines.sources import Source
+from schemas.videos import Video
 from vimoclip.annotations import Annotations, from_csv, from_folders, match
 from vimoclip.lock import writer_lock
 from vimoclip.store import FeatureStore
@@ -17,7 +19,8 @@ class LabelReport:
 
     source: the file's name. videos: matched. labels: rows of it now in the store. changed: rows added, altered or
     dropped.
-    unknown, ambiguous: names as written that match no video, or several.
+    unknown: names as written that match no video, and ids of those that an ingest has not reached yet. ambiguous: names
+    as written that match several.
     """
 
     source: str
@@ -39,12 +42,15 @@ def run(
     annotations = from_csv(file) if file is not None else None
     path = FeatureStore.open(store).path
     with writer_lock(path, wait, on_wait):
-        return apply(StoreWriter(FeatureStore.open(path)), annotations, None)
+        return apply(StoreWriter(FeatureStore.open(path)), annotations)
 
 
-def apply(writer: StoreWriter, annotations: Annotations | None, video_ids: list[str] | None) -> LabelReport:
-    """Apply annotations, or with None the names of the folders of `video_ids` (None: of every video). What they say
-    of a video replaces what the same source said of it before.
+def apply(writer: StoreWriter, annotations: Annotations | None, sources: Iterable[Source] | None = None) -> LabelReport:
+    """Apply annotations, or with None the names of the folders. What they say of a video replaces what the same source
+    said of it before.
+
+    sources: of the ingest that this belongs to. Names are matched against these too: one that fits several files must
+    not be taken for the only one that is in yet. Folders label these, or with None every video.
 
     What is said of a duplicate goes to the video that it is a duplicate of. Labels of videos that failed are kept for
     the day they are retried.
@@ -53,21 +59,35 @@ def apply(writer: StoreWriter, annotations: Annotations | None, video_ids: list[
         LabelError: two rows of one video contradict each other.
     """
     rows = {video_id: row for video_id, row in writer.videos.items() if row.status != "removed"}
-    annotations = annotations or from_folders(sorted(rows if video_ids is None else rows.keys() & video_ids))
-    matched = match(annotations, {video_id: row.path for video_id, row in rows.items()})
+    found = with_sources(rows, sources or ())
+    if annotations is None:
+        ids = {path: video_id for video_id, path in found.items()}
+        annotations = from_folders(sorted(rows if sources is None else {ids[each.path] for each in sources}))
+    matched = match(annotations, found)
+    waiting = [video_id for video_id in matched.videos if video_id not in rows]
     originals = {video_id: row.duplicate_of for video_id, row in rows.items() if row.duplicate_of in rows}
-    labels = [replace(label, video_id=originals.get(label.video_id) or label.video_id) for label in matched.labels]
+    labels = [
+        replace(label, video_id=originals.get(label.video_id) or label.video_id)
+        for label in matched.labels
+        if label.video_id in rows
+    ]
     # Copies first: where a copy and its original are both named, the original has the last word.
-    named = sorted(matched.videos, key=lambda video_id: video_id not in originals)
+    named = sorted(rows.keys() & matched.videos, key=lambda video_id: (video_id not in originals, video_id))
     for video_id in named:
         row = writer.videos[originals.get(video_id) or video_id]
         split = matched.splits.get(video_id, row.split)
         metadata = json.dumps(json.loads(row.metadata) | matched.metadata.get(video_id, {}), sort_keys=True)
         if (split, metadata) != (row.split, row.metadata):
             writer.put(replace(row, split=split, metadata=metadata))
-    targets = {originals.get(video_id) or video_id for video_id in matched.videos}
+    targets = {originals.get(video_id) or video_id for video_id in named}
     writer.flush()
     changed = writer.set_labels(labels, targets, annotations.source)
-    return LabelReport(
-        annotations.source, len(targets), len(labels), changed, list(matched.unknown), list(matched.ambiguous)
-    )
+    unknown = [*matched.unknown, *waiting]
+    return LabelReport(annotations.source, len(targets), len(labels), changed, unknown, list(matched.ambiguous))
+
+
+def with_sources(rows: Mapping[str, Video], sources: Iterable[Source]) -> dict[str, str]:
+    """The path of every id: of the stored videos, and of the files that none of them is, or that one has moved to."""
+    stored = {video_id: row.path for video_id, row in rows.items()}
+    paths = set(stored.values())
+    return stored | {each.video_id: each.path for each in sources if each.path not in paths}

@@ -20,10 +20,10 @@ from vimoclip.writer import MOVED
 
 @dataclass
 class Plan:
-    """Sources by what is known of them. todo: those to look into, in order. relocated: known under the same id,
-    elsewhere.
+    """Sources by what is known of them. todo: those to look into, in order. failed_before: skipped because they failed
+    and have not changed. removed: skipped because they were removed.
 
-    failed_before: skipped because they failed and have not changed. removed: skipped because they were removed.
+    relocated: those among all of these that were known under the same id, elsewhere.
     """
 
     known: int = 0
@@ -57,7 +57,8 @@ def make_plan(sources: list[Source], rows: Mapping[str, Video], fingerprint: str
     """
     plan = Plan()
     by_path = {row.path: row for row in rows.values() if row.error_kind != MOVED}
-    clashes = []
+    copies: list[tuple[Source, Video]] = []
+    strangers: list[tuple[Source, Video]] = []
     for source in sources:
         row = by_path.get(source.path) or rows.get(source.video_id)
         if row is None or row.error_kind == MOVED:
@@ -66,10 +67,11 @@ def make_plan(sources: list[Source], rows: Mapping[str, Video], fingerprint: str
         unchanged = (row.bytes, row.mtime_ns) == (source.bytes, source.mtime_ns)
         if row.path != source.path:
             if os.path.exists(row.path) or not (unchanged or _content(source.path) == row.content_hash):
-                clashes.append((source, row))
-            else:
-                plan.relocated.append((row, source))
-        elif row.status == "removed":
+                strangers.append((source, row))
+                continue
+            plan.relocated.append((row, source))
+            unchanged = True
+        if row.status == "removed":
             plan.removed.append(row.video_id)
         elif not unchanged or (row.status == "ok" and row.fingerprint != fingerprint):
             plan.todo.append(_as(source, row))
@@ -78,12 +80,22 @@ def make_plan(sources: list[Source], rows: Mapping[str, Video], fingerprint: str
                 plan.todo.append(_as(source, row))
             else:
                 plan.failed_before.append(row)
-        elif row.status == "duplicate" and not _is_copy(row, rows.get(row.duplicate_of or "")):
-            plan.todo.append(_as(source, row))  # what it was a duplicate of has changed since
+        elif row.status == "duplicate":
+            copies.append((source, row))
         elif retry_failed and row.error_kind is not None:
             plan.todo.append(_as(source, row))  # its damage was kept, and it shall be decoded again
         else:
             plan.known += 1
+    # The folder was renamed if another of its videos was found again where this id was; then this file has changed.
+    renamed = {(row.root, source.root) for row, source in plan.relocated if not os.path.isdir(row.root)}
+    clashes = [(source, row) for source, row in strangers if (row.root, source.root) not in renamed]
+    plan.todo += [_as(source, row) for source, row in strangers if (row.root, source.root) in renamed]
+    changing = {source.video_id for source in plan.todo}
+    for source, row in copies:
+        if _is_copy(row, rows.get(row.duplicate_of or "")) and row.duplicate_of not in changing:
+            plan.known += 1
+        else:
+            plan.todo.append(_as(source, row))  # what it is a duplicate of has changed, or is about to
     if clashes:
         source, row = clashes[0]
         raise SourceError(

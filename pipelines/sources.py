@@ -5,6 +5,7 @@ their name, `--as PREFIX` by a chosen one. A file named itself belongs to the fo
 """
 
 import os
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
                 continue
             try:
                 str(file).encode()
-                stat = file.stat()
+                status = file.stat()
             except UnicodeEncodeError:
                 why = "Its name is not valid unicode, so it cannot be an id. Rename it."
                 problems.append((os.fsencode(file).decode(errors="replace"), why))
@@ -68,8 +69,11 @@ def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
             except OSError as error:
                 problems.append((str(file), f"It cannot be read: {error.strerror}."))
                 continue
+            if not stat.S_ISREG(status.st_mode):
+                problems.append((str(file), "It is not a regular file."))
+                continue
             video_id = "/".join(filter(None, [prefixes[root], file.relative_to(root).as_posix()]))
-            source = Source(video_id, str(file), str(root), stat.st_size, stat.st_mtime_ns)
+            source = Source(video_id, str(file), str(root), status.st_size, status.st_mtime_ns)
             if video_id in found:
                 raise SourceError(
                     "Two files would get the same id.",

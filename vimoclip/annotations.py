@@ -131,8 +131,8 @@ def from_folders(video_ids: Iterable[str]) -> Annotations:
 def match(annotations: Annotations, known: Mapping[str, str]) -> Matched:
     """Find the stored video behind every written name; `known` maps video_id → absolute path of the file.
 
-    In this order: (a) the name is a video_id; (b) the name, joined to the label file's folder unless it is absolute, is
-    the path of a video (`..` and `.` taken out, symlinks not followed, the disk not touched); (c) either of them with
+    In this order: (a) the name, joined to the label file's folder unless it is absolute, is the path of a video (`..`
+    and `.` taken out, symlinks not followed, the disk not touched); (b) the name is a video_id; (c) either of them with
     `/` for every backslash, and without `.` and `..`; (d) one video_id ends with `/` + the name. Where none holds, all
     again with names and ids in Unicode NFC (macOS writes NFD) and blanks around folder and file names dropped. Where
     the rule that finds something finds several videos, the name is ambiguous. Names of one video merge; raises
@@ -210,7 +210,7 @@ def _find(names: list[str], base: Path | None, known: Mapping[str, str], form: C
         keys = []
         for each in dict.fromkeys((name, slashed, os.path.normpath(slashed))):
             # Without a folder a relative name stays relative, and so is no path of a video.
-            keys += [("id", each), ("path", os.path.normpath(os.path.join(base or "", each)))]
+            keys += [("path", os.path.normpath(os.path.join(base or "", each))), ("id", each)]
         keys += [("end", key) for kind, key in keys if kind == "id"]
         if hit := next(filter(None, (index.get((kind, form(key))) for kind, key in keys)), None):
             found[name] = hit

@@ -109,12 +109,17 @@ class FeatureStore:
     def videos(self) -> pl.DataFrame:
         """The videos that are in, one row each, with a column for each metadata key.
 
-        It is called `metadata.<key>` where the table has a column of that name.
+        It is called `metadata.<key>` where there is a column of that name already.
         """
         frame = pl.DataFrame(self.tables["videos"].read(where=pc.field("status") == "ok"))
         metadata = [json.loads(text) for text in frame["metadata"]]
         keys = sorted({name for entry in metadata for name in entry})
-        names = {key: f"metadata.{key}" if key in frame.columns else key for key in keys}
+        names: dict[str, str] = {}
+        for key in keys:
+            name = key
+            while name in frame.columns or name in names.values():
+                name = f"metadata.{name}"
+            names[key] = name
         columns = [pl.Series(names[key], [entry.get(key) for entry in metadata], pl.String) for key in keys]
         return frame.drop("metadata").with_columns(columns).sort("video_id")
 

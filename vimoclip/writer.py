@@ -11,16 +11,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.features import Feature
-from schemas.flow import FLOW
 from schemas.labels import LABELS, Label
 from schemas.videos import VIDEOS, Video
 from vimoclip.embedded import EmbeddedFrames
-from vimoclip.errors import VideoError
+from vimoclip.frame_rows import check, flow_rows, frame_rows
 from vimoclip.interrupts import held_back
 from vimoclip.row_buffer import RowBuffer
 from vimoclip.store import FeatureStore
@@ -80,10 +77,10 @@ class StoreWriter:
             VideoError: the frames do not follow the ones before, a value is missing or should be, or a vector is not
                 finite and of unit length; nothing of them is kept.
         """
-        _validate(frames, self._store.features, *self._written[take])
-        self._buffer_rows("frames", _frame_rows(self._tables["frames"].schema, take, frames))
+        check(frames, self._store.features, *self._written[take])
+        self._buffer_rows("frames", frame_rows(self._tables["frames"].schema, take, frames))
         if self._store.config.keep_flow:
-            self._buffer_rows("flow", _flow_rows(take, frames))
+            self._buffer_rows("flow", flow_rows(take, frames))
         self._written[take] = (int(frames.frame_index[-1]) + 1, int(frames.source_frame[-1]), float(frames.time_s[-1]))
 
     def frames_in(self, take: int) -> int:
@@ -125,11 +122,17 @@ class StoreWriter:
         )
 
     def set_labels(self, labels: Iterable[Label], video_ids: Iterable[str], source: str) -> int:
-        """Make `labels` all that `source` says of `video_ids`; how many rows that changed. One commit, at once."""
-        new = {(label.video_id, label.label, label.start_s): label for label in labels}
-        named = set(video_ids)
+        """Make `labels` all that `source` says of `video_ids`; how many rows that changed. One commit, at once.
+
+        What another source has said already stays its own: when this one takes it back, that one has still said it.
+        """
         rows = self._label_rows()
         old = {(label.video_id, label.label, label.start_s): label for label in rows}
+        new = {}
+        for label in labels:
+            known = old.get(key := (label.video_id, label.label, label.start_s))
+            new[key] = label if known is None or known.end_s != label.end_s else known
+        named = set(video_ids)
         kept = {
             key: label
             for key, label in old.items()
@@ -167,7 +170,8 @@ class StoreWriter:
             follow = [replace(x, video_id=self._moves[x.video_id]) for x in rows if x.video_id in self._moves]
             targets = set(self._moves.values())
             if follow or any(label.video_id in targets for label in rows):
-                self._announce({label.video_id for label in follow})
+                if follow:
+                    self._announce({label.video_id for label in follow})
                 self._put_labels([*(label for label in rows if label.video_id not in targets), *follow])
             for row in list(self.videos.values()):
                 if row.duplicate_of is not None and row.duplicate_of in self._moves:
@@ -217,6 +221,8 @@ class StoreWriter:
         before = bytes_on_disk(self._store.path)
         removed = [row for row in self.videos.values() if row.status == "removed" and row.take is not None]
         for row in removed:
+            if row.error_kind != MOVED:  # without its take it is as if never seen, whatever was said of its file
+                row = replace(row, error_kind=None, error=None)
             self.put(replace(row, take=None, frames=None))
         self.flush()
         self._forget_labels([row.video_id for row in self.videos.values() if row.status == "removed"])
@@ -257,76 +263,3 @@ class StoreWriter:
         kept = [label for label in labels if label.video_id not in gone]
         if len(kept) < len(labels):
             self._put_labels(kept)
-
-
-def _validate(
-    frames: EmbeddedFrames, features: dict[str, Feature], count: int, last_source: int, last_s: float
-) -> None:
-    n, video_id = len(frames.frame_index), frames.video_id
-    if n == 0 or not np.array_equal(frames.frame_index, np.arange(count, count + n)):
-        raise _refused(f"Frames of {video_id} are not consecutive.", frames.frame_index.tolist()[:5], count)
-    columns = {"source_frame": frames.source_frame, "time_s": frames.time_s, "flow_speed": frames.flow_speed}
-    for name, column in columns.items():
-        if column.shape != (n,):
-            raise _refused(f"{name} of {video_id} has the wrong form.", column.shape, (n,))
-    if not (np.diff(frames.source_frame, prepend=last_source) > 0).all():
-        raise _refused(f"Source frames of {video_id} do not increase.", frames.source_frame.tolist()[:5])
-    times = np.concatenate([[last_s], frames.time_s])
-    if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
-        raise _refused(f"Times of {video_id} do not increase.", frames.time_s.tolist()[:5])
-    if count == 0 and times[1] != 0:
-        raise _refused(f"Times of {video_id} do not start at its first frame.", times[1], 0)
-    moving = frames.frame_index > 0
-    if [flow is not None for flow in frames.flow] != moving.tolist():
-        raise _refused(f"Not every frame of {video_id} but the first has flow.")
-    speed = frames.flow_speed[moving]
-    if not (np.isfinite(speed) & (speed >= 0)).all():
-        raise _refused(f"flow_speed of {video_id} is not finite.", speed.tolist()[:5])
-    if set(frames.features) != set(features):
-        raise _refused(f"Features of {video_id} differ.", set(frames.features), set(features))
-    for name, vectors in frames.features.items():
-        form, dim = vectors.values, features[name].dim
-        if form.shape != (n, dim) or form.dtype != np.float16 or vectors.norm.shape != (n,):
-            raise _refused(f"{name} has the wrong form.", f"{form.dtype} {form.shape}", f"float16 {(n, dim)}")
-        if not np.array_equal(vectors.present, moving if features[name].kind == "motion" else np.ones(n, np.bool_)):
-            raise _refused(f"{name} of {video_id} is missing somewhere, or is there without motion.")
-        values, norm = vectors.values[vectors.present], vectors.norm[vectors.present]
-        length = np.linalg.norm(values.astype(np.float32), axis=1)
-        if not ((np.isfinite(norm) & (norm > 0)).all() and (np.abs(length - 1) < 1e-2).all()):  # NaN compares false
-            raise _refused(f"{name} of {video_id} has vectors that are not finite and of unit length.")
-
-
-def _refused(what: str, received: object = None, expected: object = None) -> VideoError:
-    return VideoError("embedding-failed", what, received=received, expected=expected)
-
-
-def _frame_rows(schema: pa.Schema, take: int, frames: EmbeddedFrames) -> pa.Table:
-    n = len(frames.frame_index)
-    still = np.array([flow is None for flow in frames.flow])
-    columns = {
-        "video_id": pa.array([frames.video_id] * n, pa.string()),
-        "take": pa.array(np.full(n, take, np.int64)),
-        "frame_index": pa.array(frames.frame_index.astype(np.int32)),
-        "source_frame": pa.array(frames.source_frame.astype(np.int64)),
-        "time_s": pa.array(frames.time_s.astype(np.float64)),
-        "flow_speed": pa.array(frames.flow_speed.astype(np.float32), mask=still),
-    }
-    for name, vectors in frames.features.items():
-        absent = ~vectors.present
-        values = pa.array(np.where(absent[:, None], np.float16(0), vectors.values).ravel())
-        columns[name] = pa.FixedSizeListArray.from_arrays(values, vectors.values.shape[1], mask=pa.array(absent))
-        columns[f"{name}_norm"] = pa.array(vectors.norm.astype(np.float32), mask=absent)
-    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
-
-
-def _flow_rows(take: int, frames: EmbeddedFrames) -> pa.Table:
-    moving = [i for i, flow in enumerate(frames.flow) if flow is not None]
-    return pa.Table.from_arrays(
-        [
-            pa.array([frames.video_id] * len(moving), pa.string()),
-            pa.array(np.full(len(moving), take, np.int64)),
-            pa.array(frames.frame_index[moving].astype(np.int32)),
-            pa.array([frames.flow[i] for i in moving], pa.binary()),
-        ],
-        schema=FLOW,
-    )

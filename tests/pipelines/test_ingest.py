@@ -12,7 +12,7 @@ from pipelines.request import IngestRequest, Observer
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest, statuses
 from vimoclip.config import RunConfig
-from vimoclip.errors import ConfigError, LabelError, ModelError, SettingsError, SourceError, StoreError, StoreNewerError
+from vimoclip.errors import LabelError, ModelError, SettingsError, SourceError, StoreError, StoreNewerError, UsageError
 from vimoclip.shapes import render, write_clip
 from vimoclip.store import FeatureStore
 from vimoclip.verify import verify
@@ -240,7 +240,7 @@ def test_errors_come_before_anything_is_computed(videos: Path, store: Path, tmp_
         ingest(videos, store=store, model=tiny_model, labels=tmp_path / "bad.csv")
     with pytest.raises(StoreError, match="not a store, and is not empty"):
         ingest(videos, store=videos, model=tiny_model)
-    with pytest.raises(ConfigError, match="fps or every, not both"):
+    with pytest.raises(UsageError, match="fps or every, not both"):
         ingest(videos, store=store, model=tiny_model, asked={"sampling": {"fps": 1.0, "every": 2}})
     assert not FeatureStore.exists(store)
 
@@ -358,3 +358,155 @@ def test_an_interruption_while_nothing_is_embedded_is_one_too(videos: Path, stor
 
     assert run(IngestRequest(paths=[videos], store=store), Interrupter()).interrupted
     assert ingest(videos, store=store, model=tiny_model).known == 4
+
+
+def test_an_unlabelled_video_moves_onto_a_labelled_one(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    assert "still/000.mp4" in {label[0] for label in contents(store)["labels"]}
+    shutil.copy2(videos / "still" / "000.mp4", videos / "kept.mp4")
+    write_clip(videos / "bare.mp4", render("bouncing", 7, 5, (96, 64), 24.0), 24.0)
+    ingest(videos, store=store, model=tiny_model)
+    bare = contents(store)["videos"]["bare.mp4"]
+    (videos / "bare.mp4").replace(videos / "still" / "000.mp4")  # an ordinary mv over an old file
+    report = ingest(videos, store=store, model=tiny_model, labels="none")
+    assert (report.moved, report.relabel) == (1, ["still/000.mp4"])
+    assert contents(store)["videos"]["still/000.mp4"][0] == bare[0]
+    assert "still/000.mp4" not in {label[0] for label in contents(store)["labels"]}
+    ingest(videos, store=store, model=tiny_model, labels="none")
+    assert statuses(store)["kept.mp4"] == "ok"  # its original has gone, so that it speaks for itself
+    assert verify(store) == []
+
+
+def test_labels_beside_a_folder_are_of_its_own_videos(
+    tmp_path: Path, store: Path, clips: Path, tiny_model: str
+) -> None:
+    for site, clip in (("siteA", "still"), ("siteB", "bouncing"), ("siteA/inner", "growing")):
+        (tmp_path / site).mkdir()
+        shutil.copy2(clips / clip / "000.mp4", tmp_path / site / "IMG_1.mp4")
+    ingest(tmp_path / "siteA", store=store, model=tiny_model)
+    for folder, video_id, prefix in (("siteB", "B/IMG_1.mp4", "B"), ("siteA/inner", "inner/IMG_1.mp4", None)):
+        (tmp_path / folder / "labels.csv").write_text(f"filepath,label\nIMG_1.mp4,seen at {folder}\n")
+        ingest(tmp_path / folder, store=store, model=tiny_model, prefix=prefix)
+        assert {label[:2] for label in contents(store)["labels"] if folder in label[1]} == {
+            (video_id, f"seen at {folder}")
+        }
+
+
+def test_a_name_that_fits_two_files_is_ambiguous_before_both_are_in(
+    tmp_path: Path, store: Path, clips: Path, tiny_model: str
+) -> None:
+    videos = tmp_path / "videos"
+    for site, clip in (("a", "still"), ("b", "bouncing")):
+        (videos / site).mkdir(parents=True)
+        shutil.copy2(clips / clip / "000.mp4", videos / site / "1.mp4")
+    (videos / "labels.csv").write_text("filepath,label\n1.mp4,grooming\nb/1.mp4,resting\n")
+    for limit, unknown in ((1, ["b/1.mp4"]), (None, [])):
+        (labels,) = ingest(videos, store=store, model=tiny_model, limit=limit).labels
+        assert (labels.ambiguous, labels.unknown) == (["1.mp4"], unknown)
+    assert {label[:2] for label in contents(store)["labels"]} == {("b/1.mp4", "resting")}
+
+
+def test_a_copy_of_a_video_that_changes_keeps_the_old_content(videos: Path, store: Path, tiny_model: str) -> None:
+    (videos / "zz").mkdir()
+    shutil.copy2(videos / "still" / "000.mp4", videos / "zz" / "copy.mp4")
+    ingest(videos, store=store, model=tiny_model)
+    old = contents(store)["videos"]["still/000.mp4"]
+    write_clip(videos / "still" / "000.mp4", render("growing", 8, 4, (96, 64), 24.0), 24.0)
+    report = ingest(videos, store=store, model=tiny_model)
+    assert (report.ingested, report.relabel) == (2, ["still/000.mp4"])
+    assert contents(store)["videos"]["zz/copy.mp4"][0] == old[0]
+    assert ingest(videos, store=store, model=tiny_model).known == 5
+
+
+@pytest.mark.parametrize("sound", [True, False], ids=["whole", "broken"])
+def test_a_copy_is_recorded_with_its_original_and_not_before(
+    videos: Path, store: Path, tiny_model: str, sound: bool
+) -> None:
+    for file in videos.rglob("*.mp4"):
+        file.unlink()
+    if sound:
+        write_clip(videos / "a.mp4", render("growing", 8, 40, (96, 64), 24.0), 24.0)
+    else:
+        (videos / "a.mp4").write_bytes(b"no video")
+    shutil.copyfile(videos / "a.mp4", videos / "b.mp4")
+    seen: list[dict[str, str]] = []
+
+    class Watcher(Observer):
+        def frames(self, video_id: str, count: int) -> None:
+            seen.append(statuses(store))
+
+        def video(self, video_id: str, outcome: str) -> None:
+            order.append((video_id, outcome))
+
+    order: list[tuple[str, str]] = []
+    asked = {"clip": {"model": tiny_model, "precision": "fp32", "batch_size": 4}}
+    report = run(IngestRequest(paths=[videos], store=store, asked=asked, labels="none"), Watcher())
+    assert order == [("a.mp4", "ok" if sound else "unreadable"), ("b.mp4", "duplicate")]
+    assert (report.duplicates, report.left) == (1, 0)
+    assert statuses(store) == {"a.mp4": "ok" if sound else "failed", "b.mp4": "duplicate"}
+    assert verify(store) == []
+
+
+def test_an_interruption_leaves_no_copy_without_its_original(videos: Path, store: Path, tiny_model: str) -> None:
+    write_clip(videos / "a.mp4", render("growing", 8, 40, (96, 64), 24.0), 24.0)
+    shutil.copyfile(videos / "a.mp4", videos / "b.mp4")
+
+    class Interrupter(Observer):
+        def frames(self, video_id: str, count: int) -> None:
+            if video_id == "a.mp4" and len(done) > 2:
+                raise KeyboardInterrupt
+            done.append(count)
+
+    done: list[int] = []
+    asked = {"clip": {"model": tiny_model, "precision": "fp32", "batch_size": 4}}
+    report = run(IngestRequest(paths=[videos], store=store, asked=asked, labels="none"), Interrupter())
+    assert (report.interrupted, report.duplicates) == (True, 0)
+    assert "b.mp4" not in statuses(store)
+    assert verify(store) == []
+    assert ingest(videos, store=store, model=tiny_model, asked={"clip": {"model": tiny_model}}).duplicates == 1
+
+
+def test_a_renamed_folder_with_an_edited_file_is_the_same_folder(videos: Path, store: Path, tiny_model: str) -> None:
+    (videos / "bad.mp4").write_bytes(b"no video")
+    ingest(videos, store=store, model=tiny_model)
+    home = videos.rename(videos.with_name("archive"))
+    write_clip(home / "still" / "000.mp4", render("growing", 8, 4, (96, 64), 24.0), 24.0)
+    report = ingest(home, store=store, model=tiny_model)
+    assert (report.ingested, report.known, report.failed_before) == (1, 3, ["bad.mp4"])
+    home = home.rename(videos.with_name("archive2"))
+    report = ingest(home, store=store, model=tiny_model, retry_failed=True)
+    assert (report.known, [failed[0] for failed in report.failed]) == (4, ["bad.mp4"])
+    assert len(statuses(store)) == 5
+    assert {row.root for row in FeatureStore.open(store).rows()} == {str(home)}
+    assert verify(store) == []
+
+
+def test_folders_label_videos_that_are_known_under_a_longer_id(
+    tmp_path: Path, store: Path, clips: Path, tiny_model: str
+) -> None:
+    (tmp_path / "v" / "site" / "grooming").mkdir(parents=True)
+    shutil.copy2(clips / "still" / "000.mp4", tmp_path / "v" / "site" / "grooming" / "a.mp4")
+    ingest(tmp_path / "v", store=store, model=tiny_model)
+    ingest(tmp_path / "v" / "site", store=store, model=tiny_model, label_folders=True)
+    assert {label[:2] for label in contents(store)["labels"]} == {("site/grooming/a.mp4", "grooming")}
+
+
+def test_taking_back_what_optimize_dropped_forgets_it(shared_videos: Path, store: Path, tiny_model: str) -> None:
+    from datetime import timedelta
+
+    from pipelines import optimize, remove
+
+    corrupted = shared_videos / "awkward" / "decord" / "corrupted.mp4"
+    ingest(corrupted, store=store, model=tiny_model, run=RunConfig(on_corrupt="keep"))
+    remove.run(store, ["corrupted.mp4"])
+    optimize.run(store, timedelta(0))
+    assert remove.run(store, ["corrupted.mp4"], undo=True).forgotten == ["corrupted.mp4"]
+    assert statuses(store) == {}
+
+
+def test_metadata_columns_never_hide_another(videos: Path, store: Path, tiny_model: str) -> None:
+    (videos / "labels.csv").write_text("filepath,label,status,metadata.status\nstill/000.mp4,x,wild,tame\n")
+    ingest(videos, store=store, model=tiny_model)
+    (row,) = FeatureStore.open(store).videos().filter(pl.col("video_id") == "still/000.mp4").to_dicts()
+    assert row["status"] == "ok"
+    assert sorted(value for name, value in row.items() if name.startswith("metadata.")) == ["tame", "wild"]

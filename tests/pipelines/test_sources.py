@@ -40,6 +40,14 @@ def test_ids_are_the_relative_paths_unchanged(tmp_path: Path) -> None:
     assert sorted(ids(touch(tmp_path, *names))) == sorted(names)
 
 
+def test_what_is_no_regular_file_is_a_problem_and_never_opened(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    found = discover([tmp_path])
+    assert [source.video_id for source in found.videos] == ["a.mp4"]
+    assert found.problems == [(str(tmp_path / "pipe.mp4"), "It is not a regular file.")]
+
+
 def test_hidden_files_and_folders_are_left_out(tmp_path: Path) -> None:
     assert ids(touch(tmp_path, "._IMG_1.MP4", ".Trash/a.mp4", "IMG_1.MP4")) == ["IMG_1.MP4"]
 

@@ -285,8 +285,8 @@ def test_folder_per_class() -> None:
 @pytest.mark.parametrize(
     ("name", "known", "video_id"),
     [
-        ("a.mp4", {"a.mp4": "/x/1", "b": "/data/a.mp4", "s/a.mp4": "/x/2"}, "a.mp4"),
-        ("a.mp4", {"b": "/data/a.mp4", "s/a.mp4": "/x/2"}, "b"),
+        ("a.mp4", {"a.mp4": "/x/1", "b": "/data/a.mp4", "s/a.mp4": "/x/2"}, "b"),
+        ("a.mp4", {"a.mp4": "/x/1", "s/a.mp4": "/x/2"}, "a.mp4"),
         ("a.mp4", {"s/a.mp4": "/x/2", "ba.mp4": "/x/3"}, "s/a.mp4"),
         ("../in/./a.mp4", {"b": "/in/a.mp4", "in/a.mp4": "/x"}, "b"),
         ("/y/../in/a.mp4", {"b": "/in/a.mp4"}, "b"),
