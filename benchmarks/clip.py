@@ -48,7 +48,7 @@ def main() -> None:
         table.add_row(name, f"{rate[name]:.1f}")
     table.add_row("bf16 / fp32", f"{rate['bf16'] / rate['fp32']:.2f}")
     table.add_row("lowest cosine", f"{cosine:.6f}")
-    console = Console()
+    console = Console(soft_wrap=True)
     console.print(describe())
     console.print(f"bf16 instructions: {'yes' if cpu_has_bf16() else 'no'}")
     console.print(table)

@@ -32,6 +32,7 @@ from benchmarks.machine import describe
 from pipelines.ingest import run
 from pipelines.request import IngestRequest, Observer
 from pipelines.sources import discover
+from vimoclip.chunks import FrameChunk
 from vimoclip.config import RunConfig, Sampling, StoreConfig
 from vimoclip.flow import make_estimator
 from vimoclip.flow.encoding import decode as decode_flow
@@ -39,7 +40,7 @@ from vimoclip.flow.encoding import encode, to_planes
 from vimoclip.shapes import render, write_clip
 from vimoclip.store import FeatureStore
 from vimoclip.tables import bytes_on_disk
-from vimoclip.video import FrameChunk, decode
+from vimoclip.video import decode
 from vimoclip.worker import EmbedWorker
 
 console = Console(soft_wrap=True)

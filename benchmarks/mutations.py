@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def run(options: argparse.Namespace, scratch: Path) -> int:
-    console = Console()
+    console = Console(soft_wrap=True)
     sources = clips(options.videos, scratch)
     if not sources:
         console.print(f"No clips of up to {LARGEST >> 20} MiB in {options.videos}.")

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--many", type=int, default=10_000)
     parser.add_argument("--few", type=int, default=100)
     arguments = parser.parse_args()
-    console = Console()
+    console = Console(soft_wrap=True)
     console.print(describe())
     with tempfile.TemporaryDirectory() as folder:
         _known(console, Path(folder), arguments.known)

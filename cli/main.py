@@ -2,6 +2,7 @@
 
 import typer
 
+from cli import render
 from cli.doctor import doctor
 from cli.errors import errors
 from cli.ingest import ingest
@@ -20,7 +21,7 @@ app = typer.Typer(
 )
 
 for command in (ingest, status, errors, label, verify, remove, optimize, doctor):
-    app.command()(command)
+    app.command(cls=render.Command)(command)
 
 
 def _version(show: bool) -> None:

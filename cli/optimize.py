@@ -12,7 +12,7 @@ from cli import options, render
 def optimize(
     store: options.Store = options.DEFAULT_STORE,
     grace: Annotated[
-        float, typer.Option(min=0, help="Minutes that old versions stay for readers that hold them.")
+        float, typer.Option(min=0, max=525_600, help="Minutes that old versions stay for readers that hold them.")
     ] = 10.0,
     no_wait: options.NoWait = False,
     as_json: options.Json = False,

@@ -47,8 +47,7 @@ class Progress(Observer):
         render.waiting(holder)
 
     def planned(self, plan: Plan, todo: int) -> None:
-        known = plan.known + len(plan.relocated)
-        render.err.print(f"{todo} videos to look into, {known} known.", highlight=False)
+        render.err.print(f"{todo} videos to look into, {plan.known} known.", highlight=False)
         self._bar.update(self._task, total=todo, description="loading models")
 
     def ready(self, config: StoreConfig, device: str) -> None:

@@ -17,14 +17,22 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer.core import TyperCommand
 
 from vimoclip.errors import VimoclipError
 
 SOME_FAILED = 3
 INTERRUPTED = 130
 
-out = Console(soft_wrap=True)
-err = Console(stderr=True, soft_wrap=True)
+
+def _console(stderr: bool) -> Console:
+    console = Console(stderr=stderr, soft_wrap=True, emoji=False)  # `:dog:` in an id is no dog
+    if not console.is_terminal:
+        console.width = 1000  # whoever greps through it must find an id in one piece
+    return console
+
+
+out, err = _console(stderr=False), _console(stderr=True)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -41,8 +49,11 @@ def handled(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except VimoclipError as error:
             _fail(error, error.exit_code, str(error), bool(kwargs.get("as_json")))
-        except KeyboardInterrupt:
-            err.print("Interrupted. Everything committed is safe; the same command goes on from there.")
+        except KeyboardInterrupt as error:
+            message = "Interrupted. Everything committed is safe; the same command goes on from there."
+            if kwargs.get("as_json"):
+                print_json({"error": {"kind": type(error).__name__, "message": message}})
+            err.print(message)
             raise typer.Exit(INTERRUPTED) from None
         except typer.Exit:
             raise
@@ -56,6 +67,20 @@ def handled(command: Callable[P, R]) -> Callable[P, R]:
             _fail(error, 1, message, bool(kwargs.get("as_json")))
 
     return run
+
+
+class Command(TyperCommand):
+    """A command that says in JSON, where it was asked for JSON, that it was called wrongly."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer does, which also shows the error on stderr, with exit code 2."""
+        as_json = "--json" in args
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:  # typer's UsageError is in a private module; what it says of itself is not
+            if as_json and (message := getattr(error, "format_message", None)) is not None:
+                print_json({"error": {"kind": type(error).__name__, "message": message()}})
+            raise
 
 
 def _fail(error: Exception, exit_code: int, message: str, as_json: bool) -> NoReturn:
@@ -83,8 +108,11 @@ def _plain(value: object) -> object:
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], numbers: Iterable[str] = ()) -> Table:
-    """A table of plain values: cells are shown as they are, never read as markup. numbers: columns aligned right."""
-    made = Table(title=title, title_justify="left", header_style="bold")
+    """A table of plain values: title and cells are shown as they are, never read as markup.
+
+    numbers: columns aligned right.
+    """
+    made = Table(title=escape(title), title_justify="left", header_style="bold")
     right = set(numbers)
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")

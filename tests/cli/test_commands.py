@@ -1,6 +1,8 @@
 """The other commands on a store with one video of every fate, and with ids that bite."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,13 @@ import pytest
 from tests.cli.runner import document, vimoclip
 from tests.pipelines.runs import contents, ingest, statuses
 
-HOSTILE = ["-dash.mp4", "Taï_T124/cafe\u0301.mp4", 'it\'s "quoted".mp4', "x' OR '1'='1.mp4", "a  b %03d [bold].mp4"]
+HOSTILE = [
+    "-dash.mp4",
+    "Taï_T124/cafe\u0301.mp4",
+    'it\'s "quoted".mp4',
+    "x' OR '1'='1.mp4",
+    "a  b %03d [bold]:dog:.mp4",
+]
 
 
 @pytest.fixture
@@ -39,6 +47,22 @@ def test_status_lists_every_id_exactly(store: Path) -> None:
     assert sorted(row["video_id"] for row in listed) == sorted([*HOSTILE, "broken.mp4"])
     shown = vimoclip("status", "--videos", "--store", store).stdout
     assert all(name in shown for name in HOSTILE)
+
+
+def test_long_ids_stay_in_one_piece_when_piped(tmp_path: Path, clips: Path, tiny_model: str) -> None:
+    videos = tmp_path / "videos" / ("a-site-with-a-name " * 5).strip() / ("and-a-camera " * 5).strip()
+    videos.mkdir(parents=True)
+    shutil.copy2(clips / "still" / "000.mp4", videos)
+    ingest(tmp_path / "videos", store=tmp_path / "store", model=tiny_model)
+    (video_id,) = statuses(tmp_path / "store")
+    assert len(video_id) > 150
+    command = [sys.executable, "-m", "vimoclip", "status", "--videos", "--store", str(tmp_path / "store")]
+    assert video_id in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_store_whose_name_looks_like_markup(tmp_path: Path, clips: Path, tiny_model: str) -> None:
+    ingest(clips / "still", store=tmp_path / "st[/x]ore [bold]", model=tiny_model)
+    assert "st[/x]ore [bold]" in vimoclip("status", "--store", tmp_path / "st[/x]ore [bold]").stdout
 
 
 def test_errors(store: Path) -> None:

@@ -1,5 +1,6 @@
 """`vimoclip ingest` as a user types it: messages, exit codes, JSON."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -87,10 +88,12 @@ def test_a_config_with_an_unknown_setting_is_refused(videos: Path, tmp_path: Pat
         (["{empty}"], 1, "No videos were found"),
         (["{videos}", "--clip-model", "ViT-B-99"], 1, "ViT-B-32"),
         (["{videos}", "--fps", "0"], 1, "fps must be positive"),
-        (["{videos}", "--fps", "5", "--every", "2"], 1, "fps or every, not both"),
+        (["{videos}", "--fps", "5", "--every", "2"], 2, "fps or every, not both"),
         (["{videos}", "--labels", "/no/such.csv"], 1, "no/such.csv"),
         (["{videos}", "--store", "s3://bucket/store"], 1, "object storage"),
         (["{videos}", "--device", "abacus"], 1, "no such device"),
+        (["{videos}", "--timeout", "1e7"], 1, "timeout_s is too long"),
+        (["{videos}", "--clip-weights", "none", "--preprocess", "openai"], 1, "brings its own preprocessing"),
         (["{videos}", "--resize", "stretch"], 2, "stretch"),
         ([], 2, "PATH"),
     ],
@@ -112,6 +115,30 @@ def test_bad_input_is_a_clear_error(
 
 def test_errors_are_json_too(tmp_path: Path) -> None:
     assert document("ingest", "/no/such/folder", "--store", tmp_path / "s")["error"]["kind"] == "SourceError"
+    assert "PATH" in document("ingest")["error"]["message"]
+    assert "--bogus" in document("status", "--bogus")["error"]["message"]
+    assert vimoclip("status", "--bogus").stdout == ""
+
+
+def test_an_interruption_is_json_too(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipelines.ingest.discover", interrupted)
+    result = vimoclip("ingest", "--json", videos, "--store", tmp_path / "s")
+    assert result.exit_code == 130
+    assert json.loads(result.stdout)["error"]["kind"] == "KeyboardInterrupt"
+
+
+def test_a_labels_file_that_is_about_something_else_can_be_left_out(
+    videos: Path, tmp_path: Path, tiny_model: str
+) -> None:
+    (videos / "labels.csv").write_text("id,name\n1,x\n")
+    arguments: list[str | Path] = ["ingest", videos, "--store", tmp_path / "s", "--clip-model", tiny_model]
+    result = vimoclip(*arguments)
+    assert result.exit_code == 1
+    assert "--labels none" in result.stderr
+    assert vimoclip(*arguments, "--labels", "none").exit_code == 0
 
 
 def test_dry_run_says_what_would_be_done(videos: Path, tmp_path: Path) -> None:
