@@ -123,7 +123,9 @@ class Identify:
         self._todo = todo
         self._rows = dict(rows)
         self.fingerprint = fingerprint
-        self._by_hash = {row.content_hash: row for row in rows.values() if row.status == "ok"}
+        settled = [row for row in rows.values() if row.status in ("ok", "removed") and row.error_kind != MOVED]
+        settled.sort(key=lambda row: row.status, reverse=True)  # `ok` last: it counts where both have the content
+        self._by_hash = {row.content_hash: row for row in settled}
         self._embedding: dict[str, Source] = {}
         self.hashes: dict[str, str] = {}
         self.seen: SimpleQueue[Seen] = SimpleQueue()
@@ -152,8 +154,8 @@ class Identify:
             elif first is not None:
                 self.seen.put(Seen(source, digest, "duplicate", first.video_id))
                 continue
-            elif twin is not None and not _gone(twin):
-                if _still_holds(twin):
+            elif twin is not None and (twin.status == "removed" or not _gone(twin)):
+                if twin.status == "removed" or _still_holds(twin):
                     self.seen.put(Seen(source, digest, "duplicate", twin.video_id))
                     continue
             elif twin is not None:
@@ -166,7 +168,7 @@ class Identify:
 
 
 def _is_copy(row: Video, other: Video | None) -> bool:
-    """Whether a duplicate still is one. Of a removed video it is: who removed the content does not want it back."""
+    """Whether a duplicate still is one. Of a removed video it is: who removed its content does not want it back."""
     return other is not None and other.content_hash == row.content_hash and other.status in ("ok", "removed")
 
 

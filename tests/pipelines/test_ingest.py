@@ -510,3 +510,16 @@ def test_metadata_columns_never_hide_another(videos: Path, store: Path, tiny_mod
     (row,) = FeatureStore.open(store).videos().filter(pl.col("video_id") == "still/000.mp4").to_dicts()
     assert row["status"] == "ok"
     assert sorted(value for name, value in row.items() if name.startswith("metadata.")) == ["tame", "wild"]
+
+
+def test_a_removed_video_stays_out_when_its_file_is_renamed(videos: Path, store: Path, tiny_model: str) -> None:
+    from pipelines import remove
+
+    ingest(videos, store=store, model=tiny_model)
+    remove.run(store, ["still/000.mp4"])
+    (videos / "still" / "000.mp4").rename(videos / "again.mp4")
+    for expected in ((1, 3), (0, 4)):
+        report = ingest(videos, store=store, model=tiny_model, labels="none")
+        assert (report.duplicates, report.known, report.ingested) == (*expected, 0)
+    assert set(contents(store)["videos"]) == {"drifting/000.mp4", "growing/000.mp4", "circling/001.mp4"}
+    assert verify(store) == []
