@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, render
+from pipelines.engine import EngineName
 from vimoclip.config import FlowImage, FlowName, OnCorrupt, Precision, Resize
 from vimoclip.errors import ConfigError, UsageError
 
@@ -46,6 +47,11 @@ def ingest(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
     threads: Annotated[int, typer.Option(help="0 is one a core.")] = 0,
+    engine: Annotated[EngineName, typer.Option(help="auto is Ray where there are several GPUs.")] = "auto",
+    workers: Annotated[int, typer.Option(help="On Ray; 0 is one a GPU.")] = 0,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster.", show_default="a private one")
+    ] = None,
     on_corrupt: Annotated[
         OnCorrupt, typer.Option(help="A file that breaks midway: fail it, or keep what decodes.")
     ] = "fail",
@@ -77,6 +83,7 @@ def ingest(
     asked = _merged(_from_file(config), flags)
 
     from cli.progress import Progress
+    from pipelines.engine import Engine
     from pipelines.ingest import run
     from pipelines.request import IngestRequest
     from vimoclip.config import RunConfig, StoreConfig
@@ -87,6 +94,7 @@ def ingest(
         store=store,
         asked=asked,
         run=RunConfig(device=device, threads=threads, on_corrupt=on_corrupt, timeout_s=timeout),
+        engine=Engine(engine, workers, ray_address),
         prefix=prefix,
         labels="none" if str(labels) == "none" else labels,
         label_folders=labels_from_folders,

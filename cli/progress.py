@@ -1,6 +1,7 @@
 """The progress bar of an ingest: videos done, frames and videos a second, time left."""
 
 import time
+from collections import Counter
 from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -31,7 +32,7 @@ class Progress(Observer):
             disable=not render.err.is_terminal,
         )
         self._task = self._bar.add_task("planning", total=None, rate="")
-        self._frames = 0
+        self._frames: Counter[str] = Counter()  # by worker
         self._said = time.monotonic()
 
     def __enter__(self) -> "Progress":
@@ -63,11 +64,14 @@ class Progress(Observer):
             )
         self._bar.reset(self._task, description="ingesting", rate="")
 
-    def frames(self, video_id: str, count: int) -> None:
-        self._frames += count
+    def frames(self, video_id: str, count: int, worker: str) -> None:
+        self._frames[worker] += count
         task = self._bar.tasks[0]
         seconds = max(task.elapsed or 0.0, 1e-3)
-        rate = f"{self._frames / seconds:.0f} frames/s, {task.completed / seconds:.2f} videos/s"
+        rate = f"{self._frames.total() / seconds:.0f} frames/s, {task.completed / seconds:.2f} videos/s"
+        if len(self._frames) > 1:
+            own = (f"{name}: {frames / seconds:.0f}" for name, frames in sorted(self._frames.items()))
+            rate += f" ({', '.join(own)})"
         self._bar.update(self._task, rate=rate)
 
     def video(self, video_id: str, outcome: str) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from vimoclip.errors import StoreLockedError, VimoclipError
 from vimoclip.lock import holder, writer_lock
+from vimoclip.own import HOME, PACKAGES
 from vimoclip.store import FeatureStore
 
-OWN = ("vimoclip", "pipelines", "schemas", "cli")
 NEEDED = (
     "torch",
     "torchvision",
@@ -80,13 +80,12 @@ def _package(name: str) -> Check:
 
 def _own_packages() -> list[Check]:
     """`cli`, `schemas` and `pipelines` are common names: another package may have overwritten ours."""
-    home = Path(importlib.import_module("vimoclip").__file__ or "").resolve().parents[1]
     owners = importlib.metadata.packages_distributions()
     checks = []
-    for name in OWN:
+    for name in ("vimoclip", *PACKAGES):
         place = Path(importlib.import_module(name).__file__ or "").resolve()
         others = sorted(set(owners.get(name, [])) - {"vimoclip"})
-        ok = place.parent.parent == home and not others
+        ok = place.parent.parent == HOME and not others
         found = str(place.parent) + (f", also installed by {', '.join(others)}" if others else "")
         remedy = f"Install ViMoCLIP in an environment of its own: another package also brings `{name}`."
         checks.append(Check(f"package {name}", ok, found, remedy))

@@ -1,29 +1,57 @@
 """Where embedding happens. The driver plans and writes; an executor turns jobs into outcomes and touches no store."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from pipelines.engine import Engine
 from schemas.features import Feature
 from vimoclip.config import RunConfig, StoreConfig
 from vimoclip.embedded import Job, Outcome
 
 
 class Executor(Protocol):
-    """What embeds videos. `config`: with everything `auto` resolved. `features`: what its vectors are."""
+    """What embeds videos. `config`: with everything `auto` resolved. `features`: what its vectors are. `device`: for
+    people to read."""
 
     config: StoreConfig
     features: list[Feature]
 
+    @property
+    def device(self) -> object: ...
+
     def embed(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Outcomes of each job (see `vimoclip.worker.EmbedWorker.embed`). `jobs` may be drawn from another thread."""
+        """Outcomes of each job (see `vimoclip.worker.EmbedWorker.embed`), those of several jobs mixed or not.
+
+        `jobs` may be drawn from another thread.
+        """
 
 
-def in_process(config: StoreConfig, run: RunConfig) -> Executor:
-    """The worker itself, on one device of this machine.
+@contextlib.contextmanager
+def executor(config: StoreConfig, run: RunConfig, engine: Engine) -> Iterator[Executor]:
+    """The executor, until the block ends.
 
     Raises:
-        ModelError, ConfigError: see `EmbedWorker`.
+        ModelError, ConfigError: see `EmbedWorker`. VimoclipError: see `RayExecutor`.
     """
-    from vimoclip.worker import EmbedWorker  # torch takes seconds to import, and a run with nothing to do needs none
+    if _is_ray(run, engine):
+        from pipelines.ray_executor import RayExecutor  # half a second, and most runs need none
 
-    return EmbedWorker(config, run)
+        with contextlib.closing(RayExecutor(config, run, engine.workers, engine.address)) as made:
+            yield made
+    else:
+        from vimoclip.worker import (
+            EmbedWorker,  # torch takes seconds to import, and a run with nothing to do needs none
+        )
+
+        yield EmbedWorker(config, run)
+
+
+def _is_ray(run: RunConfig, engine: Engine) -> bool:
+    if engine.name != "auto":
+        return engine.name == "ray"
+    if engine.workers or engine.address:
+        return True
+    import torch
+
+    return run.device == "auto" and torch.cuda.device_count() > 1

@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 from pipelines import label
-from pipelines.executor import Executor, in_process
+from pipelines.executor import Executor, executor
 from pipelines.plan import Identify, Plan, make_plan
 from pipelines.recorder import Recorder
 from pipelines.request import IngestReport, IngestRequest, Observer
-from pipelines.sources import Sources, discover
+from pipelines.sources import Source, Sources, discover
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, find_labels, from_csv, match
 from vimoclip.config import StoreConfig
@@ -113,12 +113,22 @@ class _Ingest:
         self._check_labels(rows)
         self._observer.planned(plan, len(todo))
         report = _report(self._sources, plan)
-        if store is None:
-            executor = in_process(StoreConfig.from_dict(self._request.asked), self._request.run)
-            store = FeatureStore.create(self._path, executor.config, executor.features)
-        elif todo:
-            executor = in_process(store.located(self._request.asked), self._request.run)
-            _check_features(store, executor)
+        if store is not None and not todo:
+            self._fill(store, plan, todo, None, report)
+            return report
+        asked = self._request.asked
+        config = StoreConfig.from_dict(asked) if store is None else store.located(asked)
+        with executor(config, self._request.run, self._request.engine) as embedder:
+            if store is None:
+                store = FeatureStore.create(self._path, embedder.config, embedder.features)
+            else:
+                _check_features(store, embedder)
+            self._fill(store, plan, todo, embedder, report)
+        return report
+
+    def _fill(
+        self, store: FeatureStore, plan: Plan, todo: list[Source], embedder: Executor | None, report: IngestReport
+    ) -> None:
         writer = StoreWriter(store)
         writer.drop_leftovers()
         identify = Identify(todo, writer.videos, store.fingerprint)
@@ -127,9 +137,9 @@ class _Ingest:
         try:
             for row, source in plan.relocated:
                 recorder.relocate(row, source)
-            if todo:
-                self._observer.ready(executor.config, str(getattr(executor, "device", "")))
-                _embed(executor, identify, recorder, writer)
+            if embedder is not None:
+                self._observer.ready(embedder.config, str(embedder.device))
+                _embed(embedder, identify, recorder, writer)
         except KeyboardInterrupt:
             report.interrupted = recorder.leftovers = True
         writer.flush()
@@ -137,7 +147,6 @@ class _Ingest:
             writer.drop_leftovers()
         report.left = len(plan.todo) - recorder.finished
         report.labels = [label.apply(writer, annotations, self._sources.videos) for annotations in self._annotations]
-        return report
 
     def _check_labels(self, rows: dict[str, Video]) -> None:
         """Match the labels before anything is computed: names of one video may contradict each other."""
@@ -147,8 +156,8 @@ class _Ingest:
                 match(annotations, known)
 
 
-def _embed(executor: Executor, identify: Identify, recorder: Recorder, writer: StoreWriter) -> None:
-    outcomes = executor.embed(identify.jobs())
+def _embed(embedder: Executor, identify: Identify, recorder: Recorder, writer: StoreWriter) -> None:
+    outcomes = embedder.embed(identify.jobs())
     try:
         for outcome in outcomes:
             recorder.record(outcome)
@@ -163,9 +172,9 @@ def _embed(executor: Executor, identify: Identify, recorder: Recorder, writer: S
             outcomes.close()  # type: ignore[attr-defined]
 
 
-def _check_features(store: FeatureStore, executor: Executor) -> None:
+def _check_features(store: FeatureStore, embedder: Executor) -> None:
     """Refuse to add vectors that are not the store's kind, such as from other weights at the same path."""
-    for feature in executor.features:
+    for feature in embedder.features:
         own = store.features[feature.name]
         if own.fingerprint != feature.fingerprint:
             differing = [

@@ -70,13 +70,13 @@ class Recorder:
                 self._refused.add(video_id)
                 self._fail(source, content_hash, error.kind, str(error))
                 return
-            self._observer.frames(video_id, len(outcome.frame_index))
+            self._observer.frames(video_id, len(outcome.frame_index), outcome.worker)
         elif isinstance(outcome, Restarted):
             self.leftovers |= self._takes.pop(video_id, None) is not None
         elif isinstance(outcome, Embedded):
             self._commit(source, content_hash, outcome)
         elif isinstance(outcome, Failed):
-            self._fail(source, content_hash, outcome.kind, outcome.message)
+            self._fail(source, content_hash, outcome.kind, outcome.message, outcome.attempts)
 
     def _finish(self, video_id: str, outcome: str) -> None:
         self.finished += 1
@@ -87,7 +87,7 @@ class Recorder:
         self._note_labels(source.video_id, content_hash)
         frames = self._writer.frames_in(take)
         self._put(
-            self._row(source, content_hash),
+            self._row(source, content_hash, done.attempts),
             source,
             status="ok",
             take=take,
@@ -109,19 +109,20 @@ class Recorder:
         self._finish(source.video_id, "ok")
         self._act_on_copies(source.video_id)
 
-    def _fail(self, source: Source, content_hash: str, kind: str, message: str) -> None:
+    def _fail(self, source: Source, content_hash: str, kind: str, message: str, attempts: int = 1) -> None:
         self.leftovers |= self._takes.pop(source.video_id, None) is not None
         before = self._writer.videos.get(source.video_id)
         if before is not None and before.status == "ok":
             # The file changed and its new content is broken: what was extracted from the old one is not thrown away.
-            self._put(before, source, error_kind=kind, error=message, attempts=before.attempts + 1)
+            self._put(before, source, error_kind=kind, error=message, attempts=before.attempts + attempts)
         else:
-            self._put(self._row(source, content_hash), source, status="failed", error_kind=kind, error=message)
+            failed = self._row(source, content_hash, attempts)
+            self._put(failed, source, status="failed", error_kind=kind, error=message)
         self.report.failed.append((source.video_id, kind, message))
         self._finish(source.video_id, kind)
         self._act_on_copies(source.video_id)
 
-    def _row(self, source: Source, content_hash: str) -> Video:
+    def _row(self, source: Source, content_hash: str, attempts: int) -> Video:
         """A fresh row that keeps what people said of the video, and lets go of its take."""
         before = self._writer.videos.get(source.video_id)
         self.leftovers |= before is not None and before.take is not None
@@ -136,7 +137,7 @@ class Recorder:
             ingested_at=datetime.now(UTC),
             split=before.split if before else None,
             metadata=before.metadata if before else "{}",
-            attempts=(before.attempts if before else 0) + 1,
+            attempts=(before.attempts if before else 0) + attempts,
         )
 
     def _put(self, row: Video, source: Source, **changes: Any) -> None:
@@ -164,14 +165,12 @@ class Recorder:
             self.report.known += 1
         elif seen.kind == "duplicate":
             if seen.of in self._identify.hashes and seen.of not in self._embedded:
-                self._copies.setdefault(seen.of, []).append(
-                    seen
-                )  # until then it would be a copy of nothing, or of else
+                # Until that is in, readers would see a copy of nothing, or of what is about to be replaced.
+                self._copies.setdefault(seen.of, []).append(seen)
                 return
             self._note_labels(source.video_id, seen.content_hash)
-            self._put(
-                self._row(source, seen.content_hash), source, status="duplicate", duplicate_of=seen.of, attempts=0
-            )
+            copy = self._row(source, seen.content_hash, 0)
+            self._put(copy, source, status="duplicate", duplicate_of=seen.of, attempts=0)
             self.report.duplicates += 1
         else:
             self._note_labels(source.video_id, seen.content_hash)

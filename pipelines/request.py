@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.engine import Engine
 from pipelines.label import LabelReport
 from pipelines.plan import Plan
 from vimoclip.config import RunConfig, StoreConfig
@@ -23,6 +24,7 @@ class IngestRequest:
     store: str | Path
     asked: dict[str, Any] = field(default_factory=dict)
     run: RunConfig = field(default_factory=RunConfig)
+    engine: Engine = field(default_factory=Engine)
     prefix: str | None = None
     labels: Path | Literal["none"] | None = None
     label_folders: bool = False
@@ -66,8 +68,8 @@ class Observer:
     def ready(self, config: StoreConfig, device: str) -> None:
         """Models are loaded."""
 
-    def frames(self, video_id: str, count: int) -> None:
-        """`count` more frames of a video are embedded."""
+    def frames(self, video_id: str, count: int, worker: str) -> None:
+        """`count` more frames of a video are embedded, by a worker that has a name where there are several."""
 
     def video(self, video_id: str, outcome: str) -> None:
         """A video is done: `ok`, `known`, `duplicate`, `moved`, or the kind of its error."""

@@ -8,8 +8,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vimoclip.own import check_found
+
 if TYPE_CHECKING:
     from vimoclip.store import FeatureStore
+
+check_found("schemas")  # all that the library itself imports of ours
 
 __version__ = "0.1.0"
 

@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from vimoclip.ahead import Ahead
 from vimoclip.chunks import FrameChunk
 from vimoclip.config import RunConfig, Sampling
 from vimoclip.errors import VideoError, VimoclipError
@@ -70,52 +71,30 @@ class Decoder:
 
     def stream_or_idle(self, jobs: Iterable[Job]) -> Generator[tuple[Job, Event | VideoError] | None, None, None]:
         """As `stream`, and None after each second without an event: the next job may be long in coming."""
-        ahead: queue.Queue[Any] = queue.Queue(AHEAD)
-        stop = threading.Event()
+        closing = threading.Event()
 
-        def put(item: object) -> None:
-            while not stop.is_set():
-                with contextlib.suppress(queue.Full):
-                    ahead.put(item, timeout=0.1)
+        def events() -> Iterator[tuple[Job, Event | VideoError]]:
+            for job in jobs:
+                if closing.is_set():  # it was long in coming, and must not start another child
                     return
+                for event in self._events(job.path):
+                    yield job, event
+                    if self._given_up is job:
+                        self.close()  # the child is in the middle of it
+                        break
 
-        def pump() -> None:
-            try:
-                for job in jobs:
-                    if stop.is_set():
-                        return
-                    for event in self._events(job.path):
-                        put((job, event))
-                        if stop.is_set():
-                            return
-                        if self._given_up is job:
-                            self.close()  # the child is in the middle of it
-                            break
-                put(None)
-            except BaseException as error:
-                put(error)
-
-        thread = threading.Thread(target=pump, name="vimoclip-decoder", daemon=True)
-        thread.start()
+        ahead = Ahead(events(), AHEAD)
         try:
             while True:
-                try:
-                    item = ahead.get(timeout=IDLE_S)
-                except queue.Empty:
-                    yield None
-                    continue
-                if item is None:
-                    return
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
+                yield ahead.get(IDLE_S)
+        except StopIteration:
+            return
         finally:
-            stop.set()
+            closing.set()
             patience = time.monotonic() + PATIENCE_S
-            while thread.is_alive() and time.monotonic() < patience:
+            while not ahead.stop(0.1) and time.monotonic() < patience:
                 if (child := self._child) is not None:
                     child.end()  # the thread may be waiting for it
-                thread.join(timeout=0.1)
             self.close()
 
     def _events(self, path: str) -> Iterator[Event | VideoError]:
@@ -212,10 +191,7 @@ class _Child:
         header: Any = self._events.recv()  # a few hundred bytes: what comes, comes whole
         if not isinstance(header, tuple):
             return header  # type: ignore[no-any-return]
-        if header[0] == "failed":
-            kind, what, received, expected, hint = header[1:]
-            return VideoError(kind, what, received=received, expected=expected, hint=hint)
-        shape, *columns = header[1:]
+        shape, *columns = header
         frames = np.empty(shape, np.uint8)
         rest = frames.data.cast("B")
         while rest:
@@ -272,17 +248,17 @@ def _serve(jobs: Connection, events: Connection) -> None:
                     if isinstance(event, FrameChunk):
                         frames = np.ascontiguousarray(event.frames)
                         columns = (event.source_frame, event.time_s, event.stored, event.pixel_aspect)
-                        events.send(("chunk", frames.shape, *columns))
+                        events.send((frames.shape, *columns))
                         rest = frames.data.cast("B")
                         while rest:
                             rest = rest[os.write(events.fileno(), rest) :]
                     else:
                         events.send(event)
             except VideoError as error:
-                events.send(("failed", error.kind, error.what, error.received, error.expected, error.hint))
+                events.send(error)
             except Exception as error:  # a fault of ours; the parent ends this process when it hears "decoder-crashed"
                 what = f"The decoder failed on {Path(path).name}."
-                events.send(("failed", "decoder-crashed", what, repr(error), None, "Re-encode the file."))
+                events.send(VideoError("decoder-crashed", what, received=repr(error), hint="Re-encode the file."))
 
 
 if __name__ == "__main__":

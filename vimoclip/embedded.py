@@ -30,6 +30,7 @@ class EmbeddedFrames:
 
     frame_index int32, source_frame int64, time_s fp64, flow_speed fp32 (frame widths per second), each (n,); features
     by name; flow: the encoded flow of each frame, None where a frame has no motion (then its flow_speed means nothing).
+    worker: who made them, in words, where there are several.
     """
 
     video_id: str
@@ -39,6 +40,7 @@ class EmbeddedFrames:
     flow_speed: np.ndarray
     features: dict[str, Vectors]
     flow: list[bytes | None]
+    worker: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,20 +52,22 @@ class Restarted:
 
 @dataclass(frozen=True)
 class Embedded:
-    """The video is complete. reduced_batch: memory ran out and a batch was halved."""
+    """The video is complete. reduced_batch: memory ran out and a batch was halved. attempts: it took, in this run."""
 
     video_id: str
     info: VideoInfo
     reduced_batch: bool
+    attempts: int = 1
 
 
 @dataclass(frozen=True)
 class Failed:
-    """The video cannot be embedded; kind and message as in `vimoclip.errors.VideoError`."""
+    """The video cannot be embedded; kind and message as in `vimoclip.errors.VideoError`. attempts: as in `Embedded`."""
 
     video_id: str
     kind: str
     message: str
+    attempts: int = 1
 
 
 @dataclass(frozen=True)

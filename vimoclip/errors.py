@@ -7,6 +7,7 @@
     ├── VideoError            one video cannot be ingested; `.kind` names how
     ├── ModelError            a model or its weights cannot be had
     ├── LabelError            a label file cannot be read
+    ├── ShadowedError         another package has the name of one of ours
     └── StoreError
         ├── StoreMissingError     no store there
         ├── StoreNewerError       written by a newer version of ViMoCLIP
@@ -19,6 +20,9 @@
 
 Every message says what was wrong, what was received, what was expected, and what to do next.
 """
+
+import copyreg
+from typing import Any
 
 
 class VimoclipError(Exception):
@@ -40,6 +44,10 @@ class VimoclipError(Exception):
         if hint:
             parts.append(hint)
         super().__init__(" ".join(parts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled as it is: exceptions are otherwise made anew from their message alone."""
+        return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
 class UsageError(VimoclipError):
@@ -76,6 +84,10 @@ class ModelError(VimoclipError):
 
 class LabelError(VimoclipError):
     """A label file cannot be read."""
+
+
+class ShadowedError(VimoclipError, ImportError):
+    """Another package has the name of one of ours, and would be imported instead."""
 
 
 class StoreError(VimoclipError):

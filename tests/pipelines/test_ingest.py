@@ -432,7 +432,7 @@ def test_a_copy_is_recorded_with_its_original_and_not_before(
     seen: list[dict[str, str]] = []
 
     class Watcher(Observer):
-        def frames(self, video_id: str, count: int) -> None:
+        def frames(self, video_id: str, count: int, worker: str) -> None:
             seen.append(statuses(store))
 
         def video(self, video_id: str, outcome: str) -> None:
@@ -452,7 +452,7 @@ def test_an_interruption_leaves_no_copy_without_its_original(videos: Path, store
     shutil.copyfile(videos / "a.mp4", videos / "b.mp4")
 
     class Interrupter(Observer):
-        def frames(self, video_id: str, count: int) -> None:
+        def frames(self, video_id: str, count: int, worker: str) -> None:
             if video_id == "a.mp4" and len(done) > 2:
                 raise KeyboardInterrupt
             done.append(count)

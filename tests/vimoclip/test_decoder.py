@@ -55,7 +55,7 @@ def nothing_left() -> Iterator[None]:
     files = set(os.listdir("/proc/self/fd"))
     yield
     assert children() == []
-    assert [t.name for t in threading.enumerate() if t.name == "vimoclip-decoder"] == []
+    assert [t.name for t in threading.enumerate() if t.name == "vimoclip-ahead"] == []
     assert set(os.listdir("/proc/self/fd")) == files
 
 
@@ -267,7 +267,7 @@ def test_closing_while_jobs_are_awaited_starts_no_other_child(folder: Path, monk
         pass
     close(stream)
     go_on.set()
-    assert eventually(lambda: "vimoclip-decoder" not in {thread.name for thread in threading.enumerate()})
+    assert eventually(lambda: "vimoclip-ahead" not in {thread.name for thread in threading.enumerate()})
     assert children() == []
 
 

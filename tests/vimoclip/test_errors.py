@@ -2,6 +2,7 @@
 
 import copy
 import doctest
+import pickle
 
 import pytest
 
@@ -42,6 +43,14 @@ def test_every_error_says_all_four_things(kind: type[VimoclipError]) -> None:
         "8×8",
         "Take a larger one.",
     )
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_every_error_crosses_a_process_as_it_is(kind: type[VimoclipError]) -> None:
+    error = make(kind, "It is too small.", hint="Take a larger one.")
+    there = pickle.loads(pickle.dumps(error))
+    assert type(there) is kind
+    assert (str(there), vars(there), there.args) == (str(error), vars(error), error.args)
 
 
 def test_what_is_not_given_is_not_said() -> None:

@@ -1,0 +1,297 @@
+"""Ray: the very worker that runs in-process, in an actor on each GPU or in several on CPUs. The only importer of ray.
+
+The driver gives every actor two jobs, so that decoding runs ahead into the next video, and takes outcomes from the
+actors' streams in whatever order they come. An actor holds back when a few of its outcomes have not been taken: neither
+the object store nor a disk fills. An actor that dies or hangs is replaced, and the others go on meanwhile. The video it
+was at is tried again, and is given up when it has cost `TRIES` actors; the other videos it held are as if never given.
+"""
+
+import contextlib
+import os
+import socket
+import tempfile
+import time
+import warnings
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # ray reads them when it is imported
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from pipelines.actor import Actor, Described
+from schemas.features import Feature
+from vimoclip.ahead import Ahead
+from vimoclip.config import RunConfig, StoreConfig
+from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
+from vimoclip.errors import ConfigError, VimoclipError
+
+JOBS = 2  # an actor holds: the one it embeds, and the one whose decoding runs ahead
+UNTAKEN = 4  # outcomes an actor may be ahead of the driver
+IDLE_S = 1.0
+ANSWER_S = 10.0
+TRIES = 3
+START_S = 300.0
+"""How long to wait for an actor when there is no other: its GPU may be in use, or its node still starting."""
+HANG_S = 30.0
+"""How long an actor may be silent, on top of the decoder's own time limit, which it reports itself. One that works says
+something every second, be it that it has nothing to say."""
+
+
+@dataclass
+class _Hand:
+    """The driver's end of one actor. about: a reference to what it will say of itself.
+
+    described, stream: once it has. jobs: given and not finished, the first of them being embedded. started: whether
+    frames of that one have been passed on. heard: when the actor last said anything.
+    """
+
+    actor: Any
+    about: Any
+    described: Described | None = None
+    stream: Any = None
+    jobs: deque[Job] = field(default_factory=deque)
+    started: bool = False
+    heard: float = 0.0
+
+
+class RayExecutor:
+    """Embeds on a Ray cluster. Attributes: as `pipelines.executor.Executor`."""
+
+    def __init__(self, config: StoreConfig, run: RunConfig, workers: int = 0, address: str | None = None) -> None:
+        """Connect, and start the actors.
+
+        workers: how many; 0 is one for each GPU of the cluster, or one where there is none. address: of a running
+        cluster; None starts a private one on this machine, which ends with this process.
+
+        Raises:
+            ModelError, ConfigError: see `EmbedWorker`; or more workers than the cluster has GPUs, or cores, for.
+            VimoclipError: no cluster answers there, or no actor can be started.
+        """
+        self._run = run
+        self._empty = tempfile.TemporaryDirectory(prefix="vimoclip-ray-")
+        self._hands: list[_Hand] = []
+        self._stillborn = 0
+        self.config = config
+        self.features: list[Feature] = []
+        try:
+            _connect(address, self._empty.name)
+            resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
+            on_gpu = resources.get("GPU", 0) >= 1 and run.device != "cpu"
+            room = int(resources.get("GPU" if on_gpu else "CPU", 0))
+            workers = workers or (room if on_gpu else 1)
+            if workers > room:
+                raise ConfigError(
+                    "There is no room for so many workers.",
+                    received=f"--workers {workers}",
+                    expected=f"at most {room}, one a {'GPU' if on_gpu else 'core'} of the cluster",
+                )
+            kind: Any = ray.remote(Actor)
+            self._kind = kind.options(max_concurrency=2, num_gpus=int(on_gpu), num_cpus=int(not on_gpu))
+            # The first decides what `auto` means, so that every vector in the store is made alike.
+            self._start()
+            first = self.actors[0]
+            self.config, self.features = first.config, first.features
+            for _ in range(workers - 1):
+                self._start()
+            self.device = f"{workers} Ray workers, the first on {first.device} ({first.name})"
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def actors(self) -> list[Described]:
+        """What each actor says of itself; those that are still starting are waited for.
+
+        Raises:
+            VimoclipError: one does not start, or would give other vectors than the first.
+        """
+        until = time.monotonic() + START_S
+        while any(hand.described is None for hand in self._hands):
+            self._join(until)
+        return [hand.described for hand in self._hands if hand.described is not None]
+
+    def close(self) -> None:
+        """End the actors, and leave the cluster; a private one ends too."""
+        for hand in self._hands:
+            with contextlib.suppress(RayError):
+                ray.kill(hand.actor)
+        self._hands = []
+        ray.shutdown()
+        self._empty.cleanup()
+
+    def _start(self) -> None:
+        actor = self._kind.remote(self.config, self._run)
+        self._hands.append(_Hand(actor, actor.describe.remote()))
+
+    def _join(self, until: float) -> None:
+        """Wait a moment for actors that are starting, and open their streams. until: when to wait no longer.
+
+        Raises:
+            VimoclipError: it is past that time; they die before they have begun; or one would give other vectors.
+        """
+        waiting = [hand for hand in self._hands if hand.described is None]
+        alone = len(waiting) == len(self._hands)  # otherwise the others have something to say
+        ready, _ = ray.wait([hand.about for hand in waiting], num_returns=1, timeout=IDLE_S if alone else 0)
+        if not ready and time.monotonic() > until:
+            raise VimoclipError(
+                "The Ray cluster has given no worker.",
+                received=f"nothing for {START_S:.0f} s",
+                expected="a free GPU, or a core where there is none",
+                hint="`ray status` shows who uses them; everything committed is safe.",
+            )
+        for hand in [hand for hand in waiting if hand.about in ready]:
+            try:
+                described: Described = _get(hand.about)
+            except RayError as error:
+                self._stillborn += 1
+                if self._stillborn == TRIES:
+                    raise VimoclipError(
+                        "Ray workers die before they have begun.",
+                        received=_first_line(error),
+                        hint="Run `vimoclip doctor` on every node; everything committed is safe.",
+                    ) from error
+                self._replace(hand)
+                continue
+            self._check(described)
+            embed = hand.actor.embed.options(num_returns="streaming", _generator_backpressure_num_objects=UNTAKEN)
+            hand.described, hand.stream, hand.heard = described, embed.remote(), time.monotonic()
+            self._stillborn = 0
+
+    def _check(self, described: Described) -> None:
+        for own, new in zip(self.features, described.features, strict=False):
+            if own.fingerprint != new.fingerprint:
+                raise VimoclipError(
+                    f"{described.name} would give other vectors than the first worker.",
+                    received=f"{new.name} with weights {new.weights_sha256[:8]}… in {new.precision}",
+                    expected=f"weights {own.weights_sha256[:8]}… in {own.precision}",
+                    hint="Put the same weights and versions on every node.",
+                )
+
+    def embed(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """Outcomes of each job, those of several mixed. `jobs` is drawn from another thread."""
+        source = Ahead(jobs, len(self._hands))
+        again: deque[Job] = deque()
+        died: Counter[str] = Counter()
+        joined = time.monotonic()
+        try:
+            while self._give(source, again):
+                if any(hand.described is None for hand in self._hands):
+                    self._join(joined + START_S)
+                if any(hand.described is not None for hand in self._hands):
+                    joined = time.monotonic()
+                    yield from self._take(again, died)
+                yield Idle()
+        finally:
+            source.stop(0)
+
+    def _give(self, source: Ahead[Job], again: deque[Job]) -> bool:
+        """Hand out what there is to those who hold too little; whether anything is left to wait for."""
+        more = True
+        for share in range(JOBS):  # one each before anyone gets a second
+            for hand in self._hands:
+                if hand.described is None or len(hand.jobs) > share:
+                    continue
+                try:
+                    job = again.popleft() if again else source.get(0)
+                except StopIteration:
+                    more, job = False, None
+                if job is not None:
+                    hand.jobs.append(job)
+                    hand.actor.give.remote(job)
+        return more or bool(again) or any(hand.jobs for hand in self._hands)
+
+    def _take(self, again: deque[Job], died: Counter[str]) -> Iterator[Outcome]:
+        """What the actors have to say now; the jobs of those that are lost go to `again`."""
+        streams = [hand.stream for hand in self._hands if hand.described is not None]
+        ready, _ = ray.wait(streams, num_returns=len(streams), timeout=0)
+        if not ready:
+            ready, _ = ray.wait(streams, num_returns=1, timeout=IDLE_S)
+        for hand in [hand for hand in self._hands if hand.stream in ready]:
+            assert hand.described is not None
+            try:
+                outcome: Outcome = _get(next(hand.stream))
+            except RayError as error:
+                yield from self._lost(hand, f"it died: {_first_line(error)}", again, died)
+                continue
+            hand.heard = time.monotonic()
+            if isinstance(outcome, Idle):
+                continue
+            hand.started = isinstance(outcome, EmbeddedFrames)
+            if isinstance(outcome, EmbeddedFrames):
+                outcome = replace(outcome, worker=hand.described.name)
+            elif isinstance(outcome, Embedded | Failed):
+                hand.jobs.popleft()
+                outcome = replace(outcome, attempts=outcome.attempts + died[outcome.video_id])
+            yield outcome
+        patience_s = self._run.timeout_s + HANG_S
+        for hand in list(self._hands):
+            if hand.jobs and hand.heard < time.monotonic() - patience_s:
+                yield from self._lost(hand, f"it said nothing for {patience_s:.0f} s", again, died)
+
+    def _lost(self, hand: _Hand, how: str, again: deque[Job], died: Counter[str]) -> Iterator[Outcome]:
+        """Replace an actor; its first video is tried again, or given up."""
+        self._replace(hand)
+        if not hand.jobs:
+            return
+        job = hand.jobs.popleft()
+        again.extend(hand.jobs)
+        died[job.video_id] += 1
+        if hand.started:
+            yield Restarted(job.video_id)
+        if died[job.video_id] < TRIES:
+            again.append(job)
+        else:
+            message = f"{TRIES} workers were lost at this video, and it was given up. Of the last one: {how}."
+            yield Failed(job.video_id, "worker-lost", message, attempts=TRIES)
+
+    def _replace(self, hand: _Hand) -> None:
+        with contextlib.suppress(RayError):
+            ray.kill(hand.actor)
+        self._hands.remove(hand)
+        self._start()
+
+
+def _connect(address: str | None, empty: str) -> None:
+    """Join the cluster at `address`, or start a private one.
+
+    Workers start in an empty folder: the driver's own would come first on their search path, and a `schemas` or `cli`
+    that happens to lie where the user stands would be imported instead of ours.
+    """
+    common: dict[str, Any] = {"runtime_env": {"working_dir": empty}, "log_to_driver": False, "configure_logging": False}
+    if address is None:
+        common["include_dashboard"] = False
+    try:
+        host, _, port = (address or "").rpartition(":")
+        if host and port.isdigit() and "//" not in host:
+            socket.create_connection((host, int(port)), timeout=ANSWER_S).close()  # Ray itself tries for five minutes
+        with warnings.catch_warnings():
+            # Ray's processes are forked only to become other programs at once, which is safe whatever Lance holds.
+            warnings.filterwarnings("ignore", message="lance is not fork-safe")
+            ray.init(address=address or "local", **common)
+    except (ConnectionError, RayError, ValueError, RuntimeError, OSError) as error:
+        raise VimoclipError(
+            "There is no Ray cluster to work on.",
+            received=f"{address or 'a private one'}: {_first_line(error)}",
+            expected="the address of a running cluster, such as auto or HOST:6379",
+            hint="Start one with `ray start --head`, or leave out --ray-address for a private one.",
+        ) from error
+
+
+def _get(reference: Any) -> Any:
+    """The value behind a reference. What our own code raised over there is raised here as it is."""
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, VimoclipError):
+            raise error.cause from None
+        raise
+
+
+def _first_line(error: Exception) -> str:
+    cause = getattr(error, "cause", None)
+    return next(iter(str(cause or error).strip().splitlines()), type(error).__name__)[:200]

@@ -1,0 +1,225 @@
+"""Ray for real: two logical GPUs on this machine, actors that are killed and that hang, and the bits of one process."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from ray.cluster_utils import Cluster
+
+from benchmarks.kills import contents, differences
+from pipelines import ray_executor
+from pipelines.engine import Engine
+from pipelines.ingest import run
+from pipelines.ray_executor import RayExecutor
+from pipelines.request import IngestReport, IngestRequest
+from vimoclip.config import ClipConfig, RunConfig, StoreConfig
+from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
+from vimoclip.errors import ConfigError, ModelError, UsageError, VimoclipError
+from vimoclip.store import FeatureStore
+from vimoclip.verify import verify
+
+BATCH = 4
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A cluster of one node that says it has two GPUs."""
+    node = {"num_cpus": 2, "num_gpus": 2, "include_dashboard": False}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="lance is not fork-safe")  # see pipelines/ray_executor.py
+        cluster = Cluster(initialize_head=True, head_node_args=node)
+    yield str(cluster.address)
+    cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+def settings(model: str) -> StoreConfig:
+    return StoreConfig(clip=ClipConfig(model, precision="fp32", batch_size=BATCH))
+
+
+def ingest(clips: Path, store: Path, model: str, engine: Engine) -> IngestReport:
+    asked = {"clip": {"model": model, "precision": "fp32", "batch_size": BATCH}}
+    return run(IngestRequest([clips], store, asked, engine=engine))
+
+
+def test_two_gpus_are_two_actors_and_the_store_is_the_same(
+    address: str, tmp_path: Path, clips: Path, tiny_model: str
+) -> None:
+    executor = RayExecutor(settings(tiny_model), RunConfig(), address=address)
+    try:
+        assert sorted(actor.gpus for actor in executor.actors) == ["0", "1"]
+        assert len({actor.pid for actor in executor.actors} | {os.getpid()}) == 3
+    finally:
+        executor.close()
+    assert ingest(clips, tmp_path / "ray", tiny_model, Engine(address=address)).ingested == 10
+    assert ingest(clips, tmp_path / "alone", tiny_model, Engine("in-process")).ingested == 10
+    assert differences(contents(tmp_path / "alone"), contents(tmp_path / "ray")) == []
+    assert verify(tmp_path / "ray") == []
+    assert ingest(clips, tmp_path / "ray", tiny_model, Engine(address=address)).known == 10
+
+
+def holder(executor: RayExecutor, video_id: str) -> int:
+    """The process of the actor that is at this video."""
+    at_it = [hand.described for hand in executor._hands if hand.jobs and hand.jobs[0].video_id == video_id]
+    (described,) = at_it
+    assert described is not None
+    return described.pid
+
+
+def outcomes_while(
+    executor: RayExecutor, clips: Path, video_id: str, number: int, harm: signal.Signals
+) -> dict[str, list[Outcome]]:
+    """Outcomes by id, while the actor that gives frames of one video is sent a signal, `number` times."""
+    jobs = [Job(path.relative_to(clips).as_posix(), str(path)) for path in sorted(clips.rglob("*.mp4"))]
+    found: dict[str, list[Outcome]] = {job.video_id: [] for job in jobs}
+    for outcome in executor.embed(jobs):
+        if isinstance(outcome, Idle):
+            continue
+        found[outcome.video_id].append(outcome)
+        if isinstance(outcome, EmbeddedFrames) and outcome.video_id == video_id and number:
+            number -= 1
+            os.kill(holder(executor, video_id), harm)
+    return found
+
+
+def frames(outcomes: list[Outcome]) -> list[int]:
+    """Numbers of the frames that stand at the end."""
+    standing: list[int] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Restarted):
+            standing.clear()
+        elif isinstance(outcome, EmbeddedFrames):
+            standing += outcome.frame_index.tolist()
+    return standing
+
+
+@pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP])
+def test_an_actor_that_dies_or_hangs_is_replaced_and_its_video_tried_again(
+    address: str, clips: Path, tiny_model: str, harm: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_executor, "HANG_S", 4.0)
+    executor = RayExecutor(settings(tiny_model), RunConfig(timeout_s=1), address=address)
+    try:
+        before = {actor.pid for actor in executor.actors}
+        found = outcomes_while(executor, clips, "drifting/001.mp4", 1, harm)
+        assert len({actor.pid for actor in executor.actors} - before) == 1
+    finally:
+        executor.close()
+    for video_id, outcomes in found.items():
+        end = outcomes[-1]
+        assert isinstance(end, Embedded)
+        assert end.attempts == (2 if video_id == "drifting/001.mp4" else 1)
+        assert frames(outcomes) == list(range(10))
+
+
+def test_a_video_that_costs_three_actors_is_given_up_and_the_rest_go_on(
+    address: str, clips: Path, tiny_model: str
+) -> None:
+    executor = RayExecutor(settings(tiny_model), RunConfig(), address=address)
+    try:
+        found = outcomes_while(executor, clips, "growing/000.mp4", 99, signal.SIGKILL)
+    finally:
+        executor.close()
+    end = found.pop("growing/000.mp4")[-1]
+    assert isinstance(end, Failed)
+    assert (end.kind, end.attempts) == ("worker-lost", 3)
+    assert all(isinstance(outcomes[-1], Embedded) for outcomes in found.values())
+    assert all(frames(outcomes) == list(range(10)) for outcomes in found.values())
+
+
+def test_what_goes_wrong_over_there_is_said_here_as_it_was(address: str, tiny_model: str) -> None:
+    with pytest.raises(ModelError, match="open_clip knows no such model") as caught:
+        RayExecutor(settings("no-such-model"), RunConfig(), address=address)
+    assert caught.value.received == "no-such-model"
+    with pytest.raises(ConfigError, match=r"--workers 3.*at most 2, one a GPU"):
+        RayExecutor(settings(tiny_model), RunConfig(), workers=3, address=address)
+
+
+def test_no_cluster_there(tiny_model: str) -> None:
+    with pytest.raises(VimoclipError, match=r"no Ray cluster.*127\.0\.0\.1:1"):
+        RayExecutor(settings(tiny_model), RunConfig(), address="127.0.0.1:1")
+
+
+@pytest.mark.parametrize("engine", [{"workers": 2}, {"address": "auto"}])
+def test_in_process_takes_none_of_rays_settings(engine: dict[str, object]) -> None:
+    with pytest.raises(UsageError, match="--engine in-process"):
+        Engine("in-process", **engine)  # type: ignore[arg-type]
+
+
+DECOYS = ("cli.py", "schemas/__init__.py", "pipelines/__init__.py", "av.py")
+
+
+@pytest.mark.parametrize("engine", ["ray", "in-process"])
+def test_namesakes_where_the_user_stands_are_not_imported(
+    tmp_path: Path, clips: Path, tiny_model: str, engine: str
+) -> None:
+    for name in DECOYS:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('the wrong one was imported')")
+    script = Path(sys.executable).with_name("vimoclip")
+    command = [str(script), "ingest", str(clips), "--store", "store", "--clip-model", tiny_model, "--engine", engine]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(FeatureStore.open(tmp_path / "store").live_takes()) == 10
+
+
+AGENTS = {"ray::DashboardAgent", "ray::RuntimeEnvAgent"}
+"""Of Ray's own; they end by themselves a minute after their cluster was killed."""
+
+
+@pytest.fixture
+def at_work(tmp_path: Path, clips: Path, tiny_model: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """An ingest on a private cluster that has begun to embed, and its store; nothing of it may be left at the end."""
+    store = tmp_path / "store"
+    command = [sys.executable, "-m", "vimoclip", "ingest", str(clips), "--store", str(store)]
+    command += ["--clip-model", tiny_model, "--engine", "ray"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "flow by" in line:
+            break
+    others = psutil.Process(process.pid).children(recursive=True)
+    assert any("raylet" in " ".join(other.cmdline()) for other in others)
+    yield process, store
+    left = psutil.wait_procs(others, timeout=30)[1]
+    assert {other.name() for other in left} <= AGENTS
+
+
+def complete(store: Path, clips: Path, model: str) -> None:
+    """What is there is whole, and the same command without Ray adds the rest."""
+    stored = 0
+    if FeatureStore.exists(store):
+        assert [fault for fault in verify(store) if not fault.harmless] == []
+        stored = len(FeatureStore.open(store).live_takes())
+    asked = {} if stored else {"clip": {"model": model}}
+    again = run(IngestRequest([clips], store, asked, engine=Engine("in-process")))
+    assert (again.known, again.ingested) == (stored, 10 - stored)
+    assert verify(store) == []
+
+
+def test_an_interrupted_run_keeps_what_is_complete(
+    at_work: tuple[subprocess.Popen[str], Path], clips: Path, tiny_model: str
+) -> None:
+    process, store = at_work
+    began = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # the whole group, as a terminal does
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 130, said
+    assert time.monotonic() - began < 10
+    assert "the same command goes on" in said
+    complete(store, clips, tiny_model)
+
+
+def test_a_killed_driver_takes_its_cluster_with_it(
+    at_work: tuple[subprocess.Popen[str], Path], clips: Path, tiny_model: str
+) -> None:
+    process, store = at_work
+    process.kill()
+    process.communicate(timeout=60)
+    complete(store, clips, tiny_model)

@@ -1,0 +1,58 @@
+"""Ahead: an iterator drawn from in a thread of its own, a few items before they are asked for."""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+_END = object()
+
+
+class Ahead(Generic[T]):
+    """Draws at most `size` items ahead of `get`."""
+
+    def __init__(self, items: Iterable[T], size: int) -> None:
+        self._items: queue.Queue[Any] = queue.Queue(size)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._draw, args=(items,), name="vimoclip-ahead", daemon=True)
+        self._thread.start()
+
+    def _draw(self, items: Iterable[T]) -> None:
+        try:
+            for item in items:
+                self._put((item, None))
+                if self._stop.is_set():
+                    return
+            self._put((_END, None))
+        except BaseException as error:
+            self._put((_END, error))
+
+    def _put(self, item: object) -> None:
+        while not self._stop.is_set():
+            with contextlib.suppress(queue.Full):
+                self._items.put(item, timeout=0.1)
+                return
+
+    def get(self, timeout_s: float) -> T | None:
+        """The next item; None when there is none yet after `timeout_s` seconds.
+
+        Raises:
+            StopIteration: there are no more. And whatever drawing raised.
+        """
+        try:
+            item, error = self._items.get(timeout=timeout_s) if timeout_s > 0 else self._items.get_nowait()
+        except queue.Empty:
+            return None
+        if item is not _END:
+            return item  # type: ignore[no-any-return]
+        self._items.put((_END, error))  # for whoever asks again
+        raise StopIteration if error is None else error
+
+    def stop(self, timeout_s: float) -> bool:
+        """Draw no more; whether the thread has ended within `timeout_s` seconds. It may be waiting for an item."""
+        self._stop.set()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()

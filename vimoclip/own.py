@@ -1,0 +1,28 @@
+"""Are `schemas`, `pipelines` and `cli` ours? Their names are common, and a folder of the user's may be found first."""
+
+import importlib.util
+from pathlib import Path
+
+from vimoclip.errors import ShadowedError
+
+PACKAGES = ("schemas", "pipelines", "cli")
+HOME = Path(__file__).resolve().parents[1]
+"""The folder that holds our four packages, installed or in a checkout."""
+
+
+def check_found(*names: str) -> None:
+    """Check, without importing them, that these packages would be ours.
+
+    Raises:
+        ShadowedError: another one would be imported, or none.
+    """
+    for name in names:
+        spec = importlib.util.find_spec(name)
+        places = [spec.origin] if spec and spec.origin else list((spec and spec.submodule_search_locations) or [])
+        if [Path(place).resolve() for place in places] != [HOME / name / "__init__.py"]:
+            raise ShadowedError(
+                f"Another `{name}` would be imported instead of ViMoCLIP's own.",
+                received=", ".join(places) or "none",
+                expected=HOME / name,
+                hint="Start from another folder, or rename that one; the command `vimoclip` works from anywhere.",
+            )
