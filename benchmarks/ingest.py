@@ -2,14 +2,16 @@
 
     python -m benchmarks.ingest ratio FOLDER...   [--model ViT-B-32] [--group 400] [--limit N]
     python -m benchmarks.ingest scale             [--model ViT-B-32] [--many 400] [--few 10]
+    python -m benchmarks.ingest engines           [--model ViT-B-32] [--frames 2000]
     python -m benchmarks.ingest memory            [--minutes 30]
 
 ratio: wall time of the whole pipeline (hashing, decoding, resizing, DIS, both towers, the flow codec, Lance) over CLIP,
 student and DIS alone on the same frames, batches and threads, frames decoded and resized beforehand. Loading the
 model is in neither. The two take turns, group of videos by group, so that a noisy machine slows both. Then bytes a
 frame.
-scale: frames a second at few and at many videos, taking turns. memory: peak resident memory of all processes of an
-ingest of a long and of a ten-second video. Weights are seeded random ones.
+scale: frames a second at few and at many videos, taking turns. engines: wall time on Ray, with one worker, over that in
+one process, from models loaded to the last video, taking turns: starting and ending Ray is in neither. memory: peak
+resident memory of all processes of an ingest of a long and of a ten-second video. Weights are seeded random ones.
 """
 
 import argparse
@@ -29,6 +31,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.machine import describe
+from pipelines.engine import Engine, EngineName
 from pipelines.ingest import run
 from pipelines.request import IngestRequest, Observer
 from pipelines.sources import discover
@@ -47,20 +50,25 @@ console = Console(soft_wrap=True)
 
 
 class Stopwatch(Observer):
-    """Times an ingest from the moment its models are loaded."""
+    """When an ingest's models were loaded, and when its last video was done."""
 
     def __init__(self) -> None:
-        self.began = 0.0
+        self.began = self.ended = 0.0
 
     def ready(self, config: StoreConfig, device: str) -> None:
         self.began = time.perf_counter()
 
+    def video(self, video_id: str, outcome: str) -> None:
+        self.ended = time.perf_counter()
 
-def ingest(paths: list[Path], store: Path, model: str) -> tuple[float, int]:
+
+def ingest(
+    paths: list[Path], store: Path, model: str, engine: EngineName = "in-process", watch: Stopwatch | None = None
+) -> tuple[float, int]:
     """Ingest with seeded random weights; seconds from models loaded to the last commit, and frames."""
-    watch = Stopwatch()
+    watch = watch or Stopwatch()
     asked = {"clip": {"model": model, "weights": "none"}}
-    report = run(IngestRequest(paths=paths, store=store, asked=asked), watch)
+    report = run(IngestRequest(paths=paths, store=store, asked=asked, engine=Engine(engine)), watch)
     assert not report.failed, report.failed
     return time.perf_counter() - watch.began, report.frames
 
@@ -160,6 +168,31 @@ def scale(model: str, few: int, many: int) -> None:
     console.print(f"frames/s at {few} videos {small:.1f}, at {many} {large:.1f}: ratio {large / small:.3f}")
 
 
+def engines(model: str, frames: int) -> None:
+    """Print the wall time on Ray over that in one process, for at least so many frames in all."""
+    length = 50
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        turns = 2
+        clips = -(-frames // (turns * length))
+        spent: dict[EngineName, float] = {"in-process": 0.0, "ray": 0.0}
+        done = 0
+        for turn in range(turns):
+            paths = [folder / f"{turn}-{n:03d}.mp4" for n in range(clips)]
+            for n, path in enumerate(paths):
+                write_clip(path, render("bouncing", turn * clips + n, length, (320, 240), 24.0), 24.0)
+            for engine in spent:
+                watch = Stopwatch()
+                _, count = ingest(paths, folder / f"{turn}-{engine}", model, engine, watch)
+                spent[engine] += watch.ended - watch.began
+            done += count
+            console.print(
+                f"turn {turn}: {' '.join(f'{name} {seconds:.1f} s' for name, seconds in spent.items())} so far"
+            )
+    ratio = spent["ray"] / spent["in-process"]
+    console.print(f"{done} frames: Ray, one worker, over one process = {ratio:.3f}")
+
+
 def memory(minutes: float) -> None:
     """Print the peak memory of an ingest of a ten-second and of a long video, all processes together."""
     from tests.models import write_tiny_clip
@@ -209,6 +242,9 @@ def main() -> None:
     two.add_argument("--model", default="ViT-B-32")
     two.add_argument("--many", type=int, default=400)
     two.add_argument("--few", type=int, default=10)
+    engine = commands.add_parser("engines")
+    engine.add_argument("--model", default="ViT-B-32")
+    engine.add_argument("--frames", type=int, default=2000)
     three = commands.add_parser("memory")
     three.add_argument("--minutes", type=float, default=30.0)
     arguments = parser.parse_args()
@@ -218,6 +254,8 @@ def main() -> None:
         ratio(arguments.folders, arguments.model, arguments.group, arguments.limit)
     elif arguments.command == "scale":
         scale(arguments.model, arguments.few, arguments.many)
+    elif arguments.command == "engines":
+        engines(arguments.model, arguments.frames)
     else:
         memory(arguments.minutes)
 

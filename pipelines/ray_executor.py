@@ -7,6 +7,7 @@ was at is tried again, and is given up when it has cost `TRIES` actors; the othe
 """
 
 import contextlib
+import logging
 import os
 import socket
 import tempfile
@@ -269,7 +270,7 @@ def _connect(address: str | None, empty: str) -> None:
         host, _, port = (address or "").rpartition(":")
         if host and port.isdigit() and "//" not in host:
             socket.create_connection((host, int(port)), timeout=ANSWER_S).close()  # Ray itself tries for five minutes
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _quiet():
             # Ray's processes are forked only to become other programs at once, which is safe whatever Lance holds.
             warnings.filterwarnings("ignore", message="lance is not fork-safe")
             ray.init(address=address or "local", **common)
@@ -280,6 +281,18 @@ def _connect(address: str | None, empty: str) -> None:
             expected="the address of a running cluster, such as auto or HOST:6379",
             hint="Start one with `ray start --head`, or leave out --ray-address for a private one.",
         ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Ray warns whoever starts a cluster of how it is secured, and that it can be told otherwise."""
+    logger = logging.getLogger("ray")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _get(reference: Any) -> Any:
