@@ -21,7 +21,7 @@ from pipelines.ray_executor import RayExecutor
 from pipelines.request import IngestReport, IngestRequest
 from vimoclip.config import ClipConfig, RunConfig, StoreConfig
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
-from vimoclip.errors import ConfigError, ModelError, UsageError, VimoclipError
+from vimoclip.errors import ConfigError, ModelError, VimoclipError
 from vimoclip.store import FeatureStore
 from vimoclip.verify import verify
 
@@ -144,12 +144,6 @@ def test_what_goes_wrong_over_there_is_said_here_as_it_was(address: str, tiny_mo
 def test_no_cluster_there(tiny_model: str) -> None:
     with pytest.raises(VimoclipError, match=r"no Ray cluster.*127\.0\.0\.1:1"):
         RayExecutor(settings(tiny_model), RunConfig(), address="127.0.0.1:1")
-
-
-@pytest.mark.parametrize("engine", [{"workers": 2}, {"address": "auto"}])
-def test_in_process_takes_none_of_rays_settings(engine: dict[str, object]) -> None:
-    with pytest.raises(UsageError, match="--engine in-process"):
-        Engine("in-process", **engine)  # type: ignore[arg-type]
 
 
 DECOYS = ("cli.py", "schemas/__init__.py", "pipelines/__init__.py", "av.py")
