@@ -279,7 +279,8 @@ def _connect(address: str | None, empty: str) -> None:
             "There is no Ray cluster to work on.",
             received=f"{address or 'a private one'}: {_first_line(error)}",
             expected="the address of a running cluster, such as auto or HOST:6379",
-            hint="Start one with `ray start --head`, or leave out --ray-address for a private one.",
+            hint="Start one with `ray start --head`, or leave out --ray-address for a private one. One that asks for a "
+            "token wants RAY_AUTH_MODE=token here too.",
         ) from error
 
 
