@@ -1,11 +1,15 @@
 """Fixtures that are costly to make, made once a session: a small model, a folder of clips."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
 from tests.models import write_tiny_clip
 from vimoclip.shapes import write_folder
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell ignores it for what it starts in the background, and
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # so would every command that a test interrupts
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "videos"
 
