@@ -8,6 +8,7 @@ gone.
 
 import contextlib
 import fcntl
+import itertools
 import os
 import queue
 import signal
@@ -98,15 +99,23 @@ class Decoder:
             self.close()
 
     def _events(self, path: str) -> Iterator[Event | VideoError]:
-        if self._child is not None and not self._child.alive:  # it died between two videos: neither's fault
+        used = self._child is not None
+        events = self._decode(path)
+        first = next(events)
+        if used and isinstance(first, VideoError) and first.kind == "decoder-crashed":
+            # It may have died between two videos, which is neither's fault; a file that kills it does so again.
             self.close()
-        if self._child is None:
-            self._child = _Child()
-        child = self._child
-        for event in child.decode(path, self._sampling, self._run):
+            events = self._decode(path)
+            first = next(events)
+        for event in itertools.chain([first], events):
             yield event
             if isinstance(event, VideoError) and event.kind in ("decoder-crashed", "timed-out"):
                 self.close()
+
+    def _decode(self, path: str) -> Iterator[Event | VideoError]:
+        if self._child is None:
+            self._child = _Child()
+        return self._child.decode(path, self._sampling, self._run)
 
     def close(self) -> None:
         """End the child. Decoding again starts a new one."""
@@ -205,10 +214,6 @@ class _Child:
     def _wait(self, timeout_s: float) -> None:
         if not self._events.poll(timeout_s):
             raise TimeoutError
-
-    @property
-    def alive(self) -> bool:
-        return self._process.poll() is None
 
     def end(self) -> None:
         self._process.kill()
