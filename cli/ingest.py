@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, render
-from pipelines.engine import EngineName
+from pipelines.engine import Engine, EngineName
 from vimoclip.config import FlowImage, FlowName, OnCorrupt, Precision, Resize
 from vimoclip.errors import ConfigError, UsageError
 
@@ -83,7 +83,6 @@ def ingest(
     asked = _merged(_from_file(config), flags)
 
     from cli.progress import Progress
-    from pipelines.engine import Engine
     from pipelines.ingest import run
     from pipelines.request import IngestRequest
     from vimoclip.config import RunConfig, StoreConfig

@@ -40,9 +40,7 @@ def executor(config: StoreConfig, run: RunConfig, engine: Engine) -> Iterator[Ex
         with contextlib.closing(RayExecutor(config, run, engine.workers, engine.address)) as made:
             yield made
     else:
-        from vimoclip.worker import (
-            EmbedWorker,  # torch takes seconds to import, and a run with nothing to do needs none
-        )
+        from vimoclip.worker import EmbedWorker  # with torch, which takes seconds: a run with nothing to do needs none
 
         yield EmbedWorker(config, run)
 

@@ -20,6 +20,8 @@ from vimoclip.lock import writer_lock
 from vimoclip.store import FeatureStore, check_free, local
 from vimoclip.writer import StoreWriter
 
+_NOT_LABELS = "Correct it; or, if it is about something else, leave it out with --labels none."
+
 
 def run(request: IngestRequest, observer: Observer | None = None) -> IngestReport:
     """Ingest.
@@ -59,9 +61,6 @@ def _annotations(request: IngestRequest, sources: Sources) -> list[Annotations |
         if request.labels is None:  # nobody named the file
             raise LabelError(error.what, received=error.received, expected=error.expected, hint=_NOT_LABELS) from error
         raise
-
-
-_NOT_LABELS = "Correct it; or, if it is about something else, leave it out with --labels none."
 
 
 def _report(sources: Sources, plan: Plan) -> IngestReport:

@@ -11,8 +11,8 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from vimoclip.errors import VideoError
+from vimoclip.flow import MIN_SIDE
 
-MIN_SIDE = 8
 CHUNK_FRAMES = 16
 CHUNK_BYTES = 8 << 20
 

@@ -429,12 +429,8 @@ def test_a_copy_is_recorded_with_its_original_and_not_before(
     else:
         (videos / "a.mp4").write_bytes(b"no video")
     shutil.copyfile(videos / "a.mp4", videos / "b.mp4")
-    seen: list[dict[str, str]] = []
 
     class Watcher(Observer):
-        def frames(self, video_id: str, count: int, worker: str) -> None:
-            seen.append(statuses(store))
-
         def video(self, video_id: str, outcome: str) -> None:
             order.append((video_id, outcome))
 
