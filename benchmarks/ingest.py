@@ -42,7 +42,6 @@ from vimoclip.flow.encoding import decode as decode_flow
 from vimoclip.flow.encoding import encode, to_planes
 from vimoclip.shapes import render, write_clip
 from vimoclip.store import FeatureStore
-from vimoclip.tables import bytes_on_disk
 from vimoclip.video import decode
 from vimoclip.worker import EmbedWorker
 
@@ -89,8 +88,8 @@ def ratio(folders: list[Path], model: str, group_frames: int, limit: int | None)
             )
         store = FeatureStore.open(Path(place, "store"))
         raw = 2 * sum(feature.dim for feature in store.features.values())
-        vectors = bytes_on_disk(store.path / "frames.lance") / frames
-        flow = bytes_on_disk(store.path / "flow.lance") / frames
+        vectors = store.place.size("frames") / frames
+        flow = store.place.size("flow") / frames
     console.print(
         f"{frames} frames, {frames / walls:.1f} frames/s: wall / alone = {walls / alones:.3f} "
         f"(median of groups {statistics.median(ratios):.3f})"

@@ -325,7 +325,7 @@ def _world(work: Work, base: Path | None, arguments: list[str], folder: Path) ->
     return World(work, base, arguments, contents(store), counted, seconds, ready_s)
 
 
-def contents(path: Path) -> dict[str, str]:
+def contents(path: str | Path) -> dict[str, str]:
     """All that a store holds, but for takes, times of ingest and numbers of attempts; floats to the last bit."""
     from vimoclip.store import FeatureStore
 

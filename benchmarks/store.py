@@ -59,13 +59,13 @@ def _known(console: Console, folder: Path, count: int) -> None:
         video_id = path.relative_to(videos).as_posix()
         writer.put(row(video_id, str(path), str(videos), stat.st_mtime_ns, writer.new_take(), store.fingerprint))
     writer.flush()
-    before = Table.open(store.path, "videos").version
-    command = [sys.executable, "-m", "vimoclip", "ingest", str(videos), "--store", str(store.path), "--json"]
+    before = Table.open(store.place, "videos").version
+    command = [sys.executable, "-m", "vimoclip", "ingest", str(videos), "--store", str(store.place), "--json"]
     began = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     seconds = time.perf_counter() - began
     report = json.loads(done.stdout)
-    untouched = Table.open(store.path, "videos").version == before
+    untouched = Table.open(store.place, "videos").version == before
     console.print(
         f"second ingest of {report['known']} known videos: {seconds:.2f} s whole process, "
         f"{report['ingested']} ingested, nothing written: {untouched}"
@@ -102,7 +102,7 @@ def _write(store: FeatureStore, count: int, values: np.ndarray, flow: bytes) -> 
     index = np.arange(FRAMES)
     encoded = [None, *[flow] * (FRAMES - 1)]
     began = time.perf_counter()
-    with writer_lock(store.path):
+    with writer_lock(store.place):
         writer = StoreWriter(store)
         for n in range(count):
             take, video_id = writer.new_take(), f"{n:06d}.mp4"

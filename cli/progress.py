@@ -1,7 +1,6 @@
 """The progress bar of an ingest: videos done, frames and videos a second, time left."""
 
 import time
-from collections import Counter
 from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -9,6 +8,7 @@ from rich.progress import Progress as Bar
 
 from cli import render
 from pipelines.plan import Plan
+from pipelines.rates import Rates
 from pipelines.request import Observer
 from vimoclip.config import StoreConfig
 
@@ -32,7 +32,8 @@ class Progress(Observer):
             disable=not render.err.is_terminal,
         )
         self._task = self._bar.add_task("planning", total=None, rate="")
-        self._frames: Counter[str] = Counter()  # by worker
+        self._rates = Rates()
+        self._frames = 0
         self._said = time.monotonic()
 
     def __enter__(self) -> "Progress":
@@ -63,15 +64,17 @@ class Progress(Observer):
                 "[yellow]These weights are random:[/] the vectors mean nothing, whatever the pipeline proves."
             )
         self._bar.reset(self._task, description="ingesting", rate="")
+        self._rates = Rates()
 
     def frames(self, video_id: str, count: int, worker: str) -> None:
-        self._frames[worker] += count
+        self._rates.add(worker, count)
+        self._frames += count
         task = self._bar.tasks[0]
         seconds = max(task.elapsed or 0.0, 1e-3)
-        rate = f"{self._frames.total() / seconds:.0f} frames/s, {task.completed / seconds:.2f} videos/s"
-        if len(self._frames) > 1:
-            own = (f"{name}: {frames / seconds:.0f}" for name, frames in sorted(self._frames.items()))
-            rate += f" ({', '.join(own)})"
+        rate = f"{self._frames / seconds:.0f} frames/s, {task.completed / seconds:.2f} videos/s"
+        workers = self._rates.workers()
+        if len(workers) > 1:
+            rate += f" ({', '.join(f'{each.name}: {each.frames_per_s:.0f}' for each in workers)})"
         self._bar.update(self._task, rate=rate)
 
     def video(self, video_id: str, outcome: str) -> None:

@@ -1,6 +1,6 @@
 """`vimoclip status`: what is in a store."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,6 +30,8 @@ def status(
         ("on disk", render.size(report.bytes)),
     ]
     render.out.print(render.table(f"Store {report.store}", ("", "count"), counts, numbers=("count",)))
+    if report.writer is not None:
+        _writer(report.writer)
     columns = ("name", "kind", "dim", "model", "weights", "training", "precision")
     rows = [[feature[column] for column in columns] for feature in report.features]
     render.out.print(render.table("Features", columns, rows))
@@ -41,6 +43,17 @@ def status(
                 render.out.print(f"… and {len(found) - len(shown)} more (--json lists them all)")
     if report.failed:
         render.out.print(f"Next: vimoclip errors --store {store}", markup=False)
+
+
+def _writer(writer: dict[str, Any]) -> None:
+    """Who is writing, and what each worker does."""
+    where = f"process {writer['pid']} on {writer['host']}, since {writer['since']}, last heard of {writer['heard']}"
+    done = f"; {writer['done']} of {writer['videos']} videos done" if "done" in writer else ""
+    render.out.print(f"Being written to by {writer['command']} ({where}){done}.", markup=False, highlight=False)
+    if workers := writer.get("workers"):
+        cells = ((worker["name"], worker["frames"], f"{worker['frames_per_s']:.1f}") for worker in workers)
+        columns = ("worker", "frames", "frames/s")
+        render.out.print(render.table("Workers", columns, cells, numbers=columns[1:]))
 
 
 def _videos(store: options.Store, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from vimoclip.errors import StoreLockedError, VimoclipError
 from vimoclip.lock import holder, writer_lock
 from vimoclip.own import HOME, PACKAGES
+from vimoclip.place import Folder, Place, Where, place
 from vimoclip.store import FeatureStore
 
 NEEDED = (
@@ -42,13 +43,13 @@ class Check:
     remedy: str = ""
 
 
-def run(store: str | Path) -> list[Check]:
+def run(store: Where) -> list[Check]:
     """Every check, whatever the ones before found. In the store's folder it makes a probe file, and takes the lock."""
     checks = [_python(), *(_package(name) for name in NEEDED), *_own_packages()]
     checks += [
         _guarded("device", _device),
         _guarded("decoder", _decoder),
-        _guarded("store", lambda: _store(Path(store))),
+        _guarded("store", lambda: _store(place(store))),
     ]
     return checks
 
@@ -125,20 +126,21 @@ def _decoder() -> Check:
     return Check("decoder", False, str(last), "Install av again with the version of constraints.txt.")
 
 
-def _store(path: Path) -> Check:
-    if not FeatureStore.exists(path):
-        return Check("store", True, f"none at {path} yet")
-    store = FeatureStore.open(path)
+def _store(at: Place) -> Check:
+    if not FeatureStore.exists(at):
+        return Check("store", True, f"none at {at} yet")
+    store = FeatureStore.open(at)
     try:
-        with tempfile.NamedTemporaryFile(dir=store.path, prefix=".probe-") as probe:
-            os.link(probe.name, probe.name + "-link")
-            os.unlink(probe.name + "-link")
+        if isinstance(at, Folder):
+            with tempfile.NamedTemporaryFile(dir=at.path, prefix=".probe-") as probe:
+                os.link(probe.name, probe.name + "-link")
+                os.unlink(probe.name + "-link")
     except OSError as error:
         remedy = "Keep the store in a folder you may write to, on a file system that has hard links."
         return Check("store", False, f"cannot be written to: {error}", remedy)
     found = f"{len(store.rows())} videos, {len(store.features)} features"
     try:
-        with writer_lock(store.path, wait=False):
+        with writer_lock(at, wait=False):
             return Check("store", True, found)
     except StoreLockedError:
-        return Check("store", True, f"{found}; being written to by {holder(store.path)}")
+        return Check("store", True, f"{found}; being written to by {holder(at)}")

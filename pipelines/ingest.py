@@ -3,6 +3,8 @@ that is cut short loses at most the videos it was at; the same command goes on.
 """
 
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from pipelines import label
@@ -16,8 +18,9 @@ from vimoclip.annotations import Annotations, find_labels, from_csv, match
 from vimoclip.config import StoreConfig
 from vimoclip.errors import LabelError, NoSpaceError, SettingsError
 from vimoclip.interrupts import held_back
-from vimoclip.lock import writer_lock
-from vimoclip.store import FeatureStore, check_free, local
+from vimoclip.lock import Held, writer_lock
+from vimoclip.place import Place, place
+from vimoclip.store import FeatureStore, check_free
 from vimoclip.writer import StoreWriter
 
 _NOT_LABELS = "Correct it; or, if it is about something else, leave it out with --labels none."
@@ -34,15 +37,15 @@ def run(request: IngestRequest, observer: Observer | None = None) -> IngestRepor
     """
     observer = observer or Observer()
     began = time.monotonic()
-    store = local(request.store)
+    at = place(request.store)
     sources = discover(request.paths, request.prefix)
     annotations = _annotations(request, sources)
     if request.dry_run:
-        report = _dry_run(request, store, sources, observer)
+        report = _dry_run(request, at, sources, observer)
     else:
-        check_free(store)
-        with writer_lock(store, request.wait, observer.waiting):
-            report = _Ingest(request, store, sources, annotations, observer).run()
+        check_free(at)
+        with writer_lock(at, request.wait, observer.waiting) as lock:
+            report = _Ingest(request, at, lock, sources, annotations, observer).run()
     report.seconds = time.monotonic() - began
     return report
 
@@ -71,11 +74,11 @@ def _report(sources: Sources, plan: Plan) -> IngestReport:
     return report
 
 
-def _dry_run(request: IngestRequest, store: Path, sources: Sources, observer: Observer) -> IngestReport:
+def _dry_run(request: IngestRequest, at: Place, sources: Sources, observer: Observer) -> IngestReport:
     rows: dict[str, Video] = {}
     fingerprint = None
-    if FeatureStore.exists(store):
-        known = FeatureStore.open(store)
+    if FeatureStore.exists(at):
+        known = FeatureStore.open(at)
         known.check_settings(request.asked)
         rows, fingerprint = {row.video_id: row for row in known.rows()}, known.fingerprint
     else:
@@ -93,16 +96,17 @@ class _Ingest:
     def __init__(
         self,
         request: IngestRequest,
-        path: Path,
+        at: Place,
+        lock: Held,
         sources: Sources,
         annotations: list[Annotations | None],
         observer: Observer,
     ) -> None:
-        self._request, self._path, self._observer = request, path, observer
+        self._request, self._place, self._lock, self._observer = request, at, lock, observer
         self._sources, self._annotations = sources, annotations
 
     def run(self) -> IngestReport:
-        store = FeatureStore.open(self._path) if FeatureStore.exists(self._path) else None
+        store = FeatureStore.open(self._place) if FeatureStore.exists(self._place) else None
         if store is not None:
             store.check_settings(self._request.asked)
         rows = {row.video_id: row for row in store.rows()} if store else {}
@@ -119,7 +123,7 @@ class _Ingest:
         config = StoreConfig.from_dict(asked) if store is None else store.located(asked)
         with executor(config, self._request.run, self._request.engine) as embedder:
             if store is None:
-                store = FeatureStore.create(self._path, embedder.config, embedder.features)
+                store = FeatureStore.create(self._place, embedder.config, embedder.features)
             else:
                 _check_features(store, embedder)
             self._fill(store, plan, todo, embedder, report)
@@ -128,7 +132,7 @@ class _Ingest:
     def _fill(
         self, store: FeatureStore, plan: Plan, todo: list[Source], embedder: Executor | None, report: IngestReport
     ) -> None:
-        writer = StoreWriter(store)
+        writer = StoreWriter(store, self._lock.check)
         writer.drop_leftovers()
         identify = Identify(todo, writer.videos, store.fingerprint)
         labelled = {row.video_id for row in store.label_rows()} if todo else set()
@@ -138,7 +142,9 @@ class _Ingest:
                 recorder.relocate(row, source)
             if embedder is not None:
                 self._observer.ready(embedder.config, str(embedder.device))
-                _embed(embedder, identify, recorder, writer)
+                _embed(
+                    embedder, identify, recorder, writer, lambda: self._tell(recorder, len(todo), str(embedder.device))
+                )
         except KeyboardInterrupt:
             report.interrupted = recorder.leftovers = True
         writer.flush()
@@ -146,6 +152,11 @@ class _Ingest:
             writer.drop_leftovers()
         report.left = len(plan.todo) - recorder.finished
         report.labels = [label.apply(writer, annotations, self._sources.videos) for annotations in self._annotations]
+
+    def _tell(self, recorder: Recorder, videos: int, device: str) -> None:
+        """Let `status` know how far this is. device: of the one worker, where there is but one."""
+        workers = [asdict(worker) | {"name": worker.name or device} for worker in recorder.rates.workers()]
+        self._lock.tell({"workers": workers, "done": recorder.finished, "videos": videos})
 
     def _check_labels(self, rows: dict[str, Video]) -> None:
         """Match the labels before anything is computed: names of one video may contradict each other."""
@@ -155,11 +166,14 @@ class _Ingest:
                 match(annotations, known)
 
 
-def _embed(embedder: Executor, identify: Identify, recorder: Recorder, writer: StoreWriter) -> None:
+def _embed(
+    embedder: Executor, identify: Identify, recorder: Recorder, writer: StoreWriter, tell: Callable[[], None]
+) -> None:
     outcomes = embedder.embed(identify.jobs())
     try:
         for outcome in outcomes:
             recorder.record(outcome)
+            tell()
         recorder.record_seen()
     except (KeyboardInterrupt, NoSpaceError):
         raise

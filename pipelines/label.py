@@ -9,6 +9,7 @@ from pipelines.sources import Source
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, from_csv, from_folders, match
 from vimoclip.lock import writer_lock
+from vimoclip.place import Where
 from vimoclip.store import FeatureStore
 from vimoclip.writer import StoreWriter
 
@@ -32,7 +33,7 @@ class LabelReport:
 
 
 def run(
-    store: str | Path, file: Path | None, wait: bool = True, on_wait: Callable[[str], None] | None = None
+    store: Where, file: Path | None, wait: bool = True, on_wait: Callable[[str], None] | None = None
 ) -> LabelReport:
     """Apply a label file, or with no file the names of the folders, to the videos of a store.
 
@@ -40,9 +41,9 @@ def run(
         LabelError: the file cannot be read; nothing is changed. StoreError: see `FeatureStore.open`, `writer_lock`.
     """
     annotations = from_csv(file) if file is not None else None
-    path = FeatureStore.open(store).path
-    with writer_lock(path, wait, on_wait):
-        return apply(StoreWriter(FeatureStore.open(path)), annotations)
+    at = FeatureStore.open(store).place
+    with writer_lock(at, wait, on_wait) as lock:
+        return apply(StoreWriter(FeatureStore.open(at), lock.check), annotations)
 
 
 def apply(writer: StoreWriter, annotations: Annotations | None, sources: Iterable[Source] | None = None) -> LabelReport:

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 from vimoclip.lock import writer_lock
+from vimoclip.place import Where
 from vimoclip.store import FeatureStore
 from vimoclip.writer import GRACE, Optimized, StoreWriter
 
 
 def run(
-    store: str | Path,
+    store: Where,
     grace: timedelta = GRACE,
     wait: bool = True,
     on_wait: Callable[[str], None] | None = None,
@@ -22,6 +22,6 @@ def run(
     Raises:
         StoreError: see `FeatureStore.open`, `writer_lock`.
     """
-    path = FeatureStore.open(store).path
-    with writer_lock(path, wait, on_wait):
-        return StoreWriter(FeatureStore.open(path)).optimize(grace)
+    at = FeatureStore.open(store).place
+    with writer_lock(at, wait, on_wait) as lock:
+        return StoreWriter(FeatureStore.open(at), lock.check).optimize(grace)

@@ -8,6 +8,7 @@ from queue import Empty
 from typing import Any
 
 from pipelines.plan import Identify, Seen
+from pipelines.rates import Rates
 from pipelines.request import IngestReport, Observer
 from pipelines.sources import Source
 from schemas.videos import Video
@@ -19,8 +20,8 @@ from vimoclip.writer import StoreWriter
 class Recorder:
     """Writes for one ingest.
 
-    Attributes: `report`; `finished`, how many sources are done; `leftovers`, whether takes were left behind that no row
-    names.
+    Attributes: `report`; `finished`, how many sources are done; `rates`, of the workers; `leftovers`, whether takes
+    were left behind that no row names.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Recorder:
         self._embedded: set[str] = set()  # ids that are done, well or badly
         self._copies: dict[str, list[Seen]] = {}  # of those that are not, by their ids
         self.finished = 0
+        self.rates = Rates()
         self.leftovers = False
 
     def relocate(self, row: Video, source: Source) -> None:
@@ -70,6 +72,7 @@ class Recorder:
                 self._refused.add(video_id)
                 self._fail(source, content_hash, error.kind, str(error))
                 return
+            self.rates.add(outcome.worker, len(outcome.frame_index))
             self._observer.frames(video_id, len(outcome.frame_index), outcome.worker)
         elif isinstance(outcome, Restarted):
             self.leftovers |= self._takes.pop(video_id, None) is not None

@@ -3,11 +3,11 @@
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from schemas.videos import Status
 from vimoclip.errors import UnknownVideoError
 from vimoclip.lock import writer_lock
+from vimoclip.place import Where
 from vimoclip.store import FeatureStore
 from vimoclip.writer import StoreWriter
 
@@ -27,7 +27,7 @@ class RemoveReport:
 
 
 def run(
-    store: str | Path,
+    store: Where,
     video_ids: list[str],
     undo: bool = False,
     wait: bool = True,
@@ -40,9 +40,9 @@ def run(
     Raises:
         UnknownVideoError: an id that the store does not hold; nothing is changed. StoreError.
     """
-    path = FeatureStore.open(store).path
-    with writer_lock(path, wait, on_wait):
-        writer = StoreWriter(FeatureStore.open(path))
+    at = FeatureStore.open(store).place
+    with writer_lock(at, wait, on_wait) as lock:
+        writer = StoreWriter(FeatureStore.open(at), lock.check)
         for video_id in video_ids:
             if video_id not in writer.videos:
                 close = difflib.get_close_matches(video_id, writer.videos, n=3, cutoff=0.4)

@@ -8,6 +8,7 @@ from pipelines.engine import Engine
 from pipelines.label import LabelReport
 from pipelines.plan import Plan
 from vimoclip.config import RunConfig, StoreConfig
+from vimoclip.place import Where
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class IngestRequest:
     """
 
     paths: list[Path]
-    store: str | Path
+    store: Where
     asked: dict[str, Any] = field(default_factory=dict)
     run: RunConfig = field(default_factory=RunConfig)
     engine: Engine = field(default_factory=Engine)

@@ -3,11 +3,11 @@
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+from vimoclip.lock import writing
+from vimoclip.place import Where
 from vimoclip.store import FeatureStore
-from vimoclip.tables import bytes_on_disk
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class StatusReport:
     """videos: by status. frames, hours, bytes: of the videos that are in, and on disk. failed: by kind, digits read
     as N.
 
-    splits: videos by split. labels: videos by label. features: by name. settings: the store's own.
+    splits: videos by split. labels: videos by label. features: by name. settings: the store's own. writer: who is
+    writing to it now, and how far that is, see `vimoclip.lock.writing`; None when nobody is.
     """
 
     store: str
@@ -28,15 +29,16 @@ class StatusReport:
     labels: dict[str, int]
     features: list[dict[str, Any]]
     settings: dict[str, Any]
+    writer: dict[str, Any] | None
 
 
-def run(path: str | Path) -> StatusReport:
+def run(where: Where) -> StatusReport:
     """Count.
 
     Raises:
         StoreError: see `FeatureStore.open`.
     """
-    store = FeatureStore.open(path)
+    store = FeatureStore.open(where)
     rows = store.rows()
     live = [row for row in rows if row.status == "ok"]
     ids = {row.video_id for row in live}
@@ -49,16 +51,17 @@ def run(path: str | Path) -> StatusReport:
         for feature in store.features.values()
     ]
     return StatusReport(
-        store=str(store.path),
+        store=str(store.place),
         videos=dict(Counter(row.status for row in rows).most_common()),
         frames=sum(row.frames or 0 for row in live),
         hours=sum(row.duration_s or 0.0 for row in live) / 3600,
-        bytes=bytes_on_disk(store.path),
+        bytes=store.place.size(),
         failed=dict(Counter(_kind(row.error_kind) for row in rows if row.error_kind and row.status != "removed")),
         splits=dict(Counter(row.split for row in live if row.split).most_common()),
         labels=dict(labels.most_common()),
         features=features,
         settings=store.config.to_dict(),
+        writer=writing(store.place),
     )
 
 

@@ -1,10 +1,12 @@
 """Fixtures that are costly to make, made once a session: a small model, a folder of clips."""
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import object_store
 from tests.models import write_tiny_clip
 from vimoclip.shapes import write_folder
 
@@ -26,6 +28,26 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
     write_folder(folder, clips_per_behaviour=2, frames=10, size=(96, 64))
     return folder
+
+
+@pytest.fixture(scope="session")
+def _server() -> Iterator[object_store.Server]:
+    with object_store.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def server(_server: object_store.Server, monkeypatch: pytest.MonkeyPatch) -> object_store.Server:
+    """An S3 server that the environment names."""
+    for name, value in _server.environment.items():
+        monkeypatch.setenv(name, value)
+    return _server
+
+
+@pytest.fixture
+def remote(server: object_store.Server, request: pytest.FixtureRequest) -> str:
+    """The URI of a place in it where nothing is."""
+    return f"s3://{object_store.BUCKET}/{request.node.name.encode().hex()}/store"
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@
         ├── SettingsError         made with other settings than were asked for
         ├── StoreLockedError      another writer holds it
         ├── StoreReadOnlyError    cannot be written to
+        ├── StoreUnreachableError an object store does not answer, or refuses
         ├── NoSpaceError          the disk is full
         ├── StoreDamagedError     a table cannot be read
         └── UnknownVideoError     no such video in the store
@@ -112,6 +113,10 @@ class StoreLockedError(StoreError):
 
 class StoreReadOnlyError(StoreError):
     """The store cannot be written to."""
+
+
+class StoreUnreachableError(StoreError):
+    """The object store that the store lies in does not answer, or refuses."""
 
 
 class NoSpaceError(StoreError):

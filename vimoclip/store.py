@@ -1,8 +1,8 @@
 """FeatureStore: one consistent snapshot of a store, to read from.
 
-A store is a folder of Lance tables (schemas/). The `videos` row is the commit record: frames and flow are visible only
-under the take that an `ok` row names. Opening takes a snapshot in which every such take is whole; it never changes
-under the reader, and `refresh()` takes a new one. Writing is in writer.py.
+A store is a folder of Lance tables (schemas/), on a disk or in an object store. The `videos` row is the commit record:
+frames and flow are visible only under the take that an `ok` row names. Opening takes a snapshot in which every such
+take is whole; it never changes under the reader, and `refresh()` takes a new one. Writing is in writer.py.
 """
 
 import json
@@ -29,6 +29,7 @@ from vimoclip.errors import (
     StoreNewerError,
     UnknownVideoError,
 )
+from vimoclip.place import Place, Where, place
 from vimoclip.tables import Table
 
 TABLES = ("frames", "flow", "labels", "features", "videos")  # videos last: with it the store exists
@@ -36,66 +37,66 @@ _OWN_FILES = {".writer.lock", ".writer.json", *(f"{name}.lance" for name in TABL
 
 
 class FeatureStore:
-    """A snapshot of the store at `path`.
+    """A snapshot of the store at `place`.
 
     Attributes: `config`, the store's settings; `features`, what each vector column is, by name; `fingerprint` of them
     all; `tables`, the tables at the snapshot's versions.
     """
 
-    def __init__(self, path: Path, tables: dict[str, Table]) -> None:
-        self.path, self.tables = path, tables
+    def __init__(self, at: Place, tables: dict[str, Table]) -> None:
+        self.place, self.tables = at, tables
         metadata = tables["videos"].schema.metadata or {}
         self.config = StoreConfig.from_dict(json.loads(metadata[SETTINGS_KEY]))
         self.features = {row["name"]: _feature(row) for row in tables["features"].read().to_pylist()}
         self.fingerprint = store_fingerprint(list(self.features.values()))
 
     @staticmethod
-    def exists(path: str | Path) -> bool:
+    def exists(where: Where) -> bool:
         """Whether a store is there."""
-        return Table.exists(Path(path).expanduser(), "videos")
+        return place(where).has("videos")
 
     @classmethod
-    def open(cls, path: str | Path) -> "FeatureStore":
+    def open(cls, where: Where) -> "FeatureStore":
         """The store as it is now.
 
         Raises:
-            StoreMissingError, StoreNewerError, StoreDamagedError.
+            StoreMissingError, StoreNewerError, StoreDamagedError, StoreUnreachableError.
         """
-        path = local(path)
-        if not cls.exists(path):
-            raise missing(path)
-        check_format(Table.open(path, "videos"))
+        at = place(where)
+        if not at.has("videos"):
+            raise missing(at)
+        check_format(Table.open(at, "videos"))
         while True:
             # Takes are committed before the videos row that names them, and dropped after it: so when `videos` has not
             # moved while the others were opened, every take it names is there, whole.
-            videos = Table.open(path, "videos")
+            videos = Table.open(at, "videos")
             tables = {name: _beside(videos, name) for name in TABLES[:-1]}
             if videos.latest_version == videos.version:
-                return cls(path, tables | {"videos": videos})
+                return cls(at, tables | {"videos": videos})
 
     @classmethod
-    def create(cls, path: str | Path, config: StoreConfig, features: list[Feature]) -> "FeatureStore":
+    def create(cls, where: Where, config: StoreConfig, features: list[Feature]) -> "FeatureStore":
         """An empty store; `config` has its precision and batch size resolved. Call it with the write lock held.
 
         Raises:
             StoreError: the folder holds a store already, or something else. StoreReadOnlyError, NoSpaceError.
         """
-        path = local(path)
-        check_free(path)
-        if cls.exists(path):
-            raise StoreError(f"There is a store at {path} already.", hint="Name another place with --store.")
+        at = place(where)
+        check_free(at)
+        if at.has("videos"):
+            raise StoreError(f"There is a store at {at} already.", hint="Name another place with --store.")
         rows = pa.Table.from_pylist([asdict(f) | {"fingerprint": f.fingerprint} for f in features], schema=FEATURES)
         metadata = {FORMAT_KEY: str(FORMAT_VERSION), SETTINGS_KEY: json.dumps(config.to_dict(), sort_keys=True)}
-        Table.create(path, "frames", frames_schema({f.name: f.dim for f in features}))
-        Table.create(path, "flow", FLOW)
-        Table.create(path, "labels", LABELS)
-        Table.create(path, "features", FEATURES, rows)
-        Table.create(path, "videos", VIDEOS.with_metadata(metadata))
-        return cls.open(path)
+        Table.create(at, "frames", frames_schema({f.name: f.dim for f in features}))
+        Table.create(at, "flow", FLOW)
+        Table.create(at, "labels", LABELS)
+        Table.create(at, "features", FEATURES, rows)
+        Table.create(at, "videos", VIDEOS.with_metadata(metadata))
+        return cls.open(at)
 
     def refresh(self) -> "FeatureStore":
         """A snapshot of the store as it is now."""
-        return FeatureStore.open(self.path)
+        return FeatureStore.open(self.place)
 
     def rows(self) -> list[Video]:
         """Every `videos` row, whatever its status."""
@@ -196,7 +197,7 @@ class FeatureStore:
             ]
         if clashes:
             raise SettingsError(
-                f"The store {self.path} was made with other settings.",
+                f"The store {self.place} was made with other settings.",
                 received="; ".join(clashes),
                 expected="the store's own settings",
                 hint="Leave those flags out, or make another store with --store.",
@@ -212,10 +213,10 @@ def _is_place(name: str, value: object) -> bool:
 
 def _beside(videos: Table, name: str) -> Table:
     try:
-        return Table.open(videos.folder, name)
+        return Table.open(videos.place, name)
     except StoreMissingError:
         raise StoreDamagedError(
-            f"The store {videos.folder} has lost its table {name}.",
+            f"The store {videos.place} has lost its table {name}.",
             expected=f"the folder {name}.lance",
             hint="Run `vimoclip verify` to see what is damaged.",
         ) from None
@@ -234,53 +235,38 @@ def _feature(row: dict[str, Any]) -> Feature:
     return feature
 
 
-def local(path: str | Path) -> Path:
-    """The store's absolute folder.
-
-    Raises:
-        StoreError: an object-store address.
-    """
-    if "://" in str(path):
-        raise StoreError(
-            "Stores on object storage are not supported yet.", received=path, expected="a folder on a local disk"
-        )
-    return Path(path).expanduser().absolute()
-
-
-def missing(path: Path) -> StoreMissingError:
+def missing(at: Place) -> StoreMissingError:
     """The error that says there is no store, and how to make one."""
     return StoreMissingError(
-        f"There is no store at {path}.",
+        f"There is no store at {at}.",
         hint="Make one with `vimoclip ingest FOLDER`, or name another with --store or VIMOCLIP_STORE.",
     )
 
 
-def check_free(path: Path) -> None:
+def check_free(where: Where) -> None:
     """Refuse to make a store where something else is.
 
     Raises:
         StoreError: the folder holds files that are no store's, or it is a file.
         StoreDamagedError: it holds the rows of a store that has lost its table of videos.
     """
-    if path.exists() and not path.is_dir():
-        raise StoreError("A store is a folder.", received=f"the file {path}", hint="Name another place with --store.")
-    if FeatureStore.exists(path) or not path.exists():
+    at = place(where)
+    names = at.names()
+    if at.has("videos"):
         return
-    strangers = sorted(entry.name for entry in path.iterdir() if entry.name not in _OWN_FILES)
+    strangers = [name for name in names if name not in _OWN_FILES]
     if strangers:
         raise StoreError(
-            f"{path} is not a store, and is not empty.",
+            f"{at} is not a store, and is not empty.",
             received=", ".join(strangers[:3]) + ("…" if len(strangers) > 3 else ""),
             expected="a store, an empty folder, or a place where nothing is yet",
             hint="Name another place with --store.",
         )
     # An interrupted creation leaves tables without rows (features aside); anything else is somebody's data.
-    left = [
-        name for name in ("frames", "flow", "labels") if Table.exists(path, name) and Table.open(path, name).count()
-    ]
+    left = [name for name in ("frames", "flow", "labels") if at.has(name) and Table.open(at, name).count()]
     if left:
         raise StoreDamagedError(
-            f"The store {path} has lost its table videos.",
+            f"The store {at} has lost its table videos.",
             received=f"rows in {', '.join(left)}",
             expected="the folder videos.lance beside them",
             hint="Restore it from a copy of the store, or name another place with --store.",
@@ -296,14 +282,14 @@ def check_format(videos: Table) -> None:
     found = (videos.schema.metadata or {}).get(FORMAT_KEY, b"")
     if not found.isdigit() or SETTINGS_KEY not in (videos.schema.metadata or {}):
         raise StoreDamagedError(
-            f"The table videos of {videos.folder} does not say which format it has.",
+            f"The table videos of {videos.place} does not say which format it has.",
             received=found.decode(errors="replace") or "nothing",
             expected=f"a number up to {FORMAT_VERSION}",
             hint="Is this folder a ViMoCLIP store?",
         )
     if int(found) > FORMAT_VERSION:
         raise StoreNewerError(
-            f"The store {videos.folder} was written by a newer version of ViMoCLIP.",
+            f"The store {videos.place} was written by a newer version of ViMoCLIP.",
             received=f"format {int(found)}",
             expected=f"format {FORMAT_VERSION} or older",
             hint="Upgrade with `pip install --upgrade vimoclip`.",

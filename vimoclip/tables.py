@@ -10,13 +10,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import lance
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vimoclip.errors import NoSpaceError, StoreDamagedError, StoreError, StoreMissingError, StoreReadOnlyError
+from vimoclip.place import ObjectPrefix, Place, Where, place, unreachable
 
 ROWS_PER_FRAGMENT = 100_000
 """Fragments are merged up to this many rows: large enough for fast scans, small enough that compacting again and again
@@ -34,41 +34,37 @@ class Tidied:
 
 
 class Table:
-    """One version of the Lance table at `<folder>/<name>.lance`."""
+    """One version of the Lance table at `<place>/<name>.lance`."""
 
-    def __init__(self, folder: Path, name: str, dataset: lance.LanceDataset) -> None:
-        self.folder, self.name, self._dataset = folder, name, dataset
-
-    @staticmethod
-    def exists(folder: Path, name: str) -> bool:
-        """Whether the table has ever been committed to."""
-        versions = folder / f"{name}.lance" / "_versions"
-        return versions.is_dir() and any(versions.glob("*.manifest"))
+    def __init__(self, at: Place, name: str, dataset: lance.LanceDataset) -> None:
+        self.place, self.name, self._dataset = at, name, dataset
 
     @classmethod
-    def create(cls, folder: Path, name: str, schema: pa.Schema, rows: pa.Table | None = None) -> "Table":
+    def create(cls, where: Where, name: str, schema: pa.Schema, rows: pa.Table | None = None) -> "Table":
         """Make the table, or replace whatever an interrupted creation left there."""
-        with _errors(folder, name, "created"):
+        at = place(where)
+        with _errors(at, name, "created"):
             rows = schema.empty_table() if rows is None else rows.cast(schema)
-            mode = "overwrite" if cls.exists(folder, name) else "create"
-            dataset = lance.write_dataset(rows, _uri(folder, name), schema=schema, mode=mode)
-        return cls(folder, name, dataset)
+            mode = "overwrite" if at.has(name) else "create"
+            dataset = lance.write_dataset(rows, at.uri(name), schema=schema, mode=mode)
+        return cls(at, name, dataset)
 
     @classmethod
-    def open(cls, folder: Path, name: str) -> "Table":
+    def open(cls, where: Where, name: str) -> "Table":
         """The newest version.
 
         Raises:
             StoreMissingError: no such table. StoreDamagedError: it cannot be read.
         """
-        if not cls.exists(folder, name):
-            raise StoreMissingError(f"There is no table {name} in {folder}.")
-        with _errors(folder, name, "opened"):
-            return cls(folder, name, lance.dataset(_uri(folder, name)))
+        at = place(where)
+        if not at.has(name):
+            raise StoreMissingError(f"There is no table {name} in {at}.")
+        with _errors(at, name, "opened"):
+            return cls(at, name, lance.dataset(at.uri(name)))
 
     def latest(self) -> "Table":
         """The newest version of the same table."""
-        return Table.open(self.folder, self.name)
+        return Table.open(self.place, self.name)
 
     @property
     def version(self) -> int:
@@ -87,41 +83,41 @@ class Table:
 
     def count(self, where: pc.Expression | None = None) -> int:
         """The number of rows that match."""
-        with _errors(self.folder, self.name, "read"):
+        with _errors(self.place, self.name, "read"):
             return int(self._dataset.count_rows(filter=where))
 
     def read(self, columns: list[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
         """The matching rows, in one piece."""
-        with _errors(self.folder, self.name, "read"):
+        with _errors(self.place, self.name, "read"):
             return self._dataset.to_table(columns=columns, filter=where)
 
     def batches(
         self, columns: list[str] | None = None, where: pc.Expression | None = None, rows: int = 8192
     ) -> Iterator[pa.RecordBatch]:
         """The matching rows, streamed."""
-        with _errors(self.folder, self.name, "read"):
+        with _errors(self.place, self.name, "read"):
             yield from self._dataset.to_batches(columns=columns, filter=where, batch_size=rows)
 
     def append(self, rows: pa.Table) -> None:
         """Add rows; `rows` must have the table's very schema."""
-        with _errors(self.folder, self.name, "written"):
+        with _errors(self.place, self.name, "written"):
             self._dataset = lance.write_dataset(rows, self._dataset, mode="append")
 
     def upsert(self, rows: pa.Table, on: str) -> None:
         """Insert rows, replacing those with the same key."""
-        with _errors(self.folder, self.name, "written"):
+        with _errors(self.place, self.name, "written"):
             merge = self._dataset.merge_insert([on]).when_matched_update_all().when_not_matched_insert_all()
             merge.execute(rows)
             self._dataset = lance.dataset(self._dataset.uri)
 
     def replace(self, rows: pa.Table) -> None:
         """Put `rows` in the place of all rows; the schema and its metadata stay."""
-        with _errors(self.folder, self.name, "written"):
+        with _errors(self.place, self.name, "written"):
             self._dataset = lance.write_dataset(rows.cast(self.schema), self._dataset, mode="overwrite")
 
     def delete(self, where: pc.Expression) -> None:
         """Drop the matching rows. They leave the disk when `tidy` drops the versions that hold them."""
-        with _errors(self.folder, self.name, "written"):
+        with _errors(self.place, self.name, "written"):
             self._dataset.delete(where)
 
     def tidy(self, grace: timedelta, thorough: bool = False) -> Tidied:
@@ -130,7 +126,7 @@ class Table:
 
         thorough: rewrite every fragment that holds a deleted row, not only those of which more than a tenth is deleted.
         """
-        with _errors(self.folder, self.name, "tidied"):
+        with _errors(self.place, self.name, "tidied"):
             merged = self._dataset.optimize.compact_files(
                 target_rows_per_fragment=ROWS_PER_FRAGMENT, materialize_deletions_threshold=0.0 if thorough else 0.1
             )
@@ -148,24 +144,20 @@ class Table:
         Raises:
             StoreDamagedError: one of them is missing or cut short.
         """
-        with _errors(self.folder, self.name, "read"):
+        with _errors(self.place, self.name, "read"):
             self._dataset.validate()  # type: ignore[no-untyped-call]
 
 
-def _uri(folder: Path, name: str) -> str:
-    return str(folder / f"{name}.lance")
-
-
 @contextlib.contextmanager
-def _errors(folder: Path, name: str, what: str) -> Iterator[None]:
+def _errors(at: Place, name: str, what: str) -> Iterator[None]:
     """Lance raises OSError, ValueError or RuntimeError with its cause in the text; name it."""
     try:
         yield
     except _LANCE_ERRORS as error:
-        raise store_error(error, folder, name, what) from error
+        raise store_error(error, at, name, what) from error
 
 
-def store_error(error: Exception, folder: Path, name: str, what: str) -> StoreError:
+def store_error(error: Exception, at: Place, name: str, what: str) -> StoreError:
     """The error of our own that says what an operating-system or Lance error means for table `name`."""
     text = str(error)
     number = getattr(error, "errno", None)
@@ -173,44 +165,36 @@ def store_error(error: Exception, folder: Path, name: str, what: str) -> StoreEr
     def means(*numbers: int) -> bool:
         return number in numbers or any(f"(os error {n})" in text or os.strerror(n) in text for n in numbers)
 
+    if isinstance(at, ObjectPrefix) and "Generic " in text:
+        return unreachable(error, at)
     if means(errno.ENOSPC, errno.EDQUOT):
         return NoSpaceError(
-            f"No space is left in {folder}.",
+            f"No space is left in {at}.",
             hint="Everything committed so far is safe. Free some space and run the same command again.",
         )
     if means(errno.EROFS, errno.EACCES, errno.EPERM):
         if what in ("opened", "read"):
             return StoreDamagedError(
-                f"The table {name} of {folder} cannot be {what}.",
+                f"The table {name} of {at} cannot be {what}.",
                 received=text.splitlines()[0][:200],
                 expected="files you may read",
                 hint="Change its permissions.",
             )
         return StoreReadOnlyError(
-            f"The store {folder} cannot be written to.",
+            f"The store {at} cannot be written to.",
             received=text.splitlines()[0][:120],
             expected="a folder you may write to, on a file system with hard links",
             hint="Change its permissions, or copy the store elsewhere and name it with --store.",
         )
     if what == "read" and "Not found" in text:
         return StoreDamagedError(
-            f"A file of the table {name} of {folder} is gone.",
+            f"A file of the table {name} of {at} is gone.",
             received=text.splitlines()[0][:200],
             hint="A snapshot older than `optimize --grace` is cleaned away; refresh() takes a new one. If that fails "
             "too, run `vimoclip verify`.",
         )
     return StoreDamagedError(
-        f"The table {name} of {folder} cannot be {what}.",
+        f"The table {name} of {at} cannot be {what}.",
         received=text.splitlines()[0][:200] if text else type(error).__name__,
         hint="Run `vimoclip verify` to see what is damaged.",
     )
-
-
-def bytes_on_disk(folder: Path) -> int:
-    """The size of every file below a folder; files that vanish meanwhile count as nothing."""
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.stat(os.path.join(place, name)).st_size
-    return total

@@ -8,7 +8,6 @@ import contextlib
 import json
 import math
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,9 @@ from schemas.videos import VIDEOS
 from vimoclip.config import StoreConfig
 from vimoclip.errors import ConfigError, StoreDamagedError, StoreError, StoreMissingError
 from vimoclip.faults import MOST_PLACES, Fault, Faults
+from vimoclip.place import Place, Where, place
 from vimoclip.row_faults import counted, decodes, order_faults, vector_faults
-from vimoclip.store import TABLES, check_format, local, missing
+from vimoclip.store import TABLES, check_format, missing
 from vimoclip.tables import Table
 
 _PAST_END_S = 0.5
@@ -46,23 +46,23 @@ class Observer:
         """`count` more rows of it are read."""
 
 
-def verify(path: str | Path, observer: Observer | None = None) -> list[Fault]:
-    """What is wrong with the store at `path`, in the order of FAULTS; empty when it is whole.
+def verify(where: Where, observer: Observer | None = None) -> list[Fault]:
+    """What is wrong with the store at a place, in the order of FAULTS; empty when it is whole.
 
     Raises:
         StoreMissingError: there is no table at all. StoreNewerError: a newer version wrote it.
     """
-    path = local(path)
-    if not any((path / f"{name}.lance").exists() for name in TABLES):
-        raise missing(path)
-    return _Verify(path, observer or Observer()).run()
+    at = place(where)
+    if not {f"{name}.lance" for name in TABLES} & set(at.names()):
+        raise missing(at)
+    return _Verify(at, observer or Observer()).run()
 
 
 class _Verify:
     """One run. What a damaged table would have told stays None, and is then not checked."""
 
-    def __init__(self, path: Path, observer: Observer) -> None:
-        self._path, self._observer, self._faults = path, observer, Faults()
+    def __init__(self, at: Place, observer: Observer) -> None:
+        self._place, self._observer, self._faults = at, observer, Faults()
         self._tables: dict[str, Table] = {}
         self._unsound: set[tuple[str, str]] = set()  # (table, column)
         self._keep_flow: bool | None = None
@@ -103,7 +103,7 @@ class _Verify:
 
     def _try(self, name: str) -> Table | StoreError:
         try:
-            return Table.open(self._path, name)
+            return Table.open(self._place, name)
         except StoreError as error:
             return error
 

@@ -7,7 +7,7 @@ around it.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
@@ -21,7 +21,7 @@ from vimoclip.frame_rows import check, flow_rows, frame_rows
 from vimoclip.interrupts import held_back
 from vimoclip.row_buffer import RowBuffer
 from vimoclip.store import FeatureStore
-from vimoclip.tables import Tidied, bytes_on_disk
+from vimoclip.tables import Table, Tidied
 
 FLUSH_ROWS = 20_000
 FLUSH_BYTES = 48 << 20
@@ -46,13 +46,14 @@ class Optimized:
 
 
 class StoreWriter:
-    """Writes to the store that `store` is a snapshot of.
+    """Writes to the store that `store` is a snapshot of. check: called before every commit, to raise when the lock is
+    lost.
 
     Attributes: `videos`, every videos row by id, as it is on disk or about to be.
     """
 
-    def __init__(self, store: FeatureStore) -> None:
-        self._store = store
+    def __init__(self, store: FeatureStore, check: Callable[[], None] = lambda: None) -> None:
+        self._store, self._check = store, check
         self._tables = {name: table.latest() for name, table in store.tables.items()}
         self.videos = {row.video_id: row for row in store.refresh().rows()}
         self._last_take = max((row.take for row in self.videos.values() if row.take), default=0)
@@ -162,7 +163,7 @@ class StoreWriter:
     def _flush(self) -> None:
         for name, buffer in self._buffers.items():
             if buffer.rows:
-                self._tables[name].append(buffer.table())
+                self._locked(name).append(buffer.table())
                 buffer.clear()
                 self._commits += 1
         if self._moves:
@@ -180,7 +181,7 @@ class StoreWriter:
             self._moves.clear()
         if self._pending:
             pending = [asdict(row) for row in self._pending.values()]
-            self._tables["videos"].upsert(pa.Table.from_pylist(pending, schema=VIDEOS), "video_id")
+            self._locked("videos").upsert(pa.Table.from_pylist(pending, schema=VIDEOS), "video_id")
             self._pending.clear()
             self._commits += 1
 
@@ -198,7 +199,7 @@ class StoreWriter:
             self._last_take = max(self._last_take, *takes, 0)
             leftover = sorted(takes - named)
             if leftover:
-                self._tables[name].delete(pc.field("take").isin(pa.array(leftover, pa.int64())))
+                self._locked(name).delete(pc.field("take").isin(pa.array(leftover, pa.int64())))
                 self._tables[name] = self._tables[name].latest()
             dropped.update(leftover)
         moved = [row.video_id for row in self.videos.values() if row.error_kind == MOVED]
@@ -211,14 +212,14 @@ class StoreWriter:
         """Delete videos rows and their labels altogether, as if they had never been seen. Nothing may be buffered."""
         if video_ids:
             self._forget_labels(video_ids)
-            self._tables["videos"].delete(pc.field("video_id").isin(video_ids))
+            self._locked("videos").delete(pc.field("video_id").isin(video_ids))
             self._tables["videos"] = self._tables["videos"].latest()
             for video_id in video_ids:
                 del self.videos[video_id]
 
     def optimize(self, grace: timedelta = GRACE) -> Optimized:
         """Take leftovers and removed videos off the disk, merge small fragments, drop versions older than `grace`."""
-        before = bytes_on_disk(self._store.path)
+        before = self._store.place.size()
         removed = [row for row in self.videos.values() if row.status == "removed" and row.take is not None]
         for row in removed:
             if row.error_kind != MOVED:  # without its take it is as if never seen, whatever was said of its file
@@ -228,10 +229,15 @@ class StoreWriter:
         self._forget_labels([row.video_id for row in self.videos.values() if row.status == "removed"])
         leftovers = self.drop_leftovers()
         fragments = sum(done.fragments for done in self._tidy(grace, thorough=True))
-        return Optimized(leftovers, fragments, before, bytes_on_disk(self._store.path))
+        return Optimized(leftovers, fragments, before, self._store.place.size())
 
     def _tidy(self, grace: timedelta, thorough: bool = False) -> list[Tidied]:
-        return [table.tidy(grace, thorough) for table in self._tables.values()]
+        return [self._locked(name).tidy(grace, thorough) for name in self._tables]
+
+    def _locked(self, name: str) -> Table:
+        """A table to write to, with the lock held."""
+        self._check()
+        return self._tables[name]
 
     def _buffer_rows(self, name: str, rows: pa.Table) -> None:
         self._buffers[name].add(rows)
@@ -245,7 +251,7 @@ class StoreWriter:
 
     def _put_labels(self, labels: list[Label]) -> None:
         rows = [asdict(label) for label in sorted(labels, key=lambda x: (x.video_id, x.start_s, x.label))]
-        self._tables["labels"].replace(pa.Table.from_pylist(rows, schema=LABELS))
+        self._locked("labels").replace(pa.Table.from_pylist(rows, schema=LABELS))
         self._commits += 1
 
     def _announce(self, video_ids: set[str]) -> None:
@@ -254,7 +260,7 @@ class StoreWriter:
         new = [self._pending[video_id] for video_id in sorted(video_ids - set(known["video_id"].to_pylist()))]
         rows = [asdict(replace(row, status="removed", take=None, frames=None, error_kind=MOVED)) for row in new]
         if rows:
-            self._tables["videos"].upsert(pa.Table.from_pylist(rows, schema=VIDEOS), "video_id")
+            self._locked("videos").upsert(pa.Table.from_pylist(rows, schema=VIDEOS), "video_id")
             self._commits += 1
 
     def _forget_labels(self, video_ids: list[str]) -> None:

@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from vimoclip.config import ClipConfig, StoreConfig
 from vimoclip.embedded import EmbeddedFrames, Vectors
 from vimoclip.flow.encoding import PLANE, REST, encode
 from vimoclip.lock import writer_lock
+from vimoclip.place import Where
 from vimoclip.store import FeatureStore
 from vimoclip.writer import StoreWriter
 
@@ -36,7 +36,7 @@ NOW = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def make_store(
-    path: Path,
+    where: Where,
     videos: Mapping[str, int] = VIDEOS,
     dims: Mapping[str, int] = DIMS,
     *,
@@ -45,8 +45,8 @@ def make_store(
 ) -> FeatureStore:
     """A store of these videos, video_id → frames, each added `chunk` frames at a time; the same vectors every time."""
     clip = ClipConfig(weights="none", precision="fp32", batch_size=8)
-    with writer_lock(path):
-        store = FeatureStore.create(path, StoreConfig(clip=clip, keep_flow=keep_flow), features(dims))
+    with writer_lock(where):
+        store = FeatureStore.create(where, StoreConfig(clip=clip, keep_flow=keep_flow), features(dims))
         writer = StoreWriter(store)
         for video_id, count in videos.items():
             take = writer.new_take()

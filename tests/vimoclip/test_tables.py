@@ -20,8 +20,9 @@ from tests.schemas.tables import assert_keys
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.errors import NoSpaceError, StoreDamagedError, StoreError, StoreMissingError, StoreReadOnlyError
 from vimoclip.lock import writer_lock
+from vimoclip.place import Folder, place
 from vimoclip.store import FeatureStore
-from vimoclip.tables import Table, bytes_on_disk, store_error
+from vimoclip.tables import Table, store_error
 from vimoclip.writer import StoreWriter
 
 SCHEMA = pa.schema([key("id", pa.string(), 1), pa.field("n", pa.int64()), pa.field("blob", pa.binary())])
@@ -47,11 +48,11 @@ def table(tmp_path: Path) -> Table:
 
 
 def test_create_and_open(tmp_path: Path) -> None:
-    assert not Table.exists(tmp_path, "t")
+    assert not place(tmp_path).has("t")
     with pytest.raises(StoreMissingError, match="no table t in"):
         Table.open(tmp_path, "t")
     made = Table.create(tmp_path, "t", SCHEMA)
-    assert Table.exists(tmp_path, "t") and made.count() == 0
+    assert place(tmp_path).has("t") and made.count() == 0
     found = Table.open(tmp_path, "t")
     assert found.version == found.latest_version == made.version
     assert (found.schema.names, found.schema.types) == (SCHEMA.names, SCHEMA.types)
@@ -60,7 +61,7 @@ def test_create_and_open(tmp_path: Path) -> None:
 def test_create_replaces_what_an_interrupted_creation_left(tmp_path: Path) -> None:
     (tmp_path / "t.lance" / "data").mkdir(parents=True)
     (tmp_path / "t.lance" / "data" / "half.lance").write_bytes(b"half")
-    assert not Table.exists(tmp_path, "t")
+    assert not place(tmp_path).has("t")
     Table.create(tmp_path, "t", pa.schema([key("other", pa.int64(), 1)]))
     Table.create(tmp_path, "t", SCHEMA, rows(0, 2))
     assert numbers(Table.open(tmp_path, "t")) == [0, 1]
@@ -189,11 +190,11 @@ def test_tidy_merges_fragments_and_frees_the_bytes_of_deleted_rows(tmp_path: Pat
         table.append(rows(n * 10, 10, size=10_000))
     kept = table.read(where=pc.field("n") >= 30).sort_by("n")
     table.delete(pc.field("n") < 30)
-    full = bytes_on_disk(tmp_path)
+    full = place(tmp_path).size()
     assert full > 600_000
     assert table.tidy(LONG).bytes == 0
     tidied = table.tidy(NO_GRACE)
-    assert bytes_on_disk(tmp_path) < 350_000
+    assert place(tmp_path).size() < 350_000
     assert tidied.bytes > 500_000
     assert table.read().sort_by("n").equals(kept)
     assert len(list((tmp_path / "t.lance" / "_versions").glob("*.manifest"))) == 1
@@ -229,20 +230,20 @@ def cut(file: Path, size: int) -> None:
 
 @pytest.mark.parametrize("size", [0, 10, 300])
 def test_a_data_file_cut_short(table: Table, size: int) -> None:
-    (file,) = (table.folder / "t.lance" / "data").iterdir()
+    (file,) = (Path(str(table.place)) / "t.lance" / "data").iterdir()
     cut(file, size)
-    found = Table.open(table.folder, "t")
+    found = Table.open(table.place, "t")
     for look in (found.validate, found.read, lambda: list(found.batches()), lambda: found.count(pc.field("n") > 1)):
         with pytest.raises(StoreDamagedError, match=r"table t of .* cannot be read.*vimoclip verify") as caught:
             look()
-        assert str(table.folder) in str(caught.value) and caught.value.received
+        assert str(table.place) in str(caught.value) and caught.value.received
 
 
 def test_a_data_file_that_is_gone(table: Table) -> None:
-    (file,) = (table.folder / "t.lance" / "data").iterdir()
+    (file,) = (Path(str(table.place)) / "t.lance" / "data").iterdir()
     file.unlink()
     with pytest.raises(StoreDamagedError, match=f"Not found.*{file.name}"):
-        Table.open(table.folder, "t").validate()
+        Table.open(table.place, "t").validate()
 
 
 def test_a_whole_table_is_valid(table: Table) -> None:
@@ -254,15 +255,17 @@ def test_a_whole_table_is_valid(table: Table) -> None:
 @pytest.mark.parametrize("size", [0, 10, 200])
 def test_a_newest_manifest_cut_short(table: Table, size: int) -> None:
     table.append(rows(5, 2))
-    newest = min((table.folder / "t.lance" / "_versions").glob("*.manifest"))  # named by the complement of its version
+    newest = min(
+        (Path(str(table.place)) / "t.lance" / "_versions").glob("*.manifest")
+    )  # named by the complement of its version
     cut(newest, size)
     with pytest.raises(StoreDamagedError, match=r"table t of .* cannot be opened.*vimoclip verify"):
-        Table.open(table.folder, "t")
+        Table.open(table.place, "t")
     newest.unlink()
-    assert numbers(Table.open(table.folder, "t")) == [0, 1, 2, 3, 4]
+    assert numbers(Table.open(table.place, "t")) == [0, 1, 2, 3, 4]
 
 
-FOLDER = Path("/data/store")
+FOLDER = Folder(Path("/data/store"))
 LANCE = "LanceError(IO): {} (os error {}), /rust/lance-io/src/local.rs:1:1"
 
 
@@ -305,15 +308,6 @@ def test_any_other_error_is_damage_and_says_one_line(text: str) -> None:
     assert type(error) is StoreDamagedError
     assert "\n" not in str(error)
     assert "Received: one." in str(error) or text.strip() == ""
-
-
-def test_bytes_on_disk(tmp_path: Path) -> None:
-    assert bytes_on_disk(tmp_path / "nowhere") == 0
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "b").write_bytes(b"12345")
-    (tmp_path / "c").write_bytes(b"67")
-    (tmp_path / "gone").symlink_to(tmp_path / "nothing")
-    assert bytes_on_disk(tmp_path) == 7
 
 
 def mount(*arguments: str) -> None:

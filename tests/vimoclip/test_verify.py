@@ -423,7 +423,8 @@ def test_moved_video_leaves_a_whole_store(store: Path) -> None:
 
 
 def test_store_without_flow(tmp_path: Path) -> None:
-    path = make_store(tmp_path / "store", {A: 3, "b.mp4": 1}, keep_flow=False).path
+    path = tmp_path / "store"
+    make_store(path, {A: 3, "b.mp4": 1}, keep_flow=False)
     assert verify(path) == []
     take = FeatureStore.open(path).live_takes()[0]
     row = {"video_id": A, "take": take, "frame_index": 1, "flow": flow_bytes(0)}
@@ -432,7 +433,7 @@ def test_store_without_flow(tmp_path: Path) -> None:
 
 
 def test_empty_store_is_whole(tmp_path: Path) -> None:
-    assert verify(make_store(tmp_path / "store", {}).path) == []
+    assert verify(make_store(tmp_path / "store", {}).place) == []
 
 
 def test_verify_changes_nothing(store: Path) -> None:

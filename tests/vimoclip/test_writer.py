@@ -49,11 +49,11 @@ def vectors(rows: pa.Table, name: str = "clip") -> np.ndarray:
 
 
 def manifests(store: FeatureStore, name: str) -> int:
-    return len(list((store.path / f"{name}.lance" / "_versions").glob("*.manifest")))
+    return len(list((Path(str(store.place)) / f"{name}.lance" / "_versions").glob("*.manifest")))
 
 
 def faults(store: FeatureStore) -> set[str]:
-    return {fault.name for fault in verify(store.path)}
+    return {fault.name for fault in verify(store.place)}
 
 
 def test_frames_are_seen_with_the_videos_row_and_not_before(store: FeatureStore) -> None:
@@ -216,7 +216,7 @@ def test_optimize_takes_every_byte_of_one_removed_video_off_the_disk(tmp_path: P
     secret = embedded("7.mp4", 0, 10).features["clip"].values[3].tobytes()
 
     def on_disk() -> bool:
-        return any(secret in file.read_bytes() for file in store.path.rglob("*") if file.is_file())
+        return any(secret in file.read_bytes() for file in Path(str(store.place)).rglob("*") if file.is_file())
 
     assert on_disk()
     writer = StoreWriter(store)
@@ -527,7 +527,7 @@ def test_versions_and_fragments_stay_few_however_many_commits(
         writer.flush()
     for name in ("frames", "flow", "videos"):
         assert manifests(store, name) <= 12
-        assert len(list((store.path / f"{name}.lance" / "data").iterdir())) <= 12
+        assert len(list((Path(str(store.place)) / f"{name}.lance" / "data").iterdir())) <= 12
     assert len(ids(store)) == 43
     assert store.refresh().frames().num_rows == 89
     assert faults(store) == set()

@@ -1,0 +1,110 @@
+"""Every command of docs/cluster.md and docs/kuberay.yaml, on a cluster of two nodes and a real S3 server."""
+
+import re
+import shlex
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from ray.cluster_utils import Cluster
+from ray.scripts.scripts import start
+
+from tests.cli.runner import document, vimoclip
+from tests.object_store import Server
+from vimoclip.store import FeatureStore
+from vimoclip.verify import verify
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+BUCKET = "s3://animals/store"  # that both speak of
+
+
+def commands(program: str) -> list[str]:
+    """The lines of the page's shell blocks that call a program, without their comments."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", (DOCS / "cluster.md").read_text(), re.M | re.S)
+    lines = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith(f"{program} ")]
+
+
+def job() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((DOCS / "kuberay.yaml").read_text())
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[str]:
+    """The address of a cluster of two nodes with a GPU each, as they say."""
+    head = {"num_cpus": 1, "num_gpus": 1, "include_dashboard": False}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="lance is not fork-safe")  # see pipelines/ray_cluster.py
+        cluster = Cluster(initialize_head=True, head_node_args=head)
+        cluster.add_node(num_cpus=1, num_gpus=1)
+        cluster.wait_for_nodes()
+    yield str(cluster.address)
+    cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+def test_the_page_has_the_commands_that_are_tested_here() -> None:
+    assert len(commands("vimoclip")) >= 5
+    assert len(commands("ray")) == 3
+    assert {line.split()[0] for line in commands("kubectl")} == {"kubectl"}
+
+
+@pytest.mark.parametrize(
+    "command", list(dict.fromkeys([*commands("vimoclip"), job()["spec"]["entrypoint"]])), ids=lambda line: line[9:]
+)
+def test_it_runs(
+    command: str,
+    two_nodes: str,
+    server: Server,
+    clips: Path,
+    tiny_model: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", two_nodes)  # as on every node that KubeRay starts
+    store = BUCKET + tmp_path.name if BUCKET in command else str(tmp_path / "store")
+    said = {"videos/": str(clips), "/videos": str(clips), "HEAD:6379": two_nodes, BUCKET: store}
+    _, *words = [said.get(word, word) for word in shlex.split(command)]
+    model = ["--clip-model", tiny_model, "--batch-size", "4"]
+    if words[0] != "ingest":
+        assert vimoclip("ingest", clips, "--store", store, *model).exit_code == 0
+        model = []
+    store_words = [] if store in words else ["--store", store]
+    result = vimoclip(*words, *store_words, *model)
+    assert result.exit_code == 0, result.output
+    assert len(FeatureStore.open(store).live_takes()) == 10
+    assert verify(store) == []
+    if "--ray-address" in words:
+        assert "2 Ray workers" in result.stderr
+        assert document(*words, *store_words)["known"] == 10
+
+
+@pytest.mark.parametrize("command", [line for line in commands("ray") if line.startswith("ray start")])
+def test_ray_knows_the_options_that_start_a_node(command: str) -> None:
+    start.make_context("ray start", shlex.split(command)[2:])
+    with pytest.raises(click.NoSuchOption):
+        start.make_context("ray start", ["--no-such-option"])
+
+
+def test_ray_knows_the_options_of_the_job_and_its_own_version() -> None:
+    import ray
+
+    cluster = job()["spec"]["rayClusterSpec"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for group in groups:
+        start.make_context("ray start", [f"--{name}={value}" for name, value in group["rayStartParams"].items()])
+        (container,) = group["template"]["spec"]["containers"]
+        (mount,) = container["volumeMounts"]
+        assert mount["mountPath"] in job()["spec"]["entrypoint"]
+    assert cluster["rayVersion"] == ray.__version__
+    assert [group["groupName"] for group in cluster["workerGroupSpecs"]] == ["gpus"]
+
+
+def test_the_secret_that_is_made_is_the_one_that_is_used() -> None:
+    (made,) = [line.split()[4] for line in commands("kubectl") if "create secret" in line]
+    (head,) = job()["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["containers"]
+    assert head["envFrom"] == [{"secretRef": {"name": made}}]

@@ -1,0 +1,145 @@
+"""Lease: the write lock of a store in an object store, which has no locks that end with their holder.
+
+The lease is one object that its holder renews every `RENEW_S` seconds. Every write of it is a conditional put: of two
+who would change it only one does. Whoever has watched it for `LAPSE_S` without a change may take it; only durations
+are compared, each by one machine's own clock. A holder that could not renew it for so long stops by itself, before
+anybody else may begin: it calls `check` before every commit. What is left is a commit that was under way all that time;
+Lance keeps both writers' rows then, and rows of a take that no videos row names are dropped by the next run.
+"""
+
+import contextlib
+import json
+import threading
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from vimoclip.errors import StoreLockedError, StoreUnreachableError
+from vimoclip.place import ObjectPrefix, unreachable
+
+RENEW_S = 4.0
+LAPSE_S = 30.0
+
+
+class Lease:
+    """A claim on the lease `name` at a place, see `vimoclip.lock`. who: what to say of the holder."""
+
+    poll_s = 1.0
+
+    def __init__(self, at: ObjectPrefix, name: str, who: dict[str, Any]) -> None:
+        self._at, self._name, self._who = at, name, who | {"token": uuid.uuid4().hex}
+        self._doing: dict[str, Any] = {}
+        self._tag = ""  # of the lease as this holder last wrote it, or as it was last seen
+        self._seen_s = 0.0  # when that was first seen
+        self._changed = False  # whether it was seen to change
+        self._renewed_s = 0.0
+        self._lost = False
+        self._beat = 0
+        self._writing = threading.Lock()
+        self._ended = threading.Event()
+        self._renewer = threading.Thread(target=self._renew_until_the_end, daemon=True)
+
+    def take(self) -> bool:
+        """Try to get it.
+
+        Raises:
+            StoreUnreachableError: the object store does not answer, or refuses.
+        """
+        tag, note = self._look()
+        if tag is not None and not note.get("released") and note.get("token") != self._who["token"]:
+            if tag != self._tag:
+                self._changed |= bool(self._tag)
+                self._tag, self._seen_s = tag, _now()
+            if _now() - self._seen_s < LAPSE_S:
+                return False
+        if not self._put(tag):
+            return False
+        self._renewer.start()
+        return True
+
+    def taken(self) -> bool:
+        """Whether it was seen to be renewed; one that was not may be that of a holder that was killed."""
+        return self._changed
+
+    def check(self) -> None:
+        """Make sure that it is still held.
+
+        Raises:
+            StoreLockedError: another writer has it, or could by now.
+        """
+        if not self._lost and _now() - self._renewed_s > LAPSE_S / 2:
+            with contextlib.suppress(StoreUnreachableError):
+                self._renew()
+        if self._lost or _now() - self._renewed_s > LAPSE_S - RENEW_S:
+            raise StoreLockedError(
+                f"The lease of {self._at} was lost.",
+                received=f"no renewal for {_now() - self._renewed_s:.0f} s",
+                expected=f"one every {RENEW_S:.0f} s",
+                hint="Another writer may go on there by now. Everything committed is safe; run the same command again.",
+            )
+
+    def tell(self, doing: dict[str, Any]) -> None:
+        """Say so with the next renewal."""
+        self._doing = doing
+
+    def let_go(self) -> None:
+        """End it, so that the next one need not wait for it to lapse."""
+        self._ended.set()
+        self._renewer.join(timeout=1)
+        if not self._lost and not self._renewer.is_alive():
+            with contextlib.suppress(StoreUnreachableError):
+                self._put(self._tag, released=True)
+
+    def _renew_until_the_end(self) -> None:
+        while not self._ended.wait(RENEW_S) and not self._lost:
+            with contextlib.suppress(StoreUnreachableError):  # the next may get through; `check` knows how long it was
+                self._renew()
+
+    def _renew(self) -> None:
+        with self._writing:
+            if not self._put(self._tag):
+                self._lost = True
+
+    def _put(self, tag: str | None, released: bool = False) -> bool:
+        """Write the lease, if it still is what had this tag, or with None if there is none; whether that was so."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        began = _now()
+        self._beat += 1
+        heard = datetime.now(UTC).isoformat(timespec="seconds")
+        note = self._who | {"beat": self._beat, "heard": heard, "released": released, **self._doing}
+        try:
+            with self._at.errors():
+                mode: Any = "create" if tag is None else {"e_tag": tag}
+                self._tag = str(obstore.put(self._at.client, self._name, json.dumps(note).encode(), mode=mode)["e_tag"])
+        except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
+            if tag is None and isinstance(error, FileNotFoundError):
+                raise unreachable(error, self._at) from error  # no such bucket
+            # Also when an answer got lost and the put was made again: then what is there is ours.
+            found, written = self._look()
+            if found is None or written.get("token") != self._who["token"]:
+                return False
+            self._tag = found
+        self._renewed_s = began
+        return True
+
+    def _look(self) -> tuple[str | None, dict[str, Any]]:
+        """The lease's tag, None where there is no lease, and what it says."""
+        import obstore
+
+        try:
+            with self._at.errors():
+                found = obstore.get(self._at.client, self._name)
+                note = json.loads(bytes(found.bytes()))
+                return str(found.meta["e_tag"]), note if isinstance(note, dict) else {}
+        except FileNotFoundError:
+            return None, {}
+        except ValueError:
+            return str(found.meta["e_tag"]), {}
+
+
+def _now() -> float:
+    """Seconds that go on while the machine sleeps, where there is such a clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()

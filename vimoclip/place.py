@@ -1,0 +1,228 @@
+"""Place: where a store lies, a folder of a disk or a prefix of an object store; and what is asked of it without Lance.
+
+An object store is told where it is, and whom it serves, by the environment, as Lance is: AWS_ENDPOINT_URL,
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, AWS_ALLOW_HTTP; likewise GOOGLE_… and AZURE_….
+"""
+
+import contextlib
+import functools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+from vimoclip.errors import StoreError, StoreUnreachableError
+
+SCHEMES = ("s3", "gs", "az")
+
+
+class Place(Protocol):
+    """Where a store lies. `str` of it is what a user would type."""
+
+    def uri(self, table: str) -> str:
+        """What Lance opens."""
+
+    def has(self, table: str) -> bool:
+        """Whether the table has ever been committed to.
+
+        Raises:
+            StoreError: the place cannot be looked into.
+        """
+
+    def names(self) -> list[str]:
+        """What lies there; nothing where nothing is.
+
+        Raises:
+            StoreError: it can never hold a store, or cannot be looked into.
+        """
+
+    def read(self, name: str) -> bytes | None:
+        """A small file of it, if it is there and can be read."""
+
+    def size(self, table: str | None = None) -> int:
+        """Bytes of a table, or of all that lies there; files that vanish meanwhile count as nothing."""
+
+
+Where = str | Path | Place
+"""A place, or what names one."""
+
+
+def place(where: Where) -> Place:
+    """The place that `where` names.
+
+    Raises:
+        StoreError: an address that is none of an object store.
+    """
+    if not isinstance(where, str | Path):
+        return where
+    scheme, found, rest = str(where).partition("://")
+    if not found:
+        return Folder(Path(where).expanduser().absolute())
+    if scheme == "file":
+        return Folder(Path(unquote(urlsplit(str(where)).path)))
+    bucket, _, prefix = rest.partition("/")
+    parts = [part for part in prefix.split("/") if part]
+    if scheme not in SCHEMES or not bucket or {".", ".."} & set(parts):
+        raise StoreError(
+            "This is no address of an object store that a store can lie in.",
+            received=where,
+            expected=" or ".join(f"{each}://bucket/folder" for each in SCHEMES),
+            hint="A folder on a disk is given by its path.",
+        )
+    return ObjectPrefix("/".join([f"{scheme}://{bucket}", *parts]))
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of a disk, by its absolute path."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def uri(self, table: str) -> str:
+        return str(self.path / f"{table}.lance")
+
+    def has(self, table: str) -> bool:
+        versions = self.path / f"{table}.lance" / "_versions"
+        with self._errors():
+            return versions.is_dir() and any(versions.glob("*.manifest"))
+
+    def names(self) -> list[str]:
+        with self._errors():
+            if not self.path.exists():
+                return []
+            if self.path.is_dir():
+                return sorted(entry.name for entry in self.path.iterdir())
+        raise StoreError(
+            "A store is a folder.", received=f"the file {self.path}", hint="Name another place with --store."
+        )
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"The folder {self.path} cannot be looked into.",
+                received=error.strerror,
+                expected="a folder you may read",
+                hint="Change its permissions, or name another place with --store.",
+            ) from error
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self.path / name).read_bytes()
+        except OSError:
+            return None
+
+    def size(self, table: str | None = None) -> int:
+        total = 0
+        for folder, _, names in os.walk(self.path / f"{table}.lance" if table else self.path):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += os.stat(os.path.join(folder, name)).st_size
+        return total
+
+
+@dataclass(frozen=True)
+class ObjectPrefix:
+    """All objects of a bucket whose names begin alike, by their URI without a slash at the end.
+
+    Every call raises StoreUnreachableError where the object store does not answer, or refuses.
+    """
+
+    address: str
+
+    def __str__(self) -> str:
+        return self.address
+
+    @functools.cached_property
+    def client(self) -> Any:
+        """The obstore client of this prefix."""
+        from obstore.store import from_url  # a store on a disk needs none
+
+        with self.errors():
+            return from_url(
+                self.address,
+                retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=5)},
+                client_options={
+                    "connect_timeout": "3s",
+                    "timeout": "5s",
+                    "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1"),  # it would not look
+                },
+            )
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Name what obstore raises; the errors of a condition that is not met pass as they are."""
+        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
+        try:
+            yield
+        except (AlreadyExistsError, FileNotFoundError, PreconditionError):
+            raise
+        except (BaseError, OSError) as error:
+            raise unreachable(error, self) from error
+
+    def uri(self, table: str) -> str:
+        return f"{self.address}/{table}.lance"
+
+    def has(self, table: str) -> bool:
+        import obstore
+
+        with self.errors():
+            pages = obstore.list(self.client, f"{table}.lance/_versions", chunk_size=1000)
+            return any(entry["path"].endswith(".manifest") for page in pages for entry in page)
+
+    def names(self) -> list[str]:
+        import obstore
+
+        with self.errors():
+            found = obstore.list_with_delimiter(self.client)
+        entries = [entry["path"] for entry in found["objects"]]
+        return sorted(path.rpartition("/")[2] for path in [*found["common_prefixes"], *entries])
+
+    def read(self, name: str) -> bytes | None:
+        import obstore
+
+        try:
+            with self.errors():
+                return bytes(obstore.get(self.client, name).bytes())
+        except FileNotFoundError:
+            return None
+
+    def size(self, table: str | None = None) -> int:
+        import obstore
+
+        with self.errors():
+            pages = obstore.list(self.client, f"{table}.lance" if table else None)
+            return sum(entry["size"] for page in pages for entry in page)
+
+
+def unreachable(error: Exception, where: Place) -> StoreUnreachableError:
+    """The error that says why an object store cannot be used, from obstore's or Lance's own."""
+    text = str(error)
+    none = ("There are no credentials", "Give them in the environment: see docs/cluster.md.")
+    known = {
+        "169.254.169.254": none,  # where a cloud's own machines would find some
+        "get AWS credentials": none,
+        "Account must be specified": none,
+        "resolve region": ("The bucket cannot be found", "Give its AWS_DEFAULT_REGION, or AWS_ENDPOINT_URL."),
+        "NoSuchBucket": ("There is no such bucket", "Make it, or name another with --store."),
+        "ContainerNotFound": ("There is no such container", "Make it, or name another with --store."),
+        " 401 ": ("The object store does not know you", "Check the credentials in the environment."),
+        " 403 ": ("The object store refuses", "Check the credentials in the environment, and what they allow."),
+    }
+    what, hint = "The object store does not answer", "Check the network and AWS_ENDPOINT_URL, then run it again."
+    for sign, meaning in known.items():
+        if sign in text:
+            what, hint = meaning
+            break
+    return StoreUnreachableError(
+        f"{what}: {where}.", received=text.splitlines()[0][:300], hint=f"{hint} Everything committed is safe."
+    )
