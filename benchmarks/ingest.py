@@ -25,24 +25,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
-import numpy as np
 import psutil
-import torch
 from rich.console import Console
 
+from benchmarks.alone import alone
 from benchmarks.machine import describe
 from pipelines.engine import Engine, EngineName
 from pipelines.ingest import run
 from pipelines.request import IngestRequest, Observer
 from pipelines.sources import discover
-from vimoclip.chunks import FrameChunk
-from vimoclip.config import RunConfig, Sampling, StoreConfig
-from vimoclip.flow import make_estimator
-from vimoclip.flow.encoding import decode as decode_flow
-from vimoclip.flow.encoding import encode, to_planes
+from vimoclip.config import RunConfig, StoreConfig
 from vimoclip.shapes import render, write_clip
 from vimoclip.store import FeatureStore
-from vimoclip.video import decode
 from vimoclip.worker import EmbedWorker
 
 console = Console(soft_wrap=True)
@@ -80,11 +74,11 @@ def ratio(folders: list[Path], model: str, group_frames: int, limit: int | None)
     with tempfile.TemporaryDirectory() as place:
         for n, group in enumerate(_groups(paths, group_frames)):
             wall, count = ingest(group, Path(place, "store"), model)
-            alone = sum(_alone(worker, path) for path in group)
-            walls, alones, frames = walls + wall, alones + alone, frames + count
-            ratios.append(wall / alone)
+            least = sum(alone(worker, path) for path in group)
+            walls, alones, frames = walls + wall, alones + least, frames + count
+            ratios.append(wall / least)
             console.print(
-                f"group {n}: {len(group)} videos, {count} frames, {wall:.1f} / {alone:.1f} s = {wall / alone:.3f}"
+                f"group {n}: {len(group)} videos, {count} frames, {wall:.1f} / {least:.1f} s = {wall / least:.3f}"
             )
         store = FeatureStore.open(Path(place, "store"))
         raw = 2 * sum(feature.dim for feature in store.features.values())
@@ -109,43 +103,6 @@ def _groups(paths: list[Path], frames: int) -> Iterator[list[Path]]:
             group, count = [], 0
     if group:
         yield group
-
-
-def _alone(worker: EmbedWorker, path: Path) -> float:
-    """Seconds of DIS, teacher and student alone on one video's frames, in the store's batches, the last one padded."""
-    teacher, student, size = worker._teacher, worker._student, worker.config.clip.batch_size
-    spent, previous, previous_s = 0.0, None, 0.0
-    images: list[torch.Tensor] = []
-    planes: list[np.ndarray] = []
-    estimator = make_estimator(worker.config.flow)
-
-    def forward() -> float:
-        batch = torch.stack(images + [images[0]] * (size - len(images)))
-        motion = np.stack(planes + [planes[0]] * (size - len(planes)))
-        began = time.perf_counter()
-        teacher(batch)
-        student(motion)
-        images.clear()
-        planes.clear()
-        return time.perf_counter() - began
-
-    for event in decode(path, Sampling()):
-        if not isinstance(event, FrameChunk):
-            continue
-        for frame, image, time_s in zip(event.frames, teacher.resize(event.frames, 1.0), event.time_s, strict=True):
-            current = estimator.prepare(frame)
-            if previous is None:
-                planes.append(np.full((2, 224, 224), 128, np.uint8))
-            else:
-                began = time.perf_counter()
-                flow = estimator.flow(previous, current)
-                spent += time.perf_counter() - began
-                planes.append(decode_flow(encode(to_planes(flow, time_s - previous_s, "squash"))))
-            images.append(image)
-            previous, previous_s = current, time_s
-            if len(images) == size:
-                spent += forward()
-    return spent + (forward() if images else 0.0)
 
 
 def scale(model: str, few: int, many: int) -> None:

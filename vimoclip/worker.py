@@ -39,7 +39,8 @@ Images = TypeVar("Images", torch.Tensor, np.ndarray)
 class EmbedWorker:
     """Embeds videos on one device.
 
-    Attributes: `config`, with everything `auto` resolved; `features`, what its vectors are; `device`.
+    Attributes: `config`, with everything `auto` resolved; `features`, what its vectors are; `device`; the
+    towers `teacher` and `student`.
     """
 
     def __init__(self, config: StoreConfig, run: RunConfig) -> None:
@@ -51,9 +52,9 @@ class EmbedWorker:
         set_threads(run)
         self._run = run
         self.device = pick_device(run.device)
-        self._teacher = ClipTeacher(config.clip, self.device)
-        self._student = MotionStudent(self._teacher, config.flow.image)
-        self.config = dataclasses.replace(config, clip=self._teacher.config)
+        self.teacher = ClipTeacher(config.clip, self.device)
+        self.student = MotionStudent(self.teacher, config.flow.image)
+        self.config = dataclasses.replace(config, clip=self.teacher.config)
         self.features = [self._feature("clip"), self._feature("moclip")]
 
     def embed(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
@@ -70,7 +71,7 @@ class EmbedWorker:
                 continue
             job, event = item
             if video is None or video.job is not job:
-                video = _VideoEmbedder(job, self.config, self._teacher, self._student)
+                video = _VideoEmbedder(job, self.config, self.teacher, self.student)
             if video.failed:
                 continue
             try:
@@ -82,7 +83,7 @@ class EmbedWorker:
                     yield from video.rest()
                     yield Embedded(job.video_id, event, video.reduced_batch)
                 elif isinstance(event, Restart):
-                    video = _VideoEmbedder(job, self.config, self._teacher, self._student)
+                    video = _VideoEmbedder(job, self.config, self.teacher, self.student)
                     yield Restarted(job.video_id)
             except VideoError as error:
                 failed = Failed(job.video_id, error.kind, str(error))
@@ -108,7 +109,7 @@ class EmbedWorker:
             ) from error
 
     def _feature(self, name: str) -> Feature:
-        clip, teacher = self.config.clip, self._teacher
+        clip, teacher = self.config.clip, self.teacher
         how = dataclasses.asdict(teacher.preprocessing) | {"resize": clip.resize, "batch_size": clip.batch_size}
         training: Training = teacher.training
         if name == "moclip":

@@ -1,0 +1,65 @@
+"""The GPU benchmark as a bare machine runs it: a tiny model on the CPU, and none of the packages that a store needs."""
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+
+from tests.models import write_tiny_clip
+from vimoclip.config import FlowName
+from vimoclip.own import HOME
+
+LACKING = ("ray", "lance", "lancedb", "polars", "typer", "psutil")
+BLOCKER = f"""
+import sys
+
+class Lacking:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {LACKING}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Lacking())
+"""
+
+LINE = re.compile(
+    r"^(\S+), (\S+), (?:bf16|fp16|fp32), batches of 8: worker ([\d.]+) frames/s, loop ([\d.]+), alone ([\d.]+); "
+    r"worker / loop = ([\d.]+), worker / alone = ([\d.]+)$",
+    re.MULTILINE,
+)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> dict[str, str]:
+    """An environment whose Python, and whatever Python it starts, cannot import what is lacking."""
+    (tmp_path / "sitecustomize.py").write_text(BLOCKER)  # Python imports it when it starts
+    return os.environ | {"PYTHONPATH": str(tmp_path)}
+
+
+def python(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=HOME, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_every_estimator_with_every_model_on_a_bare_machine(
+    bare: dict[str, str], tiny_model: str, tmp_path: Path
+) -> None:
+    for name in LACKING:
+        assert f"No module named '{name}'" in python(bare, "-c", f"import {name}").stderr
+    models = [tiny_model, write_tiny_clip(tmp_path / "another", seed=2)]
+    small = ["--device", "cpu", "--size", "96x64", "--videos", "2", "--frames", "9", "--turns", "2"]
+    done = python(bare, "-m", "benchmarks.gpu", *small, "--models", *models)
+    assert done.returncode == 0, done.stderr
+    assert "$ python -m benchmarks.gpu --device cpu" in done.stdout
+    measured = {
+        found.group(1, 2): [float(number) for number in found.groups()[2:]] for found in LINE.finditer(done.stdout)
+    }
+    assert set(measured) == set(itertools.product(models, typing.get_args(FlowName)))
+    for worker, loop, alone, over_loop, over_alone in measured.values():
+        assert min(worker, loop, alone) > 0
+        assert over_loop == pytest.approx(worker / loop, rel=0.05)
+        assert over_alone == pytest.approx(worker / alone, rel=0.05)
