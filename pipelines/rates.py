@@ -2,6 +2,7 @@
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 WINDOW_S = 60.0
@@ -17,16 +18,16 @@ class WorkerRate:
 
 
 class Rates:
-    """Counts from when it is made."""
+    """Counts from when it is made. clock: seconds, from anywhere."""
 
-    def __init__(self) -> None:
-        self._began = time.monotonic()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._began = clock, clock()
         self._lately: dict[str, deque[tuple[float, int]]] = {}  # when, and how many, by worker
         self._frames: dict[str, int] = {}
 
     def add(self, worker: str, frames: int) -> None:
         """A worker gave more frames."""
-        now = time.monotonic()
+        now = self._clock()
         given = self._lately.setdefault(worker, deque())
         given.append((now, frames))
         while given[0][0] < now - WINDOW_S:
@@ -35,7 +36,7 @@ class Rates:
 
     def workers(self) -> list[WorkerRate]:
         """Every worker that gave any in the last minute, by name."""
-        now = time.monotonic()
+        now = self._clock()
         seconds = max(min(now - self._began, WINDOW_S), 1e-3)
         rates = []
         for name, given in sorted(self._lately.items()):

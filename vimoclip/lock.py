@@ -6,6 +6,7 @@ a lease (lease.py). Either says in `.writer.json` who holds it, and what for.
 
 import contextlib
 import json
+import math
 import os
 import socket
 import sys
@@ -129,7 +130,7 @@ class _FileClaim:
 
     def __init__(self, at: Place, who: dict[str, Any]) -> None:
         assert isinstance(at, Folder)
-        self._at, self._who, self._told = at, who, 0.0
+        self._at, self._who, self._told = at, who, -math.inf
         self._lock = filelock.FileLock(at.path / ".writer.lock")
 
     def take(self) -> bool:
@@ -140,7 +141,7 @@ class _FileClaim:
             return False
         except (OSError, NotImplementedError) as error:
             raise _untaken(error, self._at) from error
-        self.tell({})
+        self._write({})
         return True
 
     def taken(self) -> bool:
@@ -150,9 +151,11 @@ class _FileClaim:
         """It cannot be lost."""
 
     def tell(self, doing: dict[str, Any]) -> None:
-        if doing and time.monotonic() - self._told < _TELL_S:
-            return
-        self._told = time.monotonic()
+        if time.monotonic() - self._told > _TELL_S:
+            self._told = time.monotonic()
+            self._write(doing)
+
+    def _write(self, doing: dict[str, Any]) -> None:
         note = self._who | {"heard": datetime.now(UTC).isoformat(timespec="seconds"), **doing}
         with contextlib.suppress(OSError):  # a disk that is full stops the writer itself
             (self._at.path / NOTE).write_text(json.dumps(note))

@@ -1,5 +1,7 @@
 """The other commands on a store with one video of every fate, and with ids that bite."""
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +11,7 @@ import pytest
 
 from tests.cli.runner import document, vimoclip
 from tests.pipelines.runs import contents, ingest, statuses
+from vimoclip.lock import writer_lock
 
 HOSTILE = [
     "-dash.mp4",
@@ -40,6 +43,28 @@ def test_status(store: Path) -> None:
     assert result.exit_code == 0
     assert "starting" in result.stdout
     assert "vimoclip errors" in result.stdout
+
+
+def test_status_says_who_is_writing_and_what_each_worker_does(store: Path) -> None:
+    assert document("status", "--store", store)["writer"] is None
+    with writer_lock(store) as lock:
+        workers = [{"name": "GPU 0 of a", "frames": 1200, "frames_per_s": 41.26}]
+        lock.tell({"workers": workers, "done": 3, "videos": 9})
+        writer = document("status", "--store", store)["writer"]
+        assert (writer["pid"], writer["workers"], writer["done"]) == (os.getpid(), workers, 3)
+        shown = vimoclip("status", "--store", store).stdout
+        assert f"process {os.getpid()} on " in shown and "3 of 9 videos done" in shown
+        assert re.search(r"GPU 0 of a .* 1200 .* 41\.3 ", shown)
+    assert document("status", "--store", store)["writer"] is None
+    assert "written to" not in vimoclip("status", "--store", store).stdout
+
+
+def test_status_does_not_name_a_writer_that_was_killed(store: Path) -> None:
+    with writer_lock(store):
+        left = (store / ".writer.json").read_text()
+    (ended := subprocess.Popen(["true"])).wait()
+    (store / ".writer.json").write_text(left.replace(f'"pid": {os.getpid()}', f'"pid": {ended.pid}'))
+    assert document("status", "--store", store)["writer"] is None
 
 
 def test_status_lists_every_id_exactly(store: Path) -> None:
