@@ -22,7 +22,7 @@ def open_store(path: str | Path = "vimoclip-store") -> "FeatureStore":
     """A snapshot of the store at `path`, to read from.
 
     Raises:
-        StoreMissingError, StoreNewerError, StoreDamagedError.
+        StoreMissingError, StoreNewerError, StoreDamagedError, StoreUnreachableError.
     """
     from vimoclip.store import FeatureStore  # importing vimoclip stays instant
 
