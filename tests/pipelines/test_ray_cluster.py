@@ -93,7 +93,9 @@ def test_a_dead_raylet_of_ones_own_ends_the_run(cluster: Cluster, clips: Path, t
         next(outcomes)
         kill_raylet(cluster.head_node)
         began = time.monotonic()
-        with pytest.raises(VimoclipError, match=r"raylet is gone.*Connection refused.*goes on from there, once `ray st"):
+        with pytest.raises(
+            VimoclipError, match=r"raylet is gone.*Connection refused.*goes on from there, once `ray st"
+        ):
             list(outcomes)
         assert time.monotonic() - began < 15
     finally:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
-from benchmarks.kills import contents, differences
+from benchmarks.aftermath import contents, differences
 from pipelines import ray_executor
 from pipelines.engine import Engine
 from pipelines.ingest import run
