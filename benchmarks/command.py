@@ -126,5 +126,7 @@ class Watch:
             self._lines.append("It hung.\n")
         finally:
             _running.discard(self._command)
-        self._thread.join(10)
+        self._thread.join()
+        assert self._command.stderr is not None
+        self._command.stderr.close()
         return "".join(self._lines)

@@ -1,11 +1,11 @@
 """Every fault that a run may meet, again and again at moments spread over the run, and what became of the store.
 
-    python -m benchmarks.faults --kills 100 --clips FOLDER [--seed 1] [--lanes 1]
+    python -m benchmarks.faults --kills 100 --clips FOLDER... [--seed 1] [--lanes 1]
 
-Runs ingest on short clips of the folder with a tiny model, harms it, and holds what is left against what a run leaves
-that nobody harmed. After each fault `verify` must find nothing but leftovers that readers never meet, no process may
-live on, and the same command in one process must lead to the very rows of the unharmed run, bit by bit, none of them
-twice. Videos that a fault failed (their decoder was killed, or hung) are tried again with --retry-failed, as the
+Runs ingest on the smallest clips of the folders with a tiny model, harms it, and holds what is left against what a run
+leaves that nobody harmed. After each fault `verify` must find nothing but leftovers that readers never meet, no process
+may live on, and the same command in one process must lead to the very rows of the unharmed run, bit by bit, none of
+them twice. Videos that a fault failed (their decoder was killed, or hung) are tried again with --retry-failed, as the
 command says. Where memory ran out, the vectors of those videos that are marked for it are compared by their number
 alone. A fault that cannot be had here (a full disk wants a mount) is skipped, and is no run.
 
@@ -18,6 +18,7 @@ import contextlib
 import random
 import re
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -26,7 +27,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGKILL, SIGSTOP
 
 from benchmarks import harms
 from benchmarks.aftermath import contents, differences
@@ -35,7 +35,7 @@ from benchmarks.harms import Harm, Scene, can_mount
 
 CLIPS = 12
 BATCH = 8
-EVERY = 4
+EVERY = 8
 MOST_WITH_LITTLE_MEMORY = 3
 PROMPT_S = 5.0
 """How soon an interrupted command must have ended."""
@@ -58,22 +58,22 @@ class Kind:
 
 _GOES_ON = "the same command goes on from there"
 KINDS = {
-    "kill -9 of the driver": Kind(harms.to_driver(SIGKILL), {-SIGKILL: ""}),
-    "kill -9 of the driver, Ray": Kind(harms.to_driver(SIGKILL), {-SIGKILL: ""}, RAY),
-    "kill -9 of an actor": Kind(harms.to_child(ACTOR, SIGKILL), {0: ""}, RAY),
-    "kill -9 of a decoder": Kind(harms.to_child(DECODER, SIGKILL), {0: "", 3: "decoder-crashed"}, retry=True),
-    "kill -9 of the raylet": Kind(harms.to_child("raylet", SIGKILL), {1: _GOES_ON}, RAY),
+    "kill -9 of the driver": Kind(harms.to_driver(signal.SIGKILL), {-signal.SIGKILL: ""}),
+    "kill -9 of the driver, Ray": Kind(harms.to_driver(signal.SIGKILL), {-signal.SIGKILL: ""}, RAY),
+    "kill -9 of an actor": Kind(harms.to_child(ACTOR, signal.SIGKILL), {0: ""}, RAY),
+    "kill -9 of a decoder": Kind(harms.to_child(DECODER, signal.SIGKILL), {0: "", 3: "decoder-crashed"}, retry=True),
+    "kill -9 of the raylet": Kind(harms.to_child("raylet", signal.SIGKILL), {1: _GOES_ON}, RAY),
     "Ctrl-C": Kind(harms.interrupt, {130: _GOES_ON}),
     "Ctrl-C, Ray": Kind(harms.interrupt, {130: _GOES_ON}, RAY),
     "full disk": Kind(harms.full_disk, {1: "No space is left"}),
     "read-only store": Kind(harms.read_only, {1: "cannot be written to"}),
-    "truncated manifest": Kind(harms.damage("manifest"), {-SIGKILL: ""}),
-    "truncated data file": Kind(harms.damage("data"), {-SIGKILL: ""}),
+    "truncated manifest": Kind(harms.damage("manifest"), {-signal.SIGKILL: ""}),
+    "truncated data file": Kind(harms.damage("data"), {-signal.SIGKILL: ""}),
     "memory out": Kind(harms.nothing, {0: ""}),
     "memory out, Ray": Kind(harms.nothing, {0: ""}, RAY),
-    "an actor hangs": Kind(harms.to_child(ACTOR, SIGSTOP), {0: ""}, RAY, ("--timeout", "5")),
+    "an actor hangs": Kind(harms.to_child(ACTOR, signal.SIGSTOP), {0: ""}, RAY, ("--timeout", "5")),
     "a decoder hangs": Kind(
-        harms.to_child(DECODER, SIGSTOP), {0: "", 3: "timed-out"}, settings=("--timeout", "5"), retry=True
+        harms.to_child(DECODER, signal.SIGSTOP), {0: "", 3: "timed-out"}, settings=("--timeout", "5"), retry=True
     ),
 }
 
@@ -152,12 +152,12 @@ def victim(arguments: list[str]) -> None:
     vimoclip()
 
 
-def world(clips: Path, folder: Path) -> World:
+def world(clips: list[Path], folder: Path) -> World:
     """Choose clips, write a model, and ingest them with nobody harming anything."""
     from pipelines.sources import discover
     from tests.models import write_tiny_clip
 
-    found = sorted(discover([clips]).videos, key=lambda video: (video.bytes, video.video_id))[:CLIPS]
+    found = sorted(discover(clips).videos, key=lambda video: (video.bytes, video.video_id))[:CLIPS]
     for n, video in enumerate(found):
         (folder / "clips").mkdir(exist_ok=True)
         shutil.copyfile(video.path, folder / "clips" / f"{n:02d}{Path(video.path).suffix}")
@@ -276,7 +276,11 @@ def _without_vectors(held: dict[str, str], video_ids: set[str]) -> dict[str, str
 
 
 def run(
-    faults: list[Fault], clips: Path, folder: Path, lanes: int = 1, told: Callable[[Outcome], None] = lambda _: None
+    faults: list[Fault],
+    clips: list[Path],
+    folder: Path,
+    lanes: int = 1,
+    told: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
     """All the faults, `lanes` at a time; `folder` must be empty. An interrupt ends whatever runs."""
     harmed = world(clips, folder)
@@ -303,10 +307,11 @@ def main() -> int:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--clips", type=Path, required=True, help="a folder of videos; the smallest are used")
+    parser.add_argument("--clips", type=Path, nargs="+", required=True, help="folders of videos")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lanes", type=int, default=1, help="runs at the same time")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it, too, ends what runs
     console, began = Console(width=140, highlight=False), time.monotonic()
 
     def tell(outcome: Outcome) -> None:
