@@ -22,7 +22,7 @@ decoders in test_decoder.py."""
 
 def test_every_fault_ends_as_it_should_and_the_same_command_goes_on(tmp_path: Path) -> None:
     clips = tmp_path / "clips"
-    write_folder(clips, clips_per_behaviour=1, frames=90, size=(96, 64))
+    write_folder(clips, clips_per_behaviour=1, frames=160, size=(96, 64))
     (tmp_path / "runs").mkdir()
     outcomes = faults.run(faults.plan(len(HERE), 1, HERE), [clips], tmp_path / "runs", lanes=2)
     assert {outcome.fault.kind for outcome in outcomes} == set(HERE)
