@@ -1,6 +1,6 @@
 """Kill the command line again and again with SIGKILL, and show that nothing is ever lost, halved or doubled.
 
-    python benchmarks/kills.py --kills 30 [--seed 1]
+    python -m benchmarks.kills --kills 30 [--seed 1]
 
 Each kill has a store of its own. A reader in another process polls it from before the kill until after the rerun;
 `verify` looks at it after the kill and after the rerun; and what the rerun leaves is held against what a run leaves
@@ -12,7 +12,7 @@ ingest and numbers of attempts may differ. A quarter of the kills each falls on
     optimize                    with left-over and removed takes, moved videos and many fragments to clear up
     anywhere                    at a random moment of any of the three, or while the store is being made
 
-To hit a point exactly, the command is run as `kills.py --victim CALL:WHEN N -- ARGUMENTS`: the very command line, whose
+To hit a point exactly, the command is run as `kills --victim CALL:WHEN N -- ARGUMENTS`: the very command line, whose
 Nth call of Table.CALL is cut short by a real SIGKILL to itself, before, after or within it.
 """
 
@@ -20,7 +20,6 @@ import argparse
 import collections
 import contextlib
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -34,20 +33,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:] = [str(ROOT), *(place for place in sys.path if Path(place).resolve() != Path(__file__).parent)]
+from benchmarks.aftermath import contents, differences
+from benchmarks.command import finish, start, survivors
+from benchmarks.reader import Reader
 
 Work = Literal["fresh", "replaced", "optimize"]
 
 BETWEEN, REPLACING, OPTIMIZE, ANYWHERE = "between frames and videos", "replacing a video", "optimize", "anywhere"
 GRACE = timedelta(seconds=6)
 """In place of ten minutes, so that old versions are really dropped beside the reader."""
-DEADLINE_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -175,89 +173,6 @@ def victim(how: str, number: int, arguments: list[str]) -> None:
             Path(os.environ["VIMOCLIP_CALLS"]).write_text(json.dumps(calls))
 
 
-# ---- the reader
-
-
-class Reader:
-    """Another process that opens snapshot after snapshot of a store and holds each against itself."""
-
-    def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._here, there = context.Pipe()
-        self._process = context.Process(target=_read, args=(there,), daemon=True)
-        self._process.start()
-        there.close()
-
-    def watch(self, store: Path) -> None:
-        """Poll this store from now on. It need not be there yet."""
-        self._here.send(str(store))
-
-    def stop(self) -> tuple[int, list[str]]:
-        """How often it was polled, and what was wrong."""
-        self._here.send(None)
-        if not self._here.poll(DEADLINE_S):
-            return 0, ["the reader hangs"]
-        return cast(tuple[int, list[str]], self._here.recv())
-
-    def close(self) -> None:
-        """End it."""
-        self._here.close()
-        self._process.join(10)
-        self._process.kill()
-        self._process.join()
-        self._process.close()
-
-
-def _read(requests: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with contextlib.suppress(EOFError):
-        while True:
-            store = Path(requests.recv())
-            polls, faults, most = 0, list[str](), -1
-            took_s = 0.0
-            while not requests.poll(max(0.02, 2 * took_s)):  # at most a third of a core
-                began = time.monotonic()
-                try:
-                    most = _look(store, most, faults)
-                    polls += most >= 0
-                except Exception as error:
-                    faults.append(f"{type(error).__name__}: {error}")
-                took_s = time.monotonic() - began
-            requests.recv()
-            requests.send((polls, list(dict.fromkeys(faults))))
-
-
-def _look(path: Path, most: int, faults: list[str]) -> int:
-    """One snapshot; how many videos are in. most: there were before, -1 when there was no store yet."""
-    from vimoclip.errors import StoreMissingError
-    from vimoclip.store import FeatureStore
-
-    try:
-        store = FeatureStore.open(path)
-    except StoreMissingError:
-        if most >= 0:
-            raise
-        return most
-    rows = store.rows()
-    ids = collections.Counter(row.video_id for row in rows)
-    faults += [f"{count} rows of {video_id}" for video_id, count in ids.items() if count > 1]
-    ok = [row for row in rows if row.status == "ok"]
-    if len(ok) < most:
-        faults.append(f"{most} videos became {len(ok)}")
-    read = {"frames": store.frames(["video_id", "take", "frame_index", "clip", "moclip"])}
-    read["flow"] = store.tables["flow"].read()
-    for name, table in read.items():
-        found = collections.defaultdict(list)
-        columns = (table[column].to_pylist() for column in ("video_id", "take", "frame_index"))
-        for video_id, take, index in zip(*columns, strict=True):
-            found[video_id, take].append(index)
-        for row in ok:
-            expected = list(range(name == "flow", row.frames or 0))
-            if sorted(found[row.video_id, row.take]) != expected:
-                faults.append(f"{name} of {row.video_id}: {sorted(found[row.video_id, row.take])}, not {row.frames}")
-    return len(ok)
-
-
 # ---- what is run
 
 
@@ -315,7 +230,7 @@ def _world(work: Work, base: Path | None, arguments: list[str], folder: Path) ->
     if base is not None:
         shutil.copytree(base, store)
     began = time.monotonic()
-    command = start(["count", "0"], [*arguments, "--store", str(store)], {"VIMOCLIP_CALLS": str(calls)})
+    command = start([*arguments, "--store", str(store)], victim_program("count", 0), {"VIMOCLIP_CALLS": str(calls)})
     ready_s = _ready(command) - began
     said = finish(command)
     seconds = time.monotonic() - began
@@ -325,61 +240,9 @@ def _world(work: Work, base: Path | None, arguments: list[str], folder: Path) ->
     return World(work, base, arguments, contents(store), counted, seconds, ready_s)
 
 
-def contents(path: str | Path) -> dict[str, str]:
-    """All that a store holds, but for takes, times of ingest and numbers of attempts; floats to the last bit."""
-    from vimoclip.store import FeatureStore
-
-    store = FeatureStore.open(path)
-    held = {"features": store.fingerprint, "settings": repr(store.config)}
-    rows = [repr(label) for label in store.label_rows()]
-    held["labels"] = "\n".join(sorted(rows))
-    for row in store.rows():
-        kept = {name: value for name, value in vars(row).items() if name not in ("take", "ingested_at", "attempts")}
-        held[f"videos {row.video_id}"] = repr(sorted(kept.items()))
-        if row.status == "ok":
-            for name, table in (("frames", store.sequence(row.video_id)), ("flow", store.flow(row.video_id))):
-                columns = [column for column in table.column_names if column != "take"]
-                held |= {f"{name} {row.video_id} {column}": repr(table[column].to_pylist()) for column in columns}
-    return held
-
-
-def start(victim: list[str], arguments: list[str], environment: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    """The command line, in a process group of its own; plain when `victim` is empty."""
-    program = [str(Path(__file__).resolve()), "--victim", *victim, "--"] if victim else ["-m", "vimoclip"]
-    return subprocess.Popen(
-        [sys.executable, *program, *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {"NO_COLOR": "1"} | (environment or {}),
-        start_new_session=True,
-    )
-
-
-def finish(command: subprocess.Popen[str]) -> str:
-    """Wait for it; what it said since."""
-    try:
-        return command.communicate(timeout=DEADLINE_S)[1]
-    except subprocess.TimeoutExpired:
-        os.killpg(command.pid, signal.SIGKILL)
-        return command.communicate()[1] + "\nIt hung."
-
-
-def survivors(group: int, wait_s: float = 5.0) -> list[str]:
-    """What still runs of a process group, after a while."""
-    import psutil
-
-    until = time.monotonic() + wait_s
-    while True:
-        alive = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, OSError):
-                if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
-                    alive.append(f"{process.pid} {' '.join(process.cmdline()[1:4])}")
-        if not alive or time.monotonic() > until:
-            return alive
-        time.sleep(0.05)
+def victim_program(how: str, number: int) -> tuple[str, ...]:
+    """What runs the command line as a victim."""
+    return "benchmarks.kills", "--victim", how, str(number), "--"
 
 
 def _ready(command: subprocess.Popen[str]) -> float:
@@ -415,19 +278,19 @@ def kill(world: World, one: Kill, folder: Path, reader: Reader) -> Outcome:
         at *= 0.7  # it was faster than the one that was timed
     else:
         raise RuntimeError(f"{one} always ended before it was killed: {said}")
-    outcome.left = survivors(command.pid)
+    outcome.left = survivors(command)
     if FeatureStore.exists(store):
         found = verify(store)
         outcome.leftovers = sum(fault.harmless for fault in found)
         outcome.faults = [f"after the kill: {fault}" for fault in found if not fault.harmless]
-    again = start([], [*world.arguments, "--store", str(store)])
+    again = start([*world.arguments, "--store", str(store)])
     said = finish(again)
     if again.returncode not in (0, 3):
         outcome.differs.append(f"the rerun ended with {again.returncode}: {said}")
     elif FeatureStore.exists(store):
         outcome.faults += [f"after the rerun: {fault}" for fault in verify(store)]
         outcome.differs = differences(world.contents, contents(store))
-    outcome.left += survivors(again.pid)
+    outcome.left += survivors(again)
     outcome.polls, outcome.seen = reader.stop()
     if outcome.good:
         shutil.rmtree(store)
@@ -440,8 +303,8 @@ def _shoot(world: World, one: Kill, at: float, arguments: list[str]) -> subproce
         # The last upsert of an ingest is of splits alone, with no frames before it.
         name = one.call.partition(":")[0]
         count = world.calls[name] - (one.point == BETWEEN and name == "upsert")
-        return start([one.call, str(1 + int(at * count))], arguments)
-    command = start(["none", "0"], arguments)
+        return start(arguments, victim_program(one.call, 1 + int(at * count)))
+    command = start(arguments, victim_program("none", 0))
     if one.work == "optimize":  # it says nothing before it is done, and half of its time goes into starting up
         time.sleep(world.seconds * (1 + at) / 2)
     else:
@@ -450,15 +313,6 @@ def _shoot(world: World, one: Kill, at: float, arguments: list[str]) -> subproce
     with contextlib.suppress(ProcessLookupError):
         (os.killpg if one.whole_group else os.kill)(command.pid, signal.SIGKILL)
     return command
-
-
-def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
-    """What two stores hold differently."""
-    return [
-        f"{what}: {found.get(what, 'nothing')[:300]} instead of {expected.get(what, 'nothing')[:300]}"
-        for what in sorted(expected.keys() | found.keys())
-        if expected.get(what) != found.get(what)
-    ]
 
 
 def run(

@@ -1,26 +1,22 @@
-"""Ray: the very worker that runs in-process, in an actor on each GPU or in several on CPUs. The only importer of ray.
+"""Ray: the very worker that runs in-process, in an actor on each GPU or in several on CPUs.
 
 The driver gives every actor two jobs, so that decoding runs ahead into the next video, and takes outcomes from the
 actors' streams in whatever order they come. An actor holds back when a few of its outcomes have not been taken: neither
 the object store nor a disk fills. An actor that dies or hangs is replaced, and the others go on meanwhile. The video it
 was at is tried again, and is given up when it has cost `TRIES` actors; the other videos it held are as if never given.
+Where every GPU was asked for, one that joins the cluster while a run goes on gets an actor too.
 """
 
 import contextlib
-import logging
-import os
-import socket
-import tempfile
 import time
-import warnings
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # ray reads them when it is imported
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+from pipelines.ray_cluster import RayCluster, first_line  # first: it sets what ray reads when it is imported
 
+# isort: split
 import ray
 from ray.exceptions import RayError, RayTaskError
 
@@ -34,7 +30,6 @@ from vimoclip.errors import ConfigError, VimoclipError
 JOBS = 2  # an actor holds: the one it embeds, and the one whose decoding runs ahead
 UNTAKEN = 4  # outcomes an actor may be ahead of the driver
 IDLE_S = 1.0
-ANSWER_S = 10.0
 TRIES = 3
 START_S = 300.0
 """How long to wait for an actor when there is no other: its GPU may be in use, or its node still starting."""
@@ -66,24 +61,24 @@ class RayExecutor:
     def __init__(self, config: StoreConfig, run: RunConfig, workers: int = 0, address: str | None = None) -> None:
         """Connect, and start the actors.
 
-        workers: how many; 0 is one for each GPU of the cluster, or one where there is none. address: of a running
-        cluster; None starts a private one on this machine, which ends with this process.
+        workers: how many; 0 is one for each GPU of the cluster, those included that join it later, or one where there
+        is none. address: of a running cluster; None starts a private one on this machine, which ends with this process.
 
         Raises:
             ModelError, ConfigError: see `EmbedWorker`; or more workers than the cluster has GPUs, or cores, for.
             VimoclipError: no cluster answers there, or no actor can be started.
         """
         self._run = run
-        self._empty = tempfile.TemporaryDirectory(prefix="vimoclip-ray-")
         self._hands: list[_Hand] = []
         self._stillborn = 0
+        self._every_gpu = False
         self.config = config
         self.features: list[Feature] = []
+        self._cluster = RayCluster(address)
         try:
-            _connect(address, self._empty.name)
-            resources = ray.cluster_resources()  # type: ignore[no-untyped-call]
-            on_gpu = resources.get("GPU", 0) >= 1 and run.device != "cpu"
-            room = int(resources.get("GPU" if on_gpu else "CPU", 0))
+            on_gpu = run.device != "cpu" and self._cluster.room("GPU") >= 1
+            room = self._cluster.room("GPU" if on_gpu else "CPU")
+            every_gpu = on_gpu and not workers
             workers = workers or (room if on_gpu else 1)
             if workers > room:
                 raise ConfigError(
@@ -100,6 +95,7 @@ class RayExecutor:
             for _ in range(workers - 1):
                 self._start()
             self.device = f"{workers} Ray workers, the first on {first.device} ({first.name})"
+            self._every_gpu = every_gpu
         except BaseException:
             self.close()
             raise
@@ -122,8 +118,7 @@ class RayExecutor:
             with contextlib.suppress(RayError):
                 ray.kill(hand.actor)
         self._hands = []
-        ray.shutdown()
-        self._empty.cleanup()
+        self._cluster.close()
 
     def _start(self) -> None:
         actor = self._kind.remote(self.config, self._run)
@@ -133,8 +128,10 @@ class RayExecutor:
         """Wait a moment for actors that are starting, and open their streams. until: when to wait no longer.
 
         Raises:
-            VimoclipError: it is past that time; they die before they have begun; or one would give other vectors.
+            VimoclipError: it is past that time; they die before they have begun; one would give other vectors; or the
+                cluster is gone.
         """
+        self._look()
         waiting = [hand for hand in self._hands if hand.described is None]
         alone = len(waiting) == len(self._hands)  # otherwise the others have something to say
         ready, _ = ray.wait([hand.about for hand in waiting], num_returns=1, timeout=IDLE_S if alone else 0)
@@ -153,7 +150,7 @@ class RayExecutor:
                 if self._stillborn == TRIES:
                     raise VimoclipError(
                         "Ray workers die before they have begun.",
-                        received=_first_line(error),
+                        received=first_line(error),
                         hint="Run `vimoclip doctor` on every node; everything committed is safe.",
                     ) from error
                 self._replace(hand)
@@ -173,14 +170,25 @@ class RayExecutor:
                     hint="Put the same weights and versions on every node.",
                 )
 
+    def _look(self) -> None:
+        """Now and then, see that the cluster is still there, and give a GPU that has joined it an actor."""
+        if self._cluster.look() and self._every_gpu:
+            for _ in range(self._cluster.room("GPU") - len(self._hands)):
+                self._start()
+
     def embed(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Outcomes of each job, those of several mixed. `jobs` is drawn from another thread."""
+        """Outcomes of each job, those of several mixed. `jobs` is drawn from another thread.
+
+        Raises:
+            VimoclipError: the cluster is gone, or gives no actor any more.
+        """
         source = Ahead(jobs, len(self._hands))
         again: deque[Job] = deque()
         died: Counter[str] = Counter()
         joined = time.monotonic()
         try:
             while self._give(source, again):
+                self._look()
                 if any(hand.described is None for hand in self._hands):
                     self._join(joined + START_S)
                 if any(hand.described is not None for hand in self._hands):
@@ -217,7 +225,7 @@ class RayExecutor:
             try:
                 outcome: Outcome = _get(next(hand.stream))
             except RayError as error:
-                yield from self._lost(hand, f"it died: {_first_line(error)}", again, died)
+                yield from self._lost(hand, f"it died: {first_line(error)}", again, died)
                 continue
             hand.heard = time.monotonic()
             if isinstance(outcome, Idle):
@@ -251,49 +259,11 @@ class RayExecutor:
             yield Failed(job.video_id, "worker-lost", message, attempts=TRIES)
 
     def _replace(self, hand: _Hand) -> None:
+        self._cluster.look(now=True)  # no actor outlives its raylet
         with contextlib.suppress(RayError):
             ray.kill(hand.actor)
         self._hands.remove(hand)
         self._start()
-
-
-def _connect(address: str | None, empty: str) -> None:
-    """Join the cluster at `address`, or start a private one.
-
-    Workers start in an empty folder: the driver's own would come first on their search path, and a `schemas` or `cli`
-    that happens to lie where the user stands would be imported instead of ours.
-    """
-    common: dict[str, Any] = {"runtime_env": {"working_dir": empty}, "log_to_driver": False, "configure_logging": False}
-    if address is None:
-        common["include_dashboard"] = False
-    try:
-        host, _, port = (address or "").rpartition(":")
-        if host and port.isdigit() and "//" not in host:
-            socket.create_connection((host, int(port)), timeout=ANSWER_S).close()  # Ray itself tries for five minutes
-        with warnings.catch_warnings(), _quiet():
-            # Ray's processes are forked only to become other programs at once, which is safe whatever Lance holds.
-            warnings.filterwarnings("ignore", message="lance is not fork-safe")
-            ray.init(address=address or "local", **common)
-    except (ConnectionError, RayError, ValueError, RuntimeError, OSError) as error:
-        raise VimoclipError(
-            "There is no Ray cluster to work on.",
-            received=f"{address or 'a private one'}: {_first_line(error)}",
-            expected="the address of a running cluster, such as auto or HOST:6379",
-            hint="Start one with `ray start --head`, or leave out --ray-address for a private one. One that asks for a "
-            "token wants RAY_AUTH_MODE=token here too.",
-        ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Ray warns whoever starts a cluster of how it is secured, and that it can be told otherwise."""
-    logger = logging.getLogger("ray")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 def _get(reference: Any) -> Any:
@@ -304,8 +274,3 @@ def _get(reference: Any) -> Any:
         if isinstance(error.cause, VimoclipError):
             raise error.cause from None
         raise
-
-
-def _first_line(error: Exception) -> str:
-    cause = getattr(error, "cause", None)
-    return next(iter(str(cause or error).strip().splitlines()), type(error).__name__)[:200]

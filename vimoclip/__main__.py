@@ -1,5 +1,6 @@
 """The console script, and `python -m vimoclip`."""
 
+import os
 import sys
 
 from vimoclip.errors import ShadowedError
@@ -12,9 +13,18 @@ def main() -> None:
         check_found(*PACKAGES)
     except ShadowedError as error:
         sys.exit(f"Error: {error}")
+    from cli import render
     from cli.main import app
 
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if end.code != render.INTERRUPTED:
+            raise
+        # Python may take seconds to take torch down, and then end by the signal rather than with this status.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(render.INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ AHEAD = 4  # chunks decoded before they are asked for
 START_S = 60.0  # a loaded machine may take its time to start a process
 IDLE_S = 1.0  # after so long without an event the caller hears so
 BEAT_S = 0.1  # how often the child says that it still decodes, when no chunk says so
-PATIENCE_S = 5.0  # how long closing waits for `jobs` to give the next one
+PATIENCE_S = 2.0  # how long closing waits for `jobs` to give the next one
 _F_SETPIPE_SZ = 1031  # Linux: a pipe of 1 MiB moves frames with a sixteenth of the wake-ups
 
 

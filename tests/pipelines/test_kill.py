@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 import pytest
 
 from benchmarks import kills
+from benchmarks.aftermath import contents, differences
+from benchmarks.reader import look
 from schemas.labels import Label
 from tests.vimoclip.stores import make_store
 from vimoclip.tables import Table
@@ -68,14 +70,14 @@ def test_plan_has_a_quarter_at_each_named_point_and_follows_from_the_seed() -> N
 def test_the_reader_sees_partial_and_doubled_videos(tmp_path: Path, table: str) -> None:
     make_store(tmp_path / "store", {"a.mp4": 5, "b.mp4": 3})
     faults: list[str] = []
-    assert kills._look(tmp_path / "store", -1, faults) == 2
+    assert look(tmp_path / "store", -1, faults) == 2
     assert faults == []
     rows = Table.open(tmp_path / "store", table)
     last = rows.read(where=(pc.field("video_id") == "a.mp4") & (pc.field("frame_index") == 4))
     rows.append(last)
-    kills._look(tmp_path / "store", 2, faults)
+    look(tmp_path / "store", 2, faults)
     rows.latest().delete((pc.field("video_id") == "a.mp4") & (pc.field("frame_index") == 4))
-    kills._look(tmp_path / "store", 2, faults)
+    look(tmp_path / "store", 2, faults)
     first = int(table == "flow")
     seen = [[*range(first, 5), 4], list(range(first, 4))]
     assert faults == [f"{table} of a.mp4: {indices}, not 5" for indices in seen]
@@ -87,19 +89,19 @@ def test_the_reader_sees_videos_vanish_and_rows_twice(tmp_path: Path) -> None:
     row = videos.read(where=pc.field("video_id") == "a.mp4")
     videos.append(row)
     faults: list[str] = []
-    kills._look(tmp_path / "store", 2, faults)
+    look(tmp_path / "store", 2, faults)
     assert faults == ["2 rows of a.mp4"]
     videos.latest().delete(pc.field("video_id") == "a.mp4")
     faults.clear()
-    assert kills._look(tmp_path / "store", 2, faults) == 1
+    assert look(tmp_path / "store", 2, faults) == 1
     assert faults == ["2 videos became 1"]
 
 
 def test_contents_differ_by_one_bit_and_by_nothing_else(tmp_path: Path) -> None:
     for name in ("a", "b"):
         make_store(tmp_path / name, {"a.mp4": 5})
-    one, other = kills.contents(tmp_path / "a"), kills.contents(tmp_path / "b")
-    assert kills.differences(one, other) == []  # though the takes differ
+    one, other = contents(tmp_path / "a"), contents(tmp_path / "b")
+    assert differences(one, other) == []  # though the takes differ
     frames = Table.open(tmp_path / "b", "frames")
     rows = frames.read()
     at = rows.schema.get_field_index("clip_norm")
@@ -107,5 +109,5 @@ def test_contents_differ_by_one_bit_and_by_nothing_else(tmp_path: Path) -> None:
     bits = norms.view(pa.int32()).to_numpy().copy()
     bits[2] ^= 1
     frames.replace(rows.set_column(at, rows.schema.field(at), pa.array(bits).view(pa.float32())))
-    changed = kills.differences(one, kills.contents(tmp_path / "b"))
+    changed = differences(one, contents(tmp_path / "b"))
     assert [line.partition(":")[0] for line in changed] == ["frames a.mp4 clip_norm"]

@@ -4,16 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
-from benchmarks.kills import contents, differences
+from benchmarks.aftermath import contents, differences
 from pipelines import ray_executor
 from pipelines.engine import Engine
 from pipelines.ingest import run
@@ -161,59 +159,3 @@ def test_namesakes_where_the_user_stands_are_not_imported(
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(FeatureStore.open(tmp_path / "store").live_takes()) == 10
-
-
-AGENTS = {"ray::DashboardAgent", "ray::RuntimeEnvAgent"}
-"""Of Ray's own; they end by themselves a minute after their cluster was killed."""
-
-
-@pytest.fixture
-def at_work(tmp_path: Path, clips: Path, tiny_model: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """An ingest on a private cluster that has begun to embed, and its store; nothing of it may be left at the end."""
-    store = tmp_path / "store"
-    command = [sys.executable, "-m", "vimoclip", "ingest", str(clips), "--store", str(store)]
-    command += ["--clip-model", tiny_model, "--engine", "ray"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if "flow by" in line:
-            break
-    others = psutil.Process(process.pid).children(recursive=True)
-    assert any("raylet" in " ".join(other.cmdline()) for other in others)
-    yield process, store
-    left = psutil.wait_procs(others, timeout=30)[1]
-    assert {other.name() for other in left} <= AGENTS
-
-
-def complete(store: Path, clips: Path, model: str) -> None:
-    """What is there is whole, and the same command without Ray adds the rest."""
-    stored = 0
-    if FeatureStore.exists(store):
-        assert [fault for fault in verify(store) if not fault.harmless] == []
-        stored = len(FeatureStore.open(store).live_takes())
-    asked = {} if stored else {"clip": {"model": model}}
-    again = run(IngestRequest([clips], store, asked, engine=Engine("in-process")))
-    assert (again.known, again.ingested) == (stored, 10 - stored)
-    assert verify(store) == []
-
-
-def test_an_interrupted_run_keeps_what_is_complete(
-    at_work: tuple[subprocess.Popen[str], Path], clips: Path, tiny_model: str
-) -> None:
-    process, store = at_work
-    began = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)  # the whole group, as a terminal does
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, said
-    assert time.monotonic() - began < 10
-    assert "the same command goes on" in said
-    complete(store, clips, tiny_model)
-
-
-def test_a_killed_driver_takes_its_cluster_with_it(
-    at_work: tuple[subprocess.Popen[str], Path], clips: Path, tiny_model: str
-) -> None:
-    process, store = at_work
-    process.kill()
-    process.communicate(timeout=60)
-    complete(store, clips, tiny_model)

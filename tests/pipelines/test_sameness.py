@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.kills import contents, differences
+from benchmarks.aftermath import contents, differences
 from pipelines.ingest import run
 from pipelines.request import IngestReport, IngestRequest
 from vimoclip.config import ClipConfig, Precision, RunConfig, StoreConfig

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kills import contents, differences, finish, start, survivors
+from benchmarks.aftermath import contents, differences
+from benchmarks.command import finish, start, survivors
+from benchmarks.kills import victim_program
 from pipelines.ingest import run
 from pipelines.request import IngestRequest
 from vimoclip.shapes import write_folder
@@ -42,11 +44,11 @@ def test_two_ingests_at_once_take_every_video_once(
 ) -> None:
     store = tmp_path / "store"
     settings = ["--store", str(store), "--clip-model", tiny_model, "--batch-size", "4"]
-    first = start([], ["ingest", *(str(clips / name) for name in one), *settings])
+    first = start(["ingest", *(str(clips / name) for name in one), *settings])
     try:
         read_until(first, "videos to look into")  # it holds the lock, and has not made the store yet
         first.send_signal(signal.SIGSTOP)  # so that it cannot be done too soon
-        second = start([], ["ingest", *(str(clips / name) for name in other), *settings])
+        second = start(["ingest", *(str(clips / name) for name in other), *settings])
         read_until(second, "Waiting for vimoclip ingest")
     finally:
         first.send_signal(signal.SIGCONT)
@@ -58,16 +60,16 @@ def test_two_ingests_at_once_take_every_video_once(
     assert sorted(row.path for row in rows) == sorted(expected)
     assert {(row.status, row.frames, row.attempts) for row in rows} == {("ok", 10, 1)}
     assert verify(store) == []
-    assert [left for command in commands for left in survivors(command.pid)] == []
+    assert [left for command in commands for left in survivors(command)] == []
 
 
 def test_a_second_writer_that_does_not_wait_names_the_first(tmp_path: Path, clips: Path, tiny_model: str) -> None:
     arguments = ["ingest", str(clips), "--store", str(tmp_path / "store"), "--clip-model", tiny_model]
-    first = start([], arguments)
+    first = start(arguments)
     try:
         read_until(first, "videos to look into")
         first.send_signal(signal.SIGSTOP)  # so that it cannot be done too soon
-        second = start([], [*arguments, "--no-wait"])
+        second = start([*arguments, "--no-wait"])
         said = finish(second)
     finally:
         first.send_signal(signal.SIGCONT)
@@ -77,7 +79,7 @@ def test_a_second_writer_that_does_not_wait_names_the_first(tmp_path: Path, clip
     assert "--no-wait" in said
     assert first.returncode == 0
     assert videos_in(tmp_path / "store") == 10
-    assert survivors(first.pid) + survivors(second.pid) == []
+    assert survivors(first) + survivors(second) == []
 
 
 @pytest.mark.parametrize("moment", ["loading", "embedding"])
@@ -85,7 +87,7 @@ def test_an_interrupted_ingest_keeps_what_is_complete(tmp_path: Path, tiny_model
     clips, store = tmp_path / "clips", tmp_path / "store"
     write_folder(clips, clips_per_behaviour=4, frames=15, size=(96, 64))
     arguments = ["ingest", str(clips), "--store", str(store), "--clip-model", tiny_model]
-    command = start(["none", "0"], arguments)  # nobody dies; it commits every few frames
+    command = start(arguments, victim_program("none", 0))  # nobody dies; it commits every few frames
     read_until(command, "videos to look into")
     until = time.monotonic() + DEADLINE_S
     while moment == "embedding" and videos_in(store) < 2:
@@ -97,7 +99,7 @@ def test_an_interrupted_ingest_keeps_what_is_complete(tmp_path: Path, tiny_model
     assert command.returncode == 130, said
     assert time.monotonic() - began < 10
     assert "Interrupted" in said
-    assert survivors(command.pid) == []
+    assert survivors(command) == []
     stored = videos_in(store)
     if moment == "embedding":
         assert 2 <= stored < 20
@@ -105,11 +107,11 @@ def test_an_interrupted_ingest_keeps_what_is_complete(tmp_path: Path, tiny_model
     else:
         assert stored == 0
 
-    again = start([], arguments)
+    again = start(arguments)
     said = finish(again)
     assert again.returncode == 0, said
     assert f"{20 - stored} videos to look into" in said
     run(IngestRequest([clips], tmp_path / "whole", {"clip": {"model": tiny_model}}))
     assert differences(contents(tmp_path / "whole"), contents(store)) == []
     assert verify(store) == []
-    assert survivors(again.pid) == []
+    assert survivors(again) == []

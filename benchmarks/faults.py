@@ -1,0 +1,366 @@
+"""Every fault that a run may meet, again and again at moments spread over the run, and what became of the store.
+
+    python -m benchmarks.faults --kills 100 --clips FOLDER... [--seed 1] [--lanes 1]
+
+Runs ingest on the smallest clips of the folders with a tiny model, harms it, and holds what is left against what a run
+leaves that nobody harmed. After each fault `verify` must find nothing but leftovers that readers never meet, no process
+may live on, and the same command in one process must lead to the very rows of the unharmed run, bit by bit, none of
+them twice. Videos that a fault failed (their decoder was killed, or hung) are tried again with --retry-failed, as the
+command says. Where memory ran out, the vectors of those videos that are marked for it are compared by their number
+alone. A fault that cannot be had here (a full disk wants a mount) is skipped, and is no run.
+
+Exits 1 unless every run was good.
+"""
+
+import argparse
+import collections
+import contextlib
+import random
+import re
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import harms
+from benchmarks.aftermath import contents, differences
+from benchmarks.command import ROOT, Watch, end_all, finish, start, survivors
+from benchmarks.harms import Harm, Scene, can_mount
+
+CLIPS = 12
+BATCH = 4
+EVERY = 8
+MOST_WITH_LITTLE_MEMORY = 3
+PROMPT_S = 5.0
+"""How soon an interrupted command must have ended."""
+RAY = ("--engine", "ray", "--workers", "2")
+ALONE = ("--engine", "in-process")
+ACTOR, DECODER = "ray::Actor", "vimoclip.decoder"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A fault. ends: the exit statuses that it may lead to, and what is then said. settings: of the command, beside its
+    engine. retry: whether it may fail a video."""
+
+    harm: Harm
+    ends: dict[int, str]
+    engine: tuple[str, ...] = ALONE
+    settings: tuple[str, ...] = ()
+    retry: bool = False
+
+
+_GOES_ON = "the same command goes on from there"
+KINDS = {
+    "kill -9 of the driver": Kind(harms.to_driver(signal.SIGKILL), {-signal.SIGKILL: ""}),
+    "kill -9 of the driver, Ray": Kind(harms.to_driver(signal.SIGKILL), {-signal.SIGKILL: ""}, RAY),
+    "kill -9 of an actor": Kind(harms.to_child(ACTOR, signal.SIGKILL), {0: ""}, RAY),
+    "kill -9 of a decoder": Kind(harms.to_child(DECODER, signal.SIGKILL), {0: "", 3: "decoder-crashed"}, retry=True),
+    # Its actors outlive it by a second or two: what is left of a run may be done in that.
+    "kill -9 of the raylet": Kind(harms.to_child("raylet", signal.SIGKILL), {0: "", 1: _GOES_ON}, RAY),
+    "Ctrl-C": Kind(harms.interrupt, {130: _GOES_ON}),
+    "Ctrl-C, Ray": Kind(harms.interrupt, {130: _GOES_ON}, RAY),
+    "full disk": Kind(harms.full_disk, {1: "No space is left"}),
+    "read-only store": Kind(harms.read_only, {1: "cannot be written to"}),
+    "truncated manifest": Kind(harms.damage("manifest"), {-signal.SIGKILL: ""}),
+    "truncated data file": Kind(harms.damage("data"), {-signal.SIGKILL: ""}),
+    "memory out": Kind(harms.nothing, {0: ""}),
+    "memory out, Ray": Kind(harms.nothing, {0: ""}, RAY),
+    "an actor hangs": Kind(harms.to_child(ACTOR, signal.SIGSTOP), {0: ""}, RAY, ("--timeout", "5")),
+    "a decoder hangs": Kind(
+        harms.to_child(DECODER, signal.SIGSTOP), {0: "", 3: "timed-out"}, settings=("--timeout", "5"), retry=True
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault. kind: of KINDS. at: how far into the run, [0, 1). seed: of whatever else there is to choose."""
+
+    kind: str
+    at: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class World:
+    """What is run and harmed. folder: for stores. contents, frames: what a run leaves that nobody harms."""
+
+    folder: Path
+    arguments: list[str]
+    contents: dict[str, str]
+    frames: int
+
+
+@dataclass
+class Outcome:
+    """What a fault led to; every list is empty where all is well. ended_s: from the harm to the command's end. seconds:
+    all of it took. differs: from the run that nobody harmed. faults: by `verify`. left: processes. skipped: why."""
+
+    fault: Fault
+    ended_s: float = 0.0
+    seconds: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+    differs: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    skipped: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether all is well."""
+        return not (self.wrong or self.differs or self.faults or self.left or self.skipped)
+
+
+def plan(count: int, seed: int, kinds: Iterable[str] = KINDS) -> list[Fault]:
+    """So many faults, dealt evenly over the kinds; those of a kind are spread over the run, one to each part of it."""
+    rng, names = random.Random(seed), list(kinds)
+    rng.shuffle(names)
+    dealt = collections.Counter(names[n % len(names)] for n in range(count))
+    faults = [
+        Fault(kind, (n + rng.random()) / own, rng.randrange(1 << 30)) for kind, own in dealt.items() for n in range(own)
+    ]
+    rng.shuffle(faults)
+    return faults
+
+
+def victim(arguments: list[str]) -> None:
+    """The command line, which commits often, says on stderr how many frames have come, and has less patience."""
+    from vimoclip import writer
+    from vimoclip.__main__ import main as vimoclip
+    from vimoclip.embedded import EmbeddedFrames
+
+    writer.FLUSH_ROWS, writer.FLUSH_S = 12, 1e9
+    add, frames = writer.StoreWriter.add, 0
+
+    def counted(self: writer.StoreWriter, take: int, new: EmbeddedFrames) -> None:
+        nonlocal frames
+        add(self, take, new)
+        frames += len(new.frame_index)
+        print(f"{frames} frames so far", file=sys.stderr, flush=True)
+
+    writer.StoreWriter.add = counted  # type: ignore[method-assign,assignment]
+    if "ray" in arguments:
+        from pipelines import ray_executor
+
+        ray_executor.HANG_S = 3.0
+    vimoclip()
+
+
+def world(clips: list[Path], folder: Path) -> World:
+    """Choose clips, write a model, and ingest them with nobody harming anything."""
+    from pipelines.sources import discover
+    from tests.models import write_tiny_clip
+
+    found = sorted(discover(clips).videos, key=lambda video: (video.bytes, video.video_id))[:CLIPS]
+    for n, video in enumerate(found):
+        (folder / "clips").mkdir(exist_ok=True)
+        shutil.copyfile(video.path, folder / "clips" / f"{n:02d}{Path(video.path).suffix}")
+    model = write_tiny_clip(folder / "model")
+    arguments = ["ingest", str(folder / "clips"), "--clip-model", model, "--batch-size", str(BATCH)]
+    arguments += ["--precision", "fp32", "--every", str(EVERY)]
+    store = folder / "unharmed"
+    command = start([*arguments, *ALONE, "--store", str(store)], ("benchmarks.faults", "--victim"))
+    said = finish(command)
+    frames = [int(count) for count in re.findall(r"(\d+) frames so far", said)]
+    if command.returncode not in (0, 3) or not frames:
+        raise RuntimeError(f"An ingest that nobody harmed ended with {command.returncode}: {said}")
+    return World(folder, arguments, contents(store), frames[-1])
+
+
+def strike(world: World, fault: Fault, name: str) -> Outcome:
+    """Harm one run, look, run again, look. name: of its folder, which is left where something is off."""
+    began, kind, outcome = time.monotonic(), KINDS[fault.kind], Outcome(fault)
+    needs_mount = kind.harm is harms.full_disk or (kind.harm is harms.read_only and harms.is_root())
+    if needs_mount and not can_mount():
+        outcome.skipped = "it wants a file system of its own, and nothing can be mounted here"
+        return outcome
+    folder = world.folder / name
+    folder.mkdir()
+    with contextlib.ExitStack() as stack:
+        if kind.harm is harms.full_disk:
+            stack.enter_context(harms.small_disk(folder))
+        _strike(world, fault, kind, folder, outcome)
+    outcome.seconds = time.monotonic() - began
+    if outcome.good:
+        shutil.rmtree(folder)
+    return outcome
+
+
+def _strike(world: World, fault: Fault, kind: Kind, folder: Path, outcome: Outcome) -> None:
+    arguments, store, at, said = [*world.arguments, *kind.settings], folder, fault.at, ""
+    for attempt in range(5):
+        store = folder / f"store-{attempt}"
+        own = [*arguments, *kind.engine, "--store", str(store)]
+        command = start(own, ("benchmarks.faults", "--victim"), _scarce(kind, at, world.frames))
+        scene = Scene(command, store, own, random.Random(fault.seed))
+        frames = 1 + int(at * world.frames)
+        watch = Watch(command, lambda line, frames=frames: _count(line) >= frames)  # type: ignore[misc]
+        if watch.reach():
+            with kind.harm(scene):
+                harmed = time.monotonic()
+                said = watch.end()
+                outcome.ended_s = time.monotonic() - harmed
+        else:
+            said = watch.end()
+        if command.returncode != 0 or 0 in kind.ends:
+            break
+        at *= 0.7  # it was done before it could be harmed
+    outcome.wrong += scene.wrong
+    code = command.returncode
+    if code not in kind.ends or kind.ends[code] not in said or "Traceback" in said or "A defect" in said:
+        outcome.wrong.append(f"it ended with {code}, and said: {said[-2000:]}")
+    if 130 in kind.ends and outcome.ended_s > PROMPT_S:
+        outcome.wrong.append(f"it ended {outcome.ended_s:.1f} s after it was interrupted")
+    outcome.left = survivors(command, 30)
+    _look(store, "after the fault", outcome)
+    retry = ["--retry-failed"] if kind.retry else []
+    again = start([*arguments, *ALONE, "--store", str(store), *retry])
+    said = finish(again)
+    if again.returncode not in (0, 3):
+        outcome.wrong.append(f"the rerun ended with {again.returncode}: {said[-2000:]}")
+    outcome.left += survivors(again)
+    _look(store, "after the rerun", outcome)
+    if not outcome.faults:
+        expected, found = world.contents, contents(store)
+        if kind.harm is harms.nothing:
+            reduced = _reduced(found)
+            if not reduced:
+                outcome.wrong.append("no batch was halved")
+            expected, found = _without_vectors(expected, reduced), _without_vectors(found, reduced)
+        outcome.differs = differences(expected, found)
+
+
+def _count(line: str) -> int:
+    """How many frames a victim says that have come."""
+    found = re.match(r"(\d+) frames so far", line)
+    return int(found[1]) if found else 0
+
+
+def _scarce(kind: Kind, at: float, frames: int) -> dict[str, str]:
+    """The environment in which memory runs out so far into the run: each batch goes through two towers."""
+    if kind.harm is not harms.nothing:
+        return {}
+    calls = int(at * 2 * frames / BATCH / (2 if kind.engine is RAY else 1))
+    return {"PYTHONPATH": str(ROOT / "benchmarks" / "scarce"), "VIMOCLIP_SCARCE": f"{calls}:{MOST_WITH_LITTLE_MEMORY}"}
+
+
+def _look(store: Path, when: str, outcome: Outcome) -> None:
+    from vimoclip.verify import verify
+
+    after_rerun = when == "after the rerun"
+    found = [fault for fault in verify(store) if after_rerun or not fault.harmless]
+    outcome.faults += [f"{when}: {fault}" for fault in found]
+
+
+def _reduced(held: dict[str, str]) -> set[str]:
+    """Videos that are marked for a halved batch."""
+    rows = ((what.removeprefix("videos "), row) for what, row in held.items() if what.startswith("videos "))
+    return {video_id for video_id, row in rows if "('reduced_batch', True)" in row}
+
+
+def _without_vectors(held: dict[str, str], video_ids: set[str]) -> dict[str, str]:
+    """The same, without the vectors and the mark of some videos: how many they are still shows in the other columns."""
+    columns = ("clip", "clip_norm", "moclip", "moclip_norm")
+    vectors = {f"frames {video_id} {column}" for video_id in video_ids for column in columns}
+    kept = {what: value for what, value in held.items() if what not in vectors}
+    for video_id in video_ids:
+        row = kept[f"videos {video_id}"]
+        kept[f"videos {video_id}"] = re.sub(r"\('reduced_batch', \w+\)", "('reduced_batch', ...)", row)
+    return kept
+
+
+def run(
+    faults: list[Fault],
+    clips: list[Path],
+    folder: Path,
+    lanes: int = 1,
+    told: Callable[[Outcome], None] = lambda _: None,
+) -> list[Outcome]:
+    """All the faults, `lanes` at a time; `folder` must be empty. An interrupt ends whatever runs."""
+    harmed = world(clips, folder)
+
+    def one(numbered: tuple[int, Fault]) -> Outcome:
+        number, fault = numbered
+        outcome = strike(harmed, fault, f"{number:03d}")
+        told(outcome)
+        return outcome
+
+    with ThreadPoolExecutor(lanes) as pool:
+        try:
+            return list(pool.map(one, enumerate(faults)))
+        except BaseException:
+            end_all()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def main() -> int:
+    """The benchmark; its exit status."""
+    from rich.console import Console
+    from rich.table import Table
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--clips", type=Path, nargs="+", required=True, help="folders of videos")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lanes", type=int, default=1, help="runs at the same time")
+    asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it, too, ends what runs
+    console, began = Console(width=140, highlight=False), time.monotonic()
+
+    def tell(outcome: Outcome) -> None:
+        fault = outcome.fault
+        fate = f"skipped: {outcome.skipped}" if outcome.skipped else "fine" if outcome.good else "WRONG"
+        times = f"ended after {outcome.ended_s:.1f} s, {outcome.seconds:.0f} s in all"
+        console.print(f"{fault.kind}, at {fault.at:.2f}, {times}: {fate}")
+        for line in (*outcome.wrong, *outcome.differs, *outcome.faults, *outcome.left):
+            console.print(f"  {line}", markup=False)
+
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        outcomes = run(plan(asked.kills, asked.seed), asked.clips, Path(folder), asked.lanes, tell)
+    runs = [outcome for outcome in outcomes if not outcome.skipped]
+    table = Table(title=f"{len(runs)} runs in {time.monotonic() - began:.0f} s", title_justify="left")
+    table.add_column("fault")
+    for column in (
+        "runs",
+        "ended as said",
+        "reruns equal",
+        "verify clean",
+        "processes left",
+        "median s",
+        "to its end s",
+    ):
+        table.add_column(column, justify="right")
+    for kind in KINDS:
+        own = [outcome for outcome in runs if outcome.fault.kind == kind]
+        counts = (
+            len(own),
+            sum(not outcome.wrong for outcome in own),
+            sum(not outcome.differs and not outcome.faults for outcome in own),
+            sum(not outcome.faults for outcome in own),
+            sum(len(outcome.left) for outcome in own),
+        )
+        seconds = [f"{statistics.median(outcome.seconds for outcome in own):.0f}" if own else "-"]
+        seconds.append(f"≤ {max(outcome.ended_s for outcome in own):.1f}" if own else "-")
+        table.add_row(kind, *map(str, counts), *seconds)
+    console.print(table)
+    good = sum(outcome.good for outcome in runs)
+    console.print(
+        f"{good} of {len(runs)} runs ended with the unharmed run's rows; {len(outcomes) - len(runs)} skipped."
+    )
+    return 0 if runs and good == len(runs) else 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--victim"]:
+        del sys.argv[1]  # the lock names its holder by what is left
+        victim(sys.argv[1:])
+    else:
+        sys.exit(main())

@@ -1,0 +1,119 @@
+"""Clusters whose nodes come, die and take their actors with them: raylets are killed for real."""
+
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from ray.cluster_utils import Cluster
+
+from pipelines import ray_cluster
+from pipelines.ray_cluster import RayCluster
+from pipelines.ray_executor import RayExecutor
+from tests.pipelines.test_ray_executor import BATCH, frames
+from vimoclip.config import ClipConfig, RunConfig, StoreConfig
+from vimoclip.embedded import Embedded, Idle, Job, Outcome
+from vimoclip.errors import VimoclipError
+
+GPU_NODE: dict[str, Any] = {"num_cpus": 1, "num_gpus": 1}
+HASTY = {"health_check_period_ms": 500, "health_check_failure_threshold": 2}
+"""Ray takes 20 s to declare a node dead, unless told otherwise."""
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """One node, which says it has a GPU."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="lance is not fork-safe")  # see pipelines/ray_cluster.py
+        head = GPU_NODE | {"include_dashboard": False, "_system_config": HASTY}
+        made = Cluster(initialize_head=True, head_node_args=head)
+        yield made
+    made.shutdown()  # type: ignore[no-untyped-call]
+
+
+def kill_raylet(node: Any) -> None:
+    psutil.Process(node.all_processes["raylet"][0].process.pid).send_signal(signal.SIGKILL)
+
+
+def test_nodes_come_and_die_and_come_while_a_run_goes_on(
+    cluster: Cluster, clips: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_cluster, "LOOK_S", 1.0)
+    paths = sorted(clips.rglob("*.mp4"))
+    enough = False
+
+    def jobs() -> Iterator[Job]:
+        n = 0
+        while not enough:
+            yield Job(f"{n}.mp4", str(paths[n % len(paths)]))
+            n += 1
+
+    def pids() -> set[int]:
+        return {hand.described.pid for hand in executor._hands if hand.described is not None}
+
+    found: dict[str, list[Outcome]] = {}
+    second: set[int] = set()
+    config = StoreConfig(clip=ClipConfig(tiny_model, precision="fp32", batch_size=BATCH))
+    executor = RayExecutor(config, RunConfig(), address=str(cluster.address))
+    try:
+        first, nodes, done_since = pids(), list[Any](), 0
+        assert len(first) == 1
+        for outcome in executor.embed(jobs()):
+            if not isinstance(outcome, Idle):
+                found.setdefault(outcome.video_id, []).append(outcome)
+            if not nodes:
+                nodes.append(cluster.add_node(**GPU_NODE))
+            elif len(nodes) == 1 and len(pids()) == 2 and pids() != second:
+                second = pids()
+                kill_raylet(nodes[0])
+            elif len(nodes) == 1 and second and pids() == first:  # the other is lost, and its successor has no GPU
+                assert len(executor._hands) == 2
+                done_since += isinstance(outcome, Embedded)
+                if done_since == 3:
+                    nodes.append(cluster.add_node(**GPU_NODE))
+            elif len(nodes) == 2 and len(pids()) == 2:
+                enough = True
+    finally:
+        executor.close()
+    for video_id, outcomes in found.items():
+        assert isinstance(outcomes[-1], Embedded), video_id
+        assert frames(outcomes) == list(range(10))
+
+
+def test_a_dead_raylet_of_ones_own_ends_the_run(cluster: Cluster, clips: Path, tiny_model: str) -> None:
+    config = StoreConfig(clip=ClipConfig(tiny_model, precision="fp32", batch_size=BATCH))
+    executor = RayExecutor(config, RunConfig(), address=str(cluster.address))
+    try:
+        jobs = (Job(str(n), str(clips / "still/000.mp4")) for n in range(100_000))
+        outcomes = executor.embed(jobs)
+        next(outcomes)
+        kill_raylet(cluster.head_node)
+        began = time.monotonic()
+        with pytest.raises(
+            VimoclipError, match=r"raylet is gone.*Connection refused.*goes on from there, once `ray st"
+        ):
+            list(outcomes)
+        assert time.monotonic() - began < 15
+    finally:
+        executor.close()
+
+
+def test_a_head_that_stays_away_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "HEAD_S", 0.3)
+    cluster = RayCluster(None)
+    try:
+        assert cluster.look(now=True)
+        assert not cluster.look()  # it was only just looked for
+        (head,) = [child for child in psutil.Process().children() if child.name() == "gcs_server"]
+        head.kill()
+        head.wait()
+        assert not cluster.look(now=True)
+        time.sleep(0.4)
+        with pytest.raises(VimoclipError, match=r"head of the Ray cluster is gone.*refused.*from there\."):
+            cluster.look(now=True)
+    finally:
+        cluster.close()
