@@ -123,6 +123,7 @@ class _Ingest:
         config = StoreConfig.from_dict(asked) if store is None else store.located(asked)
         with executor(config, self._request.run, self._request.engine) as embedder:
             if store is None:
+                self._lock.check()  # loading the models may have taken long
                 store = FeatureStore.create(self._place, embedder.config, embedder.features)
             else:
                 _check_features(store, embedder)

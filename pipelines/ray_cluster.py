@@ -2,7 +2,7 @@
 
 When the raylet of this machine dies, Ray waits for ever for actors that nobody starts; when the cluster's head dies, it
 ends this process after a minute. Both are found out earlier here, by knocking at their ports, and become an error like
-any other: what is complete is committed first.
+any other: what is complete is committed first. Only this file and ray_executor.py import ray.
 """
 
 import contextlib

@@ -1,9 +1,11 @@
 """Ray for real: two logical GPUs on this machine, actors that are killed and that hang, and the bits of one process."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +14,11 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from benchmarks.aftermath import contents, differences
-from pipelines import ray_executor
+from pipelines import ray_executor, status
 from pipelines.engine import Engine
 from pipelines.ingest import run
 from pipelines.ray_executor import RayExecutor
-from pipelines.request import IngestReport, IngestRequest
+from pipelines.request import IngestReport, IngestRequest, Observer
 from vimoclip.config import ClipConfig, RunConfig, StoreConfig
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
 from vimoclip.errors import ConfigError, ModelError, VimoclipError
@@ -31,7 +33,7 @@ def address() -> Iterator[str]:
     """A cluster of one node that says it has two GPUs."""
     node = {"num_cpus": 2, "num_gpus": 2, "include_dashboard": False}
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="lance is not fork-safe")  # see pipelines/ray_executor.py
+        warnings.filterwarnings("ignore", message="lance is not fork-safe")  # see pipelines/ray_cluster.py
         cluster = Cluster(initialize_head=True, head_node_args=node)
     yield str(cluster.address)
     cluster.shutdown()  # type: ignore[no-untyped-call]
@@ -41,9 +43,23 @@ def settings(model: str) -> StoreConfig:
     return StoreConfig(clip=ClipConfig(model, precision="fp32", batch_size=BATCH))
 
 
-def ingest(clips: Path, store: Path, model: str, engine: Engine) -> IngestReport:
+def ingest(clips: Path, store: Path, model: str, engine: Engine, observer: Observer | None = None) -> IngestReport:
     asked = {"clip": {"model": model, "precision": "fp32", "batch_size": BATCH}}
-    return run(IngestRequest([clips], store, asked, engine=engine))
+    return run(IngestRequest([clips], store, asked, engine=engine), observer)
+
+
+class Onlooker(Observer):
+    """Looks at what `status` says of the workers whenever a video is done."""
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self.workers: dict[str, float] = {}  # frames a second, by name
+
+    def video(self, video_id: str, outcome: str) -> None:
+        time.sleep(1.1)  # it is told once a second at most
+        writer = status.run(self._store).writer
+        assert writer is not None and writer["pid"] == os.getpid()
+        self.workers |= {worker["name"]: worker["frames_per_s"] for worker in writer.get("workers", [])}
 
 
 def test_two_gpus_are_two_actors_and_the_store_is_the_same(
@@ -55,8 +71,14 @@ def test_two_gpus_are_two_actors_and_the_store_is_the_same(
         assert len({actor.pid for actor in executor.actors} | {os.getpid()}) == 3
     finally:
         executor.close()
-    assert ingest(clips, tmp_path / "ray", tiny_model, Engine(address=address)).ingested == 10
-    assert ingest(clips, tmp_path / "alone", tiny_model, Engine("in-process")).ingested == 10
+    onlooker = Onlooker(tmp_path / "ray")
+    assert ingest(clips, tmp_path / "ray", tiny_model, Engine(address=address), onlooker).ingested == 10
+    assert sorted(onlooker.workers) == [f"GPU {n} of {platform.node()}" for n in (0, 1)]
+    assert min(onlooker.workers.values()) > 0
+    assert status.run(tmp_path / "ray").writer is None
+    onlooker = Onlooker(tmp_path / "alone")
+    assert ingest(clips, tmp_path / "alone", tiny_model, Engine("in-process"), onlooker).ingested == 10
+    assert list(onlooker.workers) == ["cpu"]
     assert differences(contents(tmp_path / "alone"), contents(tmp_path / "ray")) == []
     assert verify(tmp_path / "ray") == []
     assert ingest(clips, tmp_path / "ray", tiny_model, Engine(address=address)).known == 10
