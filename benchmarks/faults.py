@@ -218,7 +218,7 @@ def _strike(world: World, fault: Fault, kind: Kind, folder: Path, outcome: Outco
         outcome.wrong.append(f"it ended with {code}, and said: {said[-2000:]}")
     if 130 in kind.ends and outcome.ended_s > PROMPT_S:
         outcome.wrong.append(f"it ended {outcome.ended_s:.1f} s after it was interrupted")
-    outcome.left = survivors(command, 30)
+    outcome.left = survivors(command, 60)
     _look(store, "after the fault", outcome)
     retry = ["--retry-failed"] if kind.retry else []
     again = start([*arguments, *ALONE, "--store", str(store), *retry])
@@ -324,7 +324,11 @@ def main() -> int:
             console.print(f"  {line}", markup=False)
 
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        outcomes = run(plan(asked.kills, asked.seed), asked.clips, Path(folder), asked.lanes, tell)
+        try:
+            outcomes = run(plan(asked.kills, asked.seed), asked.clips, Path(folder), asked.lanes, tell)
+        except KeyboardInterrupt:
+            console.print("Interrupted; whatever ran was ended, and nothing is left of it.")
+            return 130
     runs = [outcome for outcome in outcomes if not outcome.skipped]
     table = Table(title=f"{len(runs)} runs in {time.monotonic() - began:.0f} s", title_justify="left")
     table.add_column("fault")
