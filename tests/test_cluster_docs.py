@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ from typing import Any
 import click
 import pytest
 import yaml
-from ray.cluster_utils import Cluster
 from ray.scripts.scripts import start
 
 from tests.cli.runner import document, vimoclip
+from tests.clusters import cluster
 from tests.object_store import Server
 from vimoclip.store import FeatureStore
 from vimoclip.verify import verify
@@ -37,14 +36,10 @@ def job() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def two_nodes() -> Iterator[str]:
     """The address of a cluster of two nodes with a GPU each, as they say."""
-    head = {"num_cpus": 1, "num_gpus": 1, "include_dashboard": False}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="lance is not fork-safe")  # see pipelines/ray_cluster.py
-        cluster = Cluster(initialize_head=True, head_node_args=head)
-        cluster.add_node(num_cpus=1, num_gpus=1)
-        cluster.wait_for_nodes()
-    yield str(cluster.address)
-    cluster.shutdown()  # type: ignore[no-untyped-call]
+    with cluster(num_cpus=1, num_gpus=1) as made:
+        made.add_node(num_cpus=1, num_gpus=1)
+        made.wait_for_nodes()
+        yield str(made.address)
 
 
 def test_the_page_has_the_commands_that_are_tested_here() -> None:
@@ -93,15 +88,15 @@ def test_ray_knows_the_options_that_start_a_node(command: str) -> None:
 def test_ray_knows_the_options_of_the_job_and_its_own_version() -> None:
     import ray
 
-    cluster = job()["spec"]["rayClusterSpec"]
-    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    spec = job()["spec"]["rayClusterSpec"]
+    groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
     for group in groups:
         start.make_context("ray start", [f"--{name}={value}" for name, value in group["rayStartParams"].items()])
         (container,) = group["template"]["spec"]["containers"]
         (mount,) = container["volumeMounts"]
         assert mount["mountPath"] in job()["spec"]["entrypoint"]
-    assert cluster["rayVersion"] == ray.__version__
-    assert [group["groupName"] for group in cluster["workerGroupSpecs"]] == ["gpus"]
+    assert spec["rayVersion"] == ray.__version__
+    assert [group["groupName"] for group in spec["workerGroupSpecs"]] == ["gpus"]
 
 
 def test_the_secret_that_is_made_is_the_one_that_is_used() -> None:

@@ -2,7 +2,6 @@
 
 import signal
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ray.cluster_utils import Cluster
 from pipelines import ray_cluster
 from pipelines.ray_cluster import RayCluster
 from pipelines.ray_executor import RayExecutor
+from tests.clusters import cluster
 from tests.pipelines.test_ray_executor import BATCH, frames
 from vimoclip.config import ClipConfig, RunConfig, StoreConfig
 from vimoclip.embedded import Embedded, Idle, Job, Outcome
@@ -25,14 +25,10 @@ HASTY = {"health_check_period_ms": 500, "health_check_failure_threshold": 2}
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def one_node() -> Iterator[Cluster]:
     """One node, which says it has a GPU."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="lance is not fork-safe")  # see pipelines/ray_cluster.py
-        head = GPU_NODE | {"include_dashboard": False, "_system_config": HASTY}
-        made = Cluster(initialize_head=True, head_node_args=head)
+    with cluster(**GPU_NODE, _system_config=HASTY) as made:
         yield made
-    made.shutdown()  # type: ignore[no-untyped-call]
 
 
 def kill_raylet(node: Any) -> None:
@@ -40,7 +36,7 @@ def kill_raylet(node: Any) -> None:
 
 
 def test_nodes_come_and_die_and_come_while_a_run_goes_on(
-    cluster: Cluster, clips: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+    one_node: Cluster, clips: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_cluster, "LOOK_S", 1.0)
     paths = sorted(clips.rglob("*.mp4"))
@@ -58,7 +54,7 @@ def test_nodes_come_and_die_and_come_while_a_run_goes_on(
     found: dict[str, list[Outcome]] = {}
     second: set[int] = set()
     config = StoreConfig(clip=ClipConfig(tiny_model, precision="fp32", batch_size=BATCH))
-    executor = RayExecutor(config, RunConfig(), address=str(cluster.address))
+    executor = RayExecutor(config, RunConfig(), address=str(one_node.address))
     try:
         first, nodes, done_since = pids(), list[Any](), 0
         assert len(first) == 1
@@ -66,7 +62,7 @@ def test_nodes_come_and_die_and_come_while_a_run_goes_on(
             if not isinstance(outcome, Idle):
                 found.setdefault(outcome.video_id, []).append(outcome)
             if not nodes:
-                nodes.append(cluster.add_node(**GPU_NODE))
+                nodes.append(one_node.add_node(**GPU_NODE))
             elif len(nodes) == 1 and len(pids()) == 2 and pids() != second:
                 second = pids()
                 kill_raylet(nodes[0])
@@ -74,7 +70,7 @@ def test_nodes_come_and_die_and_come_while_a_run_goes_on(
                 assert len(executor._hands) == 2
                 done_since += isinstance(outcome, Embedded)
                 if done_since == 3:
-                    nodes.append(cluster.add_node(**GPU_NODE))
+                    nodes.append(one_node.add_node(**GPU_NODE))
             elif len(nodes) == 2 and len(pids()) == 2:
                 enough = True
     finally:
@@ -84,14 +80,14 @@ def test_nodes_come_and_die_and_come_while_a_run_goes_on(
         assert frames(outcomes) == list(range(10))
 
 
-def test_a_dead_raylet_of_ones_own_ends_the_run(cluster: Cluster, clips: Path, tiny_model: str) -> None:
+def test_a_dead_raylet_of_ones_own_ends_the_run(one_node: Cluster, clips: Path, tiny_model: str) -> None:
     config = StoreConfig(clip=ClipConfig(tiny_model, precision="fp32", batch_size=BATCH))
-    executor = RayExecutor(config, RunConfig(), address=str(cluster.address))
+    executor = RayExecutor(config, RunConfig(), address=str(one_node.address))
     try:
         jobs = (Job(str(n), str(clips / "still/000.mp4")) for n in range(100_000))
         outcomes = executor.embed(jobs)
         next(outcomes)
-        kill_raylet(cluster.head_node)
+        kill_raylet(one_node.head_node)
         began = time.monotonic()
         with pytest.raises(
             VimoclipError, match=r"raylet is gone.*Connection refused.*goes on from there, once `ray st"
@@ -104,16 +100,16 @@ def test_a_dead_raylet_of_ones_own_ends_the_run(cluster: Cluster, clips: Path, t
 
 def test_a_head_that_stays_away_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_cluster, "HEAD_S", 0.3)
-    cluster = RayCluster(None)
+    private = RayCluster(None)
     try:
-        assert cluster.look(now=True)
-        assert not cluster.look()  # it was only just looked for
+        assert private.look(now=True)
+        assert not private.look()  # it was only just looked for
         (head,) = [child for child in psutil.Process().children() if child.name() == "gcs_server"]
         head.kill()
         head.wait()
-        assert not cluster.look(now=True)
+        assert not private.look(now=True)
         time.sleep(0.4)
         with pytest.raises(VimoclipError, match=r"head of the Ray cluster is gone.*refused.*from there\."):
-            cluster.look(now=True)
+            private.look(now=True)
     finally:
-        cluster.close()
+        private.close()

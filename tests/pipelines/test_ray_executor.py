@@ -6,12 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray.cluster_utils import Cluster
 
 from benchmarks.aftermath import contents, differences
 from pipelines import ray_executor, status
@@ -19,6 +17,7 @@ from pipelines.engine import Engine
 from pipelines.ingest import run
 from pipelines.ray_executor import RayExecutor
 from pipelines.request import IngestReport, IngestRequest, Observer
+from tests.clusters import cluster
 from vimoclip.config import ClipConfig, RunConfig, StoreConfig
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
 from vimoclip.errors import ConfigError, ModelError, VimoclipError
@@ -31,12 +30,8 @@ BATCH = 4
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A cluster of one node that says it has two GPUs."""
-    node = {"num_cpus": 2, "num_gpus": 2, "include_dashboard": False}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="lance is not fork-safe")  # see pipelines/ray_cluster.py
-        cluster = Cluster(initialize_head=True, head_node_args=node)
-    yield str(cluster.address)
-    cluster.shutdown()  # type: ignore[no-untyped-call]
+    with cluster(num_cpus=2, num_gpus=2) as made:
+        yield str(made.address)
 
 
 def settings(model: str) -> StoreConfig:

@@ -1,13 +1,9 @@
 """The lease of a store in an object store: conditional puts against a real S3 server."""
 
-import contextlib
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import obstore
@@ -15,6 +11,7 @@ import pytest
 
 from tests.object_store import BUCKET, Server
 from tests.vimoclip.stores import make_store
+from tests.vimoclip.test_lock import holding
 from vimoclip import lease
 from vimoclip.errors import StoreLockedError
 from vimoclip.lease import Lease
@@ -22,34 +19,13 @@ from vimoclip.lock import NOTE, holder, writer_lock, writing
 from vimoclip.place import ObjectPrefix
 from vimoclip.writer import StoreWriter
 
-HOLD = """
-import sys
-from vimoclip import lease
-lease.RENEW_S, lease.LAPSE_S = 0.1, 2.0
-from vimoclip.lock import writer_lock
-with writer_lock(sys.argv[3]):
-    print("held", flush=True)
-    sys.stdin.readline()
-"""
+QUICK = "from vimoclip import lease; lease.RENEW_S, lease.LAPSE_S = 0.1, 2.0"
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEW_S", 0.1)
     monkeypatch.setattr(lease, "LAPSE_S", 2.0)
-
-
-@contextlib.contextmanager
-def holding(remote: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lease until a line is written to it."""
-    command = [sys.executable, "-c", HOLD, "ingest", "videos", remote]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        try:
-            assert child.stdout.readline() == "held\n"
-            yield child
-        finally:
-            child.kill()
 
 
 def claim(remote: str) -> Lease:
@@ -63,7 +39,7 @@ def write(server: Server, remote: str, content: bytes) -> None:
 def test_a_second_writer_is_told_who_and_gets_it_at_once_when_the_first_ends(remote: str) -> None:
     told: list[str] = []
     let_go: list[float] = []
-    with holding(remote) as child:
+    with holding(remote, QUICK) as child:
 
         def on_wait(name: str) -> None:
             told.append(name)
@@ -76,13 +52,13 @@ def test_a_second_writer_is_told_who_and_gets_it_at_once_when_the_first_ends(rem
             assert time.monotonic() - let_go[0] < 1.9  # it was let go, and did not have to lapse
             assert f"process {os.getpid()} on " in holder(remote)
     (name,) = told
-    assert f"vimoclip ingest videos (process {child.pid} on " in name
+    assert f"vimoclip ingest Taï videos (process {child.pid} on " in name
     assert writing(remote) is None
 
 
 def test_without_waiting_it_fails_as_soon_as_the_holder_shows_that_it_lives(remote: str) -> None:
     with (
-        holding(remote) as child,
+        holding(remote, QUICK) as child,
         pytest.raises(StoreLockedError, match=f"process {child.pid} on "),
         writer_lock(remote, wait=False),
     ):
@@ -91,7 +67,7 @@ def test_without_waiting_it_fails_as_soon_as_the_holder_shows_that_it_lives(remo
 
 @pytest.mark.parametrize("wait", [True, False])
 def test_the_lease_of_a_killed_holder_lapses(remote: str, wait: bool) -> None:
-    with holding(remote) as child:
+    with holding(remote, QUICK) as child:
         child.kill()
         child.wait(10)
         began = time.monotonic()
@@ -137,12 +113,7 @@ def test_it_is_renewed_for_as_long_as_it_is_held(remote: str) -> None:
 def test_a_holder_that_slept_too_long_writes_nothing_more(remote: str) -> None:
     """Its process is stopped for longer than the lease lasts, and another has begun by the time it goes on."""
     store = make_store(remote, {"a.mp4": 5})
-    script = HOLD.replace("sys.stdin.readline()", "sys.stdin.readline(); lock.check()").replace("):", ") as lock:")
-    command = [sys.executable, "-c", script, "ingest", "videos", remote]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None and child.stdout.readline() == "held\n"
+    with holding(remote, QUICK) as child:
         os.kill(child.pid, signal.SIGSTOP)
         with writer_lock(remote, wait=False) as lock:
             writer = StoreWriter(store, lock.check)

@@ -13,22 +13,24 @@ import pytest
 
 from vimoclip.errors import StoreError, StoreLockedError
 from vimoclip.lock import holder, writer_lock
+from vimoclip.place import Where
 
 HOLD = """
 import sys
-from pathlib import Path
 from vimoclip.lock import writer_lock
-with writer_lock(Path(sys.argv[3])):
+with writer_lock(sys.argv[3]) as lock:
     print("held", flush=True)
     sys.stdin.readline()
+    lock.check()
 """
 
 
 @contextlib.contextmanager
-def holding(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock until a line is written to it."""
-    command = [sys.executable, "-c", HOLD, "ingest", "Taï videos", str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+def holding(where: Where, before: str = "") -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock until a line is written to it. before: what it runs first."""
+    command = [sys.executable, "-c", before + HOLD, "ingest", "Taï videos", str(where)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
         assert child.stdout is not None
         try:
             assert child.stdout.readline() == "held\n"
