@@ -209,9 +209,11 @@ def _strike(world: World, fault: Fault, kind: Kind, folder: Path, outcome: Outco
                 outcome.ended_s = time.monotonic() - harmed
         else:
             said = watch.end()
-        if command.returncode != 0 or 0 in kind.ends:
+        if scene.harmed and (command.returncode != 0 or 0 in kind.ends):
             break
         at *= 0.7  # it was done before it could be harmed
+    if not scene.harmed:
+        outcome.wrong.append("it was never harmed")
     outcome.wrong += scene.wrong
     code = command.returncode
     if code not in kind.ends or kind.ends[code] not in said or "Traceback" in said or "A defect" in said:
@@ -323,12 +325,13 @@ def main() -> int:
         for line in (*outcome.wrong, *outcome.differs, *outcome.faults, *outcome.left):
             console.print(f"  {line}", markup=False)
 
-    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        try:
-            outcomes = run(plan(asked.kills, asked.seed), asked.clips, Path(folder), asked.lanes, tell)
-        except KeyboardInterrupt:
-            console.print("Interrupted; whatever ran was ended, and nothing is left of it.")
-            return 130
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    try:
+        outcomes = run(plan(asked.kills, asked.seed), asked.clips, folder, asked.lanes, tell)
+    except KeyboardInterrupt:
+        shutil.rmtree(folder)
+        console.print("Interrupted; whatever ran was ended, and nothing is left of it.")
+        return 130
     runs = [outcome for outcome in outcomes if not outcome.skipped]
     table = Table(title=f"{len(runs)} runs in {time.monotonic() - began:.0f} s", title_justify="left")
     table.add_column("fault")
@@ -359,6 +362,10 @@ def main() -> int:
     console.print(
         f"{good} of {len(runs)} runs ended with the unharmed run's rows; {len(outcomes) - len(runs)} skipped."
     )
+    if good < len(runs):
+        console.print(f"What is left of the others: {folder}", markup=False)
+    else:
+        shutil.rmtree(folder)
     return 0 if runs and good == len(runs) else 1
 
 

@@ -26,13 +26,14 @@ from vimoclip.verify import verify
 class Scene:
     """A command at work. store: what it writes to. arguments: its own. rng: for what there is to choose.
 
-    wrong: what was not as it should be.
+    harmed: whether the harm was done. wrong: what was not as it should be.
     """
 
     command: subprocess.Popen[str]
     store: Path
     arguments: list[str]
     rng: random.Random
+    harmed: bool = False
     wrong: list[str] = field(default_factory=list)
 
 
@@ -45,6 +46,7 @@ def to_driver(number: signal.Signals) -> Harm:
     @contextlib.contextmanager
     def harm(scene: Scene) -> Iterator[None]:
         os.kill(scene.command.pid, number)
+        scene.harmed = True
         yield
 
     return harm
@@ -61,9 +63,9 @@ def to_child(name: str, number: signal.Signals) -> Harm:
                 if child.name().startswith(name) or name in child.cmdline():
                     found.append(child)
         if found:
-            scene.rng.choice(found).send_signal(number)
-        else:
-            scene.wrong.append(f"there was no {name} to harm")
+            with contextlib.suppress(psutil.NoSuchProcess):
+                scene.rng.choice(found).send_signal(number)
+                scene.harmed = True
         yield
 
     return harm
@@ -73,12 +75,14 @@ def to_child(name: str, number: signal.Signals) -> Harm:
 def interrupt(scene: Scene) -> Iterator[None]:
     """Ctrl-C: as a terminal sends it, or as `kill -INT` does."""
     (os.killpg if scene.rng.random() < 0.5 else os.kill)(scene.command.pid, signal.SIGINT)
+    scene.harmed = True
     yield
 
 
 @contextlib.contextmanager
 def nothing(scene: Scene) -> Iterator[None]:
     """The harm is in the command's environment."""
+    scene.harmed = True
     yield
 
 
@@ -91,6 +95,7 @@ def full_disk(scene: Scene) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 while file.write(bytes(size)):
                     pass
+    scene.harmed = True
     yield
     ballast.unlink()
 
@@ -112,6 +117,7 @@ def read_only(scene: Scene) -> Iterator[None]:
         _mount("--bind", str(scene.store), str(scene.store))
         try:
             _mount("-o", "remount,bind,ro", str(scene.store))
+            scene.harmed = True
             yield
         finally:
             _unmount(scene.store)
@@ -119,6 +125,7 @@ def read_only(scene: Scene) -> Iterator[None]:
     modes = {Path(place): os.stat(place).st_mode for place, _, _ in os.walk(scene.store)}
     for place, mode in modes.items():
         place.chmod(mode & ~0o222)
+    scene.harmed = True
     yield
     for place, mode in modes.items():
         place.chmod(mode)
@@ -131,6 +138,7 @@ def damage(what: str) -> Harm:
     @contextlib.contextmanager
     def harm(scene: Scene) -> Iterator[None]:
         scene.command.kill()
+        scene.harmed = True
         yield
         tables = {name: scene.store / f"{name}.lance" for name in TABLES}
         data = [name for name, path in tables.items() if lance.dataset(str(path)).get_fragments()]

@@ -2,6 +2,7 @@
 that is cut short loses at most the videos it was at; the same command goes on.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,13 +17,15 @@ from pipelines.sources import Source, Sources, discover
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, find_labels, from_csv, match
 from vimoclip.config import StoreConfig
-from vimoclip.errors import LabelError, NoSpaceError, SettingsError
+from vimoclip.errors import LabelError, SettingsError, StoreError
 from vimoclip.interrupts import held_back
 from vimoclip.lock import Held, writer_lock
 from vimoclip.place import Place, place
 from vimoclip.store import FeatureStore, check_free
 from vimoclip.writer import StoreWriter
 
+TELL_S = 1.0
+"""How often `status` hears of a run."""
 _NOT_LABELS = "Correct it; or, if it is about something else, leave it out with --labels none."
 
 
@@ -104,6 +107,7 @@ class _Ingest:
     ) -> None:
         self._request, self._place, self._lock, self._observer = request, at, lock, observer
         self._sources, self._annotations = sources, annotations
+        self._told_s = -math.inf
 
     def run(self) -> IngestReport:
         store = FeatureStore.open(self._place) if FeatureStore.exists(self._place) else None
@@ -156,6 +160,9 @@ class _Ingest:
 
     def _tell(self, recorder: Recorder, videos: int, device: str) -> None:
         """Let `status` know how far this is. device: of the one worker, where there is but one."""
+        if time.monotonic() - self._told_s < TELL_S:
+            return
+        self._told_s = time.monotonic()
         workers = [asdict(worker) | {"name": worker.name or device} for worker in recorder.rates.workers()]
         self._lock.tell({"workers": workers, "done": recorder.finished, "videos": videos})
 
@@ -176,8 +183,8 @@ def _embed(
             recorder.record(outcome)
             tell()
         recorder.record_seen()
-    except (KeyboardInterrupt, NoSpaceError):
-        raise
+    except (KeyboardInterrupt, StoreError):
+        raise  # of a commit that failed nobody knows whether it took place: it must not be made twice
     except BaseException:
         writer.flush()  # what is complete stays, whatever happened to the rest
         raise

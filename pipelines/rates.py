@@ -1,7 +1,7 @@
 """Rates: how many frames a second each worker has given lately."""
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,24 +23,30 @@ class Rates:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._began = clock, clock()
         self._lately: dict[str, deque[tuple[float, int]]] = {}  # when, and how many, by worker
-        self._frames: dict[str, int] = {}
+        self._sums: Counter[str] = Counter()  # of those
+        self._frames: Counter[str] = Counter()
 
     def add(self, worker: str, frames: int) -> None:
         """A worker gave more frames."""
         now = self._clock()
-        given = self._lately.setdefault(worker, deque())
-        given.append((now, frames))
-        while given[0][0] < now - WINDOW_S:
-            given.popleft()
-        self._frames[worker] = self._frames.get(worker, 0) + frames
+        self._lately.setdefault(worker, deque()).append((now, frames))
+        self._sums[worker] += frames
+        self._frames[worker] += frames
+        self._forget(worker, now)
 
     def workers(self) -> list[WorkerRate]:
         """Every worker that gave any in the last minute, by name."""
         now = self._clock()
         seconds = max(min(now - self._began, WINDOW_S), 1e-3)
         rates = []
-        for name, given in sorted(self._lately.items()):
-            lately = sum(frames for when, frames in given if when >= now - WINDOW_S)
-            if lately:
-                rates.append(WorkerRate(name, self._frames[name], lately / seconds))
+        for name in sorted(self._lately):
+            self._forget(name, now)
+            if self._sums[name]:
+                rates.append(WorkerRate(name, self._frames[name], self._sums[name] / seconds))
         return rates
+
+    def _forget(self, worker: str, now: float) -> None:
+        """Let go of what is more than a minute old."""
+        given = self._lately[worker]
+        while given and given[0][0] < now - WINDOW_S:
+            self._sums[worker] -= given.popleft()[1]

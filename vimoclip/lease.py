@@ -3,8 +3,9 @@
 The lease is one object that its holder renews every `RENEW_S` seconds. Every write of it is a conditional put: of two
 who would change it only one does. Whoever has watched it for `LAPSE_S` without a change may take it; only durations
 are compared, each by one machine's own clock. A holder that could not renew it for so long stops by itself, before
-anybody else may begin: it calls `check` before every commit. What is left is a commit that was under way all that time;
-Lance keeps both writers' rows then, and rows of a take that no videos row names are dropped by the next run.
+anybody else may begin: it calls `check` before every commit. What is left is a commit that was under way all that time
+and lands late. It does no harm: its rows are of a take of their own, and takes so young are not dropped by another
+writer (`Place.late_s`), so that a videos row that lands late still finds its frames.
 """
 
 import contextlib
@@ -21,6 +22,8 @@ from vimoclip.place import ObjectPrefix, unreachable
 RENEW_S = 4.0
 LAPSE_S = 30.0
 
+Tag = dict[str, str]
+
 
 class Lease:
     """A claim on the lease `name` at a place, see `vimoclip.lock`. who: what to say of the holder."""
@@ -30,11 +33,11 @@ class Lease:
     def __init__(self, at: ObjectPrefix, name: str, who: dict[str, Any]) -> None:
         self._at, self._name, self._who = at, name, who | {"token": uuid.uuid4().hex}
         self._doing: dict[str, Any] = {}
-        self._tag = ""  # of the lease as this holder last wrote it, or as it was last seen
+        self._tag: Tag = {}  # of the lease as this holder last wrote it, or as it was last seen
         self._seen_s = 0.0  # when that was first seen
         self._changed = False  # whether it was seen to change
         self._renewed_s = 0.0
-        self._lost = False
+        self._held = self._lost = False
         self._beat = 0
         self._writing = threading.Lock()
         self._ended = threading.Event()
@@ -55,6 +58,7 @@ class Lease:
                 return False
         if not self._put(tag):
             return False
+        self._held = True
         self._renewer.start()
         return True
 
@@ -84,7 +88,9 @@ class Lease:
         self._doing = doing
 
     def let_go(self) -> None:
-        """End it, so that the next one need not wait for it to lapse."""
+        """End it, if it is held, so that the next one need not wait for it to lapse."""
+        if not self._held:
+            return
         self._ended.set()
         self._renewer.join(timeout=1)
         if not self._lost and not self._renewer.is_alive():
@@ -101,7 +107,7 @@ class Lease:
             if not self._put(self._tag):
                 self._lost = True
 
-    def _put(self, tag: str | None, released: bool = False) -> bool:
+    def _put(self, tag: Tag | None, released: bool = False) -> bool:
         """Write the lease, if it still is what had this tag, or with None if there is none; whether that was so."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
@@ -112,34 +118,42 @@ class Lease:
         note = self._who | {"beat": self._beat, "heard": heard, "released": released, **self._doing}
         try:
             with self._at.errors():
-                mode: Any = "create" if tag is None else {"e_tag": tag}
-                self._tag = str(obstore.put(self._at.client, self._name, json.dumps(note).encode(), mode=mode)["e_tag"])
+                mode: Any = "create" if tag is None else tag
+                self._tag = _tag(obstore.put(self._at.client, self._name, json.dumps(note).encode(), mode=mode))
         except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
             if tag is None and isinstance(error, FileNotFoundError):
                 raise unreachable(error, self._at) from error  # no such bucket
-            # Also when an answer got lost and the put was made again: then what is there is ours.
+            # Also when the answer to an earlier put got lost: then what is there is ours, but as old as that one.
             found, written = self._look()
             if found is None or written.get("token") != self._who["token"]:
                 return False
-            self._tag = found
+            return self._put(found, released)
         self._renewed_s = began
         return True
 
-    def _look(self) -> tuple[str | None, dict[str, Any]]:
+    def _look(self) -> tuple[Tag | None, dict[str, Any]]:
         """The lease's tag, None where there is no lease, and what it says."""
         import obstore
 
         try:
             with self._at.errors():
                 found = obstore.get(self._at.client, self._name)
-                note = json.loads(bytes(found.bytes()))
-                return str(found.meta["e_tag"]), note if isinstance(note, dict) else {}
+                content = bytes(found.bytes())
         except FileNotFoundError:
             return None, {}
+        try:
+            note = json.loads(content)
         except ValueError:
-            return str(found.meta["e_tag"]), {}
+            note = None
+        return _tag(found.meta), note if isinstance(note, dict) else {}
+
+
+def _tag(said: Any) -> Tag:
+    """What an object store says of the object that it took or gave: S3 and Azure know it by its e_tag, GCS by its
+    version."""
+    return {name: said[name] for name in ("e_tag", "version") if said[name] is not None}
 
 
 def _now() -> float:
-    """Seconds that go on while the machine sleeps, where there is such a clock."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    """Seconds by a clock that goes on while the machine sleeps; macOS's monotonic one does, Linux's does not."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

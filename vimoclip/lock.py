@@ -6,7 +6,6 @@ a lease (lease.py). Either says in `.writer.json` who holds it, and what for.
 
 import contextlib
 import json
-import math
 import os
 import socket
 import sys
@@ -18,12 +17,12 @@ from typing import Any, Protocol
 import filelock
 
 from vimoclip.errors import StoreDamagedError, StoreError, StoreLockedError
+from vimoclip.interrupts import held_back
 from vimoclip.lease import Lease
 from vimoclip.place import Folder, ObjectPrefix, Place, Where, place
 from vimoclip.tables import store_error
 
 NOTE = ".writer.json"
-_TELL_S = 1.0
 
 
 class Held(Protocol):
@@ -37,7 +36,7 @@ class Held(Protocol):
         """
 
     def tell(self, doing: dict[str, Any]) -> None:
-        """Let others know how far this writer is; JSON values. It may be called often."""
+        """Let others know how far this writer is; JSON values."""
 
 
 class _Claim(Held, Protocol):
@@ -49,7 +48,8 @@ class _Claim(Held, Protocol):
     def taken(self) -> bool:
         """Whether somebody is known to hold it, after it could not be taken."""
 
-    def let_go(self) -> None: ...
+    def let_go(self) -> None:
+        """End it, if it is held."""
 
 
 def writing(where: Where) -> dict[str, Any] | None:
@@ -62,7 +62,7 @@ def writing(where: Where) -> dict[str, Any] | None:
         note = json.loads(place(where).read(NOTE) or b"null")
     except ValueError:
         return None
-    named = isinstance(note, dict) and {"pid", "host", "command", "since"} <= note.keys()
+    named = isinstance(note, dict) and {"pid", "host", "command", "since", "heard"} <= note.keys()
     return note if named and not note.get("released") and not _is_dead(note) else None
 
 
@@ -74,7 +74,7 @@ def _is_dead(note: dict[str, Any]) -> bool:
         os.kill(note["pid"], 0)
     except ProcessLookupError:
         return True
-    except OSError:
+    except (OSError, OverflowError):
         return False
     return False
 
@@ -105,22 +105,28 @@ def writer_lock(where: Where, wait: bool = True, on_wait: Callable[[str], None] 
     }
     claim: _Claim = Lease(at, NOTE, who) if isinstance(at, ObjectPrefix) else _FileClaim(at, who)
     told = False
-    while not claim.take():
-        if not wait and claim.taken():
-            raise StoreLockedError(
-                f"The store {at} is being written to.",
-                received=holder(at),
-                expected="no other writer",
-                hint="Wait for it to end, or leave out --no-wait.",
-            )
-        if wait and not told and on_wait is not None:
-            on_wait(holder(at))
-            told = True
-        time.sleep(claim.poll_s)
     try:
+        while not _take(claim):
+            if not wait and claim.taken():
+                raise StoreLockedError(
+                    f"The store {at} is being written to.",
+                    received=holder(at),
+                    expected="no other writer",
+                    hint="Wait for it to end, or leave out --no-wait.",
+                )
+            if wait and not told and on_wait is not None:
+                on_wait(holder(at))
+                told = True
+            time.sleep(claim.poll_s)
         yield claim
     finally:
         claim.let_go()
+
+
+def _take(claim: _Claim) -> bool:
+    """Try to get it. An interrupt waits until it is known whether it is held, and must be let go."""
+    with held_back():
+        return claim.take()
 
 
 class _FileClaim:
@@ -130,7 +136,7 @@ class _FileClaim:
 
     def __init__(self, at: Place, who: dict[str, Any]) -> None:
         assert isinstance(at, Folder)
-        self._at, self._who, self._told = at, who, -math.inf
+        self._at, self._who = at, who
         self._lock = filelock.FileLock(at.path / ".writer.lock")
 
     def take(self) -> bool:
@@ -141,7 +147,7 @@ class _FileClaim:
             return False
         except (OSError, NotImplementedError) as error:
             raise _untaken(error, self._at) from error
-        self._write({})
+        self.tell({})
         return True
 
     def taken(self) -> bool:
@@ -151,19 +157,17 @@ class _FileClaim:
         """It cannot be lost."""
 
     def tell(self, doing: dict[str, Any]) -> None:
-        if time.monotonic() - self._told > _TELL_S:
-            self._told = time.monotonic()
-            self._write(doing)
-
-    def _write(self, doing: dict[str, Any]) -> None:
         note = self._who | {"heard": datetime.now(UTC).isoformat(timespec="seconds"), **doing}
         with contextlib.suppress(OSError):  # a disk that is full stops the writer itself
-            (self._at.path / NOTE).write_text(json.dumps(note))
+            fresh = self._at.path / f"{NOTE}.new"
+            fresh.write_text(json.dumps(note))
+            fresh.replace(self._at.path / NOTE)  # at once: whoever reads it finds all of it
 
     def let_go(self) -> None:
-        with contextlib.suppress(OSError):
-            (self._at.path / NOTE).unlink()
-        self._lock.release()
+        if self._lock.is_locked:
+            with contextlib.suppress(OSError):
+                (self._at.path / NOTE).unlink()
+            self._lock.release()
 
 
 def _untaken(error: Exception, at: Folder) -> StoreError:

@@ -7,20 +7,29 @@ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, AWS_ALLOW_HTTP; li
 import contextlib
 import functools
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from vimoclip.errors import StoreError, StoreUnreachableError
 
 SCHEMES = ("s3", "gs", "az")
+_NOT_SERVED = ("Generic ", "necessary privileges", "valid authentication", "Commit result", " 401 ", " 403 ")
+_LATE_S = 15 * 60.0
+_BUCKET = re.compile(r"[A-Za-z0-9._-]+")
+_PART = re.compile(r"[^?#\x00-\x1f\x7f]+")  # obstore and Lance cut an address there, as if it were a web page's
 
 
 class Place(Protocol):
     """Where a store lies. `str` of it is what a user would type."""
+
+    @property
+    def late_s(self) -> float:
+        """How long after it was begun a commit of a writer that has lost the lock may still take place, in seconds."""
 
     def uri(self, table: str) -> str:
         """What Lance opens."""
@@ -59,20 +68,22 @@ def place(where: Where) -> Place:
     if not isinstance(where, str | Path):
         return where
     scheme, found, rest = str(where).partition("://")
-    if not found:
+    was_address = isinstance(where, Path) and where.parts[:1] in [(f"{each}:",) for each in (*SCHEMES, "file")]
+    if not found and not was_address:
         return Folder(Path(where).expanduser().absolute())
-    if scheme == "file":
-        return Folder(Path(unquote(urlsplit(str(where)).path)))
-    bucket, _, prefix = rest.partition("/")
-    parts = [part for part in prefix.split("/") if part]
-    if scheme not in SCHEMES or not bucket or {".", ".."} & set(parts):
+    host, _, path = rest.partition("/")
+    if scheme == "file" and host in ("", "localhost"):
+        return Folder(Path("/", unquote(path)))
+    parts = [part for part in path.split("/") if part]
+    good = scheme in SCHEMES and _BUCKET.fullmatch(host) and not {".", ".."} & set(parts)
+    if not good or not all(_PART.fullmatch(part) for part in parts):
         raise StoreError(
             "This is no address of an object store that a store can lie in.",
             received=where,
-            expected=" or ".join(f"{each}://bucket/folder" for each in SCHEMES),
+            expected=" or ".join(f"{each}://bucket/folder" for each in SCHEMES) + ", as text, without ? and #",
             hint="A folder on a disk is given by its path.",
         )
-    return ObjectPrefix("/".join([f"{scheme}://{bucket}", *parts]))
+    return ObjectPrefix("/".join([f"{scheme}://{host}", *parts]))
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,7 @@ class Folder:
     """A folder of a disk, by its absolute path."""
 
     path: Path
+    late_s = 0.0
 
     def __str__(self) -> str:
         return str(self.path)
@@ -137,6 +149,7 @@ class ObjectPrefix:
     """
 
     address: str
+    late_s = _LATE_S
 
     def __str__(self) -> str:
         return self.address
@@ -166,7 +179,7 @@ class ObjectPrefix:
             yield
         except (AlreadyExistsError, FileNotFoundError, PreconditionError):
             raise
-        except (BaseError, OSError) as error:
+        except (BaseError, OSError, ValueError) as error:
             raise unreachable(error, self) from error
 
     def uri(self, table: str) -> str:
@@ -184,8 +197,9 @@ class ObjectPrefix:
 
         with self.errors():
             found = obstore.list_with_delimiter(self.client)
-        entries = [entry["path"] for entry in found["objects"]]
-        return sorted(path.rpartition("/")[2] for path in [*found["common_prefixes"], *entries])
+        paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
+        names = (path.rstrip("/").rpartition("/")[2] for path in paths)
+        return sorted(name for name in names if name)  # a folder made by hand is an object without a name
 
     def read(self, name: str) -> bytes | None:
         import obstore
@@ -204,10 +218,19 @@ class ObjectPrefix:
             return sum(entry["size"] for page in pages for entry in page)
 
 
+def not_served(error: Exception) -> bool:
+    """Whether an error of Lance's is the object store's fault, and not that of what lies there: a file that was cut
+    short is asked for what it does not have (416)."""
+    text = str(error)
+    return any(sign in text for sign in _NOT_SERVED) and " 416 " not in text
+
+
 def unreachable(error: Exception, where: Place) -> StoreUnreachableError:
     """The error that says why an object store cannot be used, from obstore's or Lance's own."""
     text = str(error)
     none = ("There are no credentials", "Give them in the environment: see docs/cluster.md.")
+    unknown = ("The object store does not know you", "Check the credentials in the environment.")
+    refused = ("The object store refuses", "Check the credentials in the environment, and what they allow.")
     known = {
         "169.254.169.254": none,  # where a cloud's own machines would find some
         "get AWS credentials": none,
@@ -215,8 +238,12 @@ def unreachable(error: Exception, where: Place) -> StoreUnreachableError:
         "resolve region": ("The bucket cannot be found", "Give its AWS_DEFAULT_REGION, or AWS_ENDPOINT_URL."),
         "NoSuchBucket": ("There is no such bucket", "Make it, or name another with --store."),
         "ContainerNotFound": ("There is no such container", "Make it, or name another with --store."),
-        " 401 ": ("The object store does not know you", "Check the credentials in the environment."),
-        " 403 ": ("The object store refuses", "Check the credentials in the environment, and what they allow."),
+        "PermanentRedirect": ("The bucket is in another region", "Give its AWS_DEFAULT_REGION."),
+        "ExpiredToken": ("The credentials have expired", "Put fresh ones in the environment."),
+        " 401 ": unknown,
+        "valid authentication": unknown,
+        " 403 ": refused,
+        "necessary privileges": refused,
     }
     what, hint = "The object store does not answer", "Check the network and AWS_ENDPOINT_URL, then run it again."
     for sign, meaning in known.items():

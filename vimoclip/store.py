@@ -33,7 +33,7 @@ from vimoclip.place import Place, Where, place
 from vimoclip.tables import Table
 
 TABLES = ("frames", "flow", "labels", "features", "videos")  # videos last: with it the store exists
-_OWN_FILES = {".writer.lock", ".writer.json", *(f"{name}.lance" for name in TABLES)}
+_OWN_FILES = {".writer.lock", ".writer.json", ".writer.json.new", *(f"{name}.lance" for name in TABLES)}
 
 
 class FeatureStore:

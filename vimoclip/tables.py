@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vimoclip.errors import NoSpaceError, StoreDamagedError, StoreError, StoreMissingError, StoreReadOnlyError
-from vimoclip.place import ObjectPrefix, Place, Where, place, unreachable
+from vimoclip.place import ObjectPrefix, Place, Where, not_served, place, unreachable
 
 ROWS_PER_FRAGMENT = 100_000
 """Fragments are merged up to this many rows: large enough for fast scans, small enough that compacting again and again
@@ -74,7 +74,8 @@ class Table:
     @property
     def latest_version(self) -> int:
         """The newest version that is committed."""
-        return int(self._dataset.latest_version)
+        with _errors(self.place, self.name, "read"):
+            return int(self._dataset.latest_version)
 
     @property
     def schema(self) -> pa.Schema:
@@ -165,7 +166,7 @@ def store_error(error: Exception, at: Place, name: str, what: str) -> StoreError
     def means(*numbers: int) -> bool:
         return number in numbers or any(f"(os error {n})" in text or os.strerror(n) in text for n in numbers)
 
-    if isinstance(at, ObjectPrefix) and "Generic " in text:
+    if isinstance(at, ObjectPrefix) and not_served(error):
         return unreachable(error, at)
     if means(errno.ENOSPC, errno.EDQUOT):
         return NoSpaceError(

@@ -21,7 +21,7 @@ from schemas.frames import frames_schema
 from schemas.labels import LABELS
 from schemas.videos import VIDEOS
 from vimoclip.config import StoreConfig
-from vimoclip.errors import ConfigError, StoreDamagedError, StoreError, StoreMissingError
+from vimoclip.errors import ConfigError, StoreDamagedError, StoreError, StoreMissingError, StoreUnreachableError
 from vimoclip.faults import MOST_PLACES, Fault, Faults
 from vimoclip.place import Place, Where, place
 from vimoclip.row_faults import counted, decodes, order_faults, vector_faults
@@ -50,7 +50,7 @@ def verify(where: Where, observer: Observer | None = None) -> list[Fault]:
     """What is wrong with the store at a place, in the order of FAULTS; empty when it is whole.
 
     Raises:
-        StoreMissingError: there is no table at all. StoreNewerError: a newer version wrote it.
+        StoreMissingError: there is no table at all. StoreNewerError: a newer version wrote it. StoreUnreachableError.
     """
     at = place(where)
     if not {f"{name}.lance" for name in TABLES} & set(at.names()):
@@ -104,6 +104,8 @@ class _Verify:
     def _try(self, name: str) -> Table | StoreError:
         try:
             return Table.open(self._place, name)
+        except StoreUnreachableError:
+            raise  # it says nothing of the store
         except StoreError as error:
             return error
 
@@ -112,6 +114,8 @@ class _Verify:
         """Read a table; when it turns out to be damaged, go on without it."""
         try:
             yield
+        except StoreUnreachableError:
+            raise
         except (StoreError, ValueError, pa.ArrowException) as error:  # ValueError: bytes that are no text
             self._tables.pop(name, None)
             self._faults.add("damaged-file", name, None, _why(error))

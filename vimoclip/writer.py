@@ -56,7 +56,8 @@ class StoreWriter:
         self._store, self._check = store, check
         self._tables = {name: table.latest() for name, table in store.tables.items()}
         self.videos = {row.video_id: row for row in store.refresh().rows()}
-        self._last_take = max((row.take for row in self.videos.values() if row.take), default=0)
+        self._named = {row.take for row in self.videos.values() if row.take is not None}
+        self._last_take = max(self._named, default=0)
         # take -> frames so far, source_frame and time of the last
         self._written: dict[int, tuple[int, int, float]] = {}
         self._buffers = {name: RowBuffer(self._tables[name].schema) for name in ("frames", "flow")}
@@ -188,16 +189,19 @@ class StoreWriter:
     def drop_leftovers(self) -> int:
         """Drop the rows of takes that no videos row names, left by a crash or a replacement; how many takes that were.
 
-        Call it with nothing buffered.
+        Those that another writer has begun so lately that it may yet name them stay. Call it with nothing buffered.
         """
-        named = {row.take for row in self.videos.values() if row.take is not None}
+        kept = {row.take for row in self.videos.values() if row.take is not None}
+        late_ns = int(self._store.place.late_s * 1e9)
+        began_ns = time.time_ns() - late_ns
+        own = self._named | self._written.keys()
         dropped: set[int] = set()
         for name in ("frames", "flow"):
             takes: set[int] = set()
             for batch in self._tables[name].batches(["take"], rows=1 << 20):
                 takes.update(pc.unique(batch["take"]).to_pylist())
             self._last_take = max(self._last_take, *takes, 0)
-            leftover = sorted(takes - named)
+            leftover = sorted(take for take in takes - kept if not late_ns or take < began_ns or take in own)
             if leftover:
                 self._locked(name).delete(pc.field("take").isin(pa.array(leftover, pa.int64())))
                 self._tables[name] = self._tables[name].latest()

@@ -3,6 +3,8 @@
 import collections
 from pathlib import Path
 
+import pytest
+
 from benchmarks import faults
 from vimoclip.shapes import write_folder
 
@@ -20,7 +22,10 @@ HERE = [
 decoders in test_decoder.py."""
 
 
-def test_every_fault_ends_as_it_should_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_every_fault_ends_as_it_should_and_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "PROMPT_S", 10.0)  # two runs share the cores here
     clips = tmp_path / "clips"
     write_folder(clips, clips_per_behaviour=1, frames=160, size=(96, 64))
     (tmp_path / "runs").mkdir()

@@ -5,16 +5,28 @@ import shutil
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from pipelines.ingest import run
 from pipelines.request import IngestRequest, Observer
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest, statuses
+from vimoclip import writer
 from vimoclip.config import RunConfig
-from vimoclip.errors import LabelError, ModelError, SettingsError, SourceError, StoreError, StoreNewerError, UsageError
+from vimoclip.errors import (
+    LabelError,
+    ModelError,
+    SettingsError,
+    SourceError,
+    StoreError,
+    StoreNewerError,
+    StoreUnreachableError,
+    UsageError,
+)
 from vimoclip.shapes import render, write_clip
 from vimoclip.store import FeatureStore
+from vimoclip.tables import Table
 from vimoclip.verify import verify
 
 
@@ -265,6 +277,25 @@ def test_an_interruption_keeps_what_is_complete(videos: Path, store: Path, tiny_
     assert (report.interrupted, report.ingested, report.left) == (True, 1, 3)
     assert verify(store) == []
     assert ingest(videos, store=store, model=tiny_model).ingested == 3
+
+
+def test_a_commit_whose_answer_got_lost_is_not_made_twice(
+    videos: Path, store: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Table.append
+
+    def unanswered(self: Table, rows: pa.Table) -> None:
+        real(self, rows)
+        monkeypatch.setattr(Table, "append", real)
+        raise StoreUnreachableError("The object store does not answer.")
+
+    monkeypatch.setattr(writer, "FLUSH_ROWS", 12)
+    monkeypatch.setattr(Table, "append", unanswered)
+    with pytest.raises(StoreUnreachableError):
+        ingest(videos, store=store, model=tiny_model)
+    assert [fault for fault in verify(store) if not fault.harmless] == []
+    assert ingest(videos, store=store, model=tiny_model).ingested == 4
+    assert verify(store) == []
 
 
 def test_folders_as_labels(videos: Path, store: Path, tiny_model: str) -> None:

@@ -80,7 +80,10 @@ def test_nodes_come_and_die_and_come_while_a_run_goes_on(
         assert frames(outcomes) == list(range(10))
 
 
-def test_a_dead_raylet_of_ones_own_ends_the_run(one_node: Cluster, clips: Path, tiny_model: str) -> None:
+def test_a_dead_raylet_of_ones_own_ends_the_run(
+    one_node: Cluster, clips: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_cluster, "LOOK_S", 1.0)
     config = StoreConfig(clip=ClipConfig(tiny_model, precision="fp32", batch_size=BATCH))
     executor = RayExecutor(config, RunConfig(), address=str(one_node.address))
     try:

@@ -40,18 +40,40 @@ def test_object_stores(given: str, expected: str) -> None:
     assert place(given).uri("frames") == f"{expected}/frames.lance"
 
 
-@given(st.lists(st.text("ab é%#?", min_size=1), max_size=3))
+@given(st.lists(st.text("ab é%&=+", min_size=1), max_size=3))
 def test_an_address_is_the_same_when_read_again(parts: list[str]) -> None:
     once = place("/".join(["s3://bucket", *parts]))
     assert place(str(once)) == once == pickle.loads(pickle.dumps(once))
 
 
 @pytest.mark.parametrize(
-    "address", ["http://host/store", "s3://", "s3:///store", "S3://b/s", "s3://b/../c", "://x", "hdfs://n/s"]
+    "address",
+    [
+        "file://host/store",
+        "s3://b/a?b",
+        "s3://b/a#b",
+        "s3://b/a\x01",
+        "s3://bu cket/a",
+        "s3://u@b/a",
+        "s3://b:80/a",
+        "http://host/store",
+        "s3://",
+        "s3:///store",
+        "S3://b/s",
+        "s3://b/../c",
+        "://x",
+        "hdfs://n/s",
+    ],
 )
 def test_what_is_no_address(address: str) -> None:
     with pytest.raises(StoreError, match=r"no address of an object store.*s3://bucket/folder"):
         place(address)
+
+
+def test_an_address_that_was_made_a_path_is_no_folder() -> None:
+    with pytest.raises(StoreError, match="as text"):
+        place(Path("s3://bucket/store"))
+    assert place(Path("s3/store")) == place("s3/store")
 
 
 def test_size_names_and_small_files(tmp_path: Path) -> None:
@@ -92,6 +114,8 @@ def test_a_bucket_is_looked_into_like_a_folder(server: Server, remote: str) -> N
     assert (at.size(), at.size("a"), at.read("c")) == (9, 5, b"67")
     assert at.names() == ["a.lance", "ab.lance", "c"]
     assert not at.has("a")
+    obstore.put(server.client, f"{prefix}/", b"")  # as a console makes a folder
+    assert at.names() == ["a.lance", "ab.lance", "c"]
     with pytest.raises(StoreError, match=r"is not a store, and is not empty.*a\.lance, ab\.lance, c"):
         check_free(remote)
 
