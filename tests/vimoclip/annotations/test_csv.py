@@ -25,7 +25,7 @@ from vimoclip.annotations import (
 from vimoclip.annotations import read as read_file
 from vimoclip.errors import LabelError
 
-INTERACTIONS = Path(__file__).resolve().parents[3] / "shared" / "videos" / "interactions"
+INTERACTIONS = Path(__file__).resolve().parents[4] / "shared" / "videos" / "interactions"
 HOSTILE = [
     "Taï_T124.mp4",
     "x' OR '1'='1",
