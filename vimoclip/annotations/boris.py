@@ -16,6 +16,7 @@ the same from elsewhere and get no labels. A start belongs to the next stop of t
 and modifiers.
 """
 
+import contextlib
 import math
 import os
 import re
@@ -94,6 +95,10 @@ def from_rows(path: Path, start: list[Row], rows: Iterator[Row]) -> Annotations:
             continue
         for name, first, last in spans:
             seen.setdefault(name, Sightings()).see([Annotation(event.behaviour, first, last)], subject=event.key[1])
+    for event in unpaired:  # their videos are named too: a label made of them before the stop was lost has to go
+        with contextlib.suppress(ValueError):
+            for name, _, _ in _spans(event, event.key[0] in several):
+                seen.setdefault(name, Sightings())
     return Annotations(
         path.name,
         Path(os.path.abspath(path)).parent,

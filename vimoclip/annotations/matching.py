@@ -2,8 +2,10 @@
 
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from schemas.labels import Label
 from vimoclip.annotations.record import Annotations, Draft, refuse
@@ -32,7 +34,8 @@ def match(annotations: Annotations, known: Mapping[str, str]) -> Matched:
     In this order: (a) the name, joined to the label file's folder unless it is absolute, is the path of a video (`..`
     and `.` taken out, symlinks not followed, the disk not touched); (b) the name is a video_id; (c) either of them with
     `/` for every backslash, and without `.` and `..`; (d) one video_id ends with `/` + the name; (e) where names are
-    paths of elsewhere, (b) or (d) holds without the first folder of the name, then without the second, and so on. Where
+    paths of elsewhere, (b) or (d) holds without the first folder of the name, then without the second, and so on, as
+    long as no other name ends like what is left of it: of d1/0001.mp4 and d2/0001.mp4, 0001.mp4 says too little. Where
     none holds, all again with names and ids in Unicode NFC (macOS writes NFD) and blanks around folder and file names
     dropped. Where the rule that finds something finds several videos, the name is ambiguous. Names of one video merge;
     raises LabelError when what they say contradicts.
@@ -72,30 +75,32 @@ def _find(
         for kind, key in [("id", video_id), ("path", os.path.normpath(path)), *ends]:
             if index.setdefault((kind, form(key)), video_id) != video_id:
                 index[kind, form(key)] = _SEVERAL
+    named = Counter(form(end) for video in annotations.videos for end in _ends(video.name) if annotations.elsewhere)
     found = {}
     for name in names:
-        keys = _keys(name, annotations)
+        keys = [*_keys(name, annotations.folder)]
+        keys += [(kind, end) for end in _ends(name)[1:] if named[form(end)] == 1 for kind in ("id", "end")]
         if hit := next(filter(None, (index.get((kind, form(key))) for kind, key in keys)), None):
             found[name] = hit
     return found
 
 
-def _keys(name: str, annotations: Annotations) -> Iterator[tuple[str, str]]:
-    """What a name may be, in the order of the rules of `match`."""
+def _keys(name: str, folder: Path | None) -> Iterator[tuple[str, str]]:
+    """What a name may be, in the order of the rules (a) to (d) of `match`."""
     slashed = name.replace("\\", "/")
     forms = list(dict.fromkeys((name, slashed, os.path.normpath(slashed))))
     for each in forms:
         # Without a folder a relative name stays relative, and so is no path of a video.
-        yield "path", os.path.normpath(os.path.join(annotations.folder or "", each))
+        yield "path", os.path.normpath(os.path.join(folder or "", each))
         yield "id", each
     for each in forms:
         yield "end", each
-    if annotations.elsewhere:
-        parts = slashed.split("/")
-        for first in range(1, len(parts)):
-            tail = "/".join(parts[first:])
-            yield "id", tail
-            yield "end", tail
+
+
+def _ends(name: str) -> list[str]:
+    """The name with `/` for every backslash, then without its first folder, and so on to the file's own name."""
+    parts = name.replace("\\", "/").split("/")
+    return ["/".join(parts[first:]) for first in range(len(parts))]
 
 
 def _loosely(name: str) -> str:

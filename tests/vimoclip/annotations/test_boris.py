@@ -192,3 +192,9 @@ def test_any_rows_are_read_or_refused(tmp_path: Path, rows: list[list[str]], hea
     path = write(tmp_path, "e.csv", header + "".join(between.join(row) + "\n" for row in rows))
     with contextlib.suppress(LabelError):
         read(path)
+
+
+def test_a_video_with_nothing_but_a_lost_half_is_still_named(tmp_path: Path) -> None:
+    annotations = read(write(tmp_path, "obs.tsv", old("1 Ada x START")))
+    assert spans(annotations) == {WINDOWS: []}
+    assert len(annotations.unpaired) == 1
