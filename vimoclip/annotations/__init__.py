@@ -23,6 +23,7 @@ from vimoclip.annotations.folders import FOLDERS, find_labels, from_folders
 from vimoclip.annotations.matching import Matched, match
 from vimoclip.annotations.record import Annotation, Annotations, VideoAnnotations
 from vimoclip.annotations.rows import WORKBOOKS, Row, delimited, first_line, workbook
+from vimoclip.errors import LabelError
 
 __all__ = [
     "FOLDERS",
@@ -50,6 +51,12 @@ def read(path: Path) -> Annotations:
         sheets = workbook(path)
         if animal_kingdom.is_metadata(sheets):
             return animal_kingdom.from_metadata(path, sheets)
+        events = [
+            name for name, rows in sheets.items() if any(boris.is_header(row) for _, row in rows[: boris.PREAMBLE])
+        ]
+        if len(events) > 1:
+            hint = "Export the observations grouped in one file, or each sheet as CSV."
+            raise LabelError(f"{path} has events on several sheets.", received=events, expected="one sheet", hint=hint)
         return _from_rows(path, iter(next(iter(sheets.values()), [])))
     start = first_line(path)
     if clip_list.is_clip(start):

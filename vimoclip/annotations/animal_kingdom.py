@@ -105,7 +105,8 @@ def _actions(path: Path, sheets: Mapping[str, list[Row]]) -> dict[int, str]:
         raise LabelError(
             f"Sheet Action of {path} lacks class names.", received=received, expected="Label and Action", hint=hint
         )
-    pairs = [(row[columns.index("label")].strip(), row[columns.index("action")].strip()) for row in rows]
+    cells = [[*map(str.strip, row), *[""] * len(columns)] for row in rows]
+    pairs = [(row[columns.index("label")], row[columns.index("action")]) for row in cells]
     names = {int(label): action for label, action in pairs if label.isdecimal()}
     lost = [action for label, action in pairs if not label.isdecimal()]
     if len(lost) == 1 and len(free := set(range(len(pairs))) - names.keys()) == 1:

@@ -70,6 +70,8 @@ def workbook(path: Path) -> dict[str, list[Row]]:
             warnings.simplefilter("ignore")  # of what it leaves aside: styles, drop-down lists
             book = openpyxl.load_workbook(path, read_only=True, data_only=True)
             try:
+                for sheet in book.worksheets:
+                    sheet.reset_dimensions()  # some programs write a wrong extent, and all beyond it would be lost
                 return {sheet.title: _sheet(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
             finally:
                 book.close()

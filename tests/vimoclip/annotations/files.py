@@ -1,5 +1,6 @@
 """Label files as tests write them, and what is read from them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,20 @@ def write(folder: Path, name: str, text: str) -> Path:
     """A text file in a folder."""
     path = folder / name
     path.write_bytes(text.encode("utf-8"))
+    return path
+
+
+def workbook(path: Path, **sheets: Sequence[Sequence[object]]) -> Path:
+    """An Excel workbook of these sheets."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
     return path
 
 

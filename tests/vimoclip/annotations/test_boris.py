@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.vimoclip.annotations.files import refusal, spans, write
+from tests.vimoclip.annotations.files import refusal, spans, workbook, write
 from vimoclip.annotations import match, read
 from vimoclip.errors import LabelError
 
@@ -198,3 +198,11 @@ def test_a_video_with_nothing_but_a_lost_half_is_still_named(tmp_path: Path) -> 
     annotations = read(write(tmp_path, "obs.tsv", old("1 Ada x START")))
     assert spans(annotations) == {WINDOWS: []}
     assert len(annotations.unpaired) == 1
+
+
+def test_workbooks(tmp_path: Path) -> None:
+    rows = [line.split("\t") for line in old("1.5 Ada groom START", "4 Ada groom STOP").splitlines()]
+    cells = [[float(cell) if cell in ("1.5", "4") else cell for cell in row] for row in rows]
+    path = tmp_path / "events.xlsx"
+    assert spans(read(workbook(path, obs=cells))) == {WINDOWS: [("groom", 1.5, 4.0)]}
+    assert "Received: ['one', 'two']" in refusal(workbook(path, one=cells, notes=[("x",)], two=cells))

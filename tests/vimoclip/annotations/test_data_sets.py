@@ -2,14 +2,13 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.vimoclip.annotations.files import refusal, spans, write
+from tests.vimoclip.annotations.files import refusal, spans, workbook, write
 from vimoclip.annotations import Annotation, VideoAnnotations, match, read
 from vimoclip.errors import LabelError
 
@@ -145,19 +144,6 @@ def test_missing_class_names_say_where_they_belong(tmp_path: Path, name: str, te
     assert "does not hold class names" in refusal(tmp_path / name)
     write(tmp_path, file, "")
     assert "does not hold class names" in refusal(tmp_path / name)
-
-
-def workbook(path: Path, **sheets: Sequence[tuple[object, ...]]) -> Path:
-    import openpyxl
-
-    book = openpyxl.Workbook()
-    book.remove(book.active)
-    for title, rows in sheets.items():
-        sheet = book.create_sheet(title)
-        for row in rows:
-            sheet.append(row)
-    book.save(path)
-    return path
 
 
 AR = ("S/N", "video_id", "type", "labels", "list_animal_action")
