@@ -159,15 +159,15 @@ def _print(report: Any, request: Any) -> None:
         render.err.print(
             f"Labels of {done.source}: {done.labels} on {done.videos} videos, {done.changed} changed.", markup=False
         )
-        if done.unknown:
-            render.err.print(
-                f"  {len(done.unknown)} videos it names are not in the store: {render.listed(done.unknown)}",
-                markup=False,
-            )
-        if done.ambiguous:
-            render.err.print(
-                f"  {len(done.ambiguous)} names fit several videos: {render.listed(done.ambiguous)}", markup=False
-            )
+        for what, names in (
+            ("videos it names are not in the store", done.unknown),
+            ("names fit several videos", done.ambiguous),
+            ("labels end after their video, and were cut or left out", done.past_end),
+            ("starts or stops have no other half", done.unpaired),
+            ("events are in no known place", done.unplaced),
+        ):
+            if names:
+                render.err.print(f"  {len(names)} {what}: {render.listed(names)}", markup=False)
     if report.relabel:
         names = render.listed(report.relabel)
         render.err.print(

@@ -11,7 +11,7 @@ from vimoclip.errors import UsageError
 
 @render.handled
 def label(
-    file: Annotated[Path | None, typer.Argument(help="CSV: filepath,label[,split,start_s,end_s,…]")] = None,
+    file: Annotated[Path | None, typer.Argument(help="Label file: CSV, or of BORIS, Camtrap DP, a data set.")] = None,
     from_folders: Annotated[bool, typer.Option("--from-folders", help="A video's folder is its label.")] = False,
     store: options.Store = options.DEFAULT_STORE,
     no_wait: options.NoWait = False,
@@ -31,12 +31,20 @@ def label(
         ("changed", report.changed),
         ("unknown videos", len(report.unknown)),
         ("names that fit several", len(report.ambiguous)),
+        ("past the video's end", len(report.past_end)),
+        ("unpaired starts and stops", len(report.unpaired)),
+        ("events in no known place", len(report.unplaced)),
     ]
     render.err.print(render.table(report.source, ("", "count"), rows, numbers=("count",)))
-    for name in report.unknown[:20]:
-        render.err.print(f"not in the store: {name}", markup=False, highlight=False)
-    for name in report.ambiguous[:20]:
-        render.err.print(f"fits several videos: {name}", markup=False, highlight=False)
-    if report.unknown or report.ambiguous:
-        render.err.print("The others were labelled. --json lists every name.", markup=False)
+    for what, names in (
+        ("not in the store", report.unknown),
+        ("fits several videos", report.ambiguous),
+        ("cut or left out", report.past_end),
+        ("not paired", report.unpaired),
+        ("in no known place", report.unplaced),
+    ):
+        for name in names[:20]:
+            render.err.print(f"{what}: {name}", markup=False, highlight=False)
+    if not report.complete:
+        render.err.print("All else was applied. --json lists every name.", markup=False)
         raise typer.Exit(render.SOME_FAILED)

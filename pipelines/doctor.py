@@ -23,6 +23,7 @@ NEEDED = (
     "lance",
     "lancedb",
     "pyarrow",
+    "openpyxl",
     "polars",
     "ray",
     "av",

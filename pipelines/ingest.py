@@ -15,7 +15,7 @@ from pipelines.recorder import Recorder
 from pipelines.request import IngestReport, IngestRequest, Observer
 from pipelines.sources import Source, Sources, discover
 from schemas.videos import Video
-from vimoclip.annotations import Annotations, find_labels, from_csv, match
+from vimoclip.annotations import Annotations, find_labels, match, read
 from vimoclip.config import StoreConfig
 from vimoclip.errors import LabelError, SettingsError, StoreError
 from vimoclip.interrupts import held_back
@@ -62,7 +62,7 @@ def _annotations(request: IngestRequest, sources: Sources) -> list[Annotations |
         files = list(dict.fromkeys(file for root in sources.roots if (file := find_labels(root)) is not None))
     folders: list[Annotations | None] = [None] if request.label_folders else []
     try:
-        return [from_csv(file) for file in files] + folders
+        return [read(file) for file in files] + folders
     except LabelError as error:
         if request.labels is None:  # nobody named the file
             raise LabelError(error.what, received=error.received, expected=error.expected, hint=_NOT_LABELS) from error

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.sources import Source
+from schemas.labels import PAST_END_S, Label
 from schemas.videos import Video
-from vimoclip.annotations import Annotations, from_csv, from_folders, match
+from vimoclip.annotations import Annotations, from_folders, match, read
 from vimoclip.lock import writer_lock
 from vimoclip.place import Where
 from vimoclip.store import FeatureStore
@@ -22,6 +23,9 @@ class LabelReport:
     dropped.
     unknown: names as written that match no video, and ids of those that an ingest has not reached yet. ambiguous: names
     as written that match several.
+    past_end: labels, in words, that end more than PAST_END_S after their video; they are cut at its end, and left out
+    where they begin there or later. unpaired: starts without a stop, and stops without a start. unplaced: events of
+    which the file does not say where in which video they are. Neither of the last two is in the store.
     """
 
     source: str
@@ -30,6 +34,14 @@ class LabelReport:
     changed: int
     unknown: list[str]
     ambiguous: list[str]
+    past_end: list[str]
+    unpaired: list[str]
+    unplaced: list[str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all that the source says went into the store."""
+        return not (self.unknown or self.ambiguous or self.past_end or self.unpaired or self.unplaced)
 
 
 def run(
@@ -40,7 +52,7 @@ def run(
     Raises:
         LabelError: the file cannot be read; nothing is changed. StoreError: see `FeatureStore.open`, `writer_lock`.
     """
-    annotations = from_csv(file) if file is not None else None
+    annotations = read(file) if file is not None else None
     at = FeatureStore.open(store).place
     with writer_lock(at, wait, on_wait) as lock:
         return apply(StoreWriter(FeatureStore.open(at), lock.check), annotations)
@@ -72,6 +84,7 @@ def apply(writer: StoreWriter, annotations: Annotations | None, sources: Iterabl
         for label in matched.labels
         if label.video_id in rows
     ]
+    labels, past_end = _within(labels, {video_id: row.duration_s for video_id, row in rows.items()})
     # Copies first: where a copy and its original are both named, the original has the last word.
     named = sorted(rows.keys() & matched.videos, key=lambda video_id: (video_id not in originals, video_id))
     for video_id in named:
@@ -84,7 +97,32 @@ def apply(writer: StoreWriter, annotations: Annotations | None, sources: Iterabl
     writer.flush()
     changed = writer.set_labels(labels, targets, annotations.source)
     unknown = [*matched.unknown, *waiting]
-    return LabelReport(annotations.source, len(targets), len(labels), changed, unknown, list(matched.ambiguous))
+    return LabelReport(
+        source=annotations.source,
+        videos=len(targets),
+        labels=len(labels),
+        changed=changed,
+        unknown=unknown,
+        ambiguous=list(matched.ambiguous),
+        past_end=past_end,
+        unpaired=list(annotations.unpaired),
+        unplaced=list(annotations.unplaced),
+    )
+
+
+def _within(labels: Iterable[Label], durations: Mapping[str, float | None]) -> tuple[list[Label], list[str]]:
+    """The labels, cut where their videos end, and which those were; of a video that failed, the end is not known."""
+    kept, past = [], []
+    for label in labels:
+        end = durations.get(label.video_id)
+        if not label.whole_video and end is not None and label.end_s > end + PAST_END_S:
+            span = f"{label.label!r} from {label.start_s:g} s to {label.end_s:g} s"
+            past.append(f"{label.video_id}: {span}, and the video ends at {end:g} s")
+            if label.start_s >= end:
+                continue
+            label = replace(label, end_s=end)
+        kept.append(label)
+    return kept, past
 
 
 def with_sources(rows: Mapping[str, Video], sources: Iterable[Source]) -> dict[str, str]:

@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from schemas import key
 
+PAST_END_S = 0.5  # a span may end so much after its video: durations are rounded when they are written down
+
 LABELS = pa.schema(
     [
         key("video_id", pa.string(), 1),

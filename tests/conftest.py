@@ -56,3 +56,12 @@ def shared_videos() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared real videos are not at hand")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def shared_annotations() -> Path:
+    """The published label files of data sets, where they are at hand."""
+    folder = SHARED.parent / "annotations"
+    if not folder.is_dir():
+        pytest.skip("the shared label files are not at hand")
+    return folder

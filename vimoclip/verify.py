@@ -18,7 +18,7 @@ from schemas import SETTINGS_KEY
 from schemas.features import FEATURES, Feature, store_fingerprint
 from schemas.flow import FLOW
 from schemas.frames import frames_schema
-from schemas.labels import LABELS
+from schemas.labels import LABELS, PAST_END_S
 from schemas.videos import VIDEOS
 from vimoclip.config import StoreConfig
 from vimoclip.errors import ConfigError, StoreDamagedError, StoreError, StoreMissingError, StoreUnreachableError
@@ -28,7 +28,6 @@ from vimoclip.row_faults import counted, decodes, order_faults, vector_faults
 from vimoclip.store import TABLES, check_format, missing
 from vimoclip.tables import Table
 
-_PAST_END_S = 0.5
 _ENDS = {"video_id": pl.String, "duration_s": pl.Float64}
 _BATCH_ROWS = {"frames": 4096, "flow": 1024}
 _ROW = np.dtype([("take", np.int64), ("index", np.int32), ("source", np.int64), ("time", np.float64)])
@@ -252,7 +251,7 @@ class _Verify:
             if self._videos is not None:
                 self._note_labels("label-of-unknown", labels.join(self._videos, on="video_id", how="anti"))
                 labels = labels.join(self._videos, on="video_id", how="left")
-                bad |= (end > pl.col("duration_s") + _PAST_END_S).fill_null(False)
+                bad |= (end > pl.col("duration_s") + PAST_END_S).fill_null(False)
             self._note_labels("duplicate-label", labels.filter(~pl.struct(key).is_first_distinct()))
             self._note_labels("bad-span", labels.filter(~whole & bad))
 

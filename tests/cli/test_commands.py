@@ -154,6 +154,39 @@ def test_labels_reach_the_ids_they_name(store: Path, tmp_path: Path) -> None:
     assert (report["videos"], report["unknown"], report["changed"]) == (1, ["no-such.mp4"], 0)
 
 
+def test_what_a_label_file_says_of_no_place_in_a_video_is_counted_and_named(store: Path, tmp_path: Path) -> None:
+    columns = ("Observation id", "Media file name", "Subject", "Behavior", "Behavior type", "Time")
+    events = [
+        *(("late", "START", "0.1"), ("late", "STOP", "99"), ("alone", "START", "0.2")),
+        *(("after", "START", "50"), ("after", "STOP", "60"), ("seen", "START", "0"), ("seen", "STOP", "0.2")),
+    ]
+    rows = [columns, *(("o", f"C:\\videos\\{HOSTILE[0]}", "Ada", *event) for event in events)]
+    rows += [("p", "gone.mp4", "", "seen", "POINT", "0"), ("q", "NA", "", "seen", "POINT", "0")]
+    file = tmp_path / "events.tsv"
+    file.write_text("\n".join("\t".join(row) for row in rows))
+    result = vimoclip("label", file, "--store", store)
+    assert result.exit_code == 3
+    report = document("label", file, "--store", store)
+    assert (report["videos"], report["labels"], report["changed"], report["unknown"]) == (1, 2, 0, ["gone.mp4"])
+    ends = {label: end for _, label, _, end in contents(store)["labels"]}
+    assert set(ends) == {"late", "seen"}
+    assert ends["seen"] == 0.2 < ends["late"] < 1
+    assert report["unpaired"] == ["line 4: start of 'alone' of Ada of o at 0.2 s"]
+    assert report["unplaced"] == ["line 10: point of 'seen' of q at 0 s (no video)"]
+    end = f"and the video ends at {ends['late']:g} s"
+    assert report["past_end"] == [
+        f"{HOSTILE[0]}: 'after' from 50 s to 60 s, {end}",
+        f"{HOSTILE[0]}: 'late' from 0.1 s to 99 s, {end}",
+    ]
+    shown = [f"cut or left out: {report['past_end'][0]}", f"not paired: {report['unpaired'][0]}"]
+    assert [line for line in shown if line not in result.stderr.replace("\n", " ")] == []
+    assert document("verify", "--store", store) == []
+    again = document("ingest", tmp_path / "videos", "--labels", file, "--store", store)
+    assert again["labels"][0] == report
+    result = vimoclip("ingest", tmp_path / "videos", "--labels", file, "--store", store)
+    assert "2 labels end after their video, and were cut or left out: " in result.stderr
+
+
 def test_label_needs_a_file_or_folders(store: Path) -> None:
     assert vimoclip("label", "--store", store).exit_code == 2
     assert vimoclip("label", "x.csv", "--from-folders", "--store", store).exit_code == 2

@@ -19,13 +19,13 @@ from vimoclip.annotations import (
     Annotations,
     VideoAnnotations,
     find_labels,
-    from_csv,
     from_folders,
     match,
 )
+from vimoclip.annotations import read as read_file
 from vimoclip.errors import LabelError
 
-INTERACTIONS = Path(__file__).resolve().parents[3] / "shared" / "videos" / "interactions"
+INTERACTIONS = Path(__file__).resolve().parents[4] / "shared" / "videos" / "interactions"
 HOSTILE = [
     "Taï_T124.mp4",
     "x' OR '1'='1",
@@ -46,12 +46,12 @@ def write(folder: Path, text: str, *, name: str = "labels.csv") -> Path:
 
 
 def read(folder: Path, text: str) -> tuple[VideoAnnotations, ...]:
-    return from_csv(write(folder, text)).videos
+    return read_file(write(folder, text)).videos
 
 
 def refusal(folder: Path, text: str) -> str:
     with pytest.raises(LabelError) as caught:
-        from_csv(write(folder, text))
+        read_file(write(folder, text))
     assert "labels.csv" in str(caught.value)
     return str(caught.value)
 
@@ -74,7 +74,7 @@ def test_labels_split_spans_and_metadata(tmp_path: Path) -> None:
         "b.mp4,,val,,, ,3\n"
         "c.mp4\n",
     )
-    assert from_csv(path) == Annotations(
+    assert read_file(path) == Annotations(
         "labels.csv",
         tmp_path.resolve(),
         (
@@ -191,23 +191,23 @@ def test_not_utf8_names_byte_and_line(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_bytes("filepath,label\r\na.mp4,x\r\nTaï.mp4,x\r\n".encode("latin-1"))
     with pytest.raises(LabelError, match=r"byte 0xef at position 27, on line 3.*UTF-8"):
-        from_csv(path)
+        read_file(path)
     path.write_bytes("filepath,label\n".encode("utf-16"))
     with pytest.raises(LabelError, match="position 0, on line 1"):
-        from_csv(path)
+        read_file(path)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     for path in (tmp_path / "none.csv", tmp_path):
         with pytest.raises(LabelError, match="cannot be read"):
-            from_csv(path)
+            read_file(path)
 
 
 def test_hostile_names_survive_and_match(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("filepath", "label"), *((name, name) for name in HOSTILE)])
-    annotations = from_csv(path)
+    annotations = read_file(path)
     assert [video.name for video in annotations.videos] == HOSTILE
     matched = match(annotations, stored(*reversed(HOSTILE)))
     assert matched.videos == HOSTILE
@@ -374,7 +374,7 @@ def test_find_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_interactions_file() -> None:
     path = find_labels(INTERACTIONS / "clips")
     assert path == INTERACTIONS / "labels.csv"
-    annotations = from_csv(path)
+    annotations = read_file(path)
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(annotations.videos) == 60

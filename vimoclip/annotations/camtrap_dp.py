@@ -1,0 +1,174 @@
+"""Observations of a Camtrap DP package (Camera Trap Data Package 1.0): observations.csv, with media.csv beside it and,
+where it is there, deployments.csv.
+
+    observations   observationType: those of an `animal` have labels. behavior: several with `|` between them.
+                   scientificName. mediaID: of one file; without it, of an event in a deployment.
+                   deploymentID, eventStart, eventEnd: ISO 8601
+    media          mediaID, deploymentID, timestamp (ISO 8601, when a video begins), filePath, fileMediatype
+    deployments    deploymentID, locationName
+
+Times become seconds from the begin of a video. An event is in the videos of its deployment that begin in it or, where
+none does, in the last one that began before it. Of those that begin in it, all but the last are in it as a whole. What
+has no end after the begin of a video is of the whole video.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from vimoclip.annotations.record import Annotation, Annotations, Sightings, refuse
+from vimoclip.annotations.rows import Row, delimited
+from vimoclip.errors import LabelError
+
+KNOWN = frozenset({"observationid", "deploymentid", "mediaid", "observationtype", "observationlevel", "eventstart"})
+
+_WHOLE = (-math.inf, math.inf)
+_EXPECTED = "ISO 8601 times, all of them with a time zone or none, no end before its start, and a mediaID of media.csv"
+
+
+@dataclass
+class _Media:
+    """A video of media.csv, and what is seen in it."""
+
+    path: str
+    deployment: str
+    begin: datetime | None
+    seen: Sightings = field(default_factory=Sightings)
+
+
+def is_header(cells: list[str]) -> bool:
+    """Whether this is the header of observations.csv."""
+    return {"observationid", "deploymentid", "observationtype"} <= {cell.strip().lower() for cell in cells}
+
+
+def from_rows(path: Path, rows: Iterator[Row]) -> Annotations:
+    """Read observations.csv. Observations of pictures say nothing of a video and are passed over.
+
+    scientificName becomes the metadata `species`, deploymentID `deployment`, and locationName `site`. Events in no
+    video are told in `unplaced`. Raises LabelError when media.csv is not there, and for lines that are not as they
+    should be.
+    """
+    problems: list[str] = []
+    media, pictures = _media(path, problems)
+    sites = _sites(path)
+    unplaced: list[str] = []
+    deployed: dict[str, list[_Media]] = {}
+    for each in media.values():
+        deployed.setdefault(each.deployment, []).append(each)
+    for line, row in _table(rows):
+        animal = row.get("observationtype", "").lower() == "animal"
+        try:
+            start, end = _time(row.get("eventstart", "")), _time(row.get("eventend", ""))
+            if start is not None and end is not None and _after(start, end) < 0:
+                raise ValueError(f"eventEnd {row['eventend']} is before eventStart {row['eventstart']}")
+            if row.get("mediaid"):
+                if row["mediaid"] not in media and row["mediaid"] not in pictures:
+                    raise ValueError(f"no mediaID {row['mediaid']!r} in media.csv")
+                video = media.get(row["mediaid"])
+                spans = [] if video is None else [(video, _span(video, start, end))]
+            else:
+                own = deployed.get(row.get("deploymentid", ""), [])
+                spans = _within(own, start, end)
+                if not spans and animal and own:
+                    at = row.get("eventstart") or "no time"
+                    unplaced.append(f"line {line}: event of {row.get('deploymentid')} at {at} (no video)")
+        except ValueError as error:
+            problems.append(f"line {line}: {error}")
+            continue
+        behaviours = [each.strip() for each in (row.get("behavior") or row.get("behaviour", "")).split("|")]
+        for video, span in spans:
+            labels = [Annotation(each, *span) for each in behaviours if each] if animal else []
+            species = row.get("scientificname", "") if animal else ""
+            video.seen.see(labels, species=species, deployment=video.deployment, site=sites.get(video.deployment, ""))
+    refuse(str(path), problems, _EXPECTED)
+    videos = [each for each in media.values() if each.seen.any]
+    return Annotations(
+        path.name,
+        Path(os.path.abspath(path)).parent,
+        tuple(each.seen.done(each.path) for each in videos),
+        elsewhere=True,
+        unplaced=tuple(unplaced),
+    )
+
+
+def _media(path: Path, problems: list[str]) -> tuple[dict[str, _Media], set[str]]:
+    """The videos by their mediaID, and the ids of everything else."""
+    file = path.parent / "media.csv"
+    if not file.is_file():
+        what = f"{path} names media by their ids, and media.csv is missing."
+        raise LabelError(what, expected="media.csv of the same package", hint=f"Put it at {file}.")
+    videos, others = {}, set()
+    for line, row in _table(_read(file)):
+        if not row.get("mediaid") or not row.get("filepath"):
+            problems.append(f"media.csv, line {line}: no mediaID or no filePath")
+        elif not row.get("filemediatype", "video/").lower().startswith("video/"):
+            others.add(row["mediaid"])
+        else:
+            try:
+                begin = _time(row.get("timestamp", ""))
+            except ValueError as error:
+                problems.append(f"media.csv, line {line}: {error}")
+                continue
+            videos[row["mediaid"]] = _Media(row["filepath"], row.get("deploymentid", ""), begin)
+    return videos, others
+
+
+def _sites(path: Path) -> dict[str, str]:
+    """deploymentID → locationName, where deployments.csv lies beside."""
+    file = path.parent / "deployments.csv"
+    rows = _table(_read(file)) if file.is_file() else iter(())
+    return {row.get("deploymentid", ""): row.get("locationname", "") for _, row in rows}
+
+
+def _within(
+    own: list[_Media], start: datetime | None, end: datetime | None
+) -> list[tuple[_Media, tuple[float, float]]]:
+    """Of the videos of one deployment, those that an event is in, and where; all of those that another one follows."""
+    if start is None:
+        return []
+    timed = [(each, _after(start, each.begin)) for each in own if each.begin is not None]
+    length = 0.0 if end is None else _after(start, end)
+    timed.sort(key=lambda pair: pair[1])
+    if inside := [each for each, after in timed if 0 <= after <= length]:
+        return [(each, _WHOLE) for each in inside[:-1]] + [(inside[-1], _span(inside[-1], start, end))]
+    before = [each for each, after in timed if after < 0]
+    return [(each, _span(each, start, end)) for each in before[-1:]]
+
+
+def _span(video: _Media, start: datetime | None, end: datetime | None) -> tuple[float, float]:
+    """Start and end in a video, in seconds; the whole video where the times are not given, or not after its begin."""
+    if video.begin is None or start is None:
+        return _WHOLE
+    first = max(_after(video.begin, start), 0.0)
+    last = first if end is None else _after(video.begin, end)
+    return _WHOLE if last <= 0 else (first, last)
+
+
+def _after(start: datetime, end: datetime) -> float:
+    """Seconds from start to end."""
+    if (start.tzinfo is None) != (end.tzinfo is None):
+        raise ValueError(f"of {start.isoformat()} and {end.isoformat()}, one has a time zone")
+    return (end - start).total_seconds()
+
+
+def _time(cell: str) -> datetime | None:
+    if not cell:
+        return None
+    try:
+        return datetime.fromisoformat(cell)
+    except ValueError:
+        raise ValueError(f"{cell!r} is no ISO 8601 time") from None
+
+
+def _read(path: Path) -> Iterator[Row]:
+    return delimited(path, lambda lines: max(",;\t", key=lines[0].count) if lines else ",")
+
+
+def _table(rows: Iterator[Row]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Every row below the header by the lower-cased names of the columns; cells that are not there are empty."""
+    columns = [cell.strip().lower() for cell in next(rows, (0, []))[1]]
+    for line, row in rows:
+        yield line, dict(zip(columns, [*map(str.strip, row), *[""] * len(columns)], strict=False))
