@@ -142,7 +142,9 @@ def _compare(name: RaftName, run: list[NDArray[np.uint8]], device: torch.device,
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         network = NETWORKS[name]().requires_grad_(False).eval().to(device)
-    images = torch.from_numpy(np.stack(run)).permute(0, 3, 1, 2).float().div(255).sub(0.5).div(0.5).to(device)
+    images = (
+        torch.from_numpy(np.stack(run)).permute(0, 3, 1, 2).contiguous().float().div(255).sub(0.5).div(0.5).to(device)
+    )
 
     @torch.inference_mode()
     def pair_by_pair() -> list[NDArray[np.float32]]:
