@@ -26,12 +26,11 @@ from pathlib import Path
 import av
 import torch
 
-from benchmarks.alone import alone, clock
+from benchmarks.alone import alone, clock, random_flow
 from benchmarks.machine import describe
 from vimoclip.config import FlowName, RunConfig, StoreConfig
 from vimoclip.device import pick_device
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Job
-from vimoclip.flow import make_estimator
 from vimoclip.flow.encoding import to_planes
 from vimoclip.shapes import BEHAVIOURS, render, write_clip
 from vimoclip.worker import EmbedWorker
@@ -74,7 +73,7 @@ def embedding(worker: EmbedWorker, warm_up: Path, paths: list[Path], turns: int)
 def by_hand(worker: EmbedWorker, path: Path, frames: int) -> float:
     """Seconds of the loop over so many frames. The one before them, which has no flow, is not timed."""
     teacher, student, resize = worker.teacher, worker.student, worker.config.clip.resize
-    estimator = make_estimator(worker.config.flow)
+    estimator = worker.estimator
     previous, began = None, 0.0
     with av.open(str(path)) as container:
         for picture in itertools.islice(container.decode(video=0), 1 + frames):
@@ -92,7 +91,7 @@ def by_hand(worker: EmbedWorker, path: Path, frames: int) -> float:
 
 def make_worker(model: str, flow: FlowName, run: RunConfig, **clip: object) -> EmbedWorker:
     """A worker with seeded random weights. clip: further settings of `ClipConfig`."""
-    asked = {"clip": {"model": model, "weights": "none", **clip}, "flow": {"estimator": flow}}
+    asked = {"clip": {"model": model, "weights": "none", **clip}, "flow": random_flow(flow)}
     return EmbedWorker(StoreConfig.from_dict(asked), run)
 
 

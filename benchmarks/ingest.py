@@ -1,13 +1,13 @@
 """What ingest costs beyond the arithmetic that cannot be avoided, how it scales, and what it keeps.
 
-    python -m benchmarks.ingest ratio FOLDER...   [--model ViT-B-32] [--group 400] [--limit N]
+    python -m benchmarks.ingest ratio FOLDER...   [--model ViT-B-32] [--flow dis] [--group 400] [--limit N]
     python -m benchmarks.ingest scale             [--model ViT-B-32] [--many 400] [--few 10]
     python -m benchmarks.ingest engines           [--model ViT-B-32] [--frames 2000]
     python -m benchmarks.ingest memory            [--minutes 30]
 
-ratio: wall time of the whole pipeline (hashing, decoding, resizing, DIS, both towers, the flow codec, Lance) over CLIP,
-student and DIS alone on the same frames, batches and threads, frames decoded and resized beforehand. Loading the
-model is in neither. The two take turns, group of videos by group, so that a noisy machine slows both. Then bytes a
+ratio: wall time of the whole pipeline (hashing, decoding, resizing, flow, both towers, the flow codec, Lance) over
+CLIP, student and flow alone on the same frames, batches and threads, frames decoded and resized beforehand. Loading the
+models is in neither. The two take turns, group of videos by group, so that a noisy machine slows both. Then bytes a
 frame.
 scale: frames a second at few and at many videos, taking turns. engines: wall time on Ray, with one worker, over that in
 one process, from models loaded to the last video, taking turns: starting and ending Ray is in neither. memory: peak
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,13 +29,13 @@ import av
 import psutil
 from rich.console import Console
 
-from benchmarks.alone import alone
+from benchmarks.alone import alone, random_flow
 from benchmarks.machine import describe
 from pipelines.engine import Engine, EngineName
 from pipelines.ingest import run
 from pipelines.request import IngestRequest, Observer
 from pipelines.sources import discover
-from vimoclip.config import RunConfig, StoreConfig
+from vimoclip.config import FlowName, RunConfig, StoreConfig
 from vimoclip.shapes import render, write_clip
 from vimoclip.store import FeatureStore
 from vimoclip.worker import EmbedWorker
@@ -56,24 +57,30 @@ class Stopwatch(Observer):
 
 
 def ingest(
-    paths: list[Path], store: Path, model: str, engine: EngineName = "in-process", watch: Stopwatch | None = None
+    paths: list[Path],
+    store: Path,
+    model: str,
+    engine: EngineName = "in-process",
+    watch: Stopwatch | None = None,
+    flow: FlowName = "dis",
 ) -> tuple[float, int]:
     """Ingest with seeded random weights; seconds from models loaded to the last commit, and frames."""
     watch = watch or Stopwatch()
-    asked = {"clip": {"model": model, "weights": "none"}}
+    asked = {"clip": {"model": model, "weights": "none"}, "flow": random_flow(flow)}
     report = run(IngestRequest(paths=paths, store=store, asked=asked, engine=Engine(engine)), watch)
     assert not report.failed, report.failed
     return time.perf_counter() - watch.began, report.frames
 
 
-def ratio(folders: list[Path], model: str, group_frames: int, limit: int | None) -> None:
+def ratio(folders: list[Path], model: str, flow: FlowName, group_frames: int, limit: int | None) -> None:
     """Print wall / forwards alone over groups of videos, and bytes a frame in the store."""
-    worker = EmbedWorker(StoreConfig.from_dict({"clip": {"model": model, "weights": "none"}}), RunConfig())
+    asked = {"clip": {"model": model, "weights": "none"}, "flow": random_flow(flow)}
+    worker = EmbedWorker(StoreConfig.from_dict(asked), RunConfig())
     paths = [Path(source.path) for folder in folders for source in discover([folder]).videos][:limit]
     walls, alones, ratios, frames = 0.0, 0.0, [], 0
     with tempfile.TemporaryDirectory() as place:
         for n, group in enumerate(_groups(paths, group_frames)):
-            wall, count = ingest(group, Path(place, "store"), model)
+            wall, count = ingest(group, Path(place, "store"), model, flow=flow)
             least = sum(alone(worker, path) for path in group)
             walls, alones, frames = walls + wall, alones + least, frames + count
             ratios.append(wall / least)
@@ -83,12 +90,12 @@ def ratio(folders: list[Path], model: str, group_frames: int, limit: int | None)
         store = FeatureStore.open(Path(place, "store"))
         raw = 2 * sum(feature.dim for feature in store.features.values())
         vectors = store.place.size("frames") / frames
-        flow = store.place.size("flow") / frames
+        images = store.place.size("flow") / frames
     console.print(
         f"{frames} frames, {frames / walls:.1f} frames/s: wall / alone = {walls / alones:.3f} "
         f"(median of groups {statistics.median(ratios):.3f})"
     )
-    console.print(f"bytes a frame: vectors {vectors:.0f} = {vectors / raw:.3f} × raw {raw}; flow {flow:.0f}")
+    console.print(f"bytes a frame: vectors {vectors:.0f} = {vectors / raw:.3f} × raw {raw}; flow {images:.0f}")
 
 
 def _groups(paths: list[Path], frames: int) -> Iterator[list[Path]]:
@@ -192,6 +199,7 @@ def main() -> None:
     one = commands.add_parser("ratio")
     one.add_argument("folders", nargs="+", type=Path)
     one.add_argument("--model", default="ViT-B-32")
+    one.add_argument("--flow", default="dis", choices=typing.get_args(FlowName))
     one.add_argument("--group", type=int, default=400, help="frames that take turns")
     one.add_argument("--limit", type=int, help="at most this many videos")
     two = commands.add_parser("scale")
@@ -207,7 +215,7 @@ def main() -> None:
     console.print(describe())
     console.print(f"$ python -m benchmarks.ingest {' '.join(sys.argv[1:])}")
     if arguments.command == "ratio":
-        ratio(arguments.folders, arguments.model, arguments.group, arguments.limit)
+        ratio(arguments.folders, arguments.model, arguments.flow, arguments.group, arguments.limit)
     elif arguments.command == "scale":
         scale(arguments.model, arguments.few, arguments.many)
     elif arguments.command == "engines":

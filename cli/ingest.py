@@ -28,10 +28,15 @@ def ingest(
     preprocess: Annotated[
         str | None, typer.Option(help="For weights by path: the tag they were made like, or JSON.")
     ] = None,
-    precision: Annotated[Precision | None, typer.Option(help="Of the model's arithmetic.", show_default="auto")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Of the models' arithmetic.", show_default="auto")] = None,
     resize: Annotated[Resize | None, typer.Option(help="Frame to square input.", show_default="squash")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Frames a forward.", show_default="by device")] = None,
     flow: Annotated[FlowName | None, typer.Option(help="Optical flow estimator.", show_default="dis")] = None,
+    flow_weights: Annotated[
+        str | None,
+        typer.Option(help="RAFT's: torchvision tag, path, or none (seeded random).", show_default="torchvision's own"),
+    ] = None,
+    flow_updates: Annotated[int | None, typer.Option(help="RAFT's passes over the flow.", show_default="12")] = None,
     flow_width: Annotated[
         int | None, typer.Option(help="Flow is computed at up to this width.", show_default="640")
     ] = None,
@@ -77,7 +82,13 @@ def ingest(
             "resize": resize,
             "batch_size": batch_size,
         },
-        "flow": {"estimator": flow, "max_width": flow_width, "image": flow_image},
+        "flow": {
+            "estimator": flow,
+            "max_width": flow_width,
+            "image": flow_image,
+            "weights": flow_weights,
+            "updates": flow_updates,
+        },
         "keep_flow": keep_flow,
     }
     asked = _merged(_from_file(config), flags)

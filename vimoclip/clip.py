@@ -7,7 +7,6 @@ a hub or local folder, and never replaced by random ones unless `none` asks for 
 import contextlib
 import dataclasses
 import difflib
-import hashlib
 import json
 import logging
 import os
@@ -30,8 +29,7 @@ from vimoclip.config import ClipConfig
 from vimoclip.device import DTYPES, pick_batch_size, pick_precision
 from vimoclip.errors import ModelError
 from vimoclip.resize import resize_frames
-
-SEED = 0  # of the random weights that `none` asks for
+from vimoclip.weights import SEED, sha256
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class ClipTeacher:
         self._dtype = DTYPES[config.precision]
         visual, architecture = _load_visual(config)
         self.preprocessing = _preprocessing(visual.preprocess_cfg, config)
-        self.weights_sha256 = _sha256(architecture, visual)
+        self.weights_sha256 = sha256(architecture, visual)
         self.training: Training = "random" if config.weights == "none" else "pretrained"
         try:
             self.tower = visual.requires_grad_(False).eval().to(device, self._dtype)
@@ -258,15 +256,6 @@ def _preprocessing(found: dict[str, Any], config: ClipConfig) -> Preprocessing:
     interpolation: Literal["bicubic", "bilinear"] = "bilinear" if found["interpolation"] == "bilinear" else "bicubic"
     mean, std = (tuple(float(value) for value in found[name]) for name in ("mean", "std"))
     return Preprocessing(int(height), mean, std, interpolation)  # type: ignore[arg-type]
-
-
-def _sha256(architecture: dict[str, Any], module: torch.nn.Module) -> str:
-    """Of the architecture, and of the tensors by name, whatever file they came in."""
-    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from vimoclip.errors import ConfigError, UsageError
 
 Resize = Literal["squash", "crop", "letterbox"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
-FlowName = Literal["dis", "frame-difference"]
+FlowName = Literal["dis", "frame-difference", "raft-large", "raft-small"]
 FlowImage = Literal["uvm", "wheel"]
 OnCorrupt = Literal["fail", "keep"]
 
@@ -145,19 +145,43 @@ class ClipConfig(Config):
 class FlowConfig(Config):
     """Optical flow.
 
-    estimator: `dis` or `frame-difference`.
+    estimator: `dis`, `frame-difference`, `raft-large` or `raft-small`.
     max_width: pixels; wider frames are scaled down to it first.
     image: how (u, v) becomes the three channels that the student sees: `uvm` is (u, v, |f|), `wheel` the colour wheel.
+
+    Of RAFT alone, and None for the others:
+    weights: a tag of torchvision's, a path, or `none` for seeded random ones; `default` or None is torchvision's own.
+    updates: of the flow, each by one pass of the recurrent unit; None is 12.
+    batch_size: pairs at once, always exactly this many (the last batch is padded). 0 or None chooses for the device.
+
+    A store keeps weights, updates and batch_size as they were resolved. RAFT's precision is CLIP's.
     """
 
     estimator: FlowName = "dis"
     max_width: int = 640
     image: FlowImage = "uvm"
+    weights: str | None = None
+    updates: int | None = None
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.max_width < 64:
             raise ConfigError("max_width is too small for flow.", received=self.max_width, expected="64 or more")
+        if self.weights == "":
+            raise ConfigError("The weights of flow need a name.", received=repr(self.weights))
+        if self.updates is not None and self.updates < 1:
+            raise ConfigError("The updates of flow must be positive.", received=self.updates, expected="1 or more")
+        if self.batch_size is not None and self.batch_size < 0:
+            raise ConfigError("batch_size cannot be negative.", received=self.batch_size, expected="0 or more")
+        given = {name: getattr(self, name) for name in ("weights", "updates", "batch_size")}
+        if not self.estimator.startswith("raft-") and any(value is not None for value in given.values()):
+            raise UsageError(
+                f"The flow of {self.estimator} is not computed by a network.",
+                received=", ".join(f"flow {name} {value}" for name, value in given.items() if value is not None),
+                expected="raft-large or raft-small with them",
+                hint="Give --flow raft-large, or leave them out.",
+            )
 
 
 @dataclass(frozen=True)

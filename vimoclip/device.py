@@ -9,7 +9,9 @@ import torch
 from vimoclip.config import Precision, RunConfig
 from vimoclip.errors import ConfigError
 
-DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+Resolved = Literal["bf16", "fp16", "fp32"]
+
+DTYPES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def pick_device(name: str) -> torch.device:
@@ -35,7 +37,7 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def pick_precision(precision: Precision, device: torch.device) -> Literal["bf16", "fp16", "fp32"]:
+def pick_precision(precision: Precision, device: torch.device) -> Resolved:
     """`auto` is bf16 where the hardware multiplies it, fp16 on GPUs that lack it, fp32 elsewhere."""
     if precision != "auto":
         return precision

@@ -171,8 +171,12 @@ class FeatureStore:
 
     def located(self, asked: dict[str, dict[str, Any]]) -> StoreConfig:
         """The store's settings, with weights looked for where the user now says they lie."""
-        places = {name: value for name, value in asked.get("clip", {}).items() if _is_place(name, value)}
-        return replace(self.config, clip=replace(self.config.clip, **places))
+        clip, flow = (
+            {name: value for name, value in asked.get(section, {}).items() if _is_place(name, value)}
+            for section in ("clip", "flow")
+        )
+        own = self.config
+        return replace(own, clip=replace(own.clip, **clip), flow=replace(own.flow, **flow))
 
     def check_settings(self, asked: dict[str, Any]) -> None:
         """Refuse settings that contradict the store's own. `asked` holds only what the user gave, by section.

@@ -2,8 +2,8 @@
 
 For each stored frame t: z_image = Φ_teacher(frame t); f_t, the flow from the frame decoded just before; and
 z_motion = Φ_student(image of f_t), where f_t has been through the codec that the store keeps it in, so that a student
-is served the very bytes it will be trained on. A batch never crosses videos and always has the store's fixed shape:
-the same video gives the same bits alone, in any company and after a resume.
+is served the very bytes it will be trained on. A batch, of frames or of pairs of them, never crosses videos and always
+has the store's fixed shape: the same video gives the same bits alone, in any company and after a resume.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -22,39 +22,44 @@ from vimoclip.chunks import FrameChunk
 from vimoclip.clip import ClipTeacher
 from vimoclip.config import RunConfig, StoreConfig
 from vimoclip.decoder import Decoder
-from vimoclip.device import pick_device, set_threads
+from vimoclip.device import pick_device, pick_precision, set_threads
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted, Vectors
 from vimoclip.errors import ModelError, VideoError
-from vimoclip.flow import FlowEstimator, make_estimator
+from vimoclip.flow import FlowEstimator, make_estimator, resolve
 from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE, REST, decode, encode, mean_speed, to_planes
 from vimoclip.moclip import MotionStudent
 from vimoclip.video import Restart, VideoInfo
 
 _RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "av", "opencv-python-headless", "numpy")
 
-
+Pair = tuple[Any, Any]  # of frames as the estimator prepared them
 Images = TypeVar("Images", torch.Tensor, np.ndarray)
+Batch = TypeVar("Batch", torch.Tensor, np.ndarray, list[Pair])
+Result = TypeVar("Result")
 
 
 class EmbedWorker:
     """Embeds videos on one device.
 
     Attributes: `config`, with everything `auto` resolved; `features`, what its vectors are; `device`; the
-    towers `teacher` and `student`.
+    towers `teacher` and `student`, and the `estimator` of flow.
     """
 
     def __init__(self, config: StoreConfig, run: RunConfig) -> None:
         """Load the models.
 
         Raises:
-            ModelError: see `ClipTeacher`. ConfigError: no such device.
+            ModelError: see `ClipTeacher` and `make_estimator`. ConfigError: no such device.
         """
         set_threads(run)
         self._run = run
         self.device = pick_device(run.device)
         self.teacher = ClipTeacher(config.clip, self.device)
         self.student = MotionStudent(self.teacher, config.flow.image)
-        self.config = dataclasses.replace(config, clip=self.teacher.config)
+        flow = resolve(config.flow, self.device)
+        self.config = dataclasses.replace(config, clip=self.teacher.config, flow=flow)
+        precision = pick_precision(self.config.clip.precision, self.device)
+        self.estimator = make_estimator(flow, self.device, precision)
         self.features = [self._feature("clip"), self._feature("moclip")]
 
     def embed(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
@@ -71,7 +76,7 @@ class EmbedWorker:
                 continue
             job, event = item
             if video is None or video.job is not job:
-                video = _VideoEmbedder(job, self.config, self.teacher, self.student)
+                video = _VideoEmbedder(job, self)
             if video.failed:
                 continue
             try:
@@ -83,7 +88,7 @@ class EmbedWorker:
                     yield from video.rest()
                     yield Embedded(job.video_id, event, video.reduced_batch)
                 elif isinstance(event, Restart):
-                    video = _VideoEmbedder(job, self.config, self.teacher, self.student)
+                    video = _VideoEmbedder(job, self)
                     yield Restarted(job.video_id)
             except VideoError as error:
                 failed = Failed(job.video_id, error.kind, str(error))
@@ -113,7 +118,7 @@ class EmbedWorker:
         how = dataclasses.asdict(teacher.preprocessing) | {"resize": clip.resize, "batch_size": clip.batch_size}
         training: Training = teacher.training
         if name == "moclip":
-            how |= {"flow": self.config.flow.to_dict(), "plane": PLANE, "full_scale": FULL_SCALE, "jpeg": JPEG_QUALITY}
+            how |= {"flow": self._flow(), "plane": PLANE, "full_scale": FULL_SCALE, "jpeg": JPEG_QUALITY}
             training = "starting"
         return Feature(
             name=name,
@@ -128,6 +133,13 @@ class EmbedWorker:
             packages=json.dumps({package: _version(package) for package in _RECORDED}),
             created_at=datetime.now(UTC),
         )
+
+    def _flow(self) -> dict[str, Any]:
+        """What decides the flow. Where its weights were found does not; what they are, and if random, is in there."""
+        settings = self.config.flow.to_dict()
+        return {
+            name: value for name, value in settings.items() if value is not None and name != "weights"
+        } | self.estimator.made_of
 
 
 def _version(package: str) -> str | None:
@@ -149,16 +161,30 @@ class _Row:
     speed: float = 0.0
 
 
-class _VideoEmbedder:
-    """The state of one video: the frame before, and the batch being filled."""
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    """The motion that a row waits for: from the frame before, dt_s seconds earlier, to its own."""
 
-    def __init__(self, job: Job, config: StoreConfig, teacher: ClipTeacher, student: MotionStudent) -> None:
+    row: _Row
+    pair: Pair
+    dt_s: float
+    pixel_aspect: float
+
+
+class _VideoEmbedder:
+    """The state of one video: the frame before, the steps whose flow is to come, and the batch being filled.
+
+    Rows whose step waits are the last ones: only the first frame has none.
+    """
+
+    def __init__(self, job: Job, worker: EmbedWorker) -> None:
         self.job, self.failed, self.reduced_batch = job, False, False
-        self._config, self._teacher, self._student = config, teacher, student
-        self._estimator: FlowEstimator = make_estimator(config.flow)
-        self._previous: np.ndarray | None = None
+        self._config, self._teacher, self._student = worker.config, worker.teacher, worker.student
+        self._estimator: FlowEstimator[Any] = worker.estimator
+        self._previous: Any = None
         self._previous_s = 0.0
         self._rows: list[_Row] = []
+        self._steps: list[_Step] = []
         self._done = 0
 
     def add(self, chunk: FrameChunk) -> Iterator[EmbeddedFrames]:
@@ -172,28 +198,42 @@ class _VideoEmbedder:
             current = self._estimator.prepare(frame)
             if stored:
                 row = _Row(n, time_s, next(images))
-                if self._previous is not None:
-                    self._add_motion(row, current, chunk.pixel_aspect)
                 self._rows.append(row)
-                if len(self._rows) == self._config.clip.batch_size:
-                    yield self._embed()
+                if self._previous is not None:
+                    pair, dt_s = (self._previous, current), time_s - self._previous_s
+                    self._steps.append(_Step(row, pair, dt_s, chunk.pixel_aspect))
+                if len(self._steps) == self._estimator.batch_size:
+                    self._add_motion()
+                yield from self._embed_ready()
             self._previous, self._previous_s = current, time_s
 
     def rest(self) -> Iterator[EmbeddedFrames]:
+        if self._steps:
+            self._add_motion()
+            yield from self._embed_ready()
         if self._rows:
             yield self._embed()
 
-    def _add_motion(self, row: _Row, current: np.ndarray, pixel_aspect: float) -> None:
-        assert self._previous is not None
-        dt_s = row.time_s - self._previous_s
-        flow = self._estimator.flow(self._previous, current)
-        row.speed = mean_speed(flow, dt_s, pixel_aspect)
-        row.flow = encode(to_planes(flow, dt_s, self._config.clip.resize, pixel_aspect))
-        row.planes = decode(row.flow)
+    def _add_motion(self) -> None:
+        steps, self._steps = self._steps, []
+        pairs = [step.pair for step in steps]
+        pairs += pairs[-1:] * (self._estimator.batch_size - len(pairs))
+        parts = _in_halves(self._estimator.flows, pairs)
+        self.reduced_batch |= len(parts) > 1
+        for step, flow in zip(steps, itertools.chain.from_iterable(parts), strict=False):  # the last may be padding
+            row, aspect = step.row, step.pixel_aspect
+            row.speed = mean_speed(flow, step.dt_s, aspect)
+            row.flow = encode(to_planes(flow, step.dt_s, self._config.clip.resize, aspect))
+            row.planes = decode(row.flow)
+
+    def _embed_ready(self) -> Iterator[EmbeddedFrames]:
+        while len(self._rows) - len(self._steps) >= self._config.clip.batch_size:
+            yield self._embed()
 
     def _embed(self) -> EmbeddedFrames:
-        rows, self._rows = self._rows, []
-        n, size = len(rows), self._config.clip.batch_size
+        size = self._config.clip.batch_size
+        rows, self._rows = self._rows[:size], self._rows[size:]
+        n = len(rows)
         images = torch.stack([row.image for row in rows] + [torch.zeros_like(rows[0].image)] * (size - n))
         at_rest = np.full((2, PLANE, PLANE), REST, np.uint8)
         planes = np.stack([at_rest if row.planes is None else row.planes for row in rows] + [at_rest] * (size - n))
@@ -220,7 +260,7 @@ class _VideoEmbedder:
         return np.concatenate([z.cpu().numpy() for z in parts])
 
 
-def _in_halves(compute: Callable[[Images], torch.Tensor], batch: Images) -> list[torch.Tensor]:
+def _in_halves(compute: Callable[[Batch], Result], batch: Batch) -> list[Result]:
     """`compute` of the batch, in one part; where the device has no memory for that, of its halves, and so on."""
     try:
         return [compute(batch)]

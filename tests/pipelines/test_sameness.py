@@ -31,10 +31,16 @@ def forty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ingest(
-    paths: list[Path], store: Path, model: str, precision: Precision, limit: int | None = None, **sampling: Any
+    paths: list[Path],
+    store: Path,
+    model: str,
+    precision: Precision,
+    limit: int | None = None,
+    flow: dict[str, Any] | None = None,
+    **sampling: Any,
 ) -> IngestReport:
     clip = {"model": model, "precision": precision, "batch_size": BATCH}
-    asked: dict[str, Any] = {"clip": clip} | ({"sampling": sampling} if sampling else {})
+    asked: dict[str, Any] = {"clip": clip, "flow": flow or {}} | ({"sampling": sampling} if sampling else {})
     report = run(IngestRequest(paths, store, asked, limit=limit))
     assert not report.failed
     return report
@@ -62,6 +68,23 @@ def test_alone_in_a_batch_of_forty_and_after_a_resume(tmp_path: Path, forty: Pat
     for limit, done in ((7, 7), (20, 20), (None, 13)):
         assert ingest([forty], tmp_path / "in parts", tiny_model, "bf16", limit).ingested == done
     assert differences(contents(tmp_path / "many"), contents(tmp_path / "in parts")) == []
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_flow_by_a_network_is_the_same_alone_and_in_company(
+    tmp_path: Path, forty: Path, tiny_model: str, precision: Precision
+) -> None:
+    raft = {"estimator": "raft-small", "weights": "none", "updates": 2, "batch_size": 3}
+    some = [forty / behaviour / "003.mp4" for behaviour in ("bouncing", "circling", "drifting")]
+    ingest(some, tmp_path / "many", tiny_model, precision, flow=raft)
+    ingest([forty / ONE], tmp_path / "alone", tiny_model, precision, flow=raft)
+    (many,) = (row.video_id for row in FeatureStore.open(tmp_path / "many").rows() if "circling" in row.path)
+    alone = rows_of(tmp_path / "alone", Path(ONE).name)
+    assert len(alone) == FRAMES
+    assert rows_of(tmp_path / "many", many) == alone
+    ingest([forty / ONE], tmp_path / "sampled", tiny_model, precision, flow=raft, every=2)
+    sampled = rows_of(tmp_path / "sampled", Path(ONE).name)
+    assert sampled == {n: alone[n] for n in (0, 2, 4)}
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

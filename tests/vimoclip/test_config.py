@@ -32,6 +32,12 @@ FLOWS = st.builds(
     estimator=st.sampled_from(["dis", "frame-difference"]),
     max_width=st.integers(64, 8192),
     image=st.sampled_from(["uvm", "wheel"]),
+) | st.builds(
+    FlowConfig,
+    estimator=st.sampled_from(["raft-large", "raft-small"]),
+    weights=st.none() | NAMES,
+    updates=st.none() | st.integers(1, 64),
+    batch_size=st.none() | st.integers(0, 64),
 )
 STORES = st.builds(StoreConfig, sampling=SAMPLINGS, clip=CLIPS, flow=FLOWS, keep_flow=st.booleans())
 RUNS = st.builds(
@@ -90,6 +96,9 @@ BAD: list[tuple[type[Config], str, list[Any]]] = [
     (FlowConfig, "estimator", ["raft", "", None, []]),
     (FlowConfig, "max_width", [63, 0, -640, 640.0, None, "640"]),
     (FlowConfig, "image", ["rgb", None]),
+    (FlowConfig, "weights", ["", 5]),
+    (FlowConfig, "updates", [0, -1, 1.5, "12", True]),
+    (FlowConfig, "batch_size", [-1, 1.5, "8", True]),
     (StoreConfig, "keep_flow", [0, 1, None, "yes"]),
     (RunConfig, "device", [None, 0]),
     (RunConfig, "threads", [-1, 1.5, None, True]),
@@ -101,11 +110,21 @@ BAD: list[tuple[type[Config], str, list[Any]]] = [
 @pytest.mark.parametrize(("kind", "name", "value"), [(kind, name, v) for kind, name, vs in BAD for v in vs])
 def test_a_bad_value_is_refused(kind: type[Config], name: str, value: object) -> None:
     arguments: dict[str, Any] = {name: value}
-    what = "A model and its weights need names" if value == "" and name in ("model", "weights") else name
+    unnamed = value == "" and kind is ClipConfig and name in ("model", "weights")
+    what = "A model and its weights need names" if unnamed else name
     with pytest.raises(ConfigError, match=f"{what}.*Received: "):
         kind(**arguments)
     with pytest.raises(ConfigError, match=f"{what}.*Received: "):
         kind.from_dict(arguments)
+
+
+@pytest.mark.parametrize("estimator", ["dis", "frame-difference"])
+@pytest.mark.parametrize(("name", "value"), [("weights", "none"), ("updates", 12), ("batch_size", 0)])
+def test_a_network_is_not_described_where_there_is_none(estimator: str, name: str, value: object) -> None:
+    flow = {"estimator": estimator, name: value}
+    with pytest.raises(UsageError, match=f"Received: flow {name} {value}.*--flow raft-large"):
+        StoreConfig.from_dict({"flow": flow})
+    StoreConfig.from_dict({"flow": flow | {"estimator": "raft-small"}})
 
 
 def test_there_are_bad_values_for_every_field() -> None:

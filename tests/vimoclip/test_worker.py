@@ -1,12 +1,16 @@
 """The worker: what it embeds, in which order, and that one video's trouble is its own."""
 
+import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 import torch
+from torchvision.models.optical_flow import raft_small
 
 from tests.vimoclip import awkward
 from vimoclip.chunks import FrameChunk
@@ -17,6 +21,7 @@ from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outco
 from vimoclip.errors import VideoError
 from vimoclip.flow import make_estimator
 from vimoclip.flow.encoding import decode, encode, flow_image, mean_speed, to_planes
+from vimoclip.flow.raft import Raft, RaftFrame
 from vimoclip.shapes import render, velocity, write_clip
 from vimoclip.video import Event
 from vimoclip.worker import EmbedWorker
@@ -40,7 +45,7 @@ def test_every_frame_against_the_steps_done_one_by_one(worker: EmbedWorker, clip
     outcomes = list(worker.embed([Job("a", str(path))]))
     parts = embedded(outcomes, "a")
     teacher = ClipTeacher(worker.config.clip, torch.device("cpu"))
-    estimator = make_estimator(FlowConfig())
+    estimator = make_estimator(FlowConfig(), torch.device("cpu"), "fp32")
     with av.open(str(path)) as container:
         frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
     padded = torch.zeros((8, 3, 32, 32), dtype=torch.uint8)
@@ -179,6 +184,89 @@ def test_vectors_that_are_not_finite_fail_the_video(
     (outcome,) = worker.embed([Job("a", str(clips / "still" / "000.mp4"))])
     assert isinstance(outcome, Failed)
     assert outcome.kind == "not-finite"
+
+
+def raft(model: str, batch: int, sampling: Sampling | None = None, **clip: Any) -> EmbedWorker:
+    flow = FlowConfig("raft-small", weights="none", updates=2, batch_size=batch)
+    return EmbedWorker(StoreConfig(sampling or Sampling(), ClipConfig(model, **clip), flow), RunConfig())
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_raft_in_batches_against_its_pairs_one_by_one(tiny_model: str, clips: Path, batch: int) -> None:
+    worker = raft(tiny_model, batch, precision="fp32", batch_size=3)
+    jobs = [Job(name, str(clips / name / "000.mp4")) for name in ("drifting", "circling")]
+    outcomes = list(worker.embed(jobs))
+    assert isinstance(worker.estimator, Raft)
+    for job in jobs:
+        parts = embedded(outcomes, job.video_id)
+        assert [part.frame_index.tolist() for part in parts] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+        with av.open(job.path) as container:
+            frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+        prepared = [worker.estimator.prepare(frame.astype(np.uint8)) for frame in frames]
+        stored = [data for part in parts for data in part.flow]
+        assert stored[0] is None
+        for t in range(1, 10):
+            flow = worker.estimator.flows([(prepared[t - 1], prepared[t])] * batch)[0]
+            assert stored[t] == encode(to_planes(flow, 1 / 24, "squash"))
+
+
+def test_raft_stores_a_subset_of_the_same_bits_when_sampling(tiny_model: str, clips: Path) -> None:
+    job = Job("a", str(clips / "circling" / "000.mp4"))
+    full = embedded(list(raft(tiny_model, 4).embed([job])), "a")
+    some = embedded(list(raft(tiny_model, 4, Sampling(every=3)).embed([job])), "a")
+    assert np.concatenate([part.source_frame for part in some]).tolist() == [0, 3, 6, 9]
+    assert np.array_equal(column(some, "moclip")[1:], column(full, "moclip")[3::3])
+    assert [part for x in some for part in x.flow][1:] == [part for x in full for part in x.flow][3::3]
+
+
+def test_memory_that_runs_out_for_flow_halves_its_batch_and_says_so(
+    tiny_model: str, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job("a", str(clips / "circling" / "000.mp4"))
+    full = list(raft(tiny_model, 4).embed([job]))
+    whole = Raft.flows
+
+    def small(self: Raft, pairs: list[tuple[RaftFrame, RaftFrame]]) -> list[np.ndarray]:
+        if len(pairs) > 2:
+            raise torch.OutOfMemoryError("too large a batch")
+        return whole(self, pairs)
+
+    monkeypatch.setattr(Raft, "flows", small)
+    halved = list(raft(tiny_model, 4).embed([job]))
+    assert isinstance(full[-1], Embedded) and not full[-1].reduced_batch
+    assert isinstance(halved[-1], Embedded) and halved[-1].reduced_batch
+    same = column(embedded(full, "a"), "moclip").astype(np.float32) * column(embedded(halved, "a"), "moclip")
+    assert same[1:].sum(1).min() > 0.999
+
+
+def test_features_say_which_network_made_the_flow(tiny_model: str, worker: EmbedWorker, tmp_path: Path) -> None:
+    random = raft(tiny_model, 0)
+    assert random.config.flow == FlowConfig("raft-small", weights="none", updates=2, batch_size=1)
+    described = json.loads(random.features[1].preprocessing)["flow"]
+    assert (described["estimator"], described["updates"], described["training"]) == ("raft-small", 2, "random")
+    assert len(described["weights_sha256"]) == 64
+    assert set(json.loads(worker.features[1].preprocessing)["flow"]) == {"estimator", "max_width", "image"}
+
+    def fingerprints(**flow: Any) -> tuple[str, str]:
+        settings = {"estimator": "raft-small", "weights": str(tmp_path / "a.pth")} | flow
+        config = StoreConfig(clip=ClipConfig(tiny_model), flow=FlowConfig(**settings))
+        clip, moclip = EmbedWorker(config, RunConfig()).features
+        return clip.fingerprint, moclip.fingerprint
+
+    torch.manual_seed(1)
+    torch.save(raft_small().state_dict(), tmp_path / "a.pth")
+    shutil.copy(tmp_path / "a.pth", tmp_path / "b.pth")
+    torch.save(raft_small().state_dict(), tmp_path / "c.pth")
+    asked: list[dict[str, Any]] = [
+        {},
+        {"weights": str(tmp_path / "b.pth")},
+        {"weights": str(tmp_path / "c.pth")},
+        {"updates": 5},
+    ]
+    images, motions = zip(*(fingerprints(**flow) for flow in asked), strict=True)
+    assert len(set(images)) == 1
+    assert motions[0] == motions[1]  # the same weights at another place
+    assert len(set(motions[1:])) == 3
 
 
 def test_features_say_what_made_them(worker: EmbedWorker) -> None:

@@ -5,20 +5,35 @@ although it takes part in two pairs. The prepared frame's grid is the working si
 `encoding` turns it into frame widths per second, in which working sizes no longer differ.
 """
 
-from typing import Protocol, assert_never
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, assert_never
 
 import numpy as np
 
 from vimoclip.config import FlowConfig
 
+if TYPE_CHECKING:  # the decoder's process comes by here, and needs no torch
+    import torch
+
+    from vimoclip.device import Resolved
+
 MIN_SIDE = 8
 """Pixels. No estimator works on less."""
 
+Prepared = TypeVar("Prepared")
 
-class FlowEstimator(Protocol):
-    """What computes optical flow. An instance is used by one thread at a time."""
 
-    def prepare(self, frame: np.ndarray) -> np.ndarray:
+class FlowEstimator(Protocol[Prepared]):
+    """What computes optical flow. An instance is used by one thread at a time.
+
+    batch_size: pairs that `flows` is best given at once. made_of: what decides the flow beside the settings.
+    """
+
+    batch_size: int = 1
+    made_of: dict[str, str] = {}  # noqa: RUF012  a Protocol has no ClassVar that an instance may replace
+
+    def prepare(self, frame: np.ndarray) -> Prepared:
         """What to keep of one uint8 (H, W, 3) RGB frame, at the working size.
 
         Raises:
@@ -26,7 +41,7 @@ class FlowEstimator(Protocol):
         """
         ...
 
-    def flow(self, previous: np.ndarray, current: np.ndarray) -> np.ndarray:
+    def flow(self, previous: Prepared, current: Prepared) -> np.ndarray:
         """Motion from one prepared frame to the next: float32 (h, w, 2), on the grid of `previous`.
 
         The last axis is u to the right and v down, in pixels of the working size per frame step. A pair gives the same
@@ -37,9 +52,44 @@ class FlowEstimator(Protocol):
         """
         ...
 
+    def flows(self, pairs: Sequence[tuple[Prepared, Prepared]]) -> list[np.ndarray]:
+        """The flow of each pair, one at least, all of one video.
 
-def make_estimator(config: FlowConfig) -> FlowEstimator:
-    """The estimator that `config` names. Only its own module is imported."""
+        Among as many others a pair always gives the same flow, whichever they are.
+
+        Raises:
+            ValueError: see `flow`. torch.OutOfMemoryError: fewer pairs at once would need less.
+        """
+        return [self.flow(previous, current) for previous, current in pairs]
+
+
+def resolve(config: FlowConfig, device: "torch.device") -> FlowConfig:
+    """The settings with everything that was left open decided for the device.
+
+    Raises:
+        ModelError: no such weights.
+    """
+    if config.estimator not in ("raft-large", "raft-small"):
+        return config
+    from vimoclip.flow.raft_weights import resolve_weights
+
+    return dataclasses.replace(
+        config,
+        weights=resolve_weights(config.estimator, config.weights),
+        updates=config.updates or 12,
+        # A CPU gains nothing from more; on a GPU one pair of small frames leaves most of it idle.
+        batch_size=config.batch_size or (1 if device.type == "cpu" else 8),
+    )
+
+
+def make_estimator(config: FlowConfig, device: "torch.device", precision: "Resolved") -> FlowEstimator[Any]:
+    """The estimator that `config`, resolved, names. Only its own module is imported.
+
+    device, precision: of those that are networks.
+
+    Raises:
+        ModelError: its weights cannot be had.
+    """
     match config.estimator:
         case "dis":
             from vimoclip.flow.dis import Dis
@@ -49,6 +99,10 @@ def make_estimator(config: FlowConfig) -> FlowEstimator:
             from vimoclip.flow.frame_difference import FrameDifference
 
             return FrameDifference(config.max_width)
+        case "raft-large" | "raft-small":
+            from vimoclip.flow.raft import Raft
+
+            return Raft(config, device, precision)
         case _:
             assert_never(config.estimator)
 

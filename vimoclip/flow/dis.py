@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vimoclip.flow import working_size
+from vimoclip.flow import FlowEstimator, working_size
 
 MIN_LONG_SIDE = 256
 """Pixels. Smaller frames are scaled up to it. Below 91 px OpenCV 5.0 searches other scales at an instance's second call
@@ -19,7 +19,7 @@ MIN_SHORT_SIDE = 32
 """Pixels. Below it, beside a long side, OpenCV 5.0 reads outside its pyramid: an exception, rubbish or a crash."""
 
 
-class Dis:
+class Dis(FlowEstimator[NDArray[np.uint8]]):
     """DIS optical flow on grey frames. `max_width`: pixels; see `FlowEstimator` for both methods.
 
     A prepared frame is uint8 (h, w), `working_size` large, or larger where that is too small for DIS (see the minima).

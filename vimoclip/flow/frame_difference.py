@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vimoclip.flow import working_size
+from vimoclip.flow import FlowEstimator, working_size
 from vimoclip.flow.encoding import FULL_SCALE
 
 FULL_CHANGE = FULL_SCALE / 25
@@ -17,7 +17,7 @@ FULL_CHANGE = FULL_SCALE / 25
 value that can be stored."""
 
 
-class FrameDifference:
+class FrameDifference(FlowEstimator[NDArray[np.uint8]]):
     """Difference of grey frames. `max_width`: pixels; see `FlowEstimator` for both methods.
 
     A prepared frame is uint8 (h, w), `working_size` large. The flow's u is (current - previous) / 255, times

@@ -1,10 +1,12 @@
 """DIS optical flow: known motion, tiny frames, and one result whatever came before."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from tests.vimoclip.flow.textures import shifted, texture
 from vimoclip.config import FlowConfig
@@ -19,7 +21,7 @@ def opencv_threads() -> Iterator[None]:
     cv2.setNumThreads(before)
 
 
-def flow_of(estimator: FlowEstimator, pair: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def flow_of(estimator: FlowEstimator[Any], pair: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     return estimator.flow(estimator.prepare(pair[0]), estimator.prepare(pair[1]))
 
 
@@ -117,6 +119,6 @@ def test_what_cannot_be_used_is_refused() -> None:
 
 
 def test_the_configuration_chooses_dis() -> None:
-    estimator = make_estimator(FlowConfig(estimator="dis", max_width=320))
+    estimator = make_estimator(FlowConfig(estimator="dis", max_width=320), torch.device("cpu"), "fp32")
     assert isinstance(estimator, Dis)
     assert estimator.prepare(texture(360, 640, 2)).shape == (180, 320)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from vimoclip.config import FlowConfig
 from vimoclip.flow import make_estimator
@@ -46,4 +47,6 @@ def test_what_cannot_be_used_is_refused() -> None:
 
 
 def test_the_configuration_chooses_it() -> None:
-    assert isinstance(make_estimator(FlowConfig(estimator="frame-difference")), FrameDifference)
+    assert isinstance(
+        make_estimator(FlowConfig(estimator="frame-difference"), torch.device("cpu"), "fp32"), FrameDifference
+    )
