@@ -3,8 +3,6 @@
 import os
 import platform
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +19,6 @@ from tests.clusters import cluster
 from vimoclip.config import ClipConfig, RunConfig, StoreConfig
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
 from vimoclip.errors import ConfigError, ModelError, VimoclipError
-from vimoclip.store import FeatureStore
 from vimoclip.verify import verify
 
 BATCH = 4
@@ -44,29 +41,31 @@ def ingest(clips: Path, store: Path, model: str, engine: Engine, observer: Obser
 
 
 class Onlooker(Observer):
-    """Looks at what `status` says of the workers whenever a video is done."""
+    """Looks at what `status` says of the workers whenever a video is done. pause_s: after each, so that a worker that
+    starts late gets some too."""
 
-    def __init__(self, store: Path) -> None:
-        self._store = store
+    def __init__(self, store: Path, pause_s: float = 0.0) -> None:
+        self._store, self._pause_s = store, pause_s
         self.workers: dict[str, float] = {}  # frames a second, by name
 
     def video(self, video_id: str, outcome: str) -> None:
-        time.sleep(1.1)  # it is told once a second at most
+        time.sleep(self._pause_s)
         writer = status.run(self._store).writer
         assert writer is not None and writer["pid"] == os.getpid()
         self.workers |= {worker["name"]: worker["frames_per_s"] for worker in writer.get("workers", [])}
 
 
 def test_two_gpus_are_two_actors_and_the_store_is_the_same(
-    address: str, tmp_path: Path, clips: Path, tiny_model: str
+    address: str, tmp_path: Path, clips: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("pipelines.ingest.TELL_S", 0.0)
     executor = RayExecutor(settings(tiny_model), RunConfig(), address=address)
     try:
         assert sorted(actor.gpus for actor in executor.actors) == ["0", "1"]
         assert len({actor.pid for actor in executor.actors} | {os.getpid()}) == 3
     finally:
         executor.close()
-    onlooker = Onlooker(tmp_path / "ray")
+    onlooker = Onlooker(tmp_path / "ray", pause_s=1.1)
     assert ingest(clips, tmp_path / "ray", tiny_model, Engine(address=address), onlooker).ingested == 10
     assert sorted(onlooker.workers) == [f"GPU {n} of {platform.node()}" for n in (0, 1)]
     assert min(onlooker.workers.values()) > 0
@@ -159,20 +158,3 @@ def test_what_goes_wrong_over_there_is_said_here_as_it_was(address: str, tiny_mo
 def test_no_cluster_there(tiny_model: str) -> None:
     with pytest.raises(VimoclipError, match=r"no Ray cluster.*127\.0\.0\.1:1"):
         RayExecutor(settings(tiny_model), RunConfig(), address="127.0.0.1:1")
-
-
-DECOYS = ("cli.py", "schemas/__init__.py", "pipelines/__init__.py", "av.py")
-
-
-@pytest.mark.parametrize("engine", ["ray", "in-process"])
-def test_namesakes_where_the_user_stands_are_not_imported(
-    tmp_path: Path, clips: Path, tiny_model: str, engine: str
-) -> None:
-    for name in DECOYS:
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("raise SystemExit('the wrong one was imported')")
-    script = Path(sys.executable).with_name("vimoclip")
-    command = [str(script), "ingest", str(clips), "--store", "store", "--clip-model", tiny_model, "--engine", engine]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert len(FeatureStore.open(tmp_path / "store").live_takes()) == 10
