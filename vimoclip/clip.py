@@ -29,7 +29,7 @@ from vimoclip.config import ClipConfig
 from vimoclip.device import DTYPES, pick_batch_size, pick_precision
 from vimoclip.errors import ModelError
 from vimoclip.resize import resize_frames
-from vimoclip.weights import SEED, sha256
+from vimoclip.weights import SEED, room_for, sha256
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,12 @@ class ClipTeacher:
         self.preprocessing = _preprocessing(visual.preprocess_cfg, config)
         self.weights_sha256 = sha256(architecture, visual)
         self.training: Training = "random" if config.weights == "none" else "pretrained"
-        try:
+        with room_for(config.model, device):
             self.tower = visual.requires_grad_(False).eval().to(device, self._dtype)
             self._mean = torch.tensor(self.preprocessing.mean, device=device).view(1, 3, 1, 1) * 255
             self._std = torch.tensor(self.preprocessing.std, device=device).view(1, 3, 1, 1) * 255
             size = self.preprocessing.size
             self.dim = self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1]  # `output_dim` may be None
-        except torch.OutOfMemoryError as error:
-            raise ModelError(
-                f"{device} has no memory for {config.model}.",
-                received=str(error).splitlines()[0][:160],
-                hint="End what else uses it, or name another with --device.",
-            ) from error
 
     def resize(self, frames: np.ndarray, pixel_aspect: float) -> torch.Tensor:
         """uint8 (N, H, W, 3) frames to uint8 (N, 3, S, S) images."""

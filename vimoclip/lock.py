@@ -74,8 +74,8 @@ def _is_dead(note: dict[str, Any]) -> bool:
         os.kill(note["pid"], 0)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):
-        return False
+    except (OSError, OverflowError):  # it is another user's; or this is no number of a process
+        pass
     return False
 
 

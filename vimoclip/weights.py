@@ -1,10 +1,14 @@
-"""What every model's weights share: the seed of random ones, and the hash that names them."""
+"""What all weights share: the seed of random ones, the hash that names them, and room for a model on a device."""
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+
+from vimoclip.errors import ModelError
 
 SEED = 0
 """Of the random weights that `none` asks for."""
@@ -20,3 +24,20 @@ def sha256(architecture: dict[str, Any], module: torch.nn.Module) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def room_for(model: str, device: torch.device) -> Iterator[None]:
+    """Around bringing a model to a device.
+
+    Raises:
+        ModelError: the device has no memory for it.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            f"{device} has no memory for {model}.",
+            received=str(error).splitlines()[0][:160],
+            hint="End what else uses it, or name another with --device.",
+        ) from error

@@ -26,10 +26,9 @@ from torchvision.models.optical_flow._utils import make_coords_grid, upsample_fl
 
 from vimoclip.config import FlowConfig
 from vimoclip.device import DTYPES, Resolved
-from vimoclip.errors import ModelError
 from vimoclip.flow import FlowEstimator, working_size
 from vimoclip.flow.raft_weights import RaftName, load
-from vimoclip.weights import sha256
+from vimoclip.weights import room_for, sha256
 
 MIN_SIDE = 128
 """Pixels. On less the correlation pyramid has no fourth level."""
@@ -73,20 +72,10 @@ class Raft(FlowEstimator[RaftFrame]):
         training = "random" if config.weights == "none" else "pretrained"
         self.made_of = {"weights_sha256": digest, "training": training}
         self.batch_size = config.batch_size
-        self._max_width, self._updates, self._device, self._dtype = (
-            config.max_width,
-            config.updates,
-            device,
-            DTYPES[precision],
-        )
-        try:
+        self._max_width, self._updates = config.max_width, config.updates
+        self._device, self._dtype = device, DTYPES[precision]
+        with room_for(name, device):
             self._network = network.to(device, self._dtype)
-        except torch.OutOfMemoryError as error:
-            raise ModelError(
-                f"{device} has no memory for {name}.",
-                received=str(error).splitlines()[0][:160],
-                hint="End what else uses it, or name another with --device.",
-            ) from error
 
     def prepare(self, frame: NDArray[np.uint8]) -> RaftFrame:
         """See `FlowEstimator.prepare`."""
