@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -59,12 +59,17 @@ def kill_session(command: subprocess.Popen[str]) -> None:
             process.kill()
 
 
-def end_all() -> None:
-    """Kill every command that runs; from now on none can be started."""
+@contextlib.contextmanager
+def all_ended() -> Iterator[None]:
+    """Every command that runs is killed, and none can be started meanwhile."""
     with _lock:
         _over.set()
-    for command in list(_running):
-        kill_session(command)
+    try:
+        for command in list(_running):
+            kill_session(command)
+        yield
+    finally:
+        _over.clear()
 
 
 def survivors(command: subprocess.Popen[str], wait_s: float = 5.0) -> list[str]:

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from benchmarks import harms
 from benchmarks.aftermath import contents, differences
-from benchmarks.command import ROOT, Watch, end_all, finish, start, survivors
+from benchmarks.command import ROOT, Watch, all_ended, finish, start, survivors
 from benchmarks.harms import Harm, Scene, can_mount
 
 CLIPS = 12
@@ -298,8 +298,8 @@ def run(
         try:
             return list(pool.map(one, enumerate(faults)))
         except BaseException:
-            end_all()
-            pool.shutdown(cancel_futures=True)
+            with all_ended():
+                pool.shutdown(cancel_futures=True)
             raise
 
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -176,9 +177,12 @@ def can_mount() -> bool:
 
 
 def _mount(*arguments: str) -> None:
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise OSError(errno.EPERM, done.stderr.strip())
+    """Mounted; a place of which a file is just being written is busy, so that is tried again for a while."""
+    until = time.monotonic() + 20
+    while (done := subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)).returncode:
+        if "busy" not in done.stderr or time.monotonic() > until:
+            raise OSError(errno.EPERM, done.stderr.strip())
+        time.sleep(0.01)
 
 
 def _unmount(place: Path) -> None:
