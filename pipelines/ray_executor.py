@@ -23,7 +23,7 @@ from ray.exceptions import RayError, RayTaskError
 from pipelines.actor import Actor, Described
 from schemas.features import Feature
 from vimoclip.ahead import Ahead
-from vimoclip.config import RunConfig, StoreConfig
+from vimoclip.config import NOTHING_ADDED, Added, RunConfig, StoreConfig
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
 from vimoclip.errors import ConfigError, VimoclipError
 
@@ -58,7 +58,14 @@ class _Hand:
 class RayExecutor:
     """Embeds on a Ray cluster. Attributes: as `pipelines.executor.Executor`."""
 
-    def __init__(self, config: StoreConfig, run: RunConfig, workers: int = 0, address: str | None = None) -> None:
+    def __init__(
+        self,
+        config: StoreConfig,
+        run: RunConfig,
+        workers: int = 0,
+        address: str | None = None,
+        added: Added = NOTHING_ADDED,
+    ) -> None:
         """Connect, and start the actors.
 
         workers: how many; 0 is one for each GPU of the cluster, those included that join it later, or one where there
@@ -72,7 +79,7 @@ class RayExecutor:
         self._hands: list[_Hand] = []
         self._stillborn = 0
         self._every_gpu = False
-        self.config = config
+        self.config, self._added = config, added
         self.features: list[Feature] = []
         self._cluster = RayCluster(address)
         try:
@@ -92,6 +99,7 @@ class RayExecutor:
             self._start()
             first = self.actors[0]
             self.config, self.features = first.config, first.features
+            self._added = Added.of(self.features, added.alone)
             for _ in range(workers - 1):
                 self._start()
             self.device = f"{workers} Ray workers, the first on {first.device} ({first.name})"
@@ -121,7 +129,7 @@ class RayExecutor:
         self._cluster.close()
 
     def _start(self) -> None:
-        actor = self._kind.remote(self.config, self._run)
+        actor = self._kind.remote(self.config, self._run, self._added)
         self._hands.append(_Hand(actor, actor.describe.remote()))
 
     def _join(self, until: float) -> None:

@@ -58,7 +58,7 @@ class Onlooker(Observer):
 def test_two_gpus_are_two_actors_and_the_store_is_the_same(
     address: str, tmp_path: Path, clips: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.ingest.TELL_S", 0.0)
+    monkeypatch.setattr("pipelines.telling.TELL_S", 0.0)
     executor = RayExecutor(settings(tiny_model), RunConfig(), address=address)
     try:
         assert sorted(actor.gpus for actor in executor.actors) == ["0", "1"]
