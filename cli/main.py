@@ -22,9 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (ingest, embed, status, errors, label, verify, remove, optimize, doctor):
+for command in (ingest, embed, features, status, errors, label, verify, remove, optimize, doctor):
     app.command(cls=render.Command)(command)
-app.add_typer(features, name="features")
 
 
 def _version(show: bool) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from schemas.features import Feature
-from vimoclip.config import NOTHING_ADDED, Added, RunConfig, StoreConfig
+from vimoclip.added import NOTHING_ADDED, Added
+from vimoclip.config import RunConfig, StoreConfig
 from vimoclip.embedded import Job, Outcome
 from vimoclip.errors import VimoclipError
 from vimoclip.worker import EmbedWorker

@@ -20,7 +20,8 @@ from pipelines.request import Observer
 from pipelines.telling import Telling
 from schemas.features import Feature
 from schemas.videos import Video
-from vimoclip.config import Added, ClipConfig, RunConfig
+from vimoclip.added import Added
+from vimoclip.config import ClipConfig, RunConfig
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
 from vimoclip.errors import FeatureError, SourceError, StoreError, VideoError
 from vimoclip.feature_rows import check_name, lacking
@@ -96,7 +97,7 @@ class _Embed:
         tower = self._tower(store.features.get(name) or store.unfinished.get(name))
         live = sum(row.status == "ok" for row in store.rows())
         whole = name in store.features and not lacking(store, store.tables["frames"], name)
-        if whole and tower == Added.of([store.features[name]]).towers[name]:
+        if whole and _asks_for(tower, Added.of([store.features[name]]).towers[name]):
             self._report.known, self._report.complete = live, True
             return self._report  # no model needs to be loaded to know this
         # A file that was stored as far as it decodes decodes so far again; one that broke since lacks frames, and is
@@ -215,6 +216,12 @@ class _Embed:
         while not self._unfit.empty():
             unfit = self._unfit.get()
             self._fail(unfit.video_id, unfit.kind, unfit.message)
+
+
+def _asks_for(tower: ClipConfig, own: ClipConfig) -> bool:
+    """Whether settings, as they were asked for, are for certain those that a feature was made with."""
+    weights = own.weights if tower.weights == "default" and own.weights in ("openai", "own") else tower.weights
+    return replace(tower, weights=weights) == own
 
 
 def _added(store: FeatureStore) -> list[str]:

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from pipelines.engine import Engine
 from schemas.features import Feature
-from vimoclip.config import NOTHING_ADDED, Added, RunConfig, StoreConfig
+from vimoclip.added import NOTHING_ADDED, Added
+from vimoclip.config import RunConfig, StoreConfig
 from vimoclip.embedded import Job, Outcome
 
 

@@ -13,8 +13,9 @@ from pipelines.request import IngestReport, IngestRequest, Observer
 from pipelines.sources import Source, Sources, discover
 from pipelines.telling import Telling
 from schemas.videos import Video
+from vimoclip.added import NOTHING_ADDED, Added
 from vimoclip.annotations import Annotations, find_labels, match, read
-from vimoclip.config import NOTHING_ADDED, Added, StoreConfig
+from vimoclip.config import StoreConfig
 from vimoclip.errors import LabelError, StoreError
 from vimoclip.feature_rows import check_same
 from vimoclip.interrupts import held_back

@@ -22,8 +22,9 @@ from ray.exceptions import RayError, RayTaskError
 
 from pipelines.actor import Actor, Described
 from schemas.features import Feature
+from vimoclip.added import NOTHING_ADDED, Added
 from vimoclip.ahead import Ahead
-from vimoclip.config import NOTHING_ADDED, Added, RunConfig, StoreConfig
+from vimoclip.config import RunConfig, StoreConfig
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
 from vimoclip.errors import ConfigError, VimoclipError
 

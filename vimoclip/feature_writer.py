@@ -24,8 +24,9 @@ from vimoclip.frame_rows import check_vectors, vector_columns
 from vimoclip.interrupts import held_back
 from vimoclip.row_buffer import RowBuffer
 from vimoclip.store import FeatureStore
-from vimoclip.writer import FLUSH_BYTES, GRACE
+from vimoclip.writer import GRACE
 
+FLUSH_BYTES = 48 << 20
 FLUSH_S = 120.0
 """A commit rewrites the feature's columns in each fragment that it touches: seldom is cheap."""
 

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 
 from schemas.features import Feature
+from vimoclip.added import NOTHING_ADDED, Added
 from vimoclip.chunks import FrameChunk
 from vimoclip.clip import ClipTeacher
-from vimoclip.config import NOTHING_ADDED, Added, FlowConfig, RunConfig, StoreConfig
+from vimoclip.config import FlowConfig, RunConfig, StoreConfig
 from vimoclip.decoder import Decoder
 from vimoclip.device import pick_device, pick_precision, set_threads
 from vimoclip.embedded import Embedded, Failed, Idle, Job, Outcome, Restarted
