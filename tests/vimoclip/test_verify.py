@@ -168,9 +168,14 @@ def leave_rows(store: Path) -> None:
 
 
 def begin_feature(store: Path) -> FeatureWriter:
-    """What a kill leaves of a feature that is being added."""
+    """Begin to add a feature."""
     (feature,) = features({"other": 6})
     return FeatureWriter(FeatureStore.open(store), replace(feature, settings="{}"))
+
+
+def leave_feature(store: Path) -> None:
+    """What a kill leaves of a feature that is being added."""
+    begin_feature(store)
 
 
 def finish_without(video_id: str) -> Plant:
@@ -311,7 +316,7 @@ CASES = [
     Case("flow-unreadable", "flow", A, flow(2, flow=b"")),
     Case("flow-unreadable", "flow", A, flow(2, flow=lambda data: data[: len(data) // 2])),
     Case("flow-unreadable", "flow", A, flow(2, flow=huge)),
-    Case("unfinished-feature", "features", None, begin_feature),
+    Case("unfinished-feature", "features", None, leave_feature),
     Case("leftover-column", "frames", None, lose_feature),
     Case("without-feature", "frames", "one.mp4", finish_without("one.mp4")),
     Case(
