@@ -72,7 +72,7 @@ def embedding(worker: EmbedWorker, warm_up: Path, paths: list[Path], turns: int)
 
 def by_hand(worker: EmbedWorker, path: Path, frames: int) -> float:
     """Seconds of the loop over so many frames. The one before them, which has no flow, is not timed."""
-    teacher, student, resize = worker.teacher, worker.student, worker.config.clip.resize
+    teacher, student, resize = worker.teacher, worker.student, worker.teacher.preprocessing.resize
     estimator = worker.estimator
     previous, began = None, 0.0
     with av.open(str(path)) as container:

@@ -115,7 +115,7 @@ class EmbedWorker:
 
     def _feature(self, name: str) -> Feature:
         clip, teacher = self.config.clip, self.teacher
-        how = dataclasses.asdict(teacher.preprocessing) | {"resize": clip.resize, "batch_size": clip.batch_size}
+        how = dataclasses.asdict(teacher.preprocessing) | {"batch_size": clip.batch_size}
         training: Training = teacher.training
         if name == "moclip":
             how |= {"flow": self._flow(), "plane": PLANE, "full_scale": FULL_SCALE, "jpeg": JPEG_QUALITY}
@@ -223,7 +223,7 @@ class _VideoEmbedder:
         for step, flow in zip(steps, itertools.chain.from_iterable(parts), strict=False):  # the last may be padding
             row, aspect = step.row, step.pixel_aspect
             row.speed = mean_speed(flow, step.dt_s, aspect)
-            row.flow = encode(to_planes(flow, step.dt_s, self._config.clip.resize, aspect))
+            row.flow = encode(to_planes(flow, step.dt_s, self._teacher.preprocessing.resize, aspect))
             row.planes = decode(row.flow)
 
     def _embed_ready(self) -> Iterator[EmbeddedFrames]:
