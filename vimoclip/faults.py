@@ -44,6 +44,7 @@ FAULTS = {  # name: what to do next
     "bad-norm": _AGAIN,  # of a vector that is there, it is null, not finite, or not above 0
     "flow-count": _AGAIN,  # not one a frame but for the first; with --no-keep-flow, any
     "flow-unreadable": _AGAIN,  # its bytes cannot be decoded
+    "damaged-index": "`vimoclip optimize` makes it anew.",  # it cannot be read, or does not find every row
     "leftover-rows": "Nothing is lost: the next ingest, or `vimoclip optimize`, drops them.",  # their take has no video
 }
 HARMLESS = {"leftover-rows"}
