@@ -8,7 +8,8 @@ from vimoclip.store import FeatureStore
 def contents(path: str | Path) -> dict[str, str]:
     """All that a store holds, but for takes, times of ingest and numbers of attempts; floats to the last bit."""
     store = FeatureStore.open(path)
-    held = {"features": store.fingerprint, "settings": repr(store.config)}
+    features = {name: feature.fingerprint for name, feature in store.features.items()}
+    held = {"features": repr(features), "settings": repr(store.config)}
     rows = [repr(label) for label in store.label_rows()]
     held["labels"] = "\n".join(sorted(rows))
     for row in store.rows():

@@ -34,8 +34,9 @@ def alone(worker: EmbedWorker, path: Path) -> float:
 
     Decoding, resizing, preparing frames for flow and the flow codec are not timed.
     """
-    teacher, student, size = worker.teacher, worker.student, worker.config.clip.batch_size
-    estimator = worker.estimator
+    teacher, motion, size = worker.models.towers["clip"], worker.models.motion, worker.config.clip.batch_size
+    assert motion is not None
+    student, estimator = motion.student, motion.estimator
     spent, previous, previous_s = 0.0, None, 0.0
     images: list[torch.Tensor] = []
     planes = [np.full((2, PLANE, PLANE), REST, np.uint8)]  # of the first frame, which has no motion
@@ -54,10 +55,10 @@ def alone(worker: EmbedWorker, path: Path) -> float:
 
     def forward() -> float:
         batch = torch.stack(images[:size] + [images[0]] * (size - len(images)))
-        motion = np.stack(planes[:size] + [planes[0]] * (size - len(planes)))
+        shown = np.stack(planes[:size] + [planes[0]] * (size - len(planes)))
         began = clock(worker.device)
         teacher(batch)
-        student(motion)
+        student(shown)
         seconds = clock(worker.device) - began
         del images[:size], planes[:size]
         return seconds

@@ -35,7 +35,7 @@ from pipelines.engine import Engine, EngineName
 from pipelines.ingest import run
 from pipelines.request import IngestRequest, Observer
 from pipelines.sources import discover
-from vimoclip.config import FlowName, RunConfig, StoreConfig
+from vimoclip.config import ClipConfig, FlowConfig, FlowName, RunConfig, StoreConfig
 from vimoclip.shapes import render, write_clip
 from vimoclip.store import FeatureStore
 from vimoclip.worker import EmbedWorker
@@ -49,7 +49,7 @@ class Stopwatch(Observer):
     def __init__(self) -> None:
         self.began = self.ended = 0.0
 
-    def ready(self, config: StoreConfig, device: str) -> None:
+    def ready(self, clip: ClipConfig, flow: FlowConfig | None, device: str) -> None:
         self.began = time.perf_counter()
 
     def video(self, video_id: str, outcome: str) -> None:

@@ -5,12 +5,13 @@
 Each kill has a store of its own. A reader in another process polls it from before the kill until after the rerun;
 `verify` looks at it after the kill and after the rerun; and what the rerun leaves is held against what a run leaves
 that nobody killed: the same ids, frame counts, vectors, norms, times, flow and labels, bit by bit. Only takes, times of
-ingest and numbers of attempts may differ. A quarter of the kills each falls on
+ingest and numbers of attempts may differ. A fifth of the kills each falls on
 
     between frames and videos   after a write of frames or flow, before the write of the videos rows that name them
     replacing a video           files were changed, broken, moved and added on disk, and are ingested again
     optimize                    with left-over and removed takes, moved videos and many fragments to clear up
-    anywhere                    at a random moment of any of the three, or while the store is being made
+    embed                       a further model's vectors being added to every video
+    anywhere                    at a random moment of any of the four, or while the store is being made
 
 To hit a point exactly, the command is run as `kills --victim CALL:WHEN N -- ARGUMENTS`: the very command line, whose
 Nth call of Table.CALL is cut short by a real SIGKILL to itself, before, after or within it.
@@ -41,9 +42,11 @@ from benchmarks.aftermath import contents, differences
 from benchmarks.command import finish, start, survivors
 from benchmarks.reader import Reader
 
-Work = Literal["fresh", "replaced", "optimize"]
+Work = Literal["fresh", "embed", "replaced", "optimize"]
 
-BETWEEN, REPLACING, OPTIMIZE, ANYWHERE = "between frames and videos", "replacing a video", "optimize", "anywhere"
+BETWEEN, REPLACING, OPTIMIZE = "between frames and videos", "replacing a video", "optimize"
+EMBED, ANYWHERE = "embed", "anywhere"
+POINTS = (BETWEEN, REPLACING, OPTIMIZE, EMBED, ANYWHERE)
 GRACE = timedelta(seconds=6)
 """In place of ten minutes, so that old versions are really dropped beside the reader."""
 
@@ -99,7 +102,7 @@ class Outcome:
 
 
 def plan(count: int, seed: int) -> list[Kill]:
-    """The kills, by what is killed; a quarter for each of the named points, and the rest anywhere."""
+    """The kills, by what is killed; a fifth for each of the named points, and the rest anywhere."""
     rng = random.Random(seed)
     points: list[tuple[str, Work, list[str]]] = [
         (BETWEEN, "fresh", ["append:after", "upsert:before"]),
@@ -116,14 +119,21 @@ def plan(count: int, seed: int) -> list[Kill]:
                 *("index:after", "tidy:before", "upsert:after", "cleanup:before"),
             ],
         ),
+        (
+            EMBED,
+            "embed",
+            ["fill:within", "add_columns:before", "fill:after", "upsert:before", "add_columns:after", "upsert:after"],
+        ),
     ]
-    each = round(count / 4)
+    each = round(count / 5)
     kills = [
         Kill(point, work, rng.random(), calls[n % len(calls)]) for point, work, calls in points for n in range(each)
     ]
     anywhere: list[tuple[Work, str]] = [("fresh", ""), ("replaced", ""), ("fresh", "create:within"), ("optimize", "")]
+    anywhere.append(("embed", ""))
     for n in range(count - len(kills)):
-        kills.append(Kill(ANYWHERE, anywhere[n % 4][0], rng.random(), anywhere[n % 4][1], rng.random() < 0.5))
+        work, call = anywhere[n % len(anywhere)]
+        kills.append(Kill(ANYWHERE, work, rng.random(), call, rng.random() < 0.5))
     return kills
 
 
@@ -134,16 +144,18 @@ def victim(how: str, number: int, arguments: list[str]) -> None:
     """Run the command line and die at the chosen call. how: `count` only counts them, into the file VIMOCLIP_CALLS."""
     import lance
 
-    from vimoclip import tables, writer
+    from vimoclip import feature_writer, tables, writer
     from vimoclip.tables import Table
 
+    feature_writer.FLUSH_BYTES = 500  # of some 50 a row
     writer.FLUSH_ROWS, writer.FLUSH_S = 12, 1e9  # many commits, and always at the same rows
     writer.TIDY_COMMITS, writer.GRACE = 10, GRACE
     tables.ROWS_TO_INDEX = 20
     call, _, when = how.partition(":")
     calls: collections.Counter[str] = collections.Counter()
     places: dict[str, tuple[type, str]] = {
-        name: (Table, name) for name in ("create", "append", "upsert", "replace", "delete", "index", "tidy")
+        name: (Table, name)
+        for name in ("create", "append", "upsert", "replace", "delete", "index", "tidy", "add_columns", "fill")
     }
     places["cleanup"] = (lance.LanceDataset, "cleanup_old_versions")  # the part of tidy that deletes files
 
@@ -190,6 +202,8 @@ def worlds(folder: Path) -> Iterator[World]:
     model = ["--clip-model", write_tiny_clip(folder / "model"), "--batch-size", "4"]
     fresh = _world("fresh", None, ["ingest", str(clips), *model], folder)
     yield fresh
+    other = write_tiny_clip(folder / "other", seed=2)
+    yield _world("embed", folder / "fresh", ["embed", "--as", "other", "--model", other], folder)
     _change(clips)
     yield _world("replaced", folder / "fresh", ["ingest", str(clips)], folder)
     shutil.copytree(folder / "replaced", folder / "untidy")
@@ -250,10 +264,10 @@ def victim_program(how: str, number: int) -> tuple[str, ...]:
 
 
 def _ready(command: subprocess.Popen[str]) -> float:
-    """When an ingest had loaded its models; of any other command, its end."""
+    """When an ingest or an embed had loaded its models; of any other command, its end."""
     assert command.stderr is not None
     for line in command.stderr:
-        if "flow by" in line:
+        if "on cpu" in line:
             break
     return time.monotonic()
 
@@ -354,7 +368,7 @@ def main() -> int:
     from rich.console import Console
     from rich.table import Table
 
-    parser = argparse.ArgumentParser(description="Kill ingest and optimize, and look what became of the store.")
+    parser = argparse.ArgumentParser(description="Kill ingest, embed and optimize, and look what became of the store.")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
@@ -373,7 +387,7 @@ def main() -> int:
     table.add_column("killed")
     for column in ("kills", "left rows behind", "reruns equal", "reader saw wrong", "verify clean", "processes left"):
         table.add_column(column, justify="right")
-    for point in (BETWEEN, REPLACING, OPTIMIZE, ANYWHERE):
+    for point in POINTS:
         own = [outcome for outcome in outcomes if outcome.kill.point == point]
         counts = (
             len(own),

@@ -80,6 +80,9 @@ def look(path: Path, most: int, faults: list[str]) -> int:
         faults.append(f"{most} videos became {len(ok)}")
     read = {"frames": store.frames(["video_id", "take", "frame_index", "clip", "moclip"])}
     read["flow"] = store.tables["flow"].read()
+    for name in (name for name, feature in store.features.items() if feature.added):
+        missing = store.frames([name])[name].null_count
+        faults += [f"{name} is null in {missing} frames"] * (missing > 0)
     for name, table in read.items():
         found = collections.defaultdict(list)
         columns = (table[column].to_pylist() for column in ("video_id", "take", "frame_index"))

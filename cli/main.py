@@ -4,7 +4,9 @@ import typer
 
 from cli import render
 from cli.doctor import doctor
+from cli.embed import embed
 from cli.errors import errors
+from cli.features import features
 from cli.ingest import ingest
 from cli.label import label
 from cli.optimize import optimize
@@ -20,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (ingest, status, errors, label, verify, remove, optimize, doctor):
+for command in (ingest, embed, features, status, errors, label, verify, remove, optimize, doctor):
     app.command(cls=render.Command)(command)
 
 

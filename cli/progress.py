@@ -1,4 +1,4 @@
-"""The progress bar of an ingest: videos done, frames and videos a second, time left."""
+"""The progress bar of an ingest or an embed: videos done, frames and videos a second, time left."""
 
 import time
 from types import TracebackType
@@ -10,15 +10,16 @@ from cli import render
 from pipelines.plan import Plan
 from pipelines.rates import Rates
 from pipelines.request import Observer
-from vimoclip.config import StoreConfig
+from vimoclip.config import ClipConfig, FlowConfig
 
 SAY_S = 60.0
 
 
 class Progress(Observer):
-    """Shows an ingest on stderr while it runs; on anything but a terminal only the milestones."""
+    """Shows a run on stderr while it goes on; on anything but a terminal only the milestones."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: str = "ingesting") -> None:
+        self._doing = doing
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -52,18 +53,15 @@ class Progress(Observer):
         render.err.print(f"{todo} videos to look into, {plan.known} known.", highlight=False)
         self._bar.update(self._task, total=todo, description="loading models")
 
-    def ready(self, config: StoreConfig, device: str) -> None:
-        clip = config.clip
-        render.err.print(
-            f"{clip.model} ({clip.weights}, {clip.precision}) on {device}, flow by {config.flow.estimator}.",
-            markup=False,
-            highlight=False,
-        )
+    def ready(self, clip: ClipConfig, flow: FlowConfig | None, device: str) -> None:
+        by = f", flow by {flow.estimator}" if flow is not None else ""
+        what = f"{clip.model} ({clip.weights}, {clip.precision}) on {device}{by}."
+        render.err.print(what, markup=False, highlight=False)
         if clip.weights == "none":
             render.err.print(
                 "[yellow]These weights are random:[/] the vectors mean nothing, whatever the pipeline proves."
             )
-        self._bar.reset(self._task, description="ingesting", rate="")
+        self._bar.reset(self._task, description=self._doing, rate="")
         self._rates = Rates()
 
     def frames(self, video_id: str, count: int, worker: str) -> None:

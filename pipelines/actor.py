@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from schemas.features import Feature
+from vimoclip.added import NOTHING_ADDED, Added
 from vimoclip.config import RunConfig, StoreConfig
 from vimoclip.embedded import Job, Outcome
 from vimoclip.errors import VimoclipError
@@ -34,11 +35,11 @@ class Described:
 class Actor:
     """`give` and `embed` are called from two threads."""
 
-    def __init__(self, config: StoreConfig, run: RunConfig) -> None:
+    def __init__(self, config: StoreConfig, run: RunConfig, added: Added = NOTHING_ADDED) -> None:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._failure: VimoclipError | None = None
         try:
-            self._worker = EmbedWorker(config, run)
+            self._worker = EmbedWorker(config, run, added)
         except VimoclipError as error:  # what an actor's constructor raises reaches the driver as text only
             self._failure = error
 

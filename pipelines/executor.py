@@ -6,6 +6,7 @@ from typing import Protocol
 
 from pipelines.engine import Engine
 from schemas.features import Feature
+from vimoclip.added import NOTHING_ADDED, Added
 from vimoclip.config import RunConfig, StoreConfig
 from vimoclip.embedded import Job, Outcome
 
@@ -28,8 +29,8 @@ class Executor(Protocol):
 
 
 @contextlib.contextmanager
-def executor(config: StoreConfig, run: RunConfig, engine: Engine) -> Iterator[Executor]:
-    """The executor, until the block ends.
+def executor(config: StoreConfig, run: RunConfig, engine: Engine, added: Added = NOTHING_ADDED) -> Iterator[Executor]:
+    """The executor, until the block ends. added: features beside the store's own, or instead of them.
 
     Raises:
         ModelError, ConfigError: see `EmbedWorker`. VimoclipError: see `RayExecutor`.
@@ -37,12 +38,12 @@ def executor(config: StoreConfig, run: RunConfig, engine: Engine) -> Iterator[Ex
     if _is_ray(run, engine):
         from pipelines.ray_executor import RayExecutor  # half a second, and most runs need none
 
-        with contextlib.closing(RayExecutor(config, run, engine.workers, engine.address)) as made:
+        with contextlib.closing(RayExecutor(config, run, engine.workers, engine.address, added)) as made:
             yield made
     else:
         from vimoclip.worker import EmbedWorker  # with torch, which takes seconds: a run with nothing to do needs none
 
-        yield EmbedWorker(config, run)
+        yield EmbedWorker(config, run, added)
 
 
 def _is_ray(run: RunConfig, engine: Engine) -> bool:

@@ -2,10 +2,7 @@
 that is cut short loses at most the videos it was at; the same command goes on.
 """
 
-import math
 import time
-from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from pipelines import label
@@ -14,18 +11,19 @@ from pipelines.plan import Identify, Plan, make_plan
 from pipelines.recorder import Recorder
 from pipelines.request import IngestReport, IngestRequest, Observer
 from pipelines.sources import Source, Sources, discover
+from pipelines.telling import Telling
 from schemas.videos import Video
+from vimoclip.added import NOTHING_ADDED, Added
 from vimoclip.annotations import Annotations, find_labels, match, read
 from vimoclip.config import StoreConfig
-from vimoclip.errors import LabelError, SettingsError, StoreError
+from vimoclip.errors import LabelError, StoreError
+from vimoclip.feature_rows import check_same
 from vimoclip.interrupts import held_back
 from vimoclip.lock import Held, writer_lock
 from vimoclip.place import Place, place
 from vimoclip.store import FeatureStore, check_free
 from vimoclip.writer import StoreWriter
 
-TELL_S = 1.0
-"""How often `status` hears of a run."""
 _NOT_LABELS = "Correct it; or, if it is about something else, leave it out with --labels none."
 
 
@@ -107,7 +105,6 @@ class _Ingest:
     ) -> None:
         self._request, self._place, self._lock, self._observer = request, at, lock, observer
         self._sources, self._annotations = sources, annotations
-        self._told_s = -math.inf
 
     def run(self) -> IngestReport:
         store = FeatureStore.open(self._place) if FeatureStore.exists(self._place) else None
@@ -125,7 +122,8 @@ class _Ingest:
             return report
         asked = self._request.asked
         config = StoreConfig.from_dict(asked) if store is None else store.located(asked)
-        with executor(config, self._request.run, self._request.engine) as embedder:
+        added = Added.of(store.features.values()) if store else NOTHING_ADDED
+        with executor(config, self._request.run, self._request.engine, added) as embedder:
             if store is None:
                 self._lock.check()  # loading the models may have taken long
                 store = FeatureStore.create(self._place, embedder.config, embedder.features)
@@ -146,10 +144,9 @@ class _Ingest:
             for row, source in plan.relocated:
                 recorder.relocate(row, source)
             if embedder is not None:
-                self._observer.ready(embedder.config, str(embedder.device))
-                _embed(
-                    embedder, identify, recorder, writer, lambda: self._tell(recorder, len(todo), str(embedder.device))
-                )
+                self._observer.ready(embedder.config.clip, embedder.config.flow, str(embedder.device))
+                telling = Telling(self._lock, recorder.rates, len(todo), str(embedder.device))
+                _embed(embedder, identify, recorder, writer, telling)
         except KeyboardInterrupt:
             report.interrupted = recorder.leftovers = True
         writer.flush()
@@ -157,14 +154,6 @@ class _Ingest:
             writer.drop_leftovers()
         report.left = len(plan.todo) - recorder.finished
         report.labels = [label.apply(writer, annotations, self._sources.videos) for annotations in self._annotations]
-
-    def _tell(self, recorder: Recorder, videos: int, device: str) -> None:
-        """Let `status` know how far this is. device: of the one worker, where there is but one."""
-        if time.monotonic() - self._told_s < TELL_S:
-            return
-        self._told_s = time.monotonic()
-        workers = [asdict(worker) | {"name": worker.name or device} for worker in recorder.rates.workers()]
-        self._lock.tell({"workers": workers, "done": recorder.finished, "videos": videos})
 
     def _check_labels(self, rows: dict[str, Video]) -> None:
         """Match the labels before anything is computed: names of one video may contradict each other."""
@@ -174,14 +163,12 @@ class _Ingest:
                 match(annotations, known)
 
 
-def _embed(
-    embedder: Executor, identify: Identify, recorder: Recorder, writer: StoreWriter, tell: Callable[[], None]
-) -> None:
+def _embed(embedder: Executor, identify: Identify, recorder: Recorder, writer: StoreWriter, telling: Telling) -> None:
     outcomes = embedder.embed(identify.jobs())
     try:
         for outcome in outcomes:
             recorder.record(outcome)
-            tell()
+            telling.tell(recorder.finished)
         recorder.record_seen()
     except (KeyboardInterrupt, StoreError):
         raise  # of a commit that failed nobody knows whether it took place: it must not be made twice
@@ -194,18 +181,8 @@ def _embed(
 
 
 def _check_features(store: FeatureStore, embedder: Executor) -> None:
-    """Refuse to add vectors that are not the store's kind, such as from other weights at the same path."""
     for feature in embedder.features:
-        own = store.features[feature.name]
-        if own.fingerprint != feature.fingerprint:
-            differing = [
-                f"{name} is {getattr(own, name)!r} in the store and {getattr(feature, name)!r} here"
-                for name in ("model", "weights", "weights_sha256", "preprocessing", "precision")
-                if getattr(own, name) != getattr(feature, name)
-            ]
-            raise SettingsError(
-                f"The feature {feature.name} would not be the store's.",
-                received="; ".join(differing),
-                expected="the same weights and preprocessing",
-                hint="Put the original weights back, or ingest into another store.",
-            )
+        hint = "Put the original weights back, or ingest into another store."
+        if feature.added:
+            hint = f"Put the original weights back, or `vimoclip features drop {feature.name}`."
+        check_same(store.features[feature.name], feature, hint)

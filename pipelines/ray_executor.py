@@ -22,6 +22,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from pipelines.actor import Actor, Described
 from schemas.features import Feature
+from vimoclip.added import NOTHING_ADDED, Added
 from vimoclip.ahead import Ahead
 from vimoclip.config import RunConfig, StoreConfig
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
@@ -58,7 +59,14 @@ class _Hand:
 class RayExecutor:
     """Embeds on a Ray cluster. Attributes: as `pipelines.executor.Executor`."""
 
-    def __init__(self, config: StoreConfig, run: RunConfig, workers: int = 0, address: str | None = None) -> None:
+    def __init__(
+        self,
+        config: StoreConfig,
+        run: RunConfig,
+        workers: int = 0,
+        address: str | None = None,
+        added: Added = NOTHING_ADDED,
+    ) -> None:
         """Connect, and start the actors.
 
         workers: how many; 0 is one for each GPU of the cluster, those included that join it later, or one where there
@@ -72,7 +80,7 @@ class RayExecutor:
         self._hands: list[_Hand] = []
         self._stillborn = 0
         self._every_gpu = False
-        self.config = config
+        self.config, self._added = config, added
         self.features: list[Feature] = []
         self._cluster = RayCluster(address)
         try:
@@ -92,6 +100,7 @@ class RayExecutor:
             self._start()
             first = self.actors[0]
             self.config, self.features = first.config, first.features
+            self._added = Added.of(self.features, added.alone)
             for _ in range(workers - 1):
                 self._start()
             self.device = f"{workers} Ray workers, the first on {first.device} ({first.name})"
@@ -121,7 +130,7 @@ class RayExecutor:
         self._cluster.close()
 
     def _start(self) -> None:
-        actor = self._kind.remote(self.config, self._run)
+        actor = self._kind.remote(self.config, self._run, self._added)
         self._hands.append(_Hand(actor, actor.describe.remote()))
 
     def _join(self, until: float) -> None:

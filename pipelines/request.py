@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pipelines.engine import Engine
 from pipelines.label import LabelReport
 from pipelines.plan import Plan
-from vimoclip.config import RunConfig, StoreConfig
+from vimoclip.config import ClipConfig, FlowConfig, RunConfig
 from vimoclip.place import Where
 
 
@@ -66,8 +66,8 @@ class Observer:
     def planned(self, plan: Plan, todo: int) -> None:
         """What there is to do is known; `todo` videos are to be looked into in this run."""
 
-    def ready(self, config: StoreConfig, device: str) -> None:
-        """Models are loaded."""
+    def ready(self, clip: ClipConfig, flow: FlowConfig | None, device: str) -> None:
+        """Models are loaded. flow: None where none is computed."""
 
     def frames(self, video_id: str, count: int, worker: str) -> None:
         """`count` more frames of a video are embedded, by a worker that has a name where there are several."""

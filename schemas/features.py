@@ -13,6 +13,9 @@ from schemas import key
 Kind = Literal["image", "motion"]
 Training = Literal["pretrained", "starting", "trained", "random"]
 
+OWN = ("clip", "moclip")
+"""The features that every take is made with. Others are added to a store, and can be renamed and dropped."""
+
 FEATURES = pa.schema(
     [
         key("name", pa.string(), 1),
@@ -24,6 +27,8 @@ FEATURES = pa.schema(
         pa.field("training", pa.string(), nullable=False),
         pa.field("preprocessing", pa.string(), nullable=False),
         pa.field("precision", pa.string(), nullable=False),
+        pa.field("settings", pa.string()),
+        pa.field("complete", pa.bool_(), nullable=False),
         pa.field("fingerprint", pa.string(), nullable=False),
         pa.field("packages", pa.string(), nullable=False),
         pa.field("created_at", pa.timestamp("us", tz="UTC"), nullable=False),
@@ -42,7 +47,11 @@ class Feature:
         teacher's weights) or `trained`.
     preprocessing: canonical JSON: size, mean, std, interpolation, resize and batch shape; for motion also the
         flow settings.
-    precision: `bf16`, `fp16` or `fp32`, as resolved. packages: JSON, versions that made it, recorded and not compared.
+    precision: `bf16`, `fp16` or `fp32`, as resolved.
+    settings: JSON, those of the tower of a feature that was added to the store (a `vimoclip.config.ClipConfig`); None
+        for a feature that every take is made with.
+    complete: false while an added feature is still being computed: readers do not see it.
+    packages: JSON, versions that made it, recorded and not compared.
     """
 
     name: str
@@ -56,6 +65,13 @@ class Feature:
     precision: str
     packages: str
     created_at: datetime
+    settings: str | None = None
+    complete: bool = True
+
+    @property
+    def added(self) -> bool:
+        """Whether it was added to the store, beside the features that every take is made with."""
+        return self.settings is not None
 
     @property
     def fingerprint(self) -> str:
@@ -68,6 +84,9 @@ class Feature:
 
 
 def store_fingerprint(features: list[Feature]) -> str:
-    """One fingerprint for a set of features, whatever their order: what a `videos` row names."""
-    parts = sorted(f"{feature.name}={feature.fingerprint}" for feature in features)
+    """One fingerprint for the features that every take is made with, whatever their order: what a `videos` row names.
+
+    Added features do not count: adding one makes no take out of date.
+    """
+    parts = sorted(f"{feature.name}={feature.fingerprint}" for feature in features if not feature.added)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

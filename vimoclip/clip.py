@@ -45,6 +45,10 @@ class Preprocessing:
     resize: Geometry
 
 
+Input = tuple[int, str, str]
+"""All that decides how a tower wants its frames resized: size, interpolation, resize."""
+
+
 class ClipTeacher:
     """A frozen image tower on a device.
 
@@ -77,6 +81,11 @@ class ClipTeacher:
             self._std = torch.tensor(self.preprocessing.std, device=device).view(1, 3, 1, 1) * 255
             size = self.preprocessing.size
             self.dim = self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1]  # `output_dim` may be None
+
+    @property
+    def input(self) -> Input:
+        """Towers with the same one can be given the same images."""
+        return self.preprocessing.size, self.preprocessing.interpolation, self.preprocessing.resize
 
     def resize(self, frames: np.ndarray, pixel_aspect: float) -> torch.Tensor:
         """uint8 (N, H, W, 3) frames to uint8 (N, 3, S, S) images."""

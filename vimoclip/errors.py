@@ -17,7 +17,9 @@
         ├── StoreUnreachableError an object store does not answer, or refuses
         ├── NoSpaceError          the disk is full
         ├── StoreDamagedError     a table cannot be read
-        └── UnknownVideoError     no such video in the store
+        ├── UnknownVideoError     no such video in the store
+        ├── UnknownColumnError    no such column in its frames
+        └── FeatureError          a feature cannot be added, renamed or dropped like that
 
 Every message says what was wrong, what was received, what was expected, and what to do next.
 """
@@ -129,3 +131,11 @@ class StoreDamagedError(StoreError):
 
 class UnknownVideoError(StoreError):
     """The store holds no such video."""
+
+
+class UnknownColumnError(StoreError):
+    """The frames of the store have no such column."""
+
+
+class FeatureError(StoreError):
+    """A feature cannot be added, renamed or dropped like that."""

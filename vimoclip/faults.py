@@ -45,9 +45,12 @@ FAULTS = {  # name: what to do next
     "flow-count": _AGAIN,  # not one a frame but for the first; with --no-keep-flow, any
     "flow-unreadable": _AGAIN,  # its bytes cannot be decoded
     "damaged-index": "`vimoclip optimize` makes it anew.",  # it cannot be read, or does not find every row
+    "without-feature": "`vimoclip embed --as` its name, as often as it takes.",  # an added feature's vector is null
+    "unfinished-feature": "`vimoclip embed --as` its name goes on with it, `vimoclip features drop` takes it away.",
+    "leftover-column": "Nothing is lost: `vimoclip optimize` drops it.",  # of a feature that was dropped
     "leftover-rows": "Nothing is lost: the next ingest, or `vimoclip optimize`, drops them.",  # their take has no video
 }
-HARMLESS = {"leftover-rows"}
+HARMLESS = {"without-feature", "unfinished-feature", "leftover-column", "leftover-rows"}
 
 MOST_PLACES, MOST_OF_A_NAME = 5, 100
 
@@ -56,7 +59,8 @@ MOST_PLACES, MOST_OF_A_NAME = 5, 100
 class Fault:
     """All faults of one name in one table that are one video's: `count` of them, the first 5 in `detail`.
 
-    video_id: None where they are no single video's. remedy: what to do next. harmless: readers never meet it. Past 100
+    video_id: None where they are no single video's. remedy: what to do next. harmless: readers never meet it, or
+    know it as a null. Past 100
     faults of a name, the rest of a table's are one more, without a video; the counts stay right.
     """
 

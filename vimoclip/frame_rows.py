@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from schemas.features import Feature
 from schemas.flow import FLOW
-from vimoclip.embedded import EmbeddedFrames
+from vimoclip.embedded import EmbeddedFrames, Vectors
 from vimoclip.errors import VideoError
 
 
@@ -40,15 +40,25 @@ def check(frames: EmbeddedFrames, features: dict[str, Feature], count: int, last
     if set(frames.features) != set(features):
         raise _refused(f"Features of {video_id} differ.", set(frames.features), set(features))
     for name, vectors in frames.features.items():
-        form, dim = vectors.values, features[name].dim
-        if form.shape != (n, dim) or form.dtype != np.float16 or vectors.norm.shape != (n,):
-            raise _refused(f"{name} has the wrong form.", f"{form.dtype} {form.shape}", f"float16 {(n, dim)}")
-        if not np.array_equal(vectors.present, moving if features[name].kind == "motion" else np.ones(n, np.bool_)):
-            raise _refused(f"{name} of {video_id} is missing somewhere, or is there without motion.")
-        values, norm = vectors.values[vectors.present], vectors.norm[vectors.present]
-        length = np.linalg.norm(values.astype(np.float32), axis=1)
-        if not ((np.isfinite(norm) & (norm > 0)).all() and (np.abs(length - 1) < 1e-2).all()):  # NaN compares false
-            raise _refused(f"{name} of {video_id} has vectors that are not finite and of unit length.")
+        due = moving if features[name].kind == "motion" else np.ones(n, np.bool_)
+        check_vectors(video_id, features[name], vectors, due)
+
+
+def check_vectors(video_id: str, feature: Feature, vectors: Vectors, due: np.ndarray) -> None:
+    """Refuse vectors of a video. due: which frames must have one, and no others, bool (n,).
+
+    Raises:
+        VideoError: `embedding-failed`: as `check`.
+    """
+    form, expected = vectors.values, (len(due), feature.dim)
+    if form.shape != expected or form.dtype != np.float16 or vectors.norm.shape != due.shape:
+        raise _refused(f"{feature.name} has the wrong form.", f"{form.dtype} {form.shape}", f"float16 {expected}")
+    if not np.array_equal(vectors.present, due):
+        raise _refused(f"{feature.name} of {video_id} is missing somewhere, or is there without motion.")
+    values, norm = vectors.values[vectors.present], vectors.norm[vectors.present]
+    length = np.linalg.norm(values.astype(np.float32), axis=1)
+    if not ((np.isfinite(norm) & (norm > 0)).all() and (np.abs(length - 1) < 1e-2).all()):  # NaN compares false
+        raise _refused(f"{feature.name} of {video_id} has vectors that are not finite and of unit length.")
 
 
 def _refused(what: str, received: object = None, expected: object = None) -> VideoError:
@@ -56,7 +66,7 @@ def _refused(what: str, received: object = None, expected: object = None) -> Vid
 
 
 def frame_rows(schema: pa.Schema, take: int, frames: EmbeddedFrames) -> pa.Table:
-    """Rows of `frames`, whose very schema is given."""
+    """Rows of `frames`, whose very schema is given; null in columns of features that are not among the frames'."""
     n = len(frames.frame_index)
     still = np.array([flow is None for flow in frames.flow])
     columns = {
@@ -68,11 +78,19 @@ def frame_rows(schema: pa.Schema, take: int, frames: EmbeddedFrames) -> pa.Table
         "flow_speed": pa.array(frames.flow_speed.astype(np.float32), mask=still),
     }
     for name, vectors in frames.features.items():
-        absent = ~vectors.present
-        values = pa.array(np.where(absent[:, None], np.float16(0), vectors.values).ravel())
-        columns[name] = pa.FixedSizeListArray.from_arrays(values, vectors.values.shape[1], mask=pa.array(absent))
-        columns[f"{name}_norm"] = pa.array(vectors.norm.astype(np.float32), mask=absent)
-    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+        columns |= vector_columns(name, vectors)
+    absent = {field.name: pa.nulls(n, field.type) for field in schema if field.name not in columns}
+    return pa.Table.from_arrays([(columns | absent)[name] for name in schema.names], schema=schema)
+
+
+def vector_columns(name: str, vectors: Vectors) -> dict[str, pa.Array]:
+    """The two columns of a feature: `<name>` fp16[D] and `<name>_norm` fp32, null where there is no vector."""
+    absent = ~vectors.present
+    values = pa.array(np.where(absent[:, None], np.float16(0), vectors.values).ravel())
+    return {
+        name: pa.FixedSizeListArray.from_arrays(values, vectors.values.shape[1], mask=pa.array(absent)),
+        f"{name}_norm": pa.array(vectors.norm.astype(np.float32), mask=absent),
+    }
 
 
 def flow_rows(take: int, frames: EmbeddedFrames) -> pa.Table:

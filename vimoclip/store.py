@@ -28,6 +28,7 @@ from vimoclip.errors import (
     StoreError,
     StoreMissingError,
     StoreNewerError,
+    UnknownColumnError,
     UnknownVideoError,
 )
 from vimoclip.place import Place, Where, place
@@ -40,16 +41,19 @@ _OWN_FILES = {".writer.lock", ".writer.json", ".writer.json.new", *(f"{name}.lan
 class FeatureStore:
     """A snapshot of the store at `place`.
 
-    Attributes: `config`, the store's settings; `features`, what each vector column is, by name; `fingerprint` of them
-    all; `tables`, the tables at the snapshot's versions.
+    Attributes: `config`, the store's settings; `features`, what each vector column is, by name; `unfinished`, those
+    that are still being added, which no reader sees; `fingerprint` of those that every take is made with; `tables`,
+    the tables at the snapshot's versions.
     """
 
     def __init__(self, at: Place, tables: dict[str, Table]) -> None:
         self.place, self.tables = at, tables
         metadata = tables["videos"].schema.metadata or {}
         self.config = StoreConfig.from_dict(json.loads(metadata[SETTINGS_KEY]))
-        self.features = {row["name"]: _feature(row) for row in tables["features"].read().to_pylist()}
-        self.fingerprint = store_fingerprint(list(self.features.values()))
+        features = [_feature(row) for row in tables["features"].read().to_pylist()]
+        self.features = {feature.name: feature for feature in features if feature.complete}
+        self.unfinished = {feature.name: feature for feature in features if not feature.complete}
+        self.fingerprint = store_fingerprint(features)
 
     @staticmethod
     def exists(where: Where) -> bool:
@@ -68,11 +72,11 @@ class FeatureStore:
             raise missing(at)
         check_format(Table.open(at, "videos"))
         while True:
-            # Takes are committed before the videos row that names them, and dropped after it: so when `videos` has not
-            # moved while the others were opened, every take it names is there, whole.
+            # Takes are committed before the videos row that names them, and dropped after it, and so are columns and
+            # the features row: when these two have not moved while the others were opened, all they name is there.
             videos = Table.open(at, "videos")
-            tables = {name: _beside(videos, name) for name in TABLES[:-1]}
-            if videos.latest_version == videos.version:
+            tables = {name: _beside(videos, name) for name in ("features", *TABLES) if name != "videos"}
+            if all(table.latest_version == table.version for table in (videos, tables["features"])):
                 return cls(at, tables | {"videos": videos})
 
     @classmethod
@@ -94,6 +98,11 @@ class FeatureStore:
         Table.create(at, "features", FEATURES, rows)
         Table.create(at, "videos", VIDEOS.with_metadata(metadata))
         return cls.open(at)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of `frames` that readers see, in order; those of unfinished features are none of them."""
+        return frames_schema({name: feature.dim for name, feature in self.features.items()}).names  # type: ignore[no-any-return]
 
     def refresh(self) -> "FeatureStore":
         """A snapshot of the store as it is now."""
@@ -137,16 +146,21 @@ class FeatureStore:
         return [Label(**row) for row in self.tables["labels"].read().to_pylist()]
 
     def frames(self, columns: list[str] | None = None) -> pa.Table:
-        """The stored frames of every video, all columns or those named, in no particular order of videos."""
-        return self.tables["frames"].read(columns, pc.field("take").isin(self.live_takes()))
+        """The stored frames of every video, all columns or those named, in no particular order of videos.
+
+        Raises:
+            UnknownColumnError: a column that the store does not have.
+        """
+        wanted = self._known(columns)
+        return self.tables["frames"].read(wanted, pc.field("take").isin(self.live_takes()))
 
     def sequence(self, video_id: str, columns: list[str] | None = None) -> pa.Table:
         """One video's stored frames in order.
 
         Raises:
-            UnknownVideoError: the video is not in the store.
+            UnknownVideoError: the video is not in the store. UnknownColumnError: the store has no such column.
         """
-        return self._of_take("frames", self._take(video_id), columns)
+        return self._of_take("frames", self._take(video_id), self._known(columns))
 
     def flow(self, video_id: str) -> pa.Table:
         """One video's encoded flow in order: frame_index int32, flow binary (vimoclip.flow.encoding.decode reads it).
@@ -156,10 +170,22 @@ class FeatureStore:
         """
         return self._of_take("flow", self._take(video_id), ["frame_index", "flow"])
 
-    def _of_take(self, table: str, take: int, columns: list[str] | None) -> pa.Table:
-        wanted = None if columns is None else list(dict.fromkeys([*columns, "frame_index"]))
-        rows = self.tables[table].read(wanted, pc.field("take") == take).sort_by("frame_index")
-        return rows if columns is None else rows.select(columns)
+    def _known(self, columns: list[str] | None) -> list[str]:
+        if columns is None:
+            return self.columns
+        for name in columns:
+            if name not in self.columns:
+                raise UnknownColumnError(
+                    "The store's frames have no such column.",
+                    received=name,
+                    expected=", ".join(self.columns),
+                    hint="`vimoclip features` lists the features; `vimoclip embed` adds one.",
+                )
+        return columns
+
+    def _of_take(self, table: str, take: int, columns: list[str]) -> pa.Table:
+        wanted = list(dict.fromkeys([*columns, "frame_index"]))
+        return self.tables[table].read(wanted, pc.field("take") == take).sort_by("frame_index").select(columns)
 
     def _take(self, video_id: str) -> int:
         take = self._takes.get(video_id)

@@ -120,6 +120,39 @@ class Table:
         with _errors(self.place, self.name, "written"):
             self._dataset = lance.write_dataset(rows.cast(self.schema), self._dataset, mode="overwrite")
 
+    def add_columns(self, columns: pa.Schema) -> None:
+        """Add columns, null in every row."""
+        with _errors(self.place, self.name, "written"):
+            self._dataset.add_columns(columns)
+
+    def copy_columns(self, copies: dict[str, str]) -> None:
+        """Add columns with the values of others, `{new: old}`."""
+        with _errors(self.place, self.name, "written"):
+            self._dataset.add_columns({new: f"`{old}`" for new, old in copies.items()})
+
+    def drop_columns(self, names: list[str]) -> None:
+        """Drop columns. They leave the disk when `tidy` drops the versions that hold them."""
+        with _errors(self.place, self.name, "written"):
+            self._dataset.drop_columns(names)
+
+    def addresses(self, columns: list[str], where: pc.Expression) -> pa.Table:
+        """The matching rows, and in a column `_rowid` where each is: until the next `tidy`, what `fill` takes."""
+        with _errors(self.place, self.name, "read"):
+            return self._dataset.to_table(columns=columns, filter=where, with_row_id=True)
+
+    def fill(self, rows: pa.Table) -> None:
+        """Set columns of some rows. rows: those columns, and `_rowid` (see `addresses`), no row twice."""
+        with _errors(self.place, self.name, "written"):
+            fragments = pc.shift_right(rows["_rowid"], pa.scalar(32, pa.uint64()))
+            updated, fields = [], set[int]()
+            for fragment in pc.unique(fragments).to_pylist():
+                part = rows.filter(pc.equal(fragments, fragment))
+                metadata, changed = self._dataset.get_fragment(fragment).update_columns(part)  # type: ignore[union-attr]
+                updated.append(metadata)
+                fields.update(changed)
+            change = lance.LanceOperation.Update(updated_fragments=updated, fields_modified=sorted(fields))
+            self._dataset = lance.LanceDataset.commit(self._dataset, change, read_version=self._dataset.version)
+
     def delete(self, where: pc.Expression) -> None:
         """Drop the matching rows. They leave the disk when `tidy` drops the versions that hold them."""
         with _errors(self.place, self.name, "written"):
@@ -135,13 +168,18 @@ class Table:
             merged = self._dataset.optimize.compact_files(
                 target_rows_per_fragment=ROWS_PER_FRAGMENT, materialize_deletions_threshold=0.0 if thorough else 0.1
             )
+        return Tidied(merged.fragments_removed - merged.fragments_added, self.clean(grace))
+
+    def clean(self, grace: timedelta) -> int:
+        """What `tidy` does about versions, without merging anything: rows stay where they are. Returns bytes freed."""
+        with _errors(self.place, self.name, "tidied"):
             # Lance's older_than goes by when a version was made: an old one replaced just now would be gone at once.
             since = datetime.now() - grace
             younger = sum(version["timestamp"] > since for version in self._dataset.versions())  # type: ignore[operator]
             keep = 1 + younger  # and the newest before them
             cleaned = self._dataset.cleanup_old_versions(retain_versions=keep, error_if_tagged_old_versions=False)
             self._dataset = lance.dataset(self._dataset.uri)
-        return Tidied(merged.fragments_removed - merged.fragments_added, cleaned.bytes_removed)
+        return int(cleaned.bytes_removed)
 
     def index(self, column: str) -> int:
         """Make, complete or mend the index by which rows are found by the value of an integer column without a scan,

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from schemas import SETTINGS_KEY
-from schemas.features import FEATURES, Feature, store_fingerprint
+from schemas.features import FEATURES, OWN, Feature, store_fingerprint
 from schemas.flow import FLOW
 from schemas.frames import frames_schema
 from schemas.labels import LABELS, PAST_END_S
@@ -66,6 +66,7 @@ class _Verify:
         self._unsound: set[tuple[str, str]] = set()  # (table, column)
         self._keep_flow: bool | None = None
         self._motion: dict[str, bool] = {}  # vector column -> whether it is made from motion
+        self._added: dict[str, bool] = {}  # vector column of an added feature -> whether readers see it
         self._fingerprint: str | None = None
         self._videos: pl.DataFrame | None = None  # video_id; duration_s of those that are ok
         self._takes: dict[int, tuple[str, int | None]] = {}  # those that readers see: video_id, frames
@@ -183,7 +184,15 @@ class _Verify:
                     self._faults.add("feature-fingerprint", "features", None, detail)
                 whole &= feature.name not in dims and feature.fingerprint == stored
                 dims[feature.name], motion[feature.name] = feature.dim, feature.kind == "motion"
-            for name in sorted((set(vectors) - set(dims)) | (set(dims) - columns if frames else set())):
+                if feature.added:
+                    self._added[feature.name] = feature.complete
+                    if not feature.complete:
+                        self._faults.add("unfinished-feature", "features", None, feature.name)
+            unnamed = set(vectors) - set(dims)
+            for name in sorted(unnamed - set(OWN)):
+                self._faults.add("leftover-column", "frames", None, name)
+            begun = {name for name, complete in self._added.items() if not complete}
+            for name in sorted((unnamed & set(OWN)) | (set(dims) - columns - begun if frames else set())):
                 lacking, what = ("frames", "column") if name in dims else ("features", "row")
                 self._faults.add("missing-feature", lacking, None, f"{name} has no {what} in {lacking}")
                 whole = False
@@ -284,7 +293,10 @@ class _Verify:
                     part[field] = rows[column].to_numpy()
                 for name, motion in self._motion.items():
                     for fault, bad in vector_faults(rows[name], rows[f"{name}_norm"], part["index"], motion):
-                        self._note(fault, "frames", part[bad], name)
+                        if name not in self._added or fault != "missing-vector":
+                            self._note(fault, "frames", part[bad], name)
+                        elif self._added[name]:
+                            self._note("without-feature", "frames", part[bad], name)
             self._check_order("frames", found[:filled])
 
     def _check_flow(self) -> None:

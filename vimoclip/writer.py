@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from schemas.labels import LABELS, Label
 from schemas.videos import VIDEOS, Video
 from vimoclip.embedded import EmbeddedFrames
+from vimoclip.feature_rows import drop_unnamed_columns
 from vimoclip.frame_rows import check, flow_rows, frame_rows
 from vimoclip.interrupts import held_back
 from vimoclip.row_buffer import RowBuffer
@@ -236,6 +237,7 @@ class StoreWriter:
         self._forget_labels([row.video_id for row in self.videos.values() if row.status == "removed"])
         indexed = self._index()  # before rows are looked for by it: a damaged one is mended
         leftovers = self.drop_leftovers()
+        drop_unnamed_columns(self._store.refresh(), self._locked("frames"), self._check)
         fragments = sum(done.fragments for done in self._tidy(grace, thorough=True))
         return Optimized(leftovers, fragments, indexed, before, self._store.place.size())
 

@@ -20,9 +20,9 @@ from vimoclip.writer import StoreWriter
 
 
 def test_kills_leave_whole_videos_and_reruns_complete_them(tmp_path: Path) -> None:
-    outcomes = kills.run(kills.plan(6, seed=1), tmp_path)
+    outcomes = kills.run(kills.plan(8, seed=1), tmp_path)
     points = collections.Counter(outcome.kill.point for outcome in outcomes)
-    assert points == {kills.BETWEEN: 2, kills.REPLACING: 2, kills.OPTIMIZE: 2}
+    assert points == dict.fromkeys((kills.BETWEEN, kills.REPLACING, kills.OPTIMIZE, kills.EMBED), 2)
     assert [outcome for outcome in outcomes if not outcome.good] == []
     between = [outcome for outcome in outcomes if outcome.kill.point == kills.BETWEEN]
     assert all(outcome.leftovers for outcome in between)  # or the kill was not where it was meant to be
@@ -60,9 +60,9 @@ def test_a_move_cut_short_leaves_nothing_that_the_next_run_does_not_forget(
     assert [label.video_id for label in store.refresh().label_rows()] == ["a.mp4"]
 
 
-def test_plan_has_a_quarter_at_each_named_point_and_follows_from_the_seed() -> None:
+def test_plan_has_a_fifth_at_each_named_point_and_follows_from_the_seed() -> None:
     points = collections.Counter(kill.point for kill in kills.plan(30, seed=1))
-    assert points == {kills.BETWEEN: 8, kills.REPLACING: 8, kills.OPTIMIZE: 8, kills.ANYWHERE: 6}
+    assert points == dict.fromkeys(kills.POINTS, 6)
     assert kills.plan(30, seed=1) == kills.plan(30, seed=1) != kills.plan(30, seed=2)
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks.aftermath import contents, differences
-from pipelines import ray_executor, status
+from pipelines import embed, ray_executor, status
+from pipelines.embed import EmbedRequest
 from pipelines.engine import Engine
 from pipelines.ingest import run
 from pipelines.ray_executor import RayExecutor
 from pipelines.request import IngestReport, IngestRequest, Observer
 from tests.clusters import cluster
+from tests.models import write_tiny_clip
 from vimoclip.config import ClipConfig, RunConfig, StoreConfig
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
 from vimoclip.errors import ConfigError, ModelError, VimoclipError
@@ -41,38 +43,42 @@ def ingest(clips: Path, store: Path, model: str, engine: Engine, observer: Obser
 
 
 class Onlooker(Observer):
-    """Looks at what `status` says of the workers whenever a video is done. pause_s: after each, so that a worker that
-    starts late gets some too."""
+    """Looks at what `status` says of the workers whenever a video is done, and then waits for a while, until so many
+    were seen: one that starts late gets some too."""
 
-    def __init__(self, store: Path, pause_s: float = 0.0) -> None:
-        self._store, self._pause_s = store, pause_s
+    def __init__(self, store: Path, workers: int) -> None:
+        self._store, self._workers = store, workers
         self.workers: dict[str, float] = {}  # frames a second, by name
 
     def video(self, video_id: str, outcome: str) -> None:
-        time.sleep(self._pause_s)
         writer = status.run(self._store).writer
         assert writer is not None and writer["pid"] == os.getpid()
         self.workers |= {worker["name"]: worker["frames_per_s"] for worker in writer.get("workers", [])}
+        if len(self.workers) < self._workers:
+            time.sleep(5)
 
 
 def test_two_gpus_are_two_actors_and_the_store_is_the_same(
     address: str, tmp_path: Path, clips: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.ingest.TELL_S", 0.0)
+    monkeypatch.setattr("pipelines.telling.TELL_S", 0.0)
     executor = RayExecutor(settings(tiny_model), RunConfig(), address=address)
     try:
         assert sorted(actor.gpus for actor in executor.actors) == ["0", "1"]
         assert len({actor.pid for actor in executor.actors} | {os.getpid()}) == 3
     finally:
         executor.close()
-    onlooker = Onlooker(tmp_path / "ray", pause_s=1.1)
+    onlooker = Onlooker(tmp_path / "ray", workers=2)
     assert ingest(clips, tmp_path / "ray", tiny_model, Engine(address=address), onlooker).ingested == 10
     assert sorted(onlooker.workers) == [f"GPU {n} of {platform.node()}" for n in (0, 1)]
     assert min(onlooker.workers.values()) > 0
     assert status.run(tmp_path / "ray").writer is None
-    onlooker = Onlooker(tmp_path / "alone")
+    onlooker = Onlooker(tmp_path / "alone", workers=1)
     assert ingest(clips, tmp_path / "alone", tiny_model, Engine("in-process"), onlooker).ingested == 10
     assert list(onlooker.workers) == ["cpu"]
+    asked = {"model": write_tiny_clip(tmp_path / "other", seed=2), "precision": "fp32"}
+    for name, engine in (("ray", Engine(address=address)), ("alone", Engine("in-process"))):
+        assert embed.run(EmbedRequest(tmp_path / name, "other", asked, engine=engine)).embedded == 10
     assert differences(contents(tmp_path / "alone"), contents(tmp_path / "ray")) == []
     assert verify(tmp_path / "ray") == []
     assert ingest(clips, tmp_path / "ray", tiny_model, Engine(address=address)).known == 10

@@ -196,17 +196,19 @@ def test_raft_in_batches_against_its_pairs_one_by_one(tiny_model: str, clips: Pa
     worker = raft(tiny_model, batch, precision="fp32", batch_size=3)
     jobs = [Job(name, str(clips / name / "000.mp4")) for name in ("drifting", "circling")]
     outcomes = list(worker.embed(jobs))
-    assert isinstance(worker.estimator, Raft)
+    assert worker.models.motion is not None
+    estimator = worker.models.motion.estimator
+    assert isinstance(estimator, Raft)
     for job in jobs:
         parts = embedded(outcomes, job.video_id)
         assert [part.frame_index.tolist() for part in parts] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
         with av.open(job.path) as container:
             frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
-        prepared = [worker.estimator.prepare(frame.astype(np.uint8)) for frame in frames]
+        prepared = [estimator.prepare(frame.astype(np.uint8)) for frame in frames]
         stored = [data for part in parts for data in part.flow]
         assert stored[0] is None
         for t in range(1, 10):
-            flow = worker.estimator.flows([(prepared[t - 1], prepared[t])] * batch)[0]
+            flow = estimator.flows([(prepared[t - 1], prepared[t])] * batch)[0]
             assert stored[t] == encode(to_planes(flow, 1 / 24, "squash"))
 
 

@@ -1,0 +1,95 @@
+"""`vimoclip embed`: a further model over the videos that are in a store."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cli import options, render
+from pipelines.engine import Engine, EngineName
+from vimoclip.config import Precision, Resize
+
+
+@render.handled
+def embed(
+    feature: Annotated[str, typer.Option("--as", metavar="FEATURE", help="The feature's name: bioclip, siglip, …")],
+    model: Annotated[str | None, typer.Option(help="open_clip name, hf-hub:… or local-dir:…")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="open_clip tag, path, or none (seeded random).", show_default="openai")
+    ] = None,
+    preprocess: Annotated[
+        str | None, typer.Option(help="For weights by path: the tag they were made like, or JSON.")
+    ] = None,
+    precision: Annotated[Precision | None, typer.Option(help="Of the model's arithmetic.", show_default="auto")] = None,
+    resize: Annotated[
+        Resize | None, typer.Option(help="Frame to square input; own is the model's own way.", show_default="squash")
+    ] = None,
+    store: options.Store = options.DEFAULT_STORE,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
+    threads: Annotated[int, typer.Option(help="0 is one a core.")] = 0,
+    engine: Annotated[EngineName, typer.Option(help="auto is Ray where there are several GPUs.")] = "auto",
+    workers: Annotated[int, typer.Option(help="On Ray; 0 is one a GPU.")] = 0,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of a running Ray cluster.", show_default="a private one")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds without a frame after which a video is given up.")] = 60.0,
+    no_wait: options.NoWait = False,
+    as_json: options.Json = False,
+) -> None:
+    """Add a feature: the vectors of another model for every stored frame, beside those that are there.
+
+    Run it again at any time: it goes on where it stopped. Readers see the feature once it is complete, and from then on
+    every ingest fills it too.
+    """
+    from cli.progress import Progress
+    from pipelines.embed import EmbedRequest, run
+    from vimoclip.config import RunConfig
+
+    asked: dict[str, Any] = {
+        "model": model,
+        "weights": weights,
+        "preprocess": preprocess,
+        "precision": precision,
+        "resize": resize,
+    }
+    request = EmbedRequest(
+        store=store,
+        feature=feature,
+        asked={name: value for name, value in asked.items() if value is not None},
+        run=RunConfig(device=device, threads=threads, timeout_s=timeout),
+        engine=Engine(engine, workers, ray_address),
+        wait=not no_wait,
+    )
+    with Progress("embedding") as progress:
+        report = run(request, progress)
+    if as_json:
+        render.print_json(report)
+    _print(report, store)
+    if report.interrupted:
+        raise typer.Exit(render.INTERRUPTED)
+    if report.failed:
+        raise typer.Exit(render.SOME_FAILED)
+
+
+def _print(report: Any, store: str) -> None:
+    rows = [
+        ("embedded", report.embedded, f"{report.frames} frames"),
+        ("skipped", report.known, "have it already" if report.known else ""),
+        ("failed", len(report.failed), render.listed(sorted({kind for _, kind, _ in report.failed}))),
+    ]
+    if report.left:
+        rows.append(("left", report.left, "not reached in this run"))
+    title = f"{report.feature} in {report.seconds:.1f} s"
+    render.err.print(render.table(title, ("", "videos", "what"), rows, numbers=("videos",)))
+    if report.failed:
+        render.err.print(render.table("Failed", ("video", "kind", "why"), report.failed[:20]))
+        if len(report.failed) > 20:
+            render.err.print(f"… and {len(report.failed) - 20} more (--json lists them all)")
+    again = f"vimoclip embed --as {report.feature} --store {store}"
+    if report.interrupted:
+        render.err.print(f"Interrupted. What is done is kept; {again} goes on from there.", markup=False)
+    elif not report.complete:
+        render.err.print(f"No video could be embedded, and no reader sees {report.feature} yet.", markup=False)
+    elif report.failed:
+        render.err.print(f"These have no {report.feature}; {again} tries them again.", markup=False)
+    else:
+        render.err.print(f"Next: vimoclip features --store {store}", markup=False)

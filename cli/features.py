@@ -1,0 +1,64 @@
+"""`vimoclip features`: what each vector column of a store is; renaming and dropping those that were added."""
+
+from typing import Annotated, Any, Literal
+
+import typer
+
+from cli import options, render
+from vimoclip.errors import UsageError
+
+Action = Literal["list", "rename", "drop"]
+
+
+@render.handled
+def features(
+    action: Annotated[
+        Action, typer.Argument(metavar="list|rename|drop", help="list, rename OLD NEW, or drop NAME.")
+    ] = "list",
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Of features.")] = None,
+    store: options.Store = options.DEFAULT_STORE,
+    no_wait: options.NoWait = False,
+    as_json: options.Json = False,
+) -> None:
+    """List the features of a store; rename or drop those that `vimoclip embed` added.
+
+    What is dropped leaves the disk with `vimoclip optimize`.
+    """
+    names = names or []
+    expected = {"list": 0, "rename": 2, "drop": 1}[action]
+    if len(names) != expected:
+        raise UsageError(
+            f"`features {action}` takes {expected} names.",
+            received=" ".join(names) or "none",
+            expected={"list": "features", "rename": "features rename OLD NEW", "drop": "features drop NAME"}[action],
+        )
+    from pipelines.features import drop, listed, rename
+
+    if action == "list":
+        _show(listed(store), store, as_json)
+    elif action == "rename":
+        old, new = names
+        rename(store, old, new, not no_wait, render.waiting)
+        _say(f"{old} is called {new} now.", {"renamed": old, "to": new}, as_json)
+    else:
+        (name,) = names
+        drop(store, name, not no_wait, render.waiting)
+        _say(f"{name} is dropped. Its room on the disk is freed by `vimoclip optimize`.", {"dropped": name}, as_json)
+
+
+def _say(what: str, document: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        render.print_json(document)
+    render.err.print(what, markup=False, highlight=False)
+
+
+def _show(found: list[Any], store: str, as_json: bool) -> None:
+    if as_json:
+        render.print_json(found)
+        return
+    columns = ("name", "kind", "dim", "model", "weights", "training", "precision", "state", "videos without")
+    rows = [[getattr(feature, name) for name in columns[:-1]] + [feature.lacking or ""] for feature in found]
+    render.out.print(render.table("Features", columns, rows, numbers=("dim", "videos without")))
+    for feature in found:
+        if feature.state == "unfinished" or feature.lacking:
+            render.err.print(f"Next: vimoclip embed --as {feature.name} --store {store}", markup=False)

@@ -1,0 +1,98 @@
+"""`embed` and `features` as they are typed: what they say, what they print for programs, how they end."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.runner import document, vimoclip
+from tests.models import write_tiny_clip
+from tests.pipelines.runs import ingest
+from vimoclip.store import FeatureStore
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, clips: Path, tiny_model: str) -> Path:
+    """A store of two videos beside another model, `model`. Not to be written to."""
+    folder = tmp_path_factory.mktemp("made")
+    for n, clip in enumerate(sorted(clips.rglob("*.mp4"))[:2]):
+        (folder / "videos").mkdir(exist_ok=True)
+        shutil.copy2(clip, folder / "videos" / f"{n}.mp4")
+    ingest(folder / "videos", store=folder / "store", model=tiny_model)
+    write_tiny_clip(folder / "model", seed=2)
+    return folder
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path) -> Path:
+    """Its copy."""
+    shutil.copytree(made / "store", tmp_path / "store")
+    return tmp_path / "store"
+
+
+def test_embed_list_rename_drop(made: Path, store: Path) -> None:
+    model = f"local-dir:{made / 'model'}"
+    result = vimoclip("embed", "--model", model, "--as", "second", "--precision", "fp32", "--store", store)
+    assert result.exit_code == 0, result.output
+    assert "2 videos to look into, 0 known." in result.stderr and "on cpu." in result.stderr
+    assert "vimoclip features" in result.stderr
+    report = document("embed", "--as", "second", "--store", store)
+    assert (report["known"], report["embedded"], report["complete"]) == (2, 0, True)
+    listed = document("features", "--store", store)
+    assert [(feature["name"], feature["state"]) for feature in listed] == [
+        ("clip", "own"),
+        ("moclip", "own"),
+        ("second", "added"),
+    ]
+    assert listed[2]["preprocessing"]["size"] == 32
+    shown = vimoclip("features", "--store", store).stdout
+    assert "second" in shown and "starting" in shown
+    assert document("features", "rename", "second", "third", "--store", store) == {"renamed": "second", "to": "third"}
+    assert "third" in FeatureStore.open(store).frames().column_names
+    assert "`vimoclip optimize`" in vimoclip("features", "drop", "third", "--store", store).stderr
+    assert [feature["name"] for feature in document("features", "--store", store)] == ["clip", "moclip"]
+
+
+def test_what_failed_is_listed_and_ends_with_3(made: Path, store: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "videos"
+    shutil.copytree(made / "videos", moved)
+    ingest(moved, store=tmp_path / "other", model=FeatureStore.open(store).config.clip.model)
+    (moved / "0.mp4").unlink()
+    model = f"local-dir:{made / 'model'}"
+    result = vimoclip("embed", "--model", model, "--as", "second", "--store", tmp_path / "other")
+    assert result.exit_code == 3
+    assert "unreadable" in result.stderr and "vimoclip embed --as second" in result.stderr
+    shown = vimoclip("features", "--store", tmp_path / "other")
+    assert "vimoclip embed --as second" in shown.stderr
+    assert vimoclip("verify", "--store", tmp_path / "other").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["embed", "--as", "second"], 1, "no model was named"),
+        (["embed", "--as", "clip", "--model", "ViT-B-32"], 1, "of this name already"),
+        (["embed", "--as", "A B", "--model", "ViT-B-32"], 1, "cannot have this name"),
+        (["embed", "--as", "second", "--model", "ViT-B-3"], 1, "ViT-B-32"),
+        (["embed", "--model", "ViT-B-32"], 2, "--as"),
+        (["features", "drop", "clip"], 1, "the store's own"),
+        (["features", "drop", "second"], 1, "no feature second"),
+        (["features", "rename", "moclip", "second"], 1, "the store's own"),
+        (["features", "rename", "second"], 2, "rename OLD NEW"),
+        (["features", "forget"], 2, "forget"),
+        (["features", "list", "clip"], 2, "takes 0 names"),
+    ],
+)
+def test_what_cannot_be_done(store: Path, arguments: list[str], code: int, said: str) -> None:
+    result = vimoclip(*arguments, "--store", store)
+    assert result.exit_code == code, result.output
+    assert said in result.output
+    assert [feature["name"] for feature in document("features", "--store", store)] == ["clip", "moclip"]
+
+
+def test_without_a_store(tmp_path: Path) -> None:
+    for arguments in (["embed", "--as", "x", "--model", "ViT-B-32"], ["features"], ["features", "drop", "x"]):
+        result = vimoclip(*arguments, "--store", tmp_path / "none")
+        assert result.exit_code == 1
+        assert "There is no store at" in result.stderr
+    assert not (tmp_path / "none").exists()
