@@ -75,9 +75,10 @@ class FeatureStore:
             # Takes are committed before the videos row that names them, and dropped after it, and so are columns and
             # the features row: when these two have not moved while the others were opened, all they name is there.
             videos = Table.open(at, "videos")
-            tables = {name: _beside(videos, name) for name in ("features", *TABLES) if name != "videos"}
-            if all(table.latest_version == table.version for table in (videos, tables["features"])):
-                return cls(at, tables | {"videos": videos})
+            features = _beside(videos, "features")
+            others = {name: _beside(videos, name) for name in ("frames", "flow", "labels")}
+            if videos.latest_version == videos.version and features.latest_version == features.version:
+                return cls(at, others | {"features": features, "videos": videos})
 
     @classmethod
     def create(cls, where: Where, config: StoreConfig, features: list[Feature]) -> "FeatureStore":

@@ -91,8 +91,8 @@ class _Verify:
     def _open(self) -> None:
         while True:  # until it is one consistent snapshot: see FeatureStore.open
             opened = {name: self._try(name) for name in reversed(TABLES)}
-            videos = opened["videos"]
-            if not isinstance(videos, Table) or videos.latest_version == videos.version:
+            record = [table for name in ("videos", "features") if isinstance(table := opened[name], Table)]
+            if all(table.latest_version == table.version for table in record):
                 break
         for name in TABLES:
             table = opened[name]

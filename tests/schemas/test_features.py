@@ -40,6 +40,8 @@ DECIDES_NOTHING: dict[str, Any] = {
     "training": "random",
     "packages": '{"torch": "3.0"}',
     "created_at": datetime(2026, 1, 1, tzinfo=UTC),
+    "settings": "{}",
+    "complete": False,
 }
 
 
@@ -86,3 +88,10 @@ def test_a_stores_fingerprint_is_of_all_its_features_in_any_order() -> None:
     assert one != store_fingerprint([*features[:2], replace(FEATURE, name="bio", dim=2)])
     # The name is the column: the same vectors under another name are another store.
     assert store_fingerprint([FEATURE]) != store_fingerprint([replace(FEATURE, name="second")])
+
+
+def test_an_added_feature_makes_no_take_out_of_date() -> None:
+    added = replace(FEATURE, name="second", dim=3, settings="{}")
+    assert added.added and not FEATURE.added
+    assert store_fingerprint([FEATURE, added]) == store_fingerprint([FEATURE])
+    assert store_fingerprint([FEATURE, replace(added, settings=None)]) != store_fingerprint([FEATURE])

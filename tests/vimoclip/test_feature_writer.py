@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from pipelines.features import drop
 from schemas.features import Feature
 from schemas.frames import frames_schema
 from tests.vimoclip.stores import VIDEOS, embedded, features, make_store, ok_row
@@ -16,6 +17,7 @@ from vimoclip.embedded import EmbeddedFrames
 from vimoclip.errors import FeatureError, SettingsError, UnknownColumnError, VideoError
 from vimoclip.feature_rows import check_name, lacking
 from vimoclip.feature_writer import FeatureWriter
+from vimoclip.place import Where
 from vimoclip.store import FeatureStore
 from vimoclip.tables import Table
 from vimoclip.verify import verify
@@ -270,3 +272,32 @@ def test_null_vectors_come_back_as_nulls(tmp_path: Path) -> None:
     assert pc.unique(rows.filter(has)["video_id"]).to_pylist() == ["a.mp4"]
     assert rows[NAME].null_count == rows[f"{NAME}_norm"].null_count == 4
     assert rows.schema.field(NAME).type == pa.list_(pa.float16(), DIM)
+
+
+@pytest.mark.parametrize("change", ["finish", "drop"])
+@pytest.mark.parametrize("at", ["videos", "features", "frames", "flow", "labels"])
+def test_a_reader_that_opens_at_that_very_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, at: str
+) -> None:
+    store = make_store(tmp_path / "store")
+    writer = FeatureWriter(store, added())
+    fill(writer)
+    if change == "drop":
+        writer.finish()
+    changes = [writer.finish if change == "finish" else lambda: drop(tmp_path / "store", NAME)]
+    real = Table.open
+
+    def meanwhile(where: Where, name: str) -> Table:
+        table = real(where, name)
+        if name == at and changes:
+            changes.pop()()
+        return table
+
+    monkeypatch.setattr(Table, "open", meanwhile)
+    opened = FeatureStore.open(tmp_path / "store")
+    assert not changes
+    assert opened.frames().column_names == opened.columns
+    assert opened.frames().num_rows == 9
+    if NAME in opened.features:
+        assert opened.frames([NAME])[NAME].null_count == 0
+    assert verify(tmp_path / "store") == []

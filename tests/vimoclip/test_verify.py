@@ -14,10 +14,11 @@ import pytest
 
 from schemas import FORMAT_KEY, SETTINGS_KEY
 from schemas.labels import Label
-from tests.vimoclip.stores import embedded, flow_bytes, make_store, ok_row
+from tests.vimoclip.stores import embedded, features, flow_bytes, make_store, ok_row
 from vimoclip import verify as module
 from vimoclip.errors import StoreMissingError, StoreNewerError
 from vimoclip.faults import FAULTS, MOST_OF_A_NAME, Fault
+from vimoclip.feature_writer import FeatureWriter
 from vimoclip.store import TABLES, FeatureStore
 from vimoclip.tables import Table
 from vimoclip.verify import Observer, verify
@@ -27,6 +28,7 @@ Row = dict[str, Any]
 Plant = Callable[[Path], None]
 Found = tuple[str, str, str | None]
 A = "a.mp4"
+FOR_READERS_NOTHING = {"leftover-rows", "leftover-column", "unfinished-feature", "without-feature"}
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +173,32 @@ def leave_rows(store: Path) -> None:
     writer.flush()
 
 
+def begin_feature(store: Path) -> FeatureWriter:
+    """What a kill leaves of a feature that is being added."""
+    (feature,) = features({"other": 6})
+    return FeatureWriter(FeatureStore.open(store), replace(feature, settings="{}"))
+
+
+def finish_without(video_id: str) -> Plant:
+    """Add a feature to all videos but one."""
+
+    def plant(store: Path) -> None:
+        writer = begin_feature(store)
+        for row in writer.todo():
+            if row.video_id != video_id:
+                writer.add(row, embedded(row.video_id, 0, row.frames or 0, {"other": 6}))
+                writer.end(row, reduced_batch=False)
+        writer.finish()
+
+    return plant
+
+
+def lose_feature(store: Path) -> None:
+    """What a kill leaves of a feature that is being dropped."""
+    begin_feature(store)
+    delete("features", "name = 'other'")(store)
+
+
 def huge(data: bytes) -> bytes:
     """The same JPEG, whose header promises 65,500 rows and columns."""
     at = data.index(b"\xff\xc0") + 5
@@ -290,6 +318,9 @@ CASES = [
     Case("damaged-index", "frames", None, spoil_index),
     Case("flow-unreadable", "flow", A, flow(2, flow=lambda data: data[: len(data) // 2])),
     Case("flow-unreadable", "flow", A, flow(2, flow=huge)),
+    Case("unfinished-feature", "features", None, begin_feature),
+    Case("leftover-column", "frames", None, lose_feature),
+    Case("without-feature", "frames", "one.mp4", finish_without("one.mp4")),
     Case(
         "leftover-rows", "frames", "late.mp4", leave_rows, also=(("leftover-rows", "flow", "late.mp4"),)
     ),  # no videos row
@@ -313,7 +344,7 @@ def test_planted_fault_is_named_and_nothing_else(case: Case, store: Path) -> Non
         assert fault.count == 1
         assert fault.detail
         assert fault.remedy
-        assert fault.harmless == (fault.name == "leftover-rows")
+        assert fault.harmless == (fault.name in FOR_READERS_NOTHING)
 
 
 def test_every_name_is_planted() -> None:
