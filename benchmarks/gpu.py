@@ -72,9 +72,9 @@ def embedding(worker: EmbedWorker, warm_up: Path, paths: list[Path], turns: int)
 
 def by_hand(worker: EmbedWorker, path: Path, frames: int) -> float:
     """Seconds of the loop over so many frames. The one before them, which has no flow, is not timed."""
-    teacher, motion, resize = worker.models.towers["clip"], worker.models.motion, worker.config.clip.resize
+    teacher, motion = worker.models.towers["clip"], worker.models.motion
     assert motion is not None
-    student, estimator = motion.student, motion.estimator
+    student, estimator, resize = motion.student, motion.estimator, teacher.preprocessing.resize
     previous, began = None, 0.0
     with av.open(str(path)) as container:
         for picture in itertools.islice(container.decode(video=0), 1 + frames):

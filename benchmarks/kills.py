@@ -114,7 +114,10 @@ def plan(count: int, seed: int) -> list[Kill]:
         (
             OPTIMIZE,
             "optimize",
-            ["tidy:within", "delete:after", "cleanup:within", "tidy:before", "upsert:after", "cleanup:before"],
+            [
+                *("index:within", "tidy:within", "delete:after", "cleanup:within"),
+                *("index:after", "tidy:before", "upsert:after", "cleanup:before"),
+            ],
         ),
         (
             EMBED,
@@ -141,17 +144,18 @@ def victim(how: str, number: int, arguments: list[str]) -> None:
     """Run the command line and die at the chosen call. how: `count` only counts them, into the file VIMOCLIP_CALLS."""
     import lance
 
-    from vimoclip import feature_writer, writer
+    from vimoclip import feature_writer, tables, writer
     from vimoclip.tables import Table
 
     feature_writer.FLUSH_BYTES = 500  # of some 50 a row
     writer.FLUSH_ROWS, writer.FLUSH_S = 12, 1e9  # many commits, and always at the same rows
     writer.TIDY_COMMITS, writer.GRACE = 10, GRACE
+    tables.ROWS_TO_INDEX = 20
     call, _, when = how.partition(":")
     calls: collections.Counter[str] = collections.Counter()
     places: dict[str, tuple[type, str]] = {
         name: (Table, name)
-        for name in ("create", "append", "upsert", "replace", "delete", "tidy", "add_columns", "fill")
+        for name in ("create", "append", "upsert", "replace", "delete", "index", "tidy", "add_columns", "fill")
     }
     places["cleanup"] = (lance.LanceDataset, "cleanup_old_versions")  # the part of tidy that deletes files
 

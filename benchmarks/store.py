@@ -1,6 +1,7 @@
-"""What the store itself costs: a second ingest of 30,000 known videos, and the writer's time a video as a store grows.
+"""What the store itself costs: a second ingest of 30,000 known videos, the writer's time a video as a store grows, and
+sequences read in random order without an index and with either kind.
 
-    python -m benchmarks.store [--known 30000] [--many 10000] [--few 100]
+    python -m benchmarks.store [--known 30000] [--many 10000] [--few 100] [--sequences 500]
 
 Rows and vectors are made up; the known videos are empty files. The ingest is the real command in a fresh process.
 """
@@ -11,10 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import cv2
+import lance
 import numpy as np
 from rich.console import Console
 
@@ -39,6 +42,7 @@ def main() -> None:
     parser.add_argument("--known", type=int, default=30_000)
     parser.add_argument("--many", type=int, default=10_000)
     parser.add_argument("--few", type=int, default=100)
+    parser.add_argument("--sequences", type=int, default=500)
     arguments = parser.parse_args()
     console = Console(soft_wrap=True)
     console.print(describe())
@@ -46,6 +50,9 @@ def main() -> None:
         _known(console, Path(folder), arguments.known)
     with tempfile.TemporaryDirectory() as folder:
         _growing(console, Path(folder), arguments.few, arguments.many)
+    for count, frames in ((arguments.sequences, 180), (arguments.known, 30)):
+        with tempfile.TemporaryDirectory() as folder:
+            _reading(console, Path(folder), count, frames)
 
 
 def _known(console: Console, folder: Path, count: int) -> None:
@@ -73,11 +80,8 @@ def _known(console: Console, folder: Path, count: int) -> None:
 
 
 def _growing(console: Console, folder: Path, few: int, many: int) -> None:
-    store = new_store(folder / "store")
-    rng = np.random.default_rng(0)
-    values = rng.standard_normal((FRAMES, DIM)).astype(np.float32)
-    values /= np.linalg.norm(values, axis=1, keepdims=True)
-    noise = rng.integers(0, 256, (2, 224, 224), np.uint8)
+    store, values = new_store(folder / "store"), _vectors(FRAMES)
+    noise = np.random.default_rng(0).integers(0, 256, (2, 224, 224), np.uint8)
     flow = encode(np.stack([cv2.GaussianBlur(plane, (0, 0), 2.5) for plane in noise]))  # some 10 kB
     small, large = [], 0.0
     # stores of a few videos before and after the large one, since a shared machine's speed drifts
@@ -92,22 +96,58 @@ def _growing(console: Console, folder: Path, few: int, many: int) -> None:
     console.print(f"  at {few} videos {typical * 1e3:.2f}, at {many} {large * 1e3:.2f}: ratio {large / typical:.2f}")
 
 
+def _reading(console: Console, folder: Path, count: int, frames: int) -> None:
+    """What an index of takes wins: one video at a time, and all of them at once, which is how `store.frames()` asks."""
+    store = new_store(folder / "store")
+    _write(store, count, _vectors(frames), b"")
+    with writer_lock(store.place):
+        StoreWriter(store).optimize(timedelta(0))
+    path = str(folder / "store" / "frames.lance")
+    lance.dataset(path).drop_index("take")
+    console.print(f"{count} videos of {frames} frames of 2 × {DIM}, sequences in random order:")
+    kinds: tuple[Literal["BTREE", "BITMAP"] | None, ...] = (None, "BTREE", "BITMAP")
+    for kind in kinds:
+        if kind is not None:
+            lance.dataset(path).create_scalar_index("take", kind, name="take", replace=True)
+        rates, at_once = [], []
+        for turn in range(3):
+            snapshot = FeatureStore.open(store.place)
+            ids = snapshot.videos()["video_id"].sample(min(count, 200), seed=turn).to_list()
+            snapshot.sequence(ids[0])
+            began = time.perf_counter()
+            for video_id in ids:
+                snapshot.sequence(video_id)
+            rates.append(len(ids) / (time.perf_counter() - began))
+            began = time.perf_counter()
+            snapshot.frames(["time_s"])
+            at_once.append(time.perf_counter() - began)
+        console.print(
+            f"  index {kind or 'none'}: {sorted(rates)[1]:.0f} videos/s; one column of all {sorted(at_once)[1]:.2f} s"
+        )
+
+
+def _vectors(count: int) -> np.ndarray:
+    values = np.random.default_rng(0).standard_normal((count, DIM)).astype(np.float32)
+    unit: np.ndarray = values / np.linalg.norm(values, axis=1, keepdims=True)
+    return unit
+
+
 def _write(store: FeatureStore, count: int, values: np.ndarray, flow: bytes) -> float:
-    half = values.astype(np.float16)
-    present = np.ones(FRAMES, np.bool_)
+    frames, half = len(values), values.astype(np.float16)
+    present = np.ones(frames, np.bool_)
     moving = present.copy()
     moving[0] = False
-    norm = np.ones(FRAMES, np.float32)
+    norm = np.ones(frames, np.float32)
     features = {"clip": Vectors(half, norm, present), "moclip": Vectors(half, norm, moving)}
-    index = np.arange(FRAMES)
-    encoded = [None, *[flow] * (FRAMES - 1)]
+    index = np.arange(frames)
+    encoded = [None, *[flow] * (frames - 1)]
     began = time.perf_counter()
     with writer_lock(store.place):
         writer = StoreWriter(store)
         for n in range(count):
             take, video_id = writer.new_take(), f"{n:06d}.mp4"
             writer.add(take, EmbeddedFrames(video_id, index, index, index / 25, norm, features, encoded))
-            writer.put(row(video_id, f"/{video_id}", "/", 0, take, store.fingerprint))
+            writer.put(row(video_id, f"/{video_id}", "/", 0, take, store.fingerprint, frames))
         writer.flush()
     return time.perf_counter() - began
 
@@ -136,7 +176,7 @@ def new_store(path: Path) -> FeatureStore:
         return FeatureStore.create(path, config, features)
 
 
-def row(video_id: str, path: str, root: str, mtime_ns: int, take: int, fingerprint: str) -> Video:
+def row(video_id: str, path: str, root: str, mtime_ns: int, take: int, fingerprint: str, frames: int = FRAMES) -> Video:
     """A made-up row of a video that is in."""
     return Video(
         video_id=video_id,
@@ -153,9 +193,9 @@ def row(video_id: str, path: str, root: str, mtime_ns: int, take: int, fingerpri
         height=360,
         fps=25.0,
         time_source="pts",
-        frames=FRAMES,
-        decoded_frames=FRAMES,
-        duration_s=FRAMES / 25,
+        frames=frames,
+        decoded_frames=frames,
+        duration_s=frames / 25,
         fingerprint=fingerprint,
         attempts=1,
     )

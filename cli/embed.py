@@ -20,7 +20,9 @@ def embed(
         str | None, typer.Option(help="For weights by path: the tag they were made like, or JSON.")
     ] = None,
     precision: Annotated[Precision | None, typer.Option(help="Of the model's arithmetic.", show_default="auto")] = None,
-    resize: Annotated[Resize | None, typer.Option(help="Frame to square input.", show_default="squash")] = None,
+    resize: Annotated[
+        Resize | None, typer.Option(help="Frame to square input; own is the model's own way.", show_default="squash")
+    ] = None,
     store: options.Store = options.DEFAULT_STORE,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
     threads: Annotated[int, typer.Option(help="0 is one a core.")] = 0,

@@ -29,7 +29,9 @@ def ingest(
         str | None, typer.Option(help="For weights by path: the tag they were made like, or JSON.")
     ] = None,
     precision: Annotated[Precision | None, typer.Option(help="Of the models' arithmetic.", show_default="auto")] = None,
-    resize: Annotated[Resize | None, typer.Option(help="Frame to square input.", show_default="squash")] = None,
+    resize: Annotated[
+        Resize | None, typer.Option(help="Frame to square input; own is the model's own way.", show_default="squash")
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Frames a forward.", show_default="by device")] = None,
     flow: Annotated[FlowName | None, typer.Option(help="Optical flow estimator.", show_default="dis")] = None,
     flow_weights: Annotated[

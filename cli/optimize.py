@@ -17,7 +17,7 @@ def optimize(
     no_wait: options.NoWait = False,
     as_json: options.Json = False,
 ) -> None:
-    """Take removed and left-over rows off the disk and merge small files. Safe at any moment."""
+    """Take removed and left-over rows off the disk, merge small files, index a large store. Safe at any moment."""
     from pipelines.optimize import run
 
     won = run(store, timedelta(minutes=grace), not no_wait, render.waiting)
@@ -26,6 +26,7 @@ def optimize(
     rows = [
         ("takes dropped", won.leftover_takes),
         ("fragments merged", won.fragments),
+        ("rows added to the index", won.indexed_rows),
         ("before", render.size(won.bytes_before)),
         ("after", render.size(won.bytes_after)),
     ]

@@ -15,7 +15,7 @@ def run(
     wait: bool = True,
     on_wait: Callable[[str], None] | None = None,
 ) -> Optimized:
-    """Take what nobody reads off the disk, and merge small fragments.
+    """Take what nobody reads off the disk, merge small fragments, and index the rows of takes.
 
     grace: how long versions stay that are no longer the newest, for the readers that hold them; zero drops all of them.
 

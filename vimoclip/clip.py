@@ -25,7 +25,8 @@ import torch
 import torch.nn.functional as F
 
 from schemas.features import Training
-from vimoclip.config import ClipConfig
+from vimoclip import openai_checkpoint
+from vimoclip.config import ClipConfig, Geometry
 from vimoclip.device import DTYPES, pick_batch_size, pick_precision
 from vimoclip.errors import ModelError
 from vimoclip.resize import resize_frames
@@ -34,12 +35,14 @@ from vimoclip.weights import SEED, room_for, sha256
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How frames become the tower's input: size (pixels a side), mean and std (of RGB in 0..1), interpolation."""
+    """How frames become the tower's input: size (pixels a side), mean and std (of RGB in 0..1), interpolation, resize
+    (as resolved: the model's own where the settings say `own`)."""
 
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: Literal["bicubic", "bilinear"]
+    resize: Geometry
 
 
 Input = tuple[int, str, str]
@@ -82,13 +85,13 @@ class ClipTeacher:
     @property
     def input(self) -> Input:
         """Towers with the same one can be given the same images."""
-        return self.preprocessing.size, self.preprocessing.interpolation, self.config.resize
+        return self.preprocessing.size, self.preprocessing.interpolation, self.preprocessing.resize
 
     def resize(self, frames: np.ndarray, pixel_aspect: float) -> torch.Tensor:
         """uint8 (N, H, W, 3) frames to uint8 (N, 3, S, S) images."""
         how = self.preprocessing
         source = torch.from_numpy(frames).to(self.device)
-        return resize_frames(source, how.size, self.config.resize, how.interpolation, pixel_aspect)
+        return resize_frames(source, how.size, how.resize, how.interpolation, pixel_aspect)
 
     @torch.inference_mode()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
@@ -173,10 +176,17 @@ def _load_visual(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
         with _quiet(), _offline_when_unreachable(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(SEED)
-            model = open_clip.get_model_config(config.model.replace("/", "-") if _named(config.model) else config.model)
-            gelu = arguments["force_quick_gelu"] or model.get("quick_gelu", False)
-            architecture = {"embed_dim": model["embed_dim"], "vision": model["vision_cfg"], "quick_gelu": gelu}
-            return open_clip.create_model(config.model, **arguments).visual, architecture
+            known = open_clip.get_model_config(config.model.replace("/", "-") if _named(config.model) else config.model)
+            gelu = arguments["force_quick_gelu"] or known.get("quick_gelu", False)
+            architecture = {"embed_dim": known["embed_dim"], "vision": known["vision_cfg"], "quick_gelu": gelu}
+            state = openai_checkpoint.read(Path(config.weights)) if by_path else None
+            if state is None:
+                return open_clip.create_model(config.model, **arguments).visual, architecture
+            # open_clip reads neither form of OpenAI's by path.
+            arguments |= {"pretrained": None, "require_pretrained": False}
+            model = open_clip.create_model(config.model, **arguments)
+            model.load_state_dict(state)
+            return model.visual, architecture
     except Exception as error:  # open_clip and the hub raise a dozen kinds; all mean the same to the user
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         if by_path or config.weights == "own":
@@ -199,6 +209,8 @@ def _tag(model: str, tag: str) -> dict[str, Any]:
     return dict(open_clip.get_pretrained_cfg(model.replace("/", "-"), tag))
 
 
+_GEOMETRIES: dict[str, Geometry] = {"squash": "squash", "shortest": "crop", "longest": "letterbox"}
+"""Ours by open_clip's names."""
 _DESCRIBES = ("mean", "std", "interpolation", "resize_mode", "quick_gelu")
 
 
@@ -246,6 +258,8 @@ def _checked(found: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{name} is three numbers in 0..1, and a std is not 0")
     if found.get("interpolation", "bicubic") not in ("bicubic", "bilinear"):
         raise ValueError("interpolation is bicubic or bilinear")
+    if found.get("resize_mode", "squash") not in _GEOMETRIES:
+        raise ValueError(f"resize_mode is {' or '.join(_GEOMETRIES)}")
     if not isinstance(found.get("quick_gelu", False), bool):
         raise ValueError("quick_gelu is true or false")
     return {name: found[name] for name in _DESCRIBES if name in found}
@@ -258,7 +272,15 @@ def _preprocessing(found: dict[str, Any], config: ClipConfig) -> Preprocessing:
         raise ModelError(f"{config.model} has no square input.", received=f"{height}x{width}", expected="a square")
     interpolation: Literal["bicubic", "bilinear"] = "bilinear" if found["interpolation"] == "bilinear" else "bicubic"
     mean, std = (tuple(float(value) for value in found[name]) for name in ("mean", "std"))
-    return Preprocessing(int(height), mean, std, interpolation)  # type: ignore[arg-type]
+    resize = _GEOMETRIES.get(found["resize_mode"]) if config.resize == "own" else config.resize
+    if resize is None:
+        raise ModelError(
+            f"{config.model} resizes its frames in a way that is not known here.",
+            received=str(found["resize_mode"]),
+            expected=", ".join(_GEOMETRIES),
+            hint="Choose one with --resize.",
+        )
+    return Preprocessing(int(height), mean, std, interpolation, resize)  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ from typing import Any, Literal, Self
 
 from vimoclip.errors import ConfigError, UsageError
 
-Resize = Literal["squash", "crop", "letterbox"]
+Geometry = Literal["squash", "crop", "letterbox"]
+Resize = Literal[Geometry, "own"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 FlowName = Literal["dis", "frame-difference", "raft-large", "raft-small"]
 FlowImage = Literal["uvm", "wheel"]
@@ -115,11 +116,13 @@ class ClipConfig(Config):
     """The frozen teacher, Φ_teacher.
 
     model: any open_clip name, `hf-hub:org/name` or `local-dir:/folder`.
-    weights: an open_clip tag, a path, or `none` for seeded random ones. `default` is the tag `openai`, or what the hub
-        or the folder holds.
+    weights: an open_clip tag, a path (of an open_clip checkpoint, or of OpenAI's own in either of its forms), or `none`
+        for seeded random ones. `default` is the tag `openai`, or what the hub or the folder holds.
     preprocess: needed only for weights by path that carry none: an open_clip tag of this model, or a JSON object.
     precision: `auto` is bf16 or fp16 where the hardware has it, else fp32.
-    resize: to the model's square input. `squash` keeps the whole frame, `crop` its central square, `letterbox` pads.
+    resize: to the model's square input. `squash` keeps the whole frame, `crop` its central square, `letterbox` pads;
+        `own` is whichever of them the model was made with. Not the default: for most models that is the crop, which
+        loses 44% of the width of a 16:9 frame and any animal there.
     batch_size: frames a forward, always exactly this many (the last batch is padded), so that a vector never depends
         on what else was in its batch. 0 chooses for the device.
 

@@ -44,6 +44,7 @@ FAULTS = {  # name: what to do next
     "bad-norm": _AGAIN,  # of a vector that is there, it is null, not finite, or not above 0
     "flow-count": _AGAIN,  # not one a frame but for the first; with --no-keep-flow, any
     "flow-unreadable": _AGAIN,  # its bytes cannot be decoded
+    "damaged-index": "`vimoclip optimize` makes it anew.",  # it cannot be read, or does not find every row
     "without-feature": "`vimoclip embed --as` its name, as often as it takes.",  # an added feature's vector is null
     "unfinished-feature": "`vimoclip embed --as` its name goes on with it, `vimoclip features drop` takes it away.",
     "leftover-column": "Nothing is lost: `vimoclip optimize` drops it.",  # of a feature that was dropped

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vimoclip.config import Resize
+from vimoclip.config import Geometry
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ class Box(NamedTuple):
     height: int
 
 
-def plane_box(width: int, height: int, pixel_aspect: float, mode: Resize, size: int) -> tuple[Box, Box]:
+def plane_box(width: int, height: int, pixel_aspect: float, mode: Geometry, size: int) -> tuple[Box, Box]:
     """What part of a `width` x `height` frame is taken, and where on the `size` x `size` plane it goes.
 
     Both boxes lie inside their planes, are at least 1 px a side and exactly centred; for that, the side that `crop` and
@@ -63,7 +63,7 @@ def _centred(width: int, height: int, inner_width: float, inner_height: float) -
 def resize_frames(
     frames: "torch.Tensor",
     size: int,
-    mode: Resize,
+    mode: Geometry,
     interpolation: Literal["bicubic", "bilinear"],
     pixel_aspect: float = 1.0,
     fill: int = 0,
@@ -101,7 +101,7 @@ def resize_frames(
     return padded
 
 
-def resize_flow(flow: NDArray[np.float32], size: int, mode: Resize, pixel_aspect: float = 1.0) -> NDArray[np.float32]:
+def resize_flow(flow: NDArray[np.float32], size: int, mode: Geometry, pixel_aspect: float = 1.0) -> NDArray[np.float32]:
     """Flow on the same square: float32 (h, w, 2) to float32 (size, size, 2). Padding has no motion.
 
     Vectors move to their new places and are averaged where the flow shrinks; they stay in pixels of the h x w grid.

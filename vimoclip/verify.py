@@ -80,6 +80,7 @@ class _Verify:
         for name in list(self._tables):
             with self._reading(name):
                 self._tables[name].validate()
+        self._check_indexes()
         self._check_features()
         self._check_videos()
         self._check_labels()
@@ -119,6 +120,15 @@ class _Verify:
         except (StoreError, ValueError, pa.ArrowException) as error:  # ValueError: bytes that are no text
             self._tables.pop(name, None)
             self._faults.add("damaged-file", name, None, _why(error))
+
+    def _check_indexes(self) -> None:
+        for table in self._tables.values():
+            try:
+                table.unindexed("take")
+            except StoreUnreachableError:
+                raise
+            except StoreDamagedError as error:
+                self._faults.add("damaged-index", table.name, None, _why(error))
 
     def _check_settings(self) -> None:
         if (table := self._tables.get("videos")) is None:

@@ -131,7 +131,7 @@ class VideoEmbedder:
         for step, flow in zip(steps, itertools.chain.from_iterable(parts), strict=False):  # the last may be padding
             row, aspect = step.row, step.pixel_aspect
             row.speed = mean_speed(flow, step.dt_s, aspect)
-            row.flow = encode(to_planes(flow, step.dt_s, self._config.clip.resize, aspect))
+            row.flow = encode(to_planes(flow, step.dt_s, self._towers["clip"].preprocessing.resize, aspect))
             row.planes = decode(row.flow)
 
     def _embed_ready(self) -> Iterator[EmbeddedFrames]:

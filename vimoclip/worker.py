@@ -122,7 +122,7 @@ class EmbedWorker:
 def _feature(name: str, tower: ClipTeacher, motion: dict[str, Any] | None = None) -> Feature:
     """What the vectors of a tower are. motion: the settings of the flow that it is shown; None for frames."""
     clip = tower.config
-    how = dataclasses.asdict(tower.preprocessing) | {"resize": clip.resize, "batch_size": clip.batch_size}
+    how = dataclasses.asdict(tower.preprocessing) | {"batch_size": clip.batch_size}
     return Feature(
         name=name,
         kind="image" if motion is None else "motion",

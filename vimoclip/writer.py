@@ -42,6 +42,7 @@ class Optimized:
 
     leftover_takes: int
     fragments: int
+    indexed_rows: int
     bytes_before: int
     bytes_after: int
 
@@ -153,6 +154,7 @@ class StoreWriter:
             self._flush()
         if self._commits >= TIDY_COMMITS:
             self._commits = 0
+            self._index()
             self._tidy(GRACE)
         self._last_flush = time.monotonic()
 
@@ -223,7 +225,8 @@ class StoreWriter:
                 del self.videos[video_id]
 
     def optimize(self, grace: timedelta = GRACE) -> Optimized:
-        """Take leftovers and removed videos off the disk, merge small fragments, drop versions older than `grace`."""
+        """Take leftovers and removed videos off the disk, index the rows of takes, merge small fragments, drop versions
+        older than `grace`."""
         before = self._store.place.size()
         removed = [row for row in self.videos.values() if row.status == "removed" and row.take is not None]
         for row in removed:
@@ -232,10 +235,14 @@ class StoreWriter:
             self.put(replace(row, take=None, frames=None))
         self.flush()
         self._forget_labels([row.video_id for row in self.videos.values() if row.status == "removed"])
+        indexed = self._index()  # before rows are looked for by it: a damaged one is mended
         leftovers = self.drop_leftovers()
         drop_unnamed_columns(self._store.refresh(), self._locked("frames"), self._check)
         fragments = sum(done.fragments for done in self._tidy(grace, thorough=True))
-        return Optimized(leftovers, fragments, before, self._store.place.size())
+        return Optimized(leftovers, fragments, indexed, before, self._store.place.size())
+
+    def _index(self) -> int:
+        return sum(self._locked(name).index("take") for name in ("frames", "flow"))
 
     def _tidy(self, grace: timedelta, thorough: bool = False) -> list[Tidied]:
         return [self._locked(name).tidy(grace, thorough) for name in self._tables]

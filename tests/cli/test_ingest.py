@@ -71,6 +71,18 @@ def test_settings_from_a_file_and_flags_over_it(videos: Path, tmp_path: Path, ti
     assert store.tables["flow"].count() == 0
 
 
+def test_the_models_own_resize_stays_own_in_the_store(videos: Path, tmp_path: Path, tiny_model: str) -> None:
+    arguments = ["ingest", str(videos), "--store", str(tmp_path / "s"), "--clip-model", tiny_model, "--resize"]
+    assert vimoclip(*arguments, "own").exit_code == 0
+    store = FeatureStore.open(tmp_path / "s")
+    assert store.config.clip.resize == "own"
+    assert '"resize": "squash"' in store.features["clip"].preprocessing
+    again = vimoclip(*arguments, "own")
+    assert (again.exit_code, "known" in again.stderr) == (0, True)
+    clash = vimoclip(*arguments, "crop")
+    assert (clash.exit_code, "resize is 'own' in the store" in " ".join(clash.stderr.split())) == (1, True)
+
+
 def test_a_config_with_an_unknown_setting_is_refused(videos: Path, tmp_path: Path) -> None:
     config = tmp_path / "settings.toml"
     config.write_text("[clip]\nmodle = 'ViT-B-32'\n")

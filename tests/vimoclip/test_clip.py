@@ -35,7 +35,7 @@ def test_output_is_the_towers_on_normalised_pixels(tiny_model: str) -> None:
 
 def test_preprocessing_comes_with_the_folder(tiny_model: str) -> None:
     teacher = ClipTeacher(ClipConfig(tiny_model), CPU)
-    assert teacher.preprocessing == Preprocessing(32, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bilinear")
+    assert teacher.preprocessing == Preprocessing(32, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25), "bilinear", "squash")
     assert (teacher.dim, teacher.training, teacher.config.weights) == (16, "pretrained", "own")
 
 
@@ -125,6 +125,7 @@ HALF = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
         (json.dumps(HALF | {"mean": [0.5, 0.5]}), "mean is three numbers"),
         (json.dumps(HALF | {"mean": [float("nan")] * 3}), "mean is three numbers"),
         (json.dumps(HALF | {"interpolation": "nearest"}), "bicubic or bilinear"),
+        (json.dumps(HALF | {"resize_mode": "crop"}), "squash or shortest or longest"),
         (json.dumps(HALF | {"quick_gelu": "false"}), "true or false"),
     ],
 )

@@ -24,7 +24,7 @@ CLIPS = st.builds(
     weights=NAMES,
     preprocess=st.none() | st.text(),
     precision=st.sampled_from(["auto", "bf16", "fp16", "fp32"]),
-    resize=st.sampled_from(["squash", "crop", "letterbox"]),
+    resize=st.sampled_from(["squash", "crop", "letterbox", "own"]),
     batch_size=st.integers(0, 4096),
 )
 FLOWS = st.builds(

@@ -10,10 +10,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimoclip.config import Resize
+from vimoclip.config import Geometry
 from vimoclip.resize import Box, plane_box, resize_flow, resize_frames
 
-MODES: tuple[Resize, ...] = get_args(Resize)
+MODES: tuple[Geometry, ...] = get_args(Geometry)
 SIDES = st.integers(1, 4000)
 ASPECTS = st.floats(0.25, 4)
 
@@ -32,7 +32,7 @@ def random_frames(count: int, height: int, width: int) -> torch.Tensor:
         ("letterbox", Box(0, 0, 640, 360), Box(0, 49, 224, 126)),
     ],
 )
-def test_the_boxes_of_a_16_by_9_frame(mode: Resize, source: Box, plane: Box) -> None:
+def test_the_boxes_of_a_16_by_9_frame(mode: Geometry, source: Box, plane: Box) -> None:
     assert plane_box(640, 360, 1.0, mode, 224) == (source, plane)
 
 
@@ -44,7 +44,7 @@ def test_pixel_aspect_is_undone_by_crop_and_letterbox_and_ignored_by_squash() ->
 
 
 @given(width=SIDES, height=SIDES, aspect=ASPECTS, mode=st.sampled_from(MODES), size=st.integers(1, 448))
-def test_boxes_lie_inside_and_are_centred(width: int, height: int, aspect: float, mode: Resize, size: int) -> None:
+def test_boxes_lie_inside_and_are_centred(width: int, height: int, aspect: float, mode: Geometry, size: int) -> None:
     boxes = plane_box(width, height, aspect, mode, size)
     for box, (outer_width, outer_height) in zip(boxes, [(width, height), (size, size)], strict=True):
         assert box.width >= 1 and box.height >= 1
@@ -81,7 +81,7 @@ def test_squash_and_letterbox_see_the_edges_and_crop_does_not() -> None:
     frames[:, :, :8] = 255  # a white strip at the left, outside the central 90 x 90
     flow = np.zeros((90, 160, 2), np.float32)
     flow[:, :8] = 5
-    sees: dict[Resize, bool] = {"squash": True, "letterbox": True, "crop": False}
+    sees: dict[Geometry, bool] = {"squash": True, "letterbox": True, "crop": False}
     for mode, seen in sees.items():
         assert bool(resize_frames(frames, 64, mode, "bilinear").any()) is seen
         assert bool(resize_flow(flow, 64, mode).any()) is seen
@@ -89,7 +89,7 @@ def test_squash_and_letterbox_see_the_edges_and_crop_does_not() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("shape", [(90, 160), (160, 90), (20, 36), (301, 40)])
-def test_frames_and_flow_land_on_the_same_places(mode: Resize, shape: tuple[int, int]) -> None:
+def test_frames_and_flow_land_on_the_same_places(mode: Geometry, shape: tuple[int, int]) -> None:
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     ramp = np.stack([columns * (250 / shape[1]), rows * (250 / shape[0])], axis=-1)
     frame = torch.from_numpy(np.dstack([ramp, np.zeros(shape, np.float32)]).round().astype(np.uint8))
@@ -100,7 +100,7 @@ def test_frames_and_flow_land_on_the_same_places(mode: Resize, shape: tuple[int,
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-def test_a_frame_does_not_depend_on_its_batch(mode: Resize, interpolation: Literal["bicubic", "bilinear"]) -> None:
+def test_a_frame_does_not_depend_on_its_batch(mode: Geometry, interpolation: Literal["bicubic", "bilinear"]) -> None:
     frames = random_frames(5, 60, 106)
     together = resize_frames(frames, 224, mode, interpolation)
     alone = torch.cat([resize_frames(frame[None], 224, mode, interpolation) for frame in frames])
@@ -129,7 +129,7 @@ def test_no_frames_give_no_frames() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("shape", [(361, 640), (20, 36), (300, 40), (224, 224)])
-def test_uniform_flow_stays_as_it_is(mode: Resize, shape: tuple[int, int]) -> None:
+def test_uniform_flow_stays_as_it_is(mode: Geometry, shape: tuple[int, int]) -> None:
     flow = np.full((*shape, 2), (1.5, -2.25), np.float32)
     resized = resize_flow(flow, 224, mode)
     assert resized.shape == (224, 224, 2) and resized.dtype == np.float32

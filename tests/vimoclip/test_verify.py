@@ -134,6 +134,12 @@ def retype(table: str, column: str, field: pa.Field) -> Plant:
     return lambda store: rewrite(store, table, change)
 
 
+def spoil_index(store: Path) -> None:
+    lance.dataset(uri(store, "frames")).create_scalar_index("take", "BTREE", name="take")
+    (file,) = (store / "frames.lance" / "_indices").glob("*/page_data.lance")
+    file.write_bytes(b"")
+
+
 def metadata(change: Callable[[dict[bytes, bytes]], dict[bytes, bytes]]) -> Plant:
     return lambda store: rewrite(
         store, "videos", lambda rows: rows.replace_schema_metadata(change(rows.schema.metadata))
@@ -314,6 +320,7 @@ CASES = [
     Case("flow-count", "flow", A, delete("flow", f"video_id = '{A}' and frame_index = 4")),
     Case("flow-count", "flow", A, delete("flow", f"video_id = '{A}'")),
     Case("flow-unreadable", "flow", A, flow(2, flow=b"")),
+    Case("damaged-index", "frames", None, spoil_index),
     Case("flow-unreadable", "flow", A, flow(2, flow=lambda data: data[: len(data) // 2])),
     Case("flow-unreadable", "flow", A, flow(2, flow=huge)),
     Case("unfinished-feature", "features", None, leave_feature),

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vimoclip.config import FlowImage, Resize
+from vimoclip.config import FlowImage, Geometry
 from vimoclip.errors import StoreDamagedError
 from vimoclip.resize import resize_flow
 
@@ -42,7 +42,7 @@ _WHEEL = (("R", "Y", 15), ("Y", "G", 6), ("G", "C", 4), ("C", "B", 11), ("B", "M
 _HUES = {"R": (1, 0, 0), "Y": (1, 1, 0), "G": (0, 1, 0), "C": (0, 1, 1), "B": (0, 0, 1), "M": (1, 0, 1)}
 
 
-def to_planes(flow: NDArray[np.float32], dt_s: float, resize: Resize, pixel_aspect: float = 1.0) -> NDArray[np.uint8]:
+def to_planes(flow: NDArray[np.float32], dt_s: float, resize: Geometry, pixel_aspect: float = 1.0) -> NDArray[np.uint8]:
     """Codes of one frame's flow: float32 (h, w, 2), pixels of its own grid per step, to uint8 (2, 224, 224) in 1..255.
 
     dt_s: seconds between the two frames. resize, pixel_aspect: as the frame's own (see vimoclip/resize.py); motion

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torchvision.utils import flow_to_image
 
 from tests.vimoclip.flow.textures import scene, texture
-from vimoclip.config import FlowImage, Resize
+from vimoclip.config import FlowImage, Geometry
 from vimoclip.errors import StoreDamagedError
 from vimoclip.flow.dis import Dis
 from vimoclip.flow.encoding import FULL_SCALE, PLANE, decode, encode, flow_image, from_planes, mean_speed, to_planes
 
-MODES: tuple[Resize, ...] = get_args(Resize)
+MODES: tuple[Geometry, ...] = get_args(Geometry)
 KINDS: tuple[FlowImage, ...] = get_args(FlowImage)
 
 
@@ -68,7 +68,7 @@ def test_code_0_means_what_1_does() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_still_frames_are_exactly_128_after_the_jpeg(mode: Resize) -> None:
+def test_still_frames_are_exactly_128_after_the_jpeg(mode: Geometry) -> None:
     planes = decode(encode(to_planes(uniform(0, 0), 0.04, mode)))
     assert planes.shape == (2, PLANE, PLANE) and planes.dtype == np.uint8
     assert (planes == 128).all()
@@ -101,7 +101,7 @@ def test_twice_the_time_is_half_the_speed() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("shape", [(36, 64), (37, 65), (360, 640)])
-def test_mirroring_negates_u(mode: Resize, shape: tuple[int, int]) -> None:
+def test_mirroring_negates_u(mode: Geometry, shape: tuple[int, int]) -> None:
     flow = np.random.default_rng(0).normal(0, 2, (*shape, 2)).astype(np.float32)
     planes = to_planes(flow, 0.04, mode, pixel_aspect=1.1).astype(int)
     mirrored = to_planes(flow[:, ::-1] * np.array([-1, 1], np.float32), 0.04, mode, pixel_aspect=1.1).astype(int)
@@ -113,7 +113,7 @@ def test_mirroring_negates_u(mode: Resize, shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_motion_is_that_of_the_picture_as_it_is_shown(mode: Resize) -> None:
+def test_motion_is_that_of_the_picture_as_it_is_shown(mode: Geometry) -> None:
     # A diagonal on the screen, on grids of 60 rows whose pixels are 1, 2 and 64/45 as wide as high.
     shown = 6.0
     for aspect in (1.0, 2.0, 64 / 45):
@@ -131,7 +131,7 @@ def test_pixel_aspect_reaches_the_geometry() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_flow_that_is_not_finite_is_refused_wherever_it_is(mode: Resize, value: float) -> None:
+def test_flow_that_is_not_finite_is_refused_wherever_it_is(mode: Geometry, value: float) -> None:
     flow = uniform(1, 1)
     flow[0, 0, 1] = value
     with pytest.raises(ValueError, match="not finite"):
