@@ -5,6 +5,7 @@ import typer
 from cli import render
 from cli.doctor import doctor
 from cli.errors import errors
+from cli.export import export
 from cli.ingest import ingest
 from cli.label import label
 from cli.optimize import optimize
@@ -20,7 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (ingest, status, errors, label, verify, remove, optimize, doctor):
+for command in (ingest, status, errors, label, verify, remove, optimize, export, doctor):
     app.command(cls=render.Command)(command)
 
 
