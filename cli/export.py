@@ -56,7 +56,9 @@ def _next(report: Any) -> str:
     if report.format == "datasets":
         return f"datasets.load_dataset({report.out!r})"
     if report.format == "npz":
-        of_video = f"numpy.load({report.out + '/'!r} + video['file'])"
-        return f"[{of_video} for video in json.load(open({report.out + '/videos.json'!r}))]"
+        return f"for path in pathlib.Path({report.out!r}).rglob('*.npz'): arrays = numpy.load(path)"
     read = {"parquet": "polars.read_parquet", "arrow": "polars.read_ipc"}[report.format]
-    return f"{read}({report.out + '/frames.' + report.format!r})"
+    file = repr(f"{report.out}/frames.{report.format}")
+    if set("*?[") & set(file):  # polars would take it for a pattern
+        file = f"pathlib.Path({file}).read_bytes()"
+    return f"{read}({file})"

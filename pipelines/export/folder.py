@@ -40,7 +40,12 @@ def whole_folder(out: Path, store: Place) -> Iterator[Path]:
         _clear_left(work, out)
         with contextlib.suppress(FileExistsError):  # by another export, which the lock then tells apart
             work.mkdir()
-        lock = _locked(work, out)
+        try:
+            lock = _locked(work, out)
+        except OSError:
+            with contextlib.suppress(OSError):  # it is empty, or it is not this one's
+                work.rmdir()
+            raise
         try:
             yield work
             with held_back():

@@ -15,6 +15,7 @@ from pipelines.export.query import Query, Selection, select
 from pipelines.export.table_files import write_tables
 from schemas.features import Feature
 from vimoclip import __version__
+from vimoclip.errors import ExportError
 from vimoclip.ordered_frames import OrderedFrames
 from vimoclip.place import Where
 from vimoclip.store import FeatureStore
@@ -54,6 +55,12 @@ def run(
             written. Nothing is left of it then. StoreError: see `FeatureStore.open`; StoreDamagedError.
     """
     query = query or Query()
+    if form == "datasets" and set("*?[") & set(str(Path(out).absolute())):
+        raise ExportError(
+            "`datasets` reads nothing from a folder whose path has *, ? or [ in it: it takes them for patterns.",
+            received=out,
+            hint="Name another folder.",
+        )
     found = select(FeatureStore.open(store), query)
     written = 0
 

@@ -12,11 +12,12 @@ _LONGEST = 60  # characters, in a file's name
 def split_names(splits: Iterable[str | None]) -> dict[str | None, str]:
     """A name for each of the splits: letters, digits and _, but not `all`; no two alike, whatever their case.
 
-    What has such a name keeps it.
+    What has such a name keeps it; of several that differ in case alone, one does.
     """
     names: dict[str | None, str] = {}
-    kept = {split for split in splits if split is not None and _fits(split)}
-    for split in sorted(set(splits), key=lambda split: (split not in kept, split is not None, split or "")):
+    each = set(splits)
+    kept = {split for split in each if split is not None and _fits(split)}
+    for split in sorted(each, key=lambda split: (split not in kept, split is not None, split or "")):
         name = base = _mended(split)
         number = 2
         while name.casefold() in (other.casefold() for other in names.values()):

@@ -1,7 +1,6 @@
 """A store to export, made once: an export does not change it."""
 
 import os
-from pathlib import Path
 
 import pytest
 
