@@ -6,6 +6,7 @@ from cli import render
 from cli.doctor import doctor
 from cli.embed import embed
 from cli.errors import errors
+from cli.export import export
 from cli.features import features
 from cli.ingest import ingest
 from cli.label import label
@@ -22,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (ingest, embed, features, status, errors, label, verify, remove, optimize, doctor):
+for command in (ingest, embed, features, status, errors, label, verify, remove, optimize, export, doctor):
     app.command(cls=render.Command)(command)
 
 

@@ -7,6 +7,7 @@
     ├── VideoError            one video cannot be ingested; `.kind` names how
     ├── ModelError            a model or its weights cannot be had
     ├── LabelError            a label file cannot be read
+    ├── ExportError           an export names what is not there, or cannot be written
     ├── ShadowedError         another package has the name of one of ours
     └── StoreError
         ├── StoreMissingError     no store there
@@ -87,6 +88,10 @@ class ModelError(VimoclipError):
 
 class LabelError(VimoclipError):
     """A label file cannot be read."""
+
+
+class ExportError(VimoclipError):
+    """An export names what the store does not hold, or its folder cannot be written."""
 
 
 class ShadowedError(VimoclipError, ImportError):

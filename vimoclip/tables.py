@@ -103,6 +103,11 @@ class Table:
         with _errors(self.place, self.name, "read"):
             yield from self._dataset.to_batches(columns=columns, filter=where, batch_size=rows)
 
+    def slice(self, first: int, count: int, columns: list[str]) -> pa.Table:
+        """`count` rows from the row `first` on, in the order in which `batches` streams all of them."""
+        with _errors(self.place, self.name, "read"):
+            return self._dataset.to_table(columns=columns, offset=first, limit=count)
+
     def append(self, rows: pa.Table) -> None:
         """Add rows; `rows` must have the table's very schema."""
         with _errors(self.place, self.name, "written"):

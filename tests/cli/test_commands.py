@@ -195,7 +195,8 @@ def test_label_needs_a_file_or_folders(store: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["status"], ["errors"], ["verify"], ["label", "--from-folders"], ["remove", "a"], ["optimize"]]
+    "command",
+    [["status"], ["errors"], ["verify"], ["label", "--from-folders"], ["remove", "a"], ["optimize"], ["export", "out"]],
 )
 def test_without_a_store_every_command_says_how_to_make_one(tmp_path: Path, command: list[str]) -> None:
     result = vimoclip(*command, "--store", tmp_path / "nowhere")

@@ -2,8 +2,6 @@
 
 import errno
 import os
-import subprocess
-import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -16,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import key
+from tests.disks import mount, small_disk
 from tests.schemas.tables import assert_keys
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.errors import NoSpaceError, StoreDamagedError, StoreError, StoreMissingError, StoreReadOnlyError
@@ -310,22 +309,11 @@ def test_any_other_error_is_damage_and_says_one_line(text: str) -> None:
     assert "Received: one." in str(error) or text.strip() == ""
 
 
-def mount(*arguments: str) -> None:
-    if not sys.platform.startswith("linux"):
-        pytest.skip("mounts are made as on Linux")
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own, of 6 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount("-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder))
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "6m") as folder:
+        yield folder
 
 
 def test_a_full_disk_leaves_every_table_whole(disk: Path) -> None:

@@ -1,0 +1,64 @@
+"""`vimoclip export`: what is in a store, as files for other programs."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import options, render
+from pipelines.export import Format
+
+
+@render.handled
+def export(
+    out: Annotated[Path, typer.Argument(help="A folder that is empty, or not there yet.")],
+    form: Annotated[Format, typer.Option("--format", help="What to write.")] = "parquet",
+    split: Annotated[list[str] | None, typer.Option(help="Videos of this split, or of any of several.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Videos that have this label, or any of several.")] = None,
+    feature: Annotated[
+        list[str] | None, typer.Option(help="This feature; repeat it for several.", show_default="all")
+    ] = None,
+    store: options.Store = options.DEFAULT_STORE,
+    as_json: options.Json = False,
+) -> None:
+    """Write videos, labels and features as Parquet, Arrow, npz or a Hugging Face dataset. Nothing is locked.
+
+    --split and --label together: videos that fit both. The folder appears when it is complete.
+    """
+    from rich.progress import Progress
+
+    from pipelines.export.query import Query
+    from pipelines.export.run import run
+
+    query = Query(tuple(split or ()), tuple(label or ()), tuple(feature or ()))
+    with Progress(console=render.err, transient=True, disable=not render.err.is_terminal) as bar:
+        task = bar.add_task("exporting", total=None)
+        report = run(store, out, form, query, lambda done, total: bar.update(task, completed=done, total=total))
+    if as_json:
+        render.print_json(report)
+    rows = [
+        ("videos", report.videos),
+        ("frames", report.frames),
+        ("labels", report.labels),
+        ("features", ", ".join(report.features)),
+        ("on disk", render.size(report.bytes)),
+    ]
+    render.err.print(render.table(f"Exported to {out}", ("", ""), rows))
+    for stored, name in report.split_names.items():
+        if stored != name:
+            what = f"The split {stored!r} is" if stored else "The videos without a split are"
+            render.err.print(f"{what} called {name} there.", markup=False)
+    render.err.print(f"Next, in Python: {_next(report)}", markup=False, highlight=False)
+
+
+def _next(report: Any) -> str:
+    """The line of Python that reads it."""
+    if report.format == "datasets":
+        return f"datasets.load_dataset({report.out!r})"
+    if report.format == "npz":
+        return f"for path in pathlib.Path({report.out!r}).rglob('*.npz'): arrays = numpy.load(path)"
+    read = {"parquet": "polars.read_parquet", "arrow": "polars.read_ipc"}[report.format]
+    file = repr(f"{report.out}/frames.{report.format}")
+    if set("*?[") & set(file):  # polars would take it for a pattern
+        file = f"pathlib.Path({file}).read_bytes()"
+    return f"{read}({file})"

@@ -1,0 +1,77 @@
+"""Exports as one npz file a video, for numpy alone: no pickles in them."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from pipelines.export.query import Selection
+from pipelines.export.video_arrays import check_names, video_arrays
+from vimoclip.errors import ExportError
+from vimoclip.ordered_frames import OrderedFrames
+
+_LONGEST_PART, _LONGEST_PATH = 255, 2000  # bytes; what file systems take of a name, and leave room for in a path
+
+
+def write_npz(found: Selection, frames: OrderedFrames, folder: Path, progress: Callable[[int], None]) -> None:
+    """Write `videos/<video_id>.npz` of each video, and `videos.json`, which says of each where it is.
+
+    Raises:
+        ExportError: two ids are one file on this disk, which tells no A from a; or two arrays would have one name.
+    """
+    check_names(found, "video_id", "label", "start_s", "end_s")
+    labels = found.labels.with_columns(pl.col("start_s").fill_null(-np.inf), pl.col("end_s").fill_null(np.inf))
+    of_video = labels.partition_by("video_id", as_dict=True)
+    listed = []
+    for video in found.videos.iter_rows(named=True):
+        video_id = video["video_id"]
+        its = of_video.get((video_id,), labels.clear())
+        file = Path("videos", file_name(video_id))
+        arrays = {"video_id": np.array(video_id), **video_arrays(found, frames, video_id)}
+        arrays["label"] = np.array(its["label"].to_list(), np.str_)
+        arrays |= {name: its[name].to_numpy() for name in ("start_s", "end_s")}
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        _write(folder / file, arrays, video_id)
+        listed.append({"video_id": video_id, "file": file.as_posix(), **video})
+        progress(video["frames"])
+    text = json.dumps(listed, ensure_ascii=False, indent=1, default=datetime.isoformat)
+    (folder / "videos.json").write_text(text, encoding="utf-8")
+
+
+def file_name(video_id: str) -> Path:
+    """The file of a video, relative, `<video_id>.npz`; no two ids have one, nor is a folder called as a file may be.
+
+    Written otherwise, as in web addresses: `%` and a null byte; a folder that is called nothing, . or ..; and the last
+    dot of a folder that ends in .npz. An id too long for a name has a hash for it.
+    """
+    *folders, name = [part.replace("%", "%25").replace("\0", "%00") for part in video_id.split("/")]
+    folders = [f"{part[:-4]}%2E{part[-3:]}" if part.lower().endswith(".npz") else part for part in folders]
+    parts = [_SPECIAL.get(part, part) for part in folders] + [f"{name}.npz"]
+    file = Path(*parts)
+    if max(len(part.encode()) for part in parts) > _LONGEST_PART or len(str(file).encode()) > _LONGEST_PATH:
+        return Path(f"%-{hashlib.blake2b(video_id.encode(), digest_size=16).hexdigest()}.npz")
+    return file
+
+
+_SPECIAL = {"": "%2F", ".": "%2E", "..": "%2E%2E"}
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray], video_id: str) -> None:
+    """As `numpy.savez`, which takes no array called `file`, and writes other bytes at another time of day."""
+    try:
+        with zipfile.ZipFile(path, "x") as archive:
+            for name, array in arrays.items():
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+    except FileExistsError:
+        raise ExportError(
+            "Two videos would be one file: this disk does not tell their names apart.",
+            received=video_id,
+            expected="a file system that tells A from a",
+            hint="Export to another disk, or in another format.",
+        ) from None

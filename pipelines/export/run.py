@@ -1,0 +1,110 @@
+"""An export: one snapshot of a store, or a part of it, as files. Nothing is locked, and no model is loaded."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pipelines.export import Format
+from pipelines.export.dataset_folder import write_dataset
+from pipelines.export.folder import whole_folder
+from pipelines.export.npz import write_npz
+from pipelines.export.query import Query, Selection, select
+from pipelines.export.table_files import write_tables
+from schemas.features import Feature
+from vimoclip import __version__
+from vimoclip.errors import ExportError
+from vimoclip.ordered_frames import OrderedFrames
+from vimoclip.place import Where
+from vimoclip.store import FeatureStore
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export wrote.
+
+    out: its folder. videos, frames, labels, bytes: how many. features: by name. split_names: of a `datasets` folder,
+    what each of the store's splits is called there; that of videos without a split under "".
+    """
+
+    format: Format
+    out: str
+    videos: int
+    frames: int
+    labels: int
+    features: list[str]
+    bytes: int
+    split_names: dict[str, str]
+
+
+def run(
+    store: Where,
+    out: Path,
+    form: Format,
+    query: Query | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ExportReport:
+    """Write what `query` finds, all unless it is given, into the folder `out`, which appears when it is complete.
+
+    progress: told how many frames are written, and of how many.
+
+    Raises:
+        ExportError: the query names what the store does not have, or finds nothing; or `out` is in use, or cannot be
+            written. Nothing is left of it then. StoreError: see `FeatureStore.open`; StoreDamagedError.
+    """
+    query = query or Query()
+    if form == "datasets" and set("*?[") & set(str(Path(out).absolute())):
+        raise ExportError(
+            "`datasets` reads nothing from a folder whose path has *, ? or [ in it: it takes them for patterns.",
+            received=out,
+            hint="Name another folder.",
+        )
+    found = select(FeatureStore.open(store), query)
+    written = 0
+
+    def wrote(frames: int) -> None:
+        nonlocal written
+        written += frames
+        if progress is not None:
+            progress(written, found.frames)
+
+    names: dict[str | None, str] = {}
+    with whole_folder(out, found.store.place) as folder:
+        frames = OrderedFrames(found.store, found.videos)
+        if form == "npz":
+            write_npz(found, frames, folder, wrote)
+        elif form == "datasets":
+            names = write_dataset(found, frames, folder, wrote)
+        else:
+            write_tables(found, frames, folder, form, wrote)
+        made = json.dumps(_provenance(found, query), ensure_ascii=False, indent=1, default=datetime.isoformat)
+        (folder / "features.json").write_text(made + "\n", encoding="utf-8")
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return ExportReport(
+        format=form,
+        out=str(out),
+        videos=found.videos.height,
+        frames=found.frames,
+        labels=found.labels.height,
+        features=[feature.name for feature in found.features],
+        bytes=size,
+        split_names={split or "": name for split, name in names.items()},
+    )
+
+
+def _provenance(found: Selection, query: Query) -> dict[str, Any]:
+    """What the vectors are and what made them, which videos were asked for, and of which versions of the tables."""
+    return {
+        "vimoclip": __version__,
+        "query": asdict(query),
+        "snapshot": {name: table.version for name, table in sorted(found.store.tables.items())},
+        "features": [_plain(feature) for feature in found.features],
+    }
+
+
+def _plain(feature: Feature) -> dict[str, Any]:
+    """A row of `features`, what is JSON in it unpacked."""
+    row = asdict(feature) | {"fingerprint": feature.fingerprint}
+    return row | {name: json.loads(row[name]) for name in ("preprocessing", "packages")}
