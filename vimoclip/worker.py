@@ -49,14 +49,14 @@ class EmbedWorker:
         """Load the models.
 
         Raises:
-            ModelError: see `ClipTeacher` and `make_estimator`. ConfigError: no such device.
+            ModelError: see `ClipTeacher` and `make_estimator`. ConfigError: no such device. UsageError: see `resolve`.
         """
         set_threads(run)
         self._run = run
         self.device = pick_device(run.device)
+        flow = resolve(config.flow, self.device)
         self.teacher = ClipTeacher(config.clip, self.device)
         self.student = MotionStudent(self.teacher, config.flow.image)
-        flow = resolve(config.flow, self.device)
         self.config = dataclasses.replace(config, clip=self.teacher.config, flow=flow)
         precision = pick_precision(self.config.clip.precision, self.device)
         self.estimator = make_estimator(flow, self.device, precision)

@@ -1,8 +1,8 @@
-"""All-pairs correlation of two frames' features, and the lookup of RAFT's updates in it (Teed & Deng 2020, section 3.2).
+"""All-pairs correlation of two frames' features, and where RAFT's updates look in it (Teed & Deng 2020, section 3.2).
 
-torchvision samples each of the (2r + 1)² places around a pixel by itself. All of them lie the same fraction beside whole
-pixels: here (2r + 2)² whole ones are copied, columns at a time, and interpolated once in x and once in y. The values are
-torchvision's to within rounding of fp32; its places carry the rounding of a passage through [-1, 1], and ours do not.
+torchvision samples each of the (2r + 1)² places around a pixel by itself. All of them lie the same fraction beside
+whole pixels: here (2r + 2)² whole ones are copied, by columns, and interpolated once in x and once in y. That is
+torchvision's to within rounding of fp32; its places went through [-1, 1] and back, and ours did not.
 """
 
 import math

@@ -1,8 +1,8 @@
 """RAFT's updates of the flow (Teed & Deng 2020, section 3.3), on the weights of torchvision's modules.
 
-A gate of the recurrent unit is a convolution of hidden state, context and motion together, and so the sum of one of each.
-The context is the same in every update: its part, a third of the arithmetic of raft-large, is computed once. Two gates
-of the three see the same and are one convolution. All is laid out channels last, which convolutions on a CPU take as it
+A gate of the recurrent unit is a convolution of hidden state, context and motion together, and so the sum of one of
+each. The context is the same in every update: its part, a third of raft-large's gates, is computed once. Two gates of
+the three see the same, and are one convolution. All is laid out channels last, which convolutions on a CPU take as it
 is. Sums are taken in another order than torchvision's, and so its values are met to within rounding.
 """
 
@@ -48,12 +48,10 @@ class _Gates:
     def __init__(self, unit: ConvGRU, context: int) -> None:
         self._hidden, self._padding = unit.convz.out_channels, unit.convz.padding
         weight = torch.cat([unit.convz.weight, unit.convr.weight, unit.convq.weight])
-        of_hidden, self._of_context, of_motion = weight.split(
-            [self._hidden, context, weight.shape[1] - self._hidden - context], 1
-        )
+        of_hidden, self._of_context, of_motion = weight.tensor_split([self._hidden, self._hidden + context], 1)
         self._bias = torch.cat([unit.convz.bias, unit.convr.bias, unit.convq.bias])
         seen = torch.cat([of_hidden, of_motion], 1).contiguous(memory_format=torch.channels_last)
-        self._z_and_r, self._q = seen.split([2 * self._hidden, self._hidden])
+        self._z_and_r, self._q = seen.tensor_split([2 * self._hidden])
 
     def fixed(self, context: torch.Tensor) -> torch.Tensor:
         return F.conv2d(context, self._of_context, self._bias, padding=self._padding)
