@@ -53,7 +53,7 @@ def main() -> int:
                 count += 1
         folders = [*map(str, arguments.folders), str(generated), str(mutated)]
         command = [sys.executable, "-m", "vimoclip", "ingest", *folders, "--store", str(store), "--json", "--fps", "2"]
-        command += ["--clip-model", write_tiny_clip(Path(place, "model"))]
+        command += ["--clip-model", write_tiny_clip(Path(place, "model")), "--flow", "dis"]
         began = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - began

@@ -52,8 +52,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         some, full = Path(place, "some"), Path(place, "full")
         limit = arguments.videos
-        asked = {"clip": {"model": arguments.model, "weights": "none"}, "sampling": {"fps": FPS}}
-        request = IngestRequest(paths=[arguments.folder], store=some, asked=asked, limit=limit)
+        models = {"clip": {"model": arguments.model, "weights": "none"}, "flow": {"estimator": "dis"}}
+        request = IngestRequest(
+            paths=[arguments.folder], store=some, asked=models | {"sampling": {"fps": FPS}}, limit=limit
+        )
         began = time.perf_counter()
         report = run(request)
         console.print(f"--fps 5: {report.ingested} videos, {report.frames} frames, {time.perf_counter() - began:.0f} s")
@@ -71,7 +73,7 @@ def main() -> int:
         began = time.perf_counter()
         while len(compared) < len(paths):  # a few videos at a time, so that a run that is cut short has said something
             step = min(STEP, len(paths) - len(compared))
-            report = run(IngestRequest([arguments.folder], full, asked={"clip": asked["clip"]}, limit=step))
+            report = run(IngestRequest([arguments.folder], full, asked=models, limit=step))
             wrong += bool(report.failed)
             frames += report.frames
             whole = FeatureStore.open(full)

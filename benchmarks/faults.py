@@ -164,7 +164,7 @@ def world(clips: list[Path], folder: Path) -> World:
         shutil.copyfile(video.path, folder / "clips" / f"{n:02d}{Path(video.path).suffix}")
     model = write_tiny_clip(folder / "model")
     arguments = ["ingest", str(folder / "clips"), "--clip-model", model, "--batch-size", str(BATCH)]
-    arguments += ["--precision", "fp32", "--every", str(EVERY)]
+    arguments += ["--precision", "fp32", "--every", str(EVERY), "--flow", "dis"]
     store = folder / "unharmed"
     command = start([*arguments, *ALONE, "--store", str(store)], ("benchmarks.faults", "--victim"))
     said = finish(command)

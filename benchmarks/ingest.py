@@ -170,7 +170,8 @@ def memory(minutes: float) -> None:
             options = {"preset": "ultrafast", "crf": "23"}
             (folder / name).mkdir()
             write_clip(folder / name / "video.mp4", frames, 25.0, options=options)
-            peaks.append(_peak([str(folder / name), "--store", str(folder / f"{name}-store"), "--clip-model", model]))
+            models = ["--clip-model", model, "--flow", "dis"]
+            peaks.append(_peak([str(folder / name), "--store", str(folder / f"{name}-store"), *models]))
             console.print(f"{name}: {250 * repeats} frames, peak {peaks[-1] / 1e6:.0f} MB")
         console.print(f"{minutes:g} minutes over 10 seconds: {(peaks[1] - peaks[0]) / 1e6:+.0f} MB")
 

@@ -199,7 +199,7 @@ def worlds(folder: Path) -> Iterator[World]:
 
     clips = folder / "clips"
     write_folder(clips, clips_per_behaviour=2, frames=10, size=(96, 64))
-    model = ["--clip-model", write_tiny_clip(folder / "model"), "--batch-size", "4"]
+    model = ["--clip-model", write_tiny_clip(folder / "model"), "--batch-size", "4", "--flow", "dis"]
     fresh = _world("fresh", None, ["ingest", str(clips), *model], folder)
     yield fresh
     other = write_tiny_clip(folder / "other", seed=2)

@@ -8,7 +8,7 @@ import typer
 
 from cli import options, render
 from pipelines.engine import Engine, EngineName
-from vimoclip.config import FlowImage, FlowName, OnCorrupt, Precision, Resize
+from vimoclip.config import FlowChoice, FlowImage, OnCorrupt, Precision, Resize
 from vimoclip.errors import ConfigError, UsageError
 
 
@@ -33,7 +33,10 @@ def ingest(
         Resize | None, typer.Option(help="Frame to square input; own is the model's own way.", show_default="squash")
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Frames a forward.", show_default="by device")] = None,
-    flow: Annotated[FlowName | None, typer.Option(help="Optical flow estimator.", show_default="dis")] = None,
+    flow: Annotated[
+        FlowChoice | None,
+        typer.Option(help="Optical flow estimator; auto is raft-large on CUDA, else dis.", show_default="auto"),
+    ] = None,
     flow_weights: Annotated[
         str | None,
         typer.Option(help="RAFT's: torchvision tag, path, or none (seeded random).", show_default="torchvision's own"),

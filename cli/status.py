@@ -33,8 +33,8 @@ def status(
     if report.writer is not None:
         _writer(report.writer)
     columns = ("name", "kind", "dim", "model", "weights", "training", "precision")
-    rows = [[feature[column] for column in columns] for feature in report.features]
-    render.out.print(render.table("Features", columns, rows))
+    rows = [[*(feature[column] for column in columns), _flow(feature["flow"])] for feature in report.features]
+    render.out.print(render.table("Features", (*columns, "flow"), rows))
     for title, found in (("Failed", report.failed), ("Splits", report.splits), ("Labels", report.labels)):
         if found:
             shown = list(found.items())[:20]
@@ -43,6 +43,13 @@ def status(
                 render.out.print(f"… and {len(found) - len(shown)} more (--json lists them all)")
     if report.failed:
         render.out.print(f"Next: vimoclip errors --store {store}", markup=False)
+
+
+def _flow(flow: dict[str, Any] | None) -> str:
+    """By which estimator; of a network's random weights, that they are."""
+    if flow is None:
+        return ""
+    return f"{flow['estimator']}, random" if flow.get("training") == "random" else str(flow["estimator"])
 
 
 def _writer(writer: dict[str, Any]) -> None:

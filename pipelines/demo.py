@@ -1,6 +1,6 @@
 """`make demo`: the main job on clips that are made on the spot, since nothing needs to be downloaded for it.
 
-Renders short clips of moving shapes, ingests them with ViT-B-32 and seeded random weights, and prints the status. It
+Renders short clips of moving shapes, ingests them with ViT-B-32, seeded random weights and DIS, prints the status. It
 runs the same commands a user would type, and says so.
 """
 
@@ -19,8 +19,9 @@ def main() -> int:
     if not (videos / "labels.csv").is_file():
         print(f"rendering clips of moving shapes into {videos}", flush=True)
         write_folder(videos, clips_per_behaviour=2, frames=24)
+    made_up = ["--clip-model", "ViT-B-32", "--clip-weights", "none", "--flow", "dis"]
     for command in (
-        ["ingest", str(videos), "--store", str(store), "--clip-model", "ViT-B-32", "--clip-weights", "none"],
+        ["ingest", str(videos), "--store", str(store), *made_up],
         ["verify", "--store", str(store)],
         ["status", "--store", str(store)],
     ):

@@ -1,5 +1,6 @@
 """What is in a store, in numbers."""
 
+import json
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -15,7 +16,8 @@ class StatusReport:
     """videos: by status. frames, hours, bytes: of the videos that are in, and on disk. failed: by kind, digits read
     as N.
 
-    splits: videos by split. labels: videos by label. features: by name. settings: the store's own. writer: who is
+    splits: videos by split. labels: videos by label. features: by name, those of motion with what their `flow` was made
+    by, see docs/store.md. settings: the store's own. writer: who is
     writing to it now, and how far that is, see `vimoclip.lock.writing`; None when nobody is.
     """
 
@@ -47,7 +49,8 @@ def run(where: Where) -> StatusReport:
     )
     kept = ("name", "kind", "dim", "model", "weights", "training", "precision")
     features = [
-        {name: value for name, value in asdict(feature).items() if name in kept} | {"fingerprint": feature.fingerprint}
+        {name: value for name, value in asdict(feature).items() if name in kept}
+        | {"flow": json.loads(feature.preprocessing).get("flow"), "fingerprint": feature.fingerprint}
         for feature in store.features.values()
     ]
     return StatusReport(

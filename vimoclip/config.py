@@ -17,6 +17,7 @@ Geometry = Literal["squash", "crop", "letterbox"]
 Resize = Literal[Geometry, "own"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 FlowName = Literal["dis", "frame-difference", "raft-large", "raft-small"]
+FlowChoice = Literal["auto", FlowName]
 FlowImage = Literal["uvm", "wheel"]
 OnCorrupt = Literal["fail", "keep"]
 
@@ -148,7 +149,10 @@ class ClipConfig(Config):
 class FlowConfig(Config):
     """Optical flow.
 
-    estimator: `dis`, `frame-difference`, `raft-large` or `raft-small`.
+    estimator: `dis`, `frame-difference`, `raft-large` or `raft-small`. `auto` is decided by the device that makes the
+        store, and by nothing else: `raft-large` on CUDA, `dis` where a pair takes RAFT a good part of a second. When
+        RAFT's weights cannot be had, that is an error that names `dis`; were it chosen silently, a moment without a
+        network would decide what kind of motion a store holds for good.
     max_width: pixels; wider frames are scaled down to it first.
     image: how (u, v) becomes the three channels that the student sees: `uvm` is (u, v, |f|), `wheel` the colour wheel.
 
@@ -157,10 +161,10 @@ class FlowConfig(Config):
     updates: of the flow, each by one pass of the recurrent unit; None is 12.
     batch_size: pairs at once, always exactly this many (the last batch is padded). 0 or None chooses for the device.
 
-    A store keeps weights, updates and batch_size as they were resolved. RAFT's precision is CLIP's.
+    A store keeps all of them as they were resolved. RAFT's precision is CLIP's.
     """
 
-    estimator: FlowName = "dis"
+    estimator: FlowChoice = "auto"
     max_width: int = 640
     image: FlowImage = "uvm"
     weights: str | None = None
@@ -178,7 +182,7 @@ class FlowConfig(Config):
         if self.batch_size is not None and self.batch_size < 0:
             raise ConfigError("batch_size cannot be negative.", received=self.batch_size, expected="0 or more")
         given = {name: getattr(self, name) for name in ("weights", "updates", "batch_size")}
-        if not self.estimator.startswith("raft-") and any(value is not None for value in given.values()):
+        if self.estimator in ("dis", "frame-difference") and any(value is not None for value in given.values()):
             raise UsageError(
                 f"The flow of {self.estimator} is not computed by a network.",
                 received=", ".join(f"flow {name} {value}" for name, value in given.items() if value is not None),

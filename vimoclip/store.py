@@ -223,14 +223,17 @@ class FeatureStore:
         clashes = []
         for section, values in asked.items():
             if not isinstance(values, dict):
-                values, stored = {section: values}, {section: own[section]}
+                values, stored, of = {section: values}, {section: own[section]}, ""
             else:
-                stored = own[section]
-            open_ended = {"weights": "default", "precision": "auto", "batch_size": 0}  # they ask for nothing definite
+                stored, of = own[section], f"{section} "
+            # They ask for nothing definite.
+            open_ended = {"weights": "default", "precision": "auto", "batch_size": 0, "estimator": "auto"}
             clashes += [
-                f"{name} is {stored[name]!r} in the store and {value!r} was asked for"
+                f"{of}{name} is {stored[name]!r} in the store and {value!r} was asked for"
                 for name, value in values.items()
-                if stored[name] != value and open_ended.get(name, ...) != value and not _is_place(name, value)
+                if stored[name] != value
+                and open_ended.get(name, ...) != value
+                and not (_is_place(name, value) and stored[name] is not None)  # DIS has no weights to look for
             ]
         if clashes:
             raise SettingsError(

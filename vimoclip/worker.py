@@ -44,7 +44,7 @@ class EmbedWorker:
         """Load the models.
 
         Raises:
-            ModelError: see `ClipTeacher` and `make_estimator`. ConfigError: no such device.
+            ModelError: see `ClipTeacher` and `make_estimator`. ConfigError: no such device. UsageError: see `resolve`.
         """
         set_threads(run)
         self._run = run
@@ -53,12 +53,12 @@ class EmbedWorker:
         motion = None
         self.features: list[Feature] = []
         if not added.alone:
+            flow = resolve(config.flow, self.device)
             teacher = towers["clip"] = ClipTeacher(config.clip, self.device)
-            config = dataclasses.replace(config, clip=teacher.config, flow=resolve(config.flow, self.device))
-            precision = pick_precision(config.clip.precision, self.device)
-            estimator = make_estimator(config.flow, self.device, precision)
-            motion = Motion(MotionStudent(teacher, config.flow.image), estimator)
-            how = _motion_settings(config.flow, estimator)
+            config = dataclasses.replace(config, clip=teacher.config, flow=flow)
+            estimator = make_estimator(flow, self.device, pick_precision(config.clip.precision, self.device))
+            motion = Motion(MotionStudent(teacher, flow.image), estimator)
+            how = _motion_settings(flow, estimator)
             self.features += [_feature("clip", teacher), _feature("moclip", teacher, how)]
         for name, clip in added.towers.items():
             clip = dataclasses.replace(clip, batch_size=config.clip.batch_size)

@@ -43,7 +43,7 @@ def test_the_script_prints_ratios_and_errors() -> None:
     for arguments, says in (
         (
             ["speed", "--size", "128x128", "--pairs", "2", "--turns", "1"],
-            "raft-small, 128x128, 12 updates, batches of 1",
+            "raft-small, 128x128, 12 updates, batches of 2",
         ),
         (["truth", "--size", "320x192", "--turns", "1"], "dis, zoomed by 0.97"),
     ):

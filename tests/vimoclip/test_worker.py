@@ -45,7 +45,7 @@ def test_every_frame_against_the_steps_done_one_by_one(worker: EmbedWorker, clip
     outcomes = list(worker.embed([Job("a", str(path))]))
     parts = embedded(outcomes, "a")
     teacher = ClipTeacher(worker.config.clip, torch.device("cpu"))
-    estimator = make_estimator(FlowConfig(), torch.device("cpu"), "fp32")
+    estimator = make_estimator(FlowConfig("dis"), torch.device("cpu"), "fp32")
     with av.open(str(path)) as container:
         frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
     padded = torch.zeros((8, 3, 32, 32), dtype=torch.uint8)
@@ -243,7 +243,7 @@ def test_memory_that_runs_out_for_flow_halves_its_batch_and_says_so(
 
 def test_features_say_which_network_made_the_flow(tiny_model: str, worker: EmbedWorker, tmp_path: Path) -> None:
     random = raft(tiny_model, 0)
-    assert random.config.flow == FlowConfig("raft-small", weights="none", updates=2, batch_size=1)
+    assert random.config.flow == FlowConfig("raft-small", weights="none", updates=2, batch_size=2)
     described = json.loads(random.features[1].preprocessing)["flow"]
     assert (described["estimator"], described["updates"], described["training"]) == ("raft-small", 2, "random")
     assert len(described["weights_sha256"]) == 64

@@ -67,8 +67,10 @@ def resolve(config: FlowConfig, device: "torch.device") -> FlowConfig:
     """The settings with everything that was left open decided for the device.
 
     Raises:
-        ModelError: no such weights.
+        ModelError: no such weights. UsageError: settings of a network, where `auto` is none.
     """
+    if config.estimator == "auto":
+        config = dataclasses.replace(config, estimator="raft-large" if device.type == "cuda" else "dis")
     if config.estimator not in ("raft-large", "raft-small"):
         return config
     from vimoclip.flow.raft_weights import resolve_weights
@@ -77,8 +79,8 @@ def resolve(config: FlowConfig, device: "torch.device") -> FlowConfig:
         config,
         weights=resolve_weights(config.estimator, config.weights),
         updates=config.updates or 12,
-        # A CPU gains nothing from more; on a GPU one pair of small frames leaves most of it idle.
-        batch_size=config.batch_size or (1 if device.type == "cpu" else 8),
+        # On a CPU two at once save a tenth, and more no more; on a GPU a pair of small frames leaves most of it idle.
+        batch_size=config.batch_size or (2 if device.type == "cpu" else 8),
     )
 
 
@@ -90,6 +92,7 @@ def make_estimator(config: FlowConfig, device: "torch.device", precision: "Resol
     Raises:
         ModelError: its weights cannot be had.
     """
+    assert config.estimator != "auto"
     match config.estimator:
         case "dis":
             from vimoclip.flow.dis import Dis

@@ -13,7 +13,6 @@ In bf16 or fp16 both encoders, the updates and the mask are computed in it; feat
 kept, in fp32, as the original's mixed precision does: bf16 has no fractions from 128 on.
 """
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +26,8 @@ from torchvision.models.optical_flow._utils import make_coords_grid, upsample_fl
 from vimoclip.config import FlowConfig
 from vimoclip.device import DTYPES, Resolved
 from vimoclip.flow import FlowEstimator, working_size
+from vimoclip.flow.raft_correlation import Correlation
+from vimoclip.flow.raft_updates import Updates
 from vimoclip.flow.raft_weights import RaftName, load
 from vimoclip.weights import room_for, sha256
 
@@ -72,10 +73,12 @@ class Raft(FlowEstimator[RaftFrame]):
         training = "random" if config.weights == "none" else "pretrained"
         self.made_of = {"weights_sha256": digest, "training": training}
         self.batch_size = config.batch_size
-        self._max_width, self._updates = config.max_width, config.updates
+        self._max_width, self._passes = config.max_width, config.updates
         self._device, self._dtype = device, DTYPES[precision]
         with room_for(name, device):
             self._network = network.to(device, self._dtype)
+            self._network.context_encoder.to(memory_format=torch.channels_last)
+            self._updates = Updates(network.update_block, network.context_encoder.conv.out_channels)
 
     def prepare(self, frame: NDArray[np.uint8]) -> RaftFrame:
         """See `FlowEstimator.prepare`."""
@@ -126,22 +129,19 @@ class Raft(FlowEstimator[RaftFrame]):
 
     def _last_flow(self, images: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
         # images: (N, 3, H, W), each pair's first; before, after: its two features; to fp32 (N, 2, H, W).
-        network = self._network
-        correlation = copy.copy(network.corr_block)  # its pyramid is large, and goes when this ends
-        correlation.build_pyramid(before, after)
-        encoded = network.context_encoder(images)
-        width = network.update_block.hidden_state_size
-        hidden, context = torch.split(encoded, [width, encoded.shape[1] - width], dim=1)
-        hidden, context = torch.tanh(hidden), F.relu(context)
+        network, levels = self._network, self._network.corr_block
+        correlation = Correlation(before, after, levels.num_levels, levels.radius)
+        hidden, context = network.context_encoder(images).tensor_split([self._updates.hidden], 1)
+        hidden, fixed = torch.tanh(hidden), self._updates.fixed(F.relu(context))
         start = make_coords_grid(len(images), *before.shape[-2:], device=str(self._device))
-        coordinates = start
-        for _ in range(self._updates):
-            found = correlation.index_pyramid(centroids_coords=coordinates).to(self._dtype)
-            hidden, step = network.update_block(hidden, context, found, (coordinates - start).to(self._dtype))
-            coordinates = coordinates + step
+        flow = torch.zeros_like(start)
+        for _ in range(self._passes):
+            found = correlation.around(start + flow).to(self._dtype)
+            hidden, step = self._updates.step(hidden, fixed, found, flow.to(self._dtype))
+            flow = flow + step
         mask = None if network.mask_predictor is None else network.mask_predictor(hidden).float()
-        flow: torch.Tensor = upsample_flow(coordinates - start, mask, STRIDE)
-        return flow
+        whole: torch.Tensor = upsample_flow(flow, mask, STRIDE)
+        return whole
 
 
 def _features(frames: Sequence[RaftFrame]) -> torch.Tensor:
