@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING
 from vimoclip.own import check_found
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
     from vimoclip.store import FeatureStore
 
 check_found("schemas")  # all that the library itself imports of ours
@@ -19,7 +23,7 @@ __version__ = "0.1.0"
 
 
 def open_store(path: str | Path = "vimoclip-store") -> "FeatureStore":
-    """A snapshot of the store at `path`, to read from.
+    """A snapshot of the store at `path`, a folder or the URI of one in an object store, to read from.
 
     Raises:
         StoreMissingError, StoreNewerError, StoreDamagedError, StoreUnreachableError.
@@ -27,3 +31,16 @@ def open_store(path: str | Path = "vimoclip-store") -> "FeatureStore":
     from vimoclip.store import FeatureStore  # importing vimoclip stays instant
 
     return FeatureStore.open(path)
+
+
+def vectors(column: "pa.ChunkedArray | pa.FixedSizeListArray") -> "NDArray[np.floating]":
+    """n vectors of length D, such as the column `clip` of a sequence, as a numpy array (n, D), fp16.
+
+    Without a null and in one chunk it is a read-only view; otherwise a copy, in which a vector that is null is NaN.
+
+    Raises:
+        ValueError: a column of something else.
+    """
+    from vimoclip import arrays
+
+    return arrays.vectors(column)

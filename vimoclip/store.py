@@ -7,6 +7,7 @@ take is whole; it never changes under the reader, and `refresh()` takes a new on
 
 import functools
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -119,9 +120,10 @@ class FeatureStore:
         return live["take"].to_pylist()  # type: ignore[no-any-return]
 
     def videos(self) -> pl.DataFrame:
-        """The videos that are in, one row each, with a column for each metadata key.
+        """The videos that are in, one row each by video_id: the columns of schemas/videos.py, and one a metadata key.
 
-        It is called `metadata.<key>` where there is a column of that name already.
+        A key's column is of strings, null where a video has none, and is called `metadata.<key>` where there is a
+        column of that name already.
         """
         frame = pl.DataFrame(self.tables["videos"].read(where=pc.field("status") == "ok"))
         metadata = [json.loads(text) for text in frame["metadata"]]
@@ -136,7 +138,10 @@ class FeatureStore:
         return frame.drop("metadata").with_columns(columns).sort("video_id")
 
     def labels(self) -> pl.DataFrame:
-        """The labels of the videos that are in; start_s and end_s are null for a label of the whole video."""
+        """The labels of the videos that are in: video_id, label, start_s, end_s, source.
+
+        Spans are half-open, in seconds from the first frame; both ends are null for a label of the whole video.
+        """
         known = self.tables["videos"].read(["video_id"], pc.field("status") == "ok")
         frame = pl.DataFrame(self.tables["labels"].read()).join(pl.DataFrame(known), on="video_id", how="semi")
         finite = [pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in ("start_s", "end_s")]
@@ -149,14 +154,29 @@ class FeatureStore:
     def frames(self, columns: list[str] | None = None) -> pa.Table:
         """The stored frames of every video, all columns or those named, in no particular order of videos.
 
+        The columns are those of schemas/frames.py: for each feature `<name>`, fixed-size lists of D fp16, and
+        `<name>_norm`, fp32. All of it is in memory at once: 2 KB a frame for two features of 512. See `batches`.
+
         Raises:
             UnknownColumnError: a column that the store does not have.
         """
-        wanted = self._known(columns)
-        return self.tables["frames"].read(wanted, pc.field("take").isin(self.live_takes()))
+        return self.tables["frames"].read(self._known(columns), self._seen())
+
+    def batches(self, columns: list[str] | None = None, rows: int = 8192) -> Iterator[pa.RecordBatch]:
+        """What `frames` gives, in batches of at most `rows` rows, a few of which are in memory at a time.
+
+        A batch may hold frames of several videos, and a video may lie in several batches.
+
+        Raises:
+            UnknownColumnError: a column that the store does not have.
+        """
+        return self.tables["frames"].batches(self._known(columns), self._seen(), rows)
+
+    def _seen(self) -> pc.Expression:
+        return pc.field("take").isin(pa.array(self.live_takes(), pa.int64()))
 
     def sequence(self, video_id: str, columns: list[str] | None = None) -> pa.Table:
-        """One video's stored frames in order.
+        """One video's stored frames in order, in one chunk: the columns of `frames`, all or those named.
 
         Raises:
             UnknownVideoError: the video is not in the store. UnknownColumnError: the store has no such column.

@@ -28,6 +28,7 @@ from vimoclip.errors import (
     StoreError,
     StoreMissingError,
     StoreNewerError,
+    UnknownColumnError,
     UnknownVideoError,
 )
 from vimoclip.store import FeatureStore, check_free
@@ -406,3 +407,21 @@ def test_hostile_ids(shared: FeatureStore, video_id: str) -> None:
 @given(video_id=st.text(max_size=60).filter(lambda name: name not in ("a", "'")))
 def test_any_text_is_an_id(shared: FeatureStore, video_id: str) -> None:
     check_id(shared, video_id)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8192])
+def test_batches_are_the_frames_a_few_at_a_time_and_nothing_that_readers_do_not_see(tmp_path: Path, rows: int) -> None:
+    store = make_store(tmp_path / "store", {"a.mp4": 7, "b.mp4": 4, "c.mp4": 2})
+    writer = StoreWriter(store)
+    writer.add(writer.new_take(), embedded("left.mp4", 0, 3))
+    writer.put(replace(writer.videos["b.mp4"], status="removed"))
+    writer.flush()
+    store = store.refresh()
+    batches = list(store.batches(rows=rows))
+    assert max(batch.num_rows for batch in batches) == min(rows, 9)
+    order = [("video_id", "ascending"), ("frame_index", "ascending")]
+    assert pa.Table.from_batches(batches).sort_by(order).equals(store.frames().sort_by(order))
+    assert next(batch.schema.names for batch in store.batches(["time_s", "clip"], rows)) == ["time_s", "clip"]
+    with pytest.raises(UnknownColumnError, match="nothing"):
+        store.batches(["nothing"])
+    assert list(make_store(tmp_path / "empty", {}).batches()) == []
