@@ -17,7 +17,7 @@ from pipelines.export.video_arrays import check_names, video_arrays
 from schemas.videos import VIDEOS
 from vimoclip.ordered_frames import OrderedFrames
 
-GROUP_BYTES, SHARD_BYTES = 64 << 20, 512 << 20
+GROUP_BYTES, SHARD_BYTES = 32 << 20, 512 << 20
 """Of rows that are written, and read, at once; and about the size of a file, as the Hub advises."""
 
 _OF_VIDEO = ("video_id", "split", "fps", "duration_s", "width", "height")
@@ -120,10 +120,12 @@ def _write(name: str, rows: Iterable[pa.Table], schema: pa.Schema, folder: Path)
 
 def _groups(rows: Iterable[pa.Table]) -> Iterator[pa.Table]:
     group: list[pa.Table] = []
+    size = 0
     for row in rows:
         group.append(row)
-        if sum(each.nbytes for each in group) >= GROUP_BYTES:
+        size += row.nbytes
+        if size >= GROUP_BYTES:
             yield pa.concat_tables(group)
-            group = []
+            group, size = [], 0
     if group:
         yield pa.concat_tables(group)
