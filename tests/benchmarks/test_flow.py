@@ -6,10 +6,12 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.flow import Motion, frames, motions, truth
+from benchmarks.flow import MARGIN, Motion, frames, motions, truth
+from vimoclip.flow.dis import Dis
 from vimoclip.own import HOME
 
 SIZE = (160, 128)
+LARGER = (320, 192)
 
 
 def test_truth_against_formulas_of_its_own() -> None:
@@ -37,6 +39,27 @@ def test_the_frames_move_as_the_truth_says(motion: Motion) -> None:
     moved = np.abs(there - first[rows, columns]).mean()
     unmoved = np.abs(second[rows, columns].astype(float) - first[rows, columns]).mean()
     assert moved < 5 and moved < unmoved
+
+
+DIS_ERRORS = {
+    "moved by (0.5, 0.25) px": 0.079,
+    "moved by (3.3, -1.7) px": 0.048,
+    "moved by (12.4, 5.1) px": 0.071,
+    "turned by 0.5°": 0.045,
+    "turned by 2.0°": 0.104,
+    "zoomed by 1.01": 0.054,
+    "zoomed by 1.04": 0.115,
+    "zoomed by 0.97": 0.104,
+}
+"""Mean end-point errors in pixels, as measured on 2026-11-25."""
+
+
+@pytest.mark.parametrize("motion", motions(LARGER), ids=lambda motion: motion.name)
+def test_dis_finds_the_motion_about_as_well_as_was_measured(motion: Motion) -> None:
+    estimator = Dis(640)
+    first, second = (estimator.prepare(frame) for frame in frames(motion, LARGER, 1))
+    apart = np.linalg.norm(estimator.flow(first, second) - truth(motion, LARGER), axis=-1)
+    assert apart[MARGIN:-MARGIN, MARGIN:-MARGIN].mean() < 1.5 * DIS_ERRORS[motion.name]
 
 
 def test_the_script_prints_ratios_and_errors() -> None:

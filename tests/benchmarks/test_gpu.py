@@ -77,3 +77,11 @@ def test_every_cheap_estimator_with_every_model_on_a_bare_machine(
         assert min(worker, loop, least) > 0
         assert over_loop == pytest.approx(worker / loop, rel=0.05)
         assert over_alone == pytest.approx(worker / least, rel=0.05)
+
+
+def test_a_network_on_a_bare_machine(bare: dict[str, str], tiny_model: str) -> None:
+    small = ["--device", "cpu", "--size", "128x128", "--videos", "1", "--frames", "3", "--turns", "1"]
+    done = python(bare, "-m", "benchmarks.gpu", *small, "--models", tiny_model, "--flow", "raft-small")
+    assert done.returncode == 0, done.stderr
+    (rates,) = rates_of(done.stdout).values()
+    assert min(rates) > 0
