@@ -48,7 +48,7 @@ def run(page: str) -> None:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), pl.Config(tbl_width_chars=120):
             exec(compile(code, page, "exec"), names)
-        assert printed.getvalue() == (expected or "x"), code
+        assert printed.getvalue() == (expected or ""), code
 
 
 def test_every_block_runs_and_prints_what_the_page_says(

@@ -17,7 +17,7 @@ def video_arrays(found: Selection, frames: OrderedFrames, video_id: str) -> dict
     """
     rows = pa.concat_tables(frames.chunks([video_id], found.columns[1:]))
     arrays = {name: rows[name].to_numpy() for name in ("frame_index", "source_frame", "time_s")}
-    arrays["flow_speed"] = rows["flow_speed"].fill_null(np.float32(0)).to_numpy()
+    arrays["flow_speed"] = rows["flow_speed"].fill_null(np.float32(np.nan)).to_numpy()
     for feature in found.features:
         vectors = rows[feature.name].combine_chunks()
         present = vectors.is_valid().to_numpy(zero_copy_only=False)

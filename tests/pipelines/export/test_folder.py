@@ -16,7 +16,7 @@ from vimoclip.place import ObjectPrefix
 from vimoclip.store import FeatureStore
 
 FORMS: list[Format] = ["parquet", "arrow", "npz", "datasets"]
-KILLS = [*((form, "writing") for form in FORMS if form != "arrow"), ("npz", "before"), ("npz", "after")]
+KILLS = [*((form, "writing") for form in FORMS), ("npz", "before"), ("npz", "after")]
 
 
 def files(folder: Path) -> dict[str, bytes]:
