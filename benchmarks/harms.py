@@ -19,7 +19,7 @@ import lance
 import psutil
 
 from benchmarks.command import finish, start
-from vimoclip.store import TABLES
+from vimoclip.store_place import TABLES
 from vimoclip.verify import verify
 
 

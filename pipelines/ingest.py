@@ -21,7 +21,8 @@ from vimoclip.feature_rows import check_same
 from vimoclip.interrupts import held_back
 from vimoclip.lock import Held, writer_lock
 from vimoclip.place import Place, place
-from vimoclip.store import FeatureStore, check_free
+from vimoclip.store import FeatureStore
+from vimoclip.store_place import check_free
 from vimoclip.writer import StoreWriter
 
 _NOT_LABELS = "Correct it; or, if it is about something else, leave it out with --labels none."

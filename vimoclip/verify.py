@@ -25,7 +25,7 @@ from vimoclip.errors import ConfigError, StoreDamagedError, StoreError, StoreMis
 from vimoclip.faults import MOST_PLACES, Fault, Faults
 from vimoclip.place import Place, Where, place
 from vimoclip.row_faults import counted, decodes, order_faults, vector_faults
-from vimoclip.store import TABLES, check_format, missing
+from vimoclip.store_place import TABLES, check_format, missing
 from vimoclip.tables import Table
 
 _ENDS = {"video_id": pl.String, "duration_s": pl.Float64}

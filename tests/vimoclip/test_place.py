@@ -13,7 +13,8 @@ from tests.object_store import BUCKET, Server
 from tests.vimoclip.stores import make_store
 from vimoclip.errors import StoreError, StoreMissingError, StoreUnreachableError
 from vimoclip.place import Folder, ObjectPrefix, place
-from vimoclip.store import FeatureStore, check_free
+from vimoclip.store import FeatureStore
+from vimoclip.store_place import check_free
 
 
 def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,8 @@ from vimoclip.errors import (
     UnknownColumnError,
     UnknownVideoError,
 )
-from vimoclip.store import FeatureStore, check_free
+from vimoclip.store import FeatureStore
+from vimoclip.store_place import check_free
 from vimoclip.tables import Table
 from vimoclip.writer import StoreWriter
 
