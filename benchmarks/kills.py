@@ -13,14 +13,11 @@ ingest and numbers of attempts may differ. A fifth of the kills each falls on
     embed                       a further model's vectors being added to every video
     anywhere                    at a random moment of any of the four, or while the store is being made
 
-To hit a point exactly, the command is run as `kills --victim CALL:WHEN N -- ARGUMENTS`: the very command line, whose
-Nth call of Table.CALL is cut short by a real SIGKILL to itself, before, after or within it.
+How a point is hit exactly is in victim.py, what is run in worlds.py.
 """
 
 import argparse
-import collections
 import contextlib
-import json
 import os
 import random
 import shutil
@@ -28,27 +25,22 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Literal
 
 from benchmarks.aftermath import contents, differences
 from benchmarks.command import finish, start, survivors
 from benchmarks.reader import Reader
-
-Work = Literal["fresh", "embed", "replaced", "optimize"]
+from benchmarks.victim import victim_program
+from benchmarks.worlds import Work, World, ready, worlds
 
 BETWEEN, REPLACING, OPTIMIZE = "between frames and videos", "replacing a video", "optimize"
 EMBED, ANYWHERE = "embed", "anywhere"
 POINTS = (BETWEEN, REPLACING, OPTIMIZE, EMBED, ANYWHERE)
-GRACE = timedelta(seconds=6)
-"""In place of ten minutes, so that old versions are really dropped beside the reader."""
 
 
 @dataclass(frozen=True)
@@ -64,22 +56,6 @@ class Kill:
     at: float
     call: str = ""
     whole_group: bool = False
-
-
-@dataclass(frozen=True)
-class World:
-    """What is run and killed. base: the store it begins with. contents: of the store at its end.
-
-    calls: of Table, by name. seconds: of the run; ready_s: until models were loaded, with most of the time gone.
-    """
-
-    work: Work
-    base: Path | None
-    arguments: list[str]
-    contents: dict[str, str]
-    calls: dict[str, int]
-    seconds: float
-    ready_s: float
 
 
 @dataclass
@@ -137,144 +113,6 @@ def plan(count: int, seed: int) -> list[Kill]:
     return kills
 
 
-# ---- the victim
-
-
-def victim(how: str, number: int, arguments: list[str]) -> None:
-    """Run the command line and die at the chosen call. how: `count` only counts them, into the file VIMOCLIP_CALLS."""
-    import lance
-
-    from vimoclip import feature_writer, tables, writer
-    from vimoclip.tables import Table
-
-    feature_writer.FLUSH_BYTES = 500  # of some 50 a row
-    writer.FLUSH_ROWS, writer.FLUSH_S = 12, 1e9  # many commits, and always at the same rows
-    writer.TIDY_COMMITS, writer.GRACE = 10, GRACE
-    tables.ROWS_TO_INDEX = 20
-    call, _, when = how.partition(":")
-    calls: collections.Counter[str] = collections.Counter()
-    places: dict[str, tuple[type, str]] = {
-        name: (Table, name)
-        for name in ("create", "append", "upsert", "replace", "delete", "index", "tidy", "add_columns", "fill")
-    }
-    places["cleanup"] = (lance.LanceDataset, "cleanup_old_versions")  # the part of tidy that deletes files
-
-    def die() -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def wrapped(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
-        def stand_in(*args: Any, **kwargs: Any) -> Any:
-            calls[name] += 1
-            if (name, calls[name]) != (call, number):
-                return real(*args, **kwargs)
-            if when == "before":
-                die()
-            if when == "within":
-                threading.Timer(0.001 * (number % 5), die).start()
-            result = real(*args, **kwargs)
-            die()
-            return result
-
-        return stand_in
-
-    for name, (owner, attribute) in places.items():
-        made = wrapped(name, getattr(owner, attribute))
-        setattr(owner, attribute, staticmethod(made) if name == "create" else made)
-    from cli.main import app
-
-    try:
-        app(arguments)
-    finally:
-        if call == "count":
-            Path(os.environ["VIMOCLIP_CALLS"]).write_text(json.dumps(calls))
-
-
-# ---- what is run
-
-
-def worlds(folder: Path) -> Iterator[World]:
-    """What is run and killed, each world once the kills of the one before are done: they share their files."""
-    from tests.models import write_tiny_clip
-    from vimoclip.shapes import write_folder
-
-    clips = folder / "clips"
-    write_folder(clips, clips_per_behaviour=2, frames=10, size=(96, 64))
-    model = ["--clip-model", write_tiny_clip(folder / "model"), "--batch-size", "4", "--flow", "dis"]
-    fresh = _world("fresh", None, ["ingest", str(clips), *model], folder)
-    yield fresh
-    other = write_tiny_clip(folder / "other", seed=2)
-    yield _world("embed", folder / "fresh", ["embed", "--as", "other", "--model", other], folder)
-    _change(clips)
-    yield _world("replaced", folder / "fresh", ["ingest", str(clips)], folder)
-    shutil.copytree(folder / "replaced", folder / "untidy")
-    _untidy(folder / "untidy")
-    yield _world("optimize", folder / "untidy", ["optimize", "--grace", str(GRACE.total_seconds() / 60)], folder)
-
-
-def _change(clips: Path) -> None:
-    """Other frames in three files, one file broken, one moved, one added, one without a video in it."""
-    from vimoclip.shapes import render, write_clip
-
-    for name, frames in (("drifting/000", 14), ("circling/001", 7), ("still/000", 10), ("still/new", 9)):
-        write_clip(clips / f"{name}.mp4", render("drifting", 7 + frames, frames, (96, 64)), 24.0)
-    (clips / "growing/001.mp4").write_bytes(b"no video at all")
-    (clips / "growing/bad.mp4").write_bytes(b"neither is this")
-    (clips / "bouncing/001.mp4").rename(clips / "bouncing/moved.mp4")
-
-
-def _untidy(path: Path) -> None:
-    """Leave in the store what optimize is there for, with the store's own writer."""
-    from dataclasses import replace
-
-    from vimoclip.lock import writer_lock
-    from vimoclip.store import FeatureStore
-    from vimoclip.writer import StoreWriter
-
-    with writer_lock(path):
-        writer = StoreWriter(FeatureStore.open(path))
-        ids = sorted(video_id for video_id, row in writer.videos.items() if row.status == "ok")
-        for video_id in ids[:2]:
-            writer.put(replace(writer.videos[video_id], status="removed"))
-            writer.flush()
-        for video_id in ids[2:6]:
-            row = writer.videos[video_id]
-            writer.move(row, replace(row, video_id=f"moved/{video_id}"))
-            writer.flush()
-
-
-def _world(work: Work, base: Path | None, arguments: list[str], folder: Path) -> World:
-    """Run what will be killed, with nobody killing it; its store is `<folder>/<work>`."""
-    store, calls = folder / work, folder / f"{work}.json"
-    if base is not None:
-        shutil.copytree(base, store)
-    began = time.monotonic()
-    command = start([*arguments, "--store", str(store)], victim_program("count", 0), {"VIMOCLIP_CALLS": str(calls)})
-    ready_s = _ready(command) - began
-    said = finish(command)
-    seconds = time.monotonic() - began
-    if command.returncode not in (0, 3):
-        raise RuntimeError(f"{arguments} ended with {command.returncode} before anything was killed: {said}")
-    counted = json.loads(calls.read_text())
-    return World(work, base, arguments, contents(store), counted, seconds, ready_s)
-
-
-def victim_program(how: str, number: int) -> tuple[str, ...]:
-    """What runs the command line as a victim."""
-    return "benchmarks.kills", "--victim", how, str(number), "--"
-
-
-def _ready(command: subprocess.Popen[str]) -> float:
-    """When an ingest or an embed had loaded its models; of any other command, its end."""
-    assert command.stderr is not None
-    for line in command.stderr:
-        if "on cpu" in line:
-            break
-    return time.monotonic()
-
-
-# ---- a kill
-
-
 def kill(world: World, one: Kill, folder: Path, reader: Reader) -> Outcome:
     """Kill one run, look, run again, look. The store is left in `folder` where something is off."""
     from vimoclip.store import FeatureStore
@@ -326,7 +164,7 @@ def _shoot(world: World, one: Kill, at: float, arguments: list[str]) -> subproce
     if one.work == "optimize":  # it says nothing before it is done, and half of its time goes into starting up
         time.sleep(world.seconds * (1 + at) / 2)
     else:
-        _ready(command)
+        ready(command)
         time.sleep((world.seconds - world.ready_s) * at)
     with contextlib.suppress(ProcessLookupError):
         (os.killpg if one.whole_group else os.kill)(command.pid, signal.SIGKILL)
@@ -404,9 +242,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--victim"]:
-        how, number, _, *rest = sys.argv[2:]
-        sys.argv[1:] = rest  # the lock names its holder by it
-        victim(how, int(number), rest)
-    else:
-        sys.exit(main())
+    sys.exit(main())

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.aftermath import contents, differences
 from benchmarks.command import finish, start, survivors
-from benchmarks.kills import victim_program
+from benchmarks.victim import victim_program
 from pipelines.ingest import run
 from pipelines.request import IngestRequest
 from vimoclip.shapes import write_folder
