@@ -37,11 +37,18 @@ def videos(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory, videos: Path, tiny_model: str) -> Path:
+    """A store of them, in fp32. Not to be written to."""
+    store = tmp_path_factory.mktemp("ingested") / "store"
+    ingest_tiny(videos, store=store, model=tiny_model)
+    return store
+
+
 @pytest.fixture
-def store(tmp_path: Path, videos: Path, tiny_model: str) -> Path:
-    """A store of them, in fp32."""
-    ingest_tiny(videos, store=tmp_path / "store", model=tiny_model, asked={})
-    return tmp_path / "store"
+def store(tmp_path: Path, ingested: Path) -> Path:
+    """Its copy."""
+    return Path(shutil.copytree(ingested, tmp_path / "store"))
 
 
 def add(store: Path, model: str | None, name: str = "other", **more: Any) -> EmbedReport:

@@ -55,7 +55,7 @@ class Onlooker(Observer):
         assert writer is not None and writer["pid"] == os.getpid()
         self.workers |= {worker["name"]: worker["frames_per_s"] for worker in writer.get("workers", [])}
         if len(self.workers) < self._workers:
-            time.sleep(5)
+            time.sleep(3)
 
 
 def test_two_gpus_are_two_actors_and_the_store_is_the_same(
