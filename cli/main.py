@@ -8,6 +8,7 @@ from cli.embed import embed
 from cli.errors import errors
 from cli.export import export
 from cli.features import features
+from cli.index import index
 from cli.ingest import ingest
 from cli.label import label
 from cli.optimize import optimize
@@ -23,7 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (ingest, embed, features, status, errors, label, verify, remove, optimize, export, doctor):
+for command in (ingest, embed, features, status, errors, label, index, verify, remove, optimize, export, doctor):
     app.command(cls=render.Command)(command)
 
 

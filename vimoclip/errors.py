@@ -8,6 +8,7 @@
     ├── ModelError            a model or its weights cannot be had
     ├── LabelError            a label file cannot be read
     ├── ExportError           an export names what is not there, or cannot be written
+    ├── SearchError           a search asks for what is not there, or cannot be compared
     ├── ShadowedError         another package has the name of one of ours
     └── StoreError
         ├── StoreMissingError     no store there
@@ -92,6 +93,10 @@ class LabelError(VimoclipError):
 
 class ExportError(VimoclipError):
     """An export names what the store does not hold, or its folder cannot be written."""
+
+
+class SearchError(VimoclipError):
+    """A search asks for what the store does not hold, or for what cannot be compared."""
 
 
 class ShadowedError(VimoclipError, ImportError):

@@ -10,6 +10,8 @@ _AGAIN = (
 )
 _LABELS = "Correct the label file and apply it again with `vimoclip label`."
 
+_DERIVED = "Delete the folder segments.lance of the store, then run `vimoclip index`: it is made from the frames."
+
 FAULTS = {  # name: what to do next
     "missing-table": _RESTORE,  # there is no such table
     "unreadable-table": _RESTORE,  # it cannot be opened
@@ -44,6 +46,7 @@ FAULTS = {  # name: what to do next
     "bad-norm": _AGAIN,  # of a vector that is there, it is null, not finite, or not above 0
     "flow-count": _AGAIN,  # not one a frame but for the first; with --no-keep-flow, any
     "flow-unreadable": _AGAIN,  # its bytes cannot be decoded
+    "bad-segment": _DERIVED,  # of frames that are not the video's; or a video's segments do not cover it, each once
     "damaged-index": "`vimoclip optimize` makes it anew.",  # it cannot be read, or does not find every row
     "without-feature": "`vimoclip embed --as` its name, as often as it takes.",  # an added feature's vector is null
     "unfinished-feature": "`vimoclip embed --as` its name goes on with it, `vimoclip features drop` takes it away.",
@@ -51,6 +54,7 @@ FAULTS = {  # name: what to do next
     "leftover-rows": "Nothing is lost: the next ingest, or `vimoclip optimize`, drops them.",  # their take has no video
 }
 HARMLESS = {"without-feature", "unfinished-feature", "leftover-column", "leftover-rows"}
+_AS_ELSEWHERE = {"damaged-index", "leftover-rows"}  # of segments; any other fault of theirs ends with the table
 
 MOST_PLACES, MOST_OF_A_NAME = 5, 100
 
@@ -105,6 +109,7 @@ class Faults:
         for (name, table, video_id), (places, count) in found.items():
             more = [f"and {count - len(places)} more"] if count > len(places) else []
             detail = "; ".join([*places, *more])
-            faults.append(Fault(name, table, video_id, detail, FAULTS[name], name in HARMLESS, count))
+            remedy = _DERIVED if table == "segments" and name not in _AS_ELSEWHERE else FAULTS[name]
+            faults.append(Fault(name, table, video_id, detail, remedy, name in HARMLESS, count))
         order = list(FAULTS)
         return sorted(faults, key=lambda fault: order.index(fault.name))

@@ -9,7 +9,9 @@ from vimoclip.errors import StoreDamagedError
 from vimoclip.faults import MOST_PLACES
 from vimoclip.flow.encoding import decode
 
-_UNIT = 0.01
+UNIT = 0.01
+"""By how much the length of a stored vector may be off 1."""
+"""By how much a vector's length may be off 1: fp16 rounds."""
 
 
 def counted(pairs: np.ndarray) -> Iterator[tuple[int, int, int]]:
@@ -31,7 +33,7 @@ def vector_faults(
     yield "missing-vector", ~present & ~(motion & (index == 0))
     yield "motion-at-start", present & motion & (index == 0)
     yield "not-finite", ~np.isfinite(length)
-    yield "not-unit", np.isfinite(length) & (np.abs(length - 1) > _UNIT)
+    yield "not-unit", np.isfinite(length) & (np.abs(length - 1) > UNIT)
     yield "bad-norm", present & ~(np.isfinite(norm) & (norm > 0))
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from vimoclip.errors import StoreDamagedError, StoreError, StoreMissingError, StoreUnreachableError
 from vimoclip.faults import Faults
 from vimoclip.place import Place
-from vimoclip.store_place import TABLES
+from vimoclip.store_place import DERIVED, TABLES
 from vimoclip.tables import Table
 
 
@@ -38,11 +38,12 @@ class SoundTables:
     def open(self) -> None:
         """Open what can be opened; what cannot is a fault."""
         while True:  # until it is one consistent snapshot: see FeatureStore.open
-            opened = {name: self._try(name) for name in reversed(TABLES)}
+            names = [*TABLES, *(name for name in DERIVED if self._place.has(name))]
+            opened = {name: self._try(name) for name in reversed(names)}
             record = [table for name in ("videos", "features") if isinstance(table := opened[name], Table)]
             if all(table.latest_version == table.version for table in record):
                 break
-        for name in TABLES:
+        for name in names:
             table = opened[name]
             if isinstance(table, Table):
                 self.opened[name] = table

@@ -32,7 +32,7 @@ from vimoclip.errors import (
     UnknownVideoError,
 )
 from vimoclip.place import Place, Where, place
-from vimoclip.store_place import check_format, check_free, missing
+from vimoclip.store_place import DERIVED, check_format, check_free, missing
 from vimoclip.tables import Table
 
 
@@ -74,7 +74,8 @@ class FeatureStore:
             # the features row: when these two have not moved while the others were opened, all they name is there.
             videos = Table.open(at, "videos")
             features = _beside(videos, "features")
-            others = {name: _beside(videos, name) for name in ("frames", "flow", "labels")}
+            derived = [name for name in DERIVED if at.has(name)]
+            others = {name: _beside(videos, name) for name in ("frames", "flow", "labels", *derived)}
             if videos.latest_version == videos.version and features.latest_version == features.version:
                 return cls(at, others | {"features": features, "videos": videos})
 

@@ -82,6 +82,15 @@ class Table:
             return int(self._dataset.latest_version)
 
     @property
+    def dataset(self) -> lance.LanceDataset:
+        """This version in Lance's own terms, for vector_index.py."""
+        return self._dataset
+
+    def errors(self, what: str) -> contextlib.AbstractContextManager[None]:
+        """Lance's errors as ours, in a block in which the table is being `what`: read, indexed, …."""
+        return _errors(self.place, self.name, what)
+
+    @property
     def schema(self) -> pa.Schema:
         """The Arrow schema on disk, metadata included."""
         return self._dataset.schema

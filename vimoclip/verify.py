@@ -24,6 +24,7 @@ from vimoclip.errors import ConfigError, StoreDamagedError
 from vimoclip.faults import MOST_PLACES, Fault
 from vimoclip.place import Place, Where, place
 from vimoclip.row_faults import counted, decodes, order_faults, vector_faults
+from vimoclip.segment_faults import check_segments
 from vimoclip.sound_tables import Observer, SoundTables
 from vimoclip.store_place import TABLES, check_format, missing
 from vimoclip.tables import Table
@@ -75,6 +76,7 @@ class _Verify:
         self._check_labels()
         self._check_frames()
         self._check_flow()
+        check_segments(self._sound, self._takes, self._named)
         return self._faults.list()
 
     def _check_settings(self) -> None:

@@ -57,6 +57,7 @@ class StoreWriter:
     def __init__(self, store: FeatureStore, check: Callable[[], None] = lambda: None) -> None:
         self._store, self._check = store, check
         self._tables = {name: table.latest() for name, table in store.tables.items()}
+        self._of_takes = [name for name in ("frames", "flow", "segments") if name in self._tables]
         self.videos = {row.video_id: row for row in store.refresh().rows()}
         self._named = {row.take for row in self.videos.values() if row.take is not None}
         self._last_take = max(self._named, default=0)
@@ -199,7 +200,7 @@ class StoreWriter:
         began_ns = time.time_ns() - late_ns
         own = self._named | self._written.keys()
         dropped: set[int] = set()
-        for name in ("frames", "flow"):
+        for name in self._of_takes:
             takes: set[int] = set()
             for batch in self._tables[name].batches(["take"], rows=1 << 20):
                 takes.update(pc.unique(batch["take"]).to_pylist())
@@ -242,7 +243,7 @@ class StoreWriter:
         return Optimized(leftovers, fragments, indexed, before, self._store.place.size())
 
     def _index(self) -> int:
-        return sum(self._locked(name).index("take") for name in ("frames", "flow"))
+        return sum(self._locked(name).index("take") for name in self._of_takes)
 
     def _tidy(self, grace: timedelta, thorough: bool = False) -> list[Tidied]:
         return [self._locked(name).tidy(grace, thorough) for name in self._tables]

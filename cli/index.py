@@ -1,0 +1,65 @@
+"""`vimoclip index`: the segments that search looks through."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cli import options, render
+
+
+@render.handled
+def index(
+    window: Annotated[str | None, typer.Option(help="How long a segment is.", show_default="2s")] = None,
+    stride: Annotated[str | None, typer.Option(help="One begins every so often.", show_default="1s")] = None,
+    appearance: Annotated[
+        str | None, typer.Option(metavar="FEATURE", help="What appearance is made from.", show_default="clip")
+    ] = None,
+    motion: Annotated[
+        str | None, typer.Option(metavar="FEATURE", help="What motion is made from.", show_default="moclip")
+    ] = None,
+    store: options.Store = options.DEFAULT_STORE,
+    no_wait: options.NoWait = False,
+    as_json: options.Json = False,
+) -> None:
+    """Make the segments that `vimoclip search` looks through: windows over the stored frames.
+
+    Run it again after an ingest: videos that have segments are skipped. What is not given is as the index has it; when
+    something is given that differs, or a feature has changed, all segments are made anew.
+    """
+    from cli.index_progress import IndexProgress
+    from cli.seconds import seconds
+    from pipelines.index import IndexRequest, run
+    from schemas.segments import Space
+
+    given: dict[Space, str | None] = {"appearance": appearance, "motion": motion}
+    request = IndexRequest(
+        store=store,
+        window_s=seconds("--window", window),
+        stride_s=seconds("--stride", stride),
+        features={space: name for space, name in given.items() if name is not None},
+        wait=not no_wait,
+    )
+    with IndexProgress() as progress:
+        report = run(request, progress)
+    if as_json:
+        render.print_json(report)
+    _print(report, store)
+
+
+def _print(report: Any, store: str) -> None:
+    made_from = {space: made.feature for space, made in report.settings.spaces.items()}
+    rows = [
+        ("indexed", report.videos, f"{report.segments} segments of {report.settings.window_s:g} s"),
+        ("skipped", report.known, "have theirs already" if report.known else ""),
+        ("in all", report.videos + report.known, f"{report.total} segments"),
+    ]
+    render.err.print(render.table(f"Index in {report.seconds:.1f} s", ("", "videos", "what"), rows, ("videos",)))
+    for space, feature in made_from.items():
+        added = report.vectors.get(space)
+        what = f", {added} rows into its index of vectors" if added else ""
+        render.err.print(f"{space} is made from {feature}{what}.", markup=False, highlight=False)
+    if report.rebuilt:
+        render.err.print(f"All were made anew: {'; '.join(report.rebuilt)}.", markup=False, highlight=False)
+    if report.exact:
+        render.err.print("Every search compares with every segment.", markup=False)
+    render.err.print(f"Next: vimoclip search VIDEO --from 1.5 --to 3 --store {store}", markup=False, highlight=False)

@@ -1,0 +1,210 @@
+"""Segments: windows over the stored frames, which search looks through, and the indexes by which it finds them.
+
+Videos that have none yet get theirs; run it again after an ingest. When a feature, the window or the stride is another
+now, all of them are made anew. Each commit adds whole videos, so that a kill leaves a shorter index, and the same
+command goes on from there.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.segments import SegmentSettings, Space
+from schemas.videos import Video
+from vimoclip import vector_index
+from vimoclip.errors import SearchError
+from vimoclip.interrupts import held_back
+from vimoclip.lock import Held, writer_lock
+from vimoclip.place import Where
+from vimoclip.row_buffer import RowBuffer
+from vimoclip.segments import STRIDE_S, WINDOW_S, made_from, schema_of, segments_of, settings_of
+from vimoclip.store import FeatureStore
+from vimoclip.tables import Table
+from vimoclip.windows import check_window
+from vimoclip.writer import GRACE
+
+FLUSH_ROWS, FLUSH_BYTES = 50_000, 128 << 20
+
+
+@dataclass(frozen=True)
+class IndexRequest:
+    """What to index. window_s, stride_s, features (by space): None, or a space that is not named, is as the index has
+    it, or for a first one as `vimoclip.segments` says."""
+
+    store: Where
+    window_s: float | None = None
+    stride_s: float | None = None
+    features: dict[Space, str] = field(default_factory=dict)
+    wait: bool = True
+
+
+@dataclass
+class IndexReport:
+    """What an index run did.
+
+    settings: what the segments are made from. videos, segments: made in this run; known: videos that had theirs.
+    total: segments there are now. dropped: segments of takes that are gone. rebuilt: why all were made anew; empty
+    where they were not. vectors: by space, rows that the index of vectors got in this run; none where the table has too
+    few for one. exact: whether every search compares with every segment.
+    """
+
+    settings: SegmentSettings
+    videos: int = 0
+    segments: int = 0
+    known: int = 0
+    total: int = 0
+    dropped: int = 0
+    rebuilt: list[str] = field(default_factory=list)
+    vectors: dict[str, int] = field(default_factory=dict)
+    exact: bool = True
+    seconds: float = 0.0
+
+
+class Observer:
+    """Told how far an index run is; this one ignores it."""
+
+    def waiting(self, holder: str) -> None:
+        """Another process writes to the store."""
+
+    def videos(self, done: int, of: int) -> None:
+        """So many videos have their segments."""
+
+    def indexing(self, space: str) -> None:
+        """The index of a space's vectors is being made or completed."""
+
+
+def run(request: IndexRequest, observer: Observer | None = None) -> IndexReport:
+    """Bring the segments up to date.
+
+    Raises:
+        SearchError: the store has nothing to make segments from. FeatureError, ConfigError: what was asked for cannot
+        be. StoreError.
+    """
+    observer = observer or Observer()
+    began = time.monotonic()
+    at = FeatureStore.open(request.store).place
+    with writer_lock(at, request.wait, observer.waiting) as lock:
+        report = _Index(request, FeatureStore.open(at), lock, observer).run()
+    report.seconds = time.monotonic() - began
+    return report
+
+
+class _Index:
+    """One run, with the write lock held."""
+
+    def __init__(self, request: IndexRequest, store: FeatureStore, lock: Held, observer: Observer) -> None:
+        self._store, self._lock, self._observer = store, lock, observer
+        self._before = settings_of(store)
+        self._settings = _wanted(store, request, self._before)
+
+    def run(self) -> IndexReport:
+        report = IndexReport(self._settings)
+        if self._before is not None and self._before != self._settings:
+            report.rebuilt = _differences(self._before, self._settings)
+        table = self._table(bool(report.rebuilt))
+        live = {row.take: row for row in self._store.rows() if row.status == "ok"}
+        there = _takes(table)
+        if gone := sorted(there - _kept(self._store)):
+            where = pc.field("take").isin(pa.array(gone, pa.int64()))
+            report.dropped = table.count(where)
+            self._lock.check()
+            table.delete(where)
+        todo = [row for take, row in live.items() if take not in there]
+        report.known = len(live) - len(todo)
+        self._fill(table, todo, report)
+        table = table.latest()
+        self._lock.check()
+        table.index("take")
+        for space in self._settings.spaces:
+            if vector_index.wants_rows(table, space):
+                self._observer.indexing(space)
+            if added := vector_index.update(table, space, self._lock.check):
+                report.vectors[space] = added
+                table = table.latest()
+        table.tidy(GRACE)
+        table = table.latest()
+        report.total = table.count()
+        report.exact = not any(vector_index.has_index(table, space) for space in self._settings.spaces)
+        return report
+
+    def _table(self, rebuild: bool) -> Table:
+        """The table, empty where it is new or made anew."""
+        table = self._store.tables.get("segments")
+        if table is not None and not rebuild:
+            return table
+        self._lock.check()
+        with held_back():
+            return Table.create(self._store.place, "segments", schema_of(self._store, self._settings))
+
+    def _fill(self, table: Table, todo: list[Video], report: IndexReport) -> None:
+        buffer = RowBuffer(table.schema)
+        for rows in segments_of(self._store, self._settings, todo) if todo else ():
+            buffer.add(rows.cast(table.schema))
+            report.videos += 1
+            report.segments += rows.num_rows
+            if buffer.rows >= FLUSH_ROWS or buffer.bytes >= FLUSH_BYTES:
+                self._commit(table, buffer)
+            self._observer.videos(report.videos, len(todo))
+        if buffer.rows:
+            self._commit(table, buffer)
+
+    def _commit(self, table: Table, buffer: RowBuffer) -> None:
+        self._lock.check()
+        with held_back():
+            table.append(buffer.table())
+            buffer.clear()
+
+
+def _wanted(store: FeatureStore, request: IndexRequest, before: SegmentSettings | None) -> SegmentSettings:
+    """What the segments are to be made from."""
+    asked = dict(request.features)
+    if before is not None:
+        for space, made in before.spaces.items():
+            if made.feature in store.features:
+                asked.setdefault(space, made.feature)  # type: ignore[arg-type]
+    window = request.window_s if request.window_s is not None else before.window_s if before else WINDOW_S
+    stride = request.stride_s if request.stride_s is not None else before.stride_s if before else STRIDE_S
+    check_window(window, stride)
+    spaces = made_from(store, asked)
+    if not spaces:
+        raise SearchError(
+            f"The store {store.place} has no feature to make segments from.",
+            received=", ".join(store.features) or "no features",
+            expected="clip or moclip, or --appearance or --motion with the name of another",
+        )
+    return SegmentSettings(window, stride, spaces)
+
+
+def _differences(before: SegmentSettings, after: SegmentSettings) -> list[str]:
+    """What is not as it was, in words."""
+    found = [
+        f"the {what} was {old:g} s and is {new:g} s"
+        for what, old, new in (
+            ("window", before.window_s, after.window_s),
+            ("stride", before.stride_s, after.stride_s),
+        )
+        if old != new
+    ]
+    for space in {**before.spaces, **after.spaces}:
+        old_made, new_made = before.spaces.get(space), after.spaces.get(space)
+        if old_made is None or new_made is None:
+            found.append(f"{space} {'was not there' if old_made is None else 'can no longer be made'}")
+        elif old_made.feature != new_made.feature:
+            found.append(f"{space} was made from {old_made.feature} and is from {new_made.feature}")
+        elif old_made != new_made:
+            found.append(f"{new_made.feature} has changed since")
+    return found
+
+
+def _takes(table: Table) -> set[int]:
+    found: set[int] = set()
+    for batch in table.batches(["take"], rows=1 << 20):
+        found.update(pc.unique(batch["take"]).to_pylist())
+    return found
+
+
+def _kept(store: FeatureStore) -> set[int]:
+    """The takes that some video names, removed ones included: they may be taken back."""
+    return {row.take for row in store.rows() if row.take is not None}

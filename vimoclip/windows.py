@@ -1,0 +1,123 @@
+"""Windows over the frames of one video, and the mean direction of each: what a segment is.
+
+Sums are exact: a value of a unit fp16 vector is a multiple of 2^-24 of at most 1, so that float64 holds the sum of half
+a billion of them to the last bit. A segment's vectors do not depend on the pieces in which its frames came.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vimoclip.errors import ConfigError
+
+_CLOCK_S = 1e-6
+"""A frame so little before a window's start is in it: what floats round must not decide."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Frames [start_frame, end_frame), in [start_s, end_s). vectors: by space, fp16 (D,) of unit length, or None."""
+
+    start_frame: int
+    end_frame: int
+    start_s: float
+    end_s: float
+    vectors: Mapping[str, NDArray[np.float16] | None]
+
+
+def check_window(window_s: float, stride_s: float) -> None:
+    """Refuse windows that are none.
+
+    Raises:
+        ConfigError.
+    """
+    for name, value in (("window", window_s), ("stride", stride_s)):
+        if not (np.isfinite(value) and value >= 0.001):
+            raise ConfigError(
+                f"The {name} of segments is a time.", received=f"{value:g} s", expected="a finite one of at least 1 ms"
+            )
+
+
+def spans(duration_s: float, window_s: float, stride_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where windows start and end, in seconds, (n,) each: one every stride, and the last one ends with the video.
+
+    A video that is no longer than a window is one.
+    """
+    last = duration_s - window_s
+    if last <= _CLOCK_S:
+        return np.zeros(1), np.array([duration_s])
+    starts = np.append(np.arange(np.ceil((last - _CLOCK_S) / stride_s)) * stride_s, last)
+    return starts, starts + window_s
+
+
+def mean_direction(total: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """A sum (D,) of unit vectors, made unit length; None where it has no direction."""
+    length = np.linalg.norm(total)
+    return total / length if length > 0 else None
+
+
+@dataclass
+class _Open:
+    """A window that is being filled: its first frame and the one after its last; sums by space, with their counts."""
+
+    start_frame: int
+    end_frame: int
+    sums: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+
+class WindowMeans:
+    """The windows of one video, from its frames in order."""
+
+    def __init__(self, duration_s: float, window_s: float, stride_s: float, spaces: list[str]) -> None:
+        self._starts, self._ends = spans(duration_s, window_s, stride_s)
+        self._bounds = self._starts - _CLOCK_S, np.append(self._ends[:-1] - _CLOCK_S, np.inf)  # no frame is left out
+        self._spaces = spaces
+        self._open: dict[int, _Open] = {}
+        self._first = 0  # of the windows that may still get a frame
+        self._last_range = (-1, -1)
+        self.frames = 0
+
+    def add(
+        self,
+        time_s: NDArray[np.float64],
+        vectors: Mapping[str, NDArray[np.float64]],
+        present: Mapping[str, NDArray[np.bool_]],
+    ) -> Iterator[Window]:
+        """The next n frames; whatever windows they complete come out.
+
+        vectors: by space, (n, D), zero where a frame has none; present: by space, (n,), whether it has.
+        """
+        starts, ends = self._bounds
+        after = int(np.searchsorted(starts, time_s[-1], "right"))  # the first window that starts later
+        low = np.searchsorted(time_s, starts[self._first : after], "left").tolist()
+        high = np.searchsorted(time_s, ends[self._first : after], "left").tolist()
+        for n, first, last in zip(range(self._first, after), low, high, strict=True):
+            if first == last:
+                continue
+            window = self._open.setdefault(n, _Open(self.frames + first, 0))
+            window.end_frame = self.frames + last
+            for space in self._spaces:
+                if present[space][first:last].any():
+                    total = vectors[space][first:last].sum(axis=0)
+                    window.sums[space] = total + window.sums[space] if space in window.sums else total
+        self.frames += len(time_s)
+        yield from self._close(int(np.searchsorted(ends, time_s[-1], "right")))
+
+    def rest(self) -> Iterator[Window]:
+        """There are no more frames; the windows that were open come out."""
+        yield from self._close(len(self._starts))
+
+    def _close(self, until: int) -> Iterator[Window]:
+        for n in range(self._first, until):
+            window = self._open.pop(n, None)
+            if window is None or (window.start_frame, window.end_frame) == self._last_range:
+                continue  # a window between two frames, or with those of the one before
+            self._last_range = window.start_frame, window.end_frame
+            vectors: dict[str, NDArray[np.float16] | None] = {}
+            for space in self._spaces:
+                mean = mean_direction(window.sums[space]) if space in window.sums else None
+                vectors[space] = None if mean is None else mean.astype(np.float16)
+            yield Window(*self._last_range, float(self._starts[n]), float(self._ends[n]), vectors)
+        self._first = max(self._first, until)
