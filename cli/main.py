@@ -13,6 +13,7 @@ from cli.ingest import ingest
 from cli.label import label
 from cli.optimize import optimize
 from cli.remove import remove
+from cli.search import search
 from cli.status import status
 from cli.verify import verify
 
@@ -24,7 +25,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (ingest, embed, features, status, errors, label, index, verify, remove, optimize, export, doctor):
+for command in (
+    ingest,
+    embed,
+    features,
+    status,
+    errors,
+    label,
+    index,
+    search,
+    verify,
+    remove,
+    optimize,
+    export,
+    doctor,
+):
     app.command(cls=render.Command)(command)
 
 

@@ -71,7 +71,8 @@ class ClipTeacher:
         )
         self.config, self.device = config, device
         self._dtype = DTYPES[config.precision]
-        visual, architecture = _load_visual(config)
+        model, architecture = load_model(config)
+        visual = model.visual
         self.preprocessing = _preprocessing(visual.preprocess_cfg, config)
         self.weights_sha256 = sha256(architecture, visual)
         self.training: Training = "random" if config.weights == "none" else "pretrained"
@@ -156,8 +157,13 @@ def _resolve_weights(config: ClipConfig) -> str:
     )
 
 
-def _load_visual(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
-    """The image tower, and its architecture: what decides its arithmetic and leaves no trace in its tensors."""
+def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
+    """The whole model, and its image tower's architecture: what decides its arithmetic and leaves no trace in its
+    tensors. config: with its weights resolved.
+
+    Raises:
+        ModelError: the weights cannot be had, or do not fit.
+    """
     by_path = os.path.isabs(config.weights)  # a file that is called like a tag is not meant
     arguments: dict[str, Any] = {"force_preprocess_cfg": None, "force_quick_gelu": False}
     if config.weights == "none":
@@ -173,7 +179,7 @@ def _load_visual(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
     else:
         arguments["require_pretrained"] = True
     try:
-        with _quiet(), _offline_when_unreachable(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        with quiet(), _offline_when_unreachable(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(SEED)
             known = open_clip.get_model_config(config.model.replace("/", "-") if _named(config.model) else config.model)
@@ -181,12 +187,12 @@ def _load_visual(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
             architecture = {"embed_dim": known["embed_dim"], "vision": known["vision_cfg"], "quick_gelu": gelu}
             state = openai_checkpoint.read(Path(config.weights)) if by_path else None
             if state is None:
-                return open_clip.create_model(config.model, **arguments).visual, architecture
+                return open_clip.create_model(config.model, **arguments), architecture
             # open_clip reads neither form of OpenAI's by path.
             arguments |= {"pretrained": None, "require_pretrained": False}
             model = open_clip.create_model(config.model, **arguments)
             model.load_state_dict(state)
-            return model.visual, architecture
+            return model, architecture
     except Exception as error:  # open_clip and the hub raise a dozen kinds; all mean the same to the user
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         if by_path or config.weights == "own":
@@ -284,7 +290,7 @@ def _preprocessing(found: dict[str, Any], config: ClipConfig) -> Preprocessing:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """open_clip and the hub log each retry, and that random weights are random, through the root logger."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -18,9 +18,9 @@ import filelock
 
 from vimoclip.errors import StoreDamagedError, StoreError, StoreLockedError
 from vimoclip.interrupts import held_back
+from vimoclip.lance_errors import store_error
 from vimoclip.lease import Lease
 from vimoclip.place import Folder, ObjectPrefix, Place, Where, place
-from vimoclip.tables import store_error
 
 NOTE = ".writer.json"
 

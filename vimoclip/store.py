@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 import pyarrow as pa
@@ -27,13 +27,15 @@ from vimoclip.errors import (
     SettingsError,
     StoreDamagedError,
     StoreError,
-    StoreMissingError,
     UnknownColumnError,
     UnknownVideoError,
 )
 from vimoclip.place import Place, Where, place
-from vimoclip.store_place import DERIVED, check_format, check_free, missing
+from vimoclip.store_place import DERIVED, beside, check_format, check_free, missing
 from vimoclip.tables import Table
+
+if TYPE_CHECKING:
+    from vimoclip.search import Search
 
 
 class FeatureStore:
@@ -73,9 +75,9 @@ class FeatureStore:
             # Takes are committed before the videos row that names them, and dropped after it, and so are columns and
             # the features row: when these two have not moved while the others were opened, all they name is there.
             videos = Table.open(at, "videos")
-            features = _beside(videos, "features")
+            features = beside(videos, "features")
             derived = [name for name in DERIVED if at.has(name)]
-            others = {name: _beside(videos, name) for name in ("frames", "flow", "labels", *derived)}
+            others = {name: beside(videos, name) for name in ("frames", "flow", "labels", *derived)}
             if videos.latest_version == videos.version and features.latest_version == features.version:
                 return cls(at, others | {"features": features, "videos": videos})
 
@@ -220,6 +222,13 @@ class FeatureStore:
         rows = self.tables["videos"].read(["video_id", "take"], pc.field("status") == "ok")
         return dict(zip(rows["video_id"].to_pylist(), rows["take"].to_pylist(), strict=True))
 
+    @functools.cached_property
+    def search(self) -> "Search":
+        """`search(video=…, start_s=…, end_s=…)` and the like: the bouts that are most alike. See vimoclip/search.py."""
+        from vimoclip.search import Search  # which needs this module
+
+        return Search(self)
+
     def located(self, asked: dict[str, dict[str, Any]]) -> StoreConfig:
         """The store's settings, with weights looked for where the user now says they lie."""
         clip, flow = (
@@ -267,17 +276,6 @@ def _is_place(name: str, value: object) -> bool:
     return isinstance(value, str) and (
         (name == "model" and value.startswith("local-dir:")) or (name == "weights" and Path(value).is_file())
     )
-
-
-def _beside(videos: Table, name: str) -> Table:
-    try:
-        return Table.open(videos.place, name)
-    except StoreMissingError:
-        raise StoreDamagedError(
-            f"The store {videos.place} has lost its table {name}.",
-            expected=f"the folder {name}.lance",
-            hint="Run `vimoclip verify` to see what is damaged.",
-        ) from None
 
 
 def _feature(row: dict[str, Any]) -> Feature:

@@ -70,3 +70,19 @@ def check_format(videos: Table) -> None:
             expected=f"format {FORMAT_VERSION} or older",
             hint="Upgrade with `pip install --upgrade vimoclip`.",
         )
+
+
+def beside(videos: Table, name: str) -> Table:
+    """The newest version of another table of the same store.
+
+    Raises:
+        StoreDamagedError: it is not there, or cannot be opened.
+    """
+    try:
+        return Table.open(videos.place, name)
+    except StoreMissingError:
+        raise StoreDamagedError(
+            f"The store {videos.place} has lost its table {name}.",
+            expected=f"the folder {name}.lance",
+            hint="Run `vimoclip verify` to see what is damaged.",
+        ) from None

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vimoclip.lance_errors import lance_errors
 from vimoclip.tables import Table
 
 ROWS_TO_INDEX = 250_000
@@ -37,7 +38,7 @@ class Nearest:
 
 def has_index(table: Table, column: str) -> bool:
     """Whether the column has one."""
-    with table.errors("read"):
+    with lance_errors(table.place, table.name, "read"):
         return column in {index.name for index in table.dataset.describe_indices()}
 
 
@@ -67,7 +68,7 @@ def update(table: Table, column: str, check: Callable[[], None]) -> int:
         _make(table, column, check)
         return rows
     parts = int(_stats(table, column)["num_indices"])
-    with table.errors("indexed"):
+    with lance_errors(table.place, table.name, "indexed"):
         check()
         merge = parts if parts >= MOST_PARTS else 0
         table.dataset.optimize.optimize_indices(num_indices_to_merge=merge, index_names=[column])
@@ -75,7 +76,7 @@ def update(table: Table, column: str, check: Callable[[], None]) -> int:
 
 
 def _make(table: Table, column: str, check: Callable[[], None]) -> None:
-    with table.errors("indexed"):
+    with lance_errors(table.place, table.name, "indexed"):
         check()
         table.dataset.create_index(column, "IVF_RQ", name=column, metric="cosine", replace=True)
 
@@ -89,7 +90,7 @@ def nearest(
     """
     asked: dict[str, Any] = {"column": column, "q": query, "k": count, "refine_factor": REFINE, "metric": "cosine"}
     asked["nprobes"] = PROBES if where is None else 1 << 20
-    with table.errors("read"):
+    with lance_errors(table.place, table.name, "read"):
         found = table.dataset.to_table(
             columns=["_distance"], nearest=asked, filter=where, prefilter=where is not None, with_row_id=True
         )
@@ -99,10 +100,10 @@ def nearest(
 
 def take(table: Table, positions: NDArray[np.int64], columns: list[str]) -> pa.Table:
     """The rows at these positions, as `Table.batches` would count them, in their order."""
-    with table.errors("read"):
+    with lance_errors(table.place, table.name, "read"):
         return table.dataset.take(pa.array(positions), columns=columns)
 
 
 def _stats(table: Table, column: str) -> dict[str, Any]:
-    with table.errors("read"):
+    with lance_errors(table.place, table.name, "read"):
         return dict(table.dataset.stats.index_stats(column))

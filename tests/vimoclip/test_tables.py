@@ -18,10 +18,11 @@ from tests.disks import mount, small_disk
 from tests.schemas.tables import assert_keys
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.errors import NoSpaceError, StoreDamagedError, StoreError, StoreMissingError, StoreReadOnlyError
+from vimoclip.lance_errors import store_error
 from vimoclip.lock import writer_lock
 from vimoclip.place import Folder, place
 from vimoclip.store import FeatureStore
-from vimoclip.tables import Table, store_error
+from vimoclip.tables import Table
 from vimoclip.writer import StoreWriter
 
 SCHEMA = pa.schema([key("id", pa.string(), 1), pa.field("n", pa.int64()), pa.field("blob", pa.binary())])

@@ -1,0 +1,170 @@
+"""`vimoclip search`: what in the store is like this."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import options, render
+from vimoclip.answers import By, Exclude
+from vimoclip.errors import UsageError
+
+if TYPE_CHECKING:
+    from vimoclip.hits import Hits
+
+
+@render.handled
+def search(
+    video: Annotated[str | None, typer.Argument(help="A stored video's id; all of it, or a span.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Where the span begins: 1.5, 1:30.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="Where it ends.")] = None,
+    clip: Annotated[Path | None, typer.Option(help="Or a video file that is not in the store.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Or an image file.")] = None,
+    text: Annotated[str | None, typer.Option(help="Or words.")] = None,
+    label: Annotated[str | None, typer.Option(help="Or what has this label, on average.")] = None,
+    by: Annotated[By, typer.Option(help="What is compared.")] = "appearance",
+    weights: Annotated[
+        str | None, typer.Option(help="Of --by mix: appearance=1,motion=2.", show_default="even")
+    ] = None,
+    top: Annotated[int, typer.Option(help="How many bouts.")] = 10,
+    min_percentile: Annotated[
+        float, typer.Option(help="Only what is more alike than so many of 100 random pairs.")
+    ] = 0.0,
+    exclude: Annotated[Exclude, typer.Option(help="Of the query's own video: its span, all, or nothing.")] = ("span"),
+    labelled: Annotated[list[str] | None, typer.Option(help="Only what has this label, or any of several.")] = None,
+    not_labelled: Annotated[list[str] | None, typer.Option(help="Only what has not.")] = None,
+    split: Annotated[list[str] | None, typer.Option(help="Only videos of this split, or of any of several.")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="Only videos with it; several of a column: any.")
+    ] = None,
+    videos: Annotated[
+        list[str] | None, typer.Option(metavar="PATTERN", help="Only videos like this: site/*.MP4")
+    ] = None,
+    contact_sheet: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw a strip of frames a hit.")] = None,
+    clips: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Cut an mp4 a hit.")] = None,
+    store: options.Store = options.DEFAULT_STORE,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    as_json: options.Json = False,
+) -> None:
+    """Find the bouts that are most like a span of a video, a clip, an image, a text or a label. Nothing is locked.
+
+    Scores are cosines; the percentile says how many of 100 random pairs are less alike.
+    """
+    from cli.seconds import seconds
+    from vimoclip.config import RunConfig
+    from vimoclip.filters import Filters
+    from vimoclip.store import FeatureStore
+
+    if (start is not None or end is not None) and video is None:
+        raise UsageError("A span is of a stored video.", received="--from or --to", expected="VIDEO --from 1.5 --to 3")
+    hits = FeatureStore.open(store).search(
+        video=video,
+        start_s=seconds("--from", start),
+        end_s=seconds("--to", end),
+        clip=clip,
+        image=image,
+        text=text,
+        label=label,
+        by=by,
+        weights=_weights(weights),
+        top=top,
+        min_percentile=min_percentile,
+        exclude=exclude,
+        filters=Filters(
+            tuple(labelled or ()), tuple(not_labelled or ()), tuple(split or ()), _where(where), tuple(videos or ())
+        ),
+        run=RunConfig(device=device, threads=threads),
+    )
+    made = _make(hits, contact_sheet, clips)
+    if as_json:
+        render.print_json(hits.to_dict() | made)
+        _say(hits, made, store)
+        return
+    _print(hits)
+    _say(hits, made, store)
+
+
+def _weights(text: str | None) -> Any:
+    """`appearance=1,motion=2` as a dict."""
+    if text is None:
+        return None
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        space, _, number = part.partition("=")
+        try:
+            found[space.strip()] = float(number)
+        except ValueError:
+            found = {}
+            break
+    if not found or found.keys() - {"appearance", "motion"}:
+        raise UsageError("--weights says what each space counts.", received=text, expected="appearance=1,motion=2")
+    return found
+
+
+def _where(given: list[str] | None) -> dict[str, tuple[str, ...]]:
+    """`species=otter` as a dict: the column ends at the first `=`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for part in given or ():
+        column, sign, value = part.partition("=")
+        if not sign or not column:
+            raise UsageError("--where is a column and its value.", received=part, expected="species=otter")
+        found[column] = (*found.get(column, ()), value)
+    return found
+
+
+def _make(hits: "Hits", contact_sheet: Path | None, clips: Path | None) -> dict[str, Any]:
+    """The files that were asked for. unwritten: (video, why) of clips that could not be cut."""
+    made: dict[str, Any] = {}
+    if contact_sheet is not None and hits:
+        from vimoclip.contact_sheet import write
+        from vimoclip.hit_pictures import sheet
+
+        made["contact_sheet"] = str(write(contact_sheet, sheet(hits)))
+    if clips is not None and hits:
+        from vimoclip.cut import cut_all
+
+        made["clips"], made["unwritten"] = cut_all(hits, clips)
+    return made
+
+
+def _print(hits: "Hits") -> None:
+    rows = [
+        (
+            n,
+            hit.video_id,
+            f"{hit.start_s:.2f}",
+            f"{hit.end_s:.2f}",
+            f"{hit.score:.3f}",
+            "" if hit.percentile is None else f"{hit.percentile:.2f}",
+            ", ".join(hit.labels),
+            hit.split,
+        )
+        for n, hit in enumerate(hits, start=1)
+    ]
+    if rows:
+        columns = ("", "video", "from s", "to s", "score", "percentile", "labels", "split")
+        numbers = ("", "from s", "to s", "score", "percentile")
+        render.out.print(render.table(f"Like {hits.query}", columns, rows, numbers))
+    else:
+        render.out.print(hits.summary, markup=False, highlight=False)
+
+
+def _say(hits: "Hits", made: dict[str, Any], store: str) -> None:
+    for note in hits.notes:
+        render.err.print(note, markup=False, highlight=False)
+    if "contact_sheet" in made:
+        render.err.print(f"Drawn: {made['contact_sheet']}", markup=False, highlight=False)
+    if made.get("clips"):
+        render.err.print(f"Cut: {len(made['clips'])} clips, {made['clips'][0]} …", markup=False, highlight=False)
+    for video_id, why in made.get("unwritten", ()):
+        render.err.print(f"No clip of {video_id}: {why}", markup=False, highlight=False)
+    if hits:
+        best = hits[0]
+        span = f"--from {best.start_s:.2f} --to {best.end_s:.2f} --store {store}"
+        render.err.print(
+            f"{hits.summary} Next: vimoclip search {span} -- {shlex.quote(best.video_id)}",
+            markup=False,
+            highlight=False,
+        )

@@ -1,0 +1,48 @@
+"""Which answers a search is to give."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from vimoclip.errors import UsageError
+
+Space = Literal["appearance", "motion"]  # as in schemas/segments.py, which --help is not to load
+By = Literal[Space, "mix"]
+Exclude = Literal["span", "video", "nothing"]
+
+EVEN: Mapping[Space, float] = {"appearance": 1.0, "motion": 1.0}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Which answers are wanted.
+
+    by: the space that is compared; `mix` weighs all with `weights`. top: bouts. min_percentile: hits below it are none.
+    exclude: what of a stored query's own video is no answer: the span that it is made of, all of the video, or nothing.
+    """
+
+    by: By = "appearance"
+    weights: Mapping[Space, float] | None = None
+    top: int = 10
+    min_percentile: float = 0.0
+    exclude: Exclude = "span"
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise UsageError("A search finds at least one bout.", received=f"top {self.top}", expected="1 or more")
+        if not 0 <= self.min_percentile <= 100:
+            raise UsageError("A percentile lies in 0 to 100.", received=self.min_percentile)
+        if self.weights is not None and self.by != "mix":
+            raise UsageError("Weights are for --by mix.", received=f"weights, and by {self.by}")
+        weights = (self.weights or EVEN).values()
+        if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not sum(weights) > 0:
+            raise UsageError("Weights are numbers of at least 0, not all 0.", received=dict(self.weights or {}))
+
+    def weigh(self) -> dict[Space, float]:
+        """What each space counts for; they add up to 1, and none is 0."""
+        if self.by != "mix":
+            return {self.by: 1.0}
+        given = self.weights or EVEN
+        total = sum(given.values())
+        return {space: weight / total for space, weight in given.items() if weight > 0}

@@ -1,0 +1,193 @@
+"""The segments that a search looks through: those of the `segments` table, and of videos that came after it.
+
+What is not in the table, or was made from a feature that has changed since, is made from the frames: slower, and said
+so, but never left out. All columns but the vectors are in memory; a space's vectors are read once, where they fit.
+"""
+
+import functools
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from schemas.segments import SegmentSettings
+from schemas.videos import Video
+from vimoclip import vector_index
+from vimoclip.arrays import vectors
+from vimoclip.errors import SearchError
+from vimoclip.segments import changed, segments_of, settings_of
+from vimoclip.store import FeatureStore
+from vimoclip.tables import Table
+
+PACKED_BYTES = 1 << 30
+"""A space is held in memory when it is no larger: 1 M vectors of 512 are."""
+
+_FEW = 8
+"""Where fewer than this share of the rows are asked for, they are read by themselves instead."""
+
+_COLUMNS = ["take", "start_frame", "end_frame", "start_s", "end_s"]
+Rows = NDArray[np.int64]
+
+
+class Corpus:
+    """The segments of a snapshot's videos. Row numbers count them video by video, in order of time.
+
+    Attributes: `settings`; `video_ids`; per row `video` (into video_ids), `start_s`, `end_s`; `notes`, what is out of
+    date.
+    """
+
+    def __init__(self, store: FeatureStore) -> None:
+        """Read all but the vectors.
+
+        Raises:
+            SearchError: the store has no segments, or they are of a feature that is gone. StoreDamagedError.
+        """
+        settings = settings_of(store)
+        if settings is None:
+            raise SearchError(
+                f"The store {store.place} has no segments to search.",
+                expected="those that `vimoclip index` makes",
+                hint="Run `vimoclip index`.",
+            )
+        self.settings: SegmentSettings = settings
+        self.notes: list[str] = []
+        self._store, self._table = store, store.tables["segments"]
+        live = {row.take: row for row in store.rows() if row.status == "ok" and row.take is not None}
+        self.video_ids, self._takes = [row.video_id for row in live.values()], list(live)
+        stale = self._changed()
+        found = self._table.addresses(_COLUMNS) if not stale else None
+        there = set(np.unique(found["take"].to_numpy()).tolist()) if found is not None else set()
+        missing = [row for take, row in live.items() if take not in there]
+        self._fresh = self._from_frames(settings, missing) if missing else None
+        if missing and not stale:
+            self.notes.append(
+                f"{_videos(len(missing))} came after the index was made, and searched from the frames: run `vimoclip "
+                "index`."
+            )
+        self._arrange(found, {take: n for n, take in enumerate(live)})
+
+    def _changed(self) -> list[str]:
+        stale = changed(self._store, self.settings)
+        for space in stale:
+            feature = self.settings.spaces[space].feature
+            if feature not in self._store.features:
+                raise SearchError(
+                    f"The {space} of the segments was made from {feature}, which the store no longer has.",
+                    received=f"features {', '.join(self._store.features)}",
+                    hint=f"Run `vimoclip index --{space} FEATURE` to make it from another.",
+                )
+        if stale:
+            names = " and ".join(self.settings.spaces[space].feature for space in stale)
+            self.notes.append(
+                f"The index is stale: {names} changed after it was made. Everything was searched from the frames: run "
+                "`vimoclip index`."
+            )
+        return stale
+
+    def _from_frames(self, settings: SegmentSettings, missing: list[Video]) -> pa.Table | None:
+        tables = list(segments_of(self._store, settings, missing))
+        return pa.concat_tables(tables) if tables else None
+
+    def _arrange(self, found: pa.Table | None, videos: dict[int, int]) -> None:
+        parts = [table.select(_COLUMNS) for table in (found, self._fresh) if table is not None]
+        columns = {name: np.concatenate([part[name].to_numpy() for part in parts] or [[]]) for name in _COLUMNS}
+        takes = columns["take"].astype(np.int64)
+        distinct, inverse = np.unique(takes, return_inverse=True)
+        codes = np.array([videos.get(take, -1) for take in distinct.tolist()], np.int32)
+        video = codes[inverse] if len(takes) else np.empty(0, np.int32)
+        order = np.argsort(video, kind="stable")
+        order = order[np.searchsorted(video[order], 0) :]  # not those of takes that no reader sees
+        self.video = video[order]
+        self.start_s, self.end_s = columns["start_s"][order], columns["end_s"][order]
+        self._place = order  # of each row, among those of the table and then the fresh ones
+        self._stored = found.num_rows if found is not None else 0
+        self._address = found["_rowid"].to_numpy() if found is not None else np.empty(0, np.uint64)
+        self._row = np.full(len(video), -1, np.int64)
+        self._row[order] = np.arange(len(order))
+        self._bounds = np.searchsorted(self.video, np.arange(len(self.video_ids) + 1))
+        self._packed: dict[str, tuple[NDArray[np.float16], NDArray[np.bool_]]] = {}
+
+    def __len__(self) -> int:
+        return len(self.video)
+
+    def of_video(self, video: int) -> slice:
+        """The rows of one video."""
+        return slice(int(self._bounds[video]), int(self._bounds[video + 1]))
+
+    @functools.cached_property
+    def video_numbers(self) -> dict[str, int]:
+        """By video_id."""
+        return {video_id: n for n, video_id in enumerate(self.video_ids)}
+
+    @functools.cached_property
+    def fresh_rows(self) -> Rows:
+        """The rows that are not in the table."""
+        return np.flatnonzero(self._place >= self._stored)
+
+    def dim(self, space: str) -> int:
+        """The width D of a space."""
+        return self._store.features[self.settings.spaces[space].feature].dim
+
+    def vectors(self, space: str, rows: Rows) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+        """Vectors of rows, fp16 (n, D), and which of them there are, (n,); the others are zero."""
+        places = self._place[rows]
+        if space not in self._packed:
+            size = (self._stored + (self._fresh.num_rows if self._fresh else 0)) * self.dim(space) * 2
+            if len(rows) * _FEW < len(self) or size > PACKED_BYTES:
+                return self._read(space, places)
+            self._packed[space] = self._pack(space)
+        packed, present = self._packed[space]
+        if len(places) == len(packed) and np.array_equal(places, np.arange(len(packed))):
+            return packed, present
+        return packed[places], present[places]
+
+    def table_rows(self, addresses: NDArray[np.uint64]) -> Rows:
+        """The rows at these addresses of the table, -1 where no reader sees one."""
+        sorter = self._by_address
+        return self._row[sorter[np.searchsorted(self._address, addresses, sorter=sorter)]]
+
+    @functools.cached_property
+    def indexed(self) -> dict[str, Table]:
+        """The table, by space whose vectors it has an index of."""
+        spaces = self.settings.spaces if self._stored else ()
+        return {space: self._table for space in spaces if vector_index.has_index(self._table, space)}
+
+    @functools.cached_property
+    def _by_address(self) -> NDArray[np.int64]:
+        return np.argsort(self._address)
+
+    @functools.cached_property
+    def takes(self) -> NDArray[np.int64]:
+        """The take of each video, in the order of video_ids."""
+        return np.array(self._takes, np.int64)
+
+    def _pack(self, space: str) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+        fresh = self._fresh.num_rows if self._fresh is not None else 0
+        packed = np.zeros((self._stored + fresh, self.dim(space)), np.float16)
+        filled = 0
+        if self._stored:
+            for batch in self._table.batches([space], rows=1 << 14):
+                packed[filled : filled + batch.num_rows] = vectors(batch[space])
+                filled += batch.num_rows
+        if self._fresh is not None:
+            packed[filled:] = vectors(self._fresh[space])
+        present = ~np.isnan(packed[:, 0])
+        packed[~present] = 0
+        return packed, present
+
+    def _read(self, space: str, places: NDArray[np.int64]) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+        out = np.zeros((len(places), self.dim(space)), np.float16)
+        stored = places < self._stored
+        if stored.any():
+            order = np.sort(places[stored])
+            found = vectors(vector_index.take(self._table, order, [space])[space])
+            out[stored] = found[np.searchsorted(order, places[stored])]
+        if not stored.all() and self._fresh is not None:
+            out[~stored] = vectors(self._fresh[space].take(pa.array(places[~stored] - self._stored)))
+        present = ~np.isnan(out[:, 0])
+        out[~present] = 0
+        return out, present
+
+
+def _videos(count: int) -> str:
+    return "1 video" if count == 1 else f"{count} videos"

@@ -1,0 +1,137 @@
+"""The ranking of segments by their cosine with a query, best first: exact, or by the index of a large table.
+
+Exact where no more rows than EXACT_ROWS may be an answer, where a space has no index, and wherever the index does not
+give enough. What it gives are approximately the nearest of the table, and the rows that are not in it are compared
+exactly.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vimoclip import vector_index
+from vimoclip.background import Weights
+from vimoclip.bouts import Scored
+from vimoclip.corpus import Corpus, Rows
+from vimoclip.cosines import cosines
+from vimoclip.queries import Query
+
+EXACT_ROWS = 250_000
+"""Up to so many rows, comparing with each takes less than a tenth of a second."""
+
+_SORTED = 4096
+_FIRST, _MORE, _MOST = 8, 8, 8192
+"""The index is asked for _FIRST hits a bout, then for _MORE times as many, up to _MOST; then all are compared."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Which rows may be an answer.
+
+    allowed: of every row, (n,); None is all. without: rows that may not, in ascending order. least: score.
+    """
+
+    allowed: NDArray[np.bool_] | None
+    without: Rows
+    least: float
+
+    def count(self, corpus: Corpus) -> int:
+        """How many rows, whatever their score."""
+        if self.allowed is None:
+            return len(corpus) - len(self.without)
+        return int(self.allowed.sum()) - int(self.allowed[self.without].sum())
+
+    def rows(self, corpus: Corpus) -> Rows:
+        """All of them."""
+        return self.among(np.arange(len(corpus)) if self.allowed is None else np.flatnonzero(self.allowed))
+
+    def among(self, rows: Rows) -> Rows:
+        """Those of `rows`, which may hold -1 for none."""
+        rows = rows[rows >= 0]
+        if self.allowed is not None:
+            rows = rows[self.allowed[rows]]
+        return rows[~np.isin(rows, self.without)] if len(self.without) else rows
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Rows and their scores, fp32, in no order, down to the score `least`.
+
+    exact: whether every row that may be an answer is in it. last: whether no longer ranking holds more that passes.
+    """
+
+    rows: Rows
+    scores: NDArray[np.float32]
+    least: float
+    exact: bool
+    last: bool
+
+    @property
+    def best(self) -> float | None:
+        """The best score, whether it passes or not."""
+        top = self.scores.max(initial=-np.inf)
+        return float(top) if np.isfinite(top) else None
+
+    def hits(self, corpus: Corpus) -> Iterator[Scored]:
+        """As `bouts` takes them, best first: the first few are not kept waiting until all are in order."""
+        passing = np.flatnonzero(self.scores >= max(self.least, -2.0))
+        if len(passing) > _SORTED:
+            among = np.argpartition(self.scores[passing], -_SORTED)
+            yield from self._in_order(corpus, passing[among[-_SORTED:]])
+            passing = passing[among[:-_SORTED]]
+        yield from self._in_order(corpus, passing)
+
+    def _in_order(self, corpus: Corpus, at: NDArray[np.int64]) -> Iterator[Scored]:
+        at = at[np.lexsort((self.rows[at], -self.scores[at]))]
+        rows = self.rows[at]
+        video, start, end = (column[rows].tolist() for column in (corpus.video, corpus.start_s, corpus.end_s))
+        yield from zip(video, start, end, self.scores[at].tolist(), rows.tolist(), strict=True)
+
+
+def scores(corpus: Corpus, query: Query, weights: Weights, rows: Rows) -> NDArray[np.float32]:
+    """Weighted cosines of rows, fp32 (n,), over the spaces that both have; -inf where they share none."""
+    total, share = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)
+    for space, weight in weights.items():
+        values, present = corpus.vectors(space, rows)
+        total += weight * cosines(values, query.vectors[space])
+        share += weight * present
+    found = np.divide(total, share, out=np.full_like(total, -np.inf), where=share > 0)
+    return np.clip(found, None, 1.0)  # fp16 rounds lengths: a vector has a cosine of 1.0003 with itself
+
+
+def rankings(corpus: Corpus, query: Query, weights: Weights, most: int, candidates: Candidates) -> Iterator[Ranking]:
+    """Rankings of the candidates, each longer than the one before, until one is the last.
+
+    most: bouts that are wanted.
+    """
+    if weights.keys() <= corpus.indexed.keys() and candidates.count(corpus) > EXACT_ROWS:
+        asked = _FIRST * most
+        while asked <= _MOST:
+            ranking = _by_index(corpus, query, weights, asked, candidates)
+            yield ranking
+            if ranking.last:
+                return
+            asked *= _MORE
+    rows = candidates.rows(corpus)
+    yield Ranking(rows, scores(corpus, query, weights, rows), candidates.least, exact=True, last=True)
+
+
+def _by_index(corpus: Corpus, query: Query, weights: Weights, asked: int, candidates: Candidates) -> Ranking:
+    """A ranking of about the `asked` nearest; of a mix, of those nearest in any of its spaces."""
+    where = None
+    if candidates.allowed is not None:
+        takes = corpus.takes[np.unique(corpus.video[candidates.allowed])]
+        if len(takes) < len(corpus.takes):
+            where = pc.field("take").isin(pa.array(takes, pa.int64()))
+    parts, seen = [corpus.fresh_rows], np.inf
+    for space in weights:
+        found = vector_index.nearest(corpus.indexed[space], space, query.vectors[space], asked, where)
+        parts.append(corpus.table_rows(found.address))
+        seen = min(seen, float(found.cosine[-1])) if len(found.cosine) == asked else -1.0
+    rows = candidates.among(np.unique(np.concatenate(parts)))
+    last = len(weights) == 1 and seen < candidates.least  # whatever comes after does not pass
+    return Ranking(rows, scores(corpus, query, weights, rows), candidates.least, exact=False, last=last)

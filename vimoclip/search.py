@@ -1,0 +1,216 @@
+"""Search: what in the store is like this? The answer is a list of bouts.
+
+store = vimoclip.open_store("vimoclip-store")
+store.search(video="site/a.mp4", start_s=1.5, end_s=3.0, by="motion")
+store.search(text="a zebra that grazes", filters=Filters(splits=("val",)), min_percentile=99)
+"""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from schemas.segments import Space
+from vimoclip import queries
+from vimoclip.answers import Answers, By, Exclude
+from vimoclip.background import Background, Weights
+from vimoclip.bouts import Bout, bouts
+from vimoclip.config import RunConfig
+from vimoclip.corpus import Corpus, Rows
+from vimoclip.errors import SearchError, UsageError
+from vimoclip.filters import Filters, matching
+from vimoclip.hits import Hit, Hits
+from vimoclip.label_spans import LabelSpan, label_spans, labels_at
+from vimoclip.nearest import Candidates, rankings
+from vimoclip.queries import Own, Query
+
+if TYPE_CHECKING:
+    from vimoclip.store import FeatureStore
+    from vimoclip.text import TextTower
+
+
+class Search:
+    """Searches one snapshot; what it reads once serves every later query.
+
+    Call it with exactly one query: `video`, whole or from `start_s` to `end_s`; `clip` or `image`, a file; `text`;
+    `label`; or `vector`.
+    """
+
+    def __init__(self, store: "FeatureStore") -> None:
+        self._store = store
+        self._backgrounds: dict[tuple[tuple[str, float], ...], Background] = {}
+        self._towers: dict[RunConfig, TextTower] = {}
+
+    def __call__(
+        self,
+        *,
+        video: str | None = None,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        clip: str | Path | None = None,
+        image: str | Path | None = None,
+        text: str | None = None,
+        label: str | None = None,
+        vector: ArrayLike | None = None,
+        by: By = "appearance",
+        weights: Mapping[Space, float] | None = None,
+        top: int = 10,
+        min_percentile: float = 0.0,
+        exclude: Exclude = "span",
+        filters: Filters | None = None,
+        run: RunConfig | None = None,
+    ) -> Hits:
+        """The `top` bouts that are most like the query. by, weights, top, min_percentile, exclude: see `Answers`.
+
+        Raises:
+            UsageError: not one query; what cannot be meant. UnknownVideoError. VideoError: the clip cannot be decoded.
+            SearchError: what the store does not have, or a filter that matches nothing. ModelError, StoreError.
+        """
+        answers = Answers(by, weights, top, min_percentile, exclude)
+        asked = {"video": video, "clip": clip, "image": image, "text": text, "label": label, "vector": vector}
+        kind = _one({name: value for name, value in asked.items() if value is not None})
+        if kind != "video" and (start_s is not None or end_s is not None):
+            raise UsageError("Only a stored video is searched for by a span.", received=f"a span, and {kind}")
+        self._check_spaces(kind, answers)
+        query = self._query(kind, asked[kind], (start_s, end_s), answers, run or RunConfig())
+        return self.find(query, answers, filters or Filters())
+
+    @functools.cached_property
+    def corpus(self) -> Corpus:
+        """The segments. Raises SearchError where there are none."""
+        return Corpus(self._store)
+
+    def find(self, query: Query, answers: Answers, filters: Filters) -> Hits:
+        """The bouts that are most like a query that is made already.
+
+        Raises:
+            SearchError.
+        """
+        weights: Weights = {str(space): weight for space, weight in answers.weigh().items() if space in query.vectors}
+        if not weights:
+            raise SearchError(
+                f"{query.about} has no {' or '.join(answers.weigh())} to compare.",
+                hint="The first frame of a video has no motion; search with --by appearance.",
+            )
+        background = self._background(query, weights)
+        candidates = Candidates(
+            matching(self._store, self.corpus, self._spans, filters) if filters.given else None,
+            self._own_rows(query.own, answers.exclude),
+            background.least(answers.min_percentile),
+        )
+        if not (searched := candidates.count(self.corpus)):
+            raise SearchError(
+                "Besides what is searched for there is no segment to find.",
+                hint="Take a shorter span or a wider filter, ingest more videos, or give --exclude nothing.",
+            )
+        for ranking in rankings(self.corpus, query, weights, answers.top, candidates):
+            found, enough = bouts(ranking.hits(self.corpus), answers.top)
+            if enough:
+                break
+        return Hits(
+            query=query.about,
+            by=dict(weights),
+            found=tuple(self._hit(bout, background) for bout in found),
+            searched=searched,
+            exact=ranking.exact,
+            closest=None if ranking.best is None else (ranking.best, background.percentile(ranking.best)),
+            notes=tuple(self.corpus.notes),
+        )
+
+    def _check_spaces(self, kind: str, answers: Answers) -> None:
+        """Refuse spaces that the store, or the query, does not have."""
+        has = self.corpus.settings.spaces
+        for space in answers.weigh():
+            if kind in ("text", "image") and space != "appearance":
+                raise UsageError(
+                    f"A still {kind} has no motion."
+                    if kind == "image"
+                    else "A text is compared with appearance alone.",
+                    received=f"--by {answers.by}",
+                    expected="--by appearance",
+                )
+            if space not in has:
+                raise SearchError(
+                    f"The segments of {self._store.place} have no {space}.",
+                    received=f"--by {answers.by}",
+                    expected=" or ".join(has),
+                    hint=f"`vimoclip index --{space} FEATURE` makes it, from a feature that `vimoclip features` lists.",
+                )
+        if kind == "vector" and answers.by == "mix":
+            raise UsageError("A vector is of one space.", received="--by mix", expected=" or ".join(has))
+
+    def _query(
+        self, kind: str, value: Any, span: tuple[float | None, float | None], answers: Answers, run: RunConfig
+    ) -> Query:
+        store, corpus, spaces = self._store, self.corpus, list(answers.weigh())
+        if kind == "video":
+            return queries.of_span(store, corpus.settings, spaces, value, *span)
+        if kind == "label":
+            return queries.of_label(corpus, self._spans, spaces, value)
+        if kind == "vector":
+            return queries.of_vector(corpus, spaces[0], value)
+        from vimoclip import outside  # loads torch
+
+        if kind == "clip":
+            return outside.of_clip(store, corpus.settings, spaces, Path(value), run)
+        if kind == "image":
+            return outside.of_image(store, corpus.settings, Path(value), run)
+        if run not in self._towers:
+            self._towers[run] = outside.text_tower(store, corpus.settings, run)
+        return outside.of_text(self._towers[run], value)
+
+    @functools.cached_property
+    def _spans(self) -> dict[str, list[LabelSpan]]:
+        return label_spans(self._store)
+
+    @functools.cached_property
+    def _files(self) -> dict[str, tuple[str | None, str]]:
+        """Split and path by video_id."""
+        return {row.video_id: (row.split, row.path) for row in self._store.rows() if row.status == "ok"}
+
+    def _background(self, query: Query, weights: Weights) -> Background:
+        if query.others is not None:
+            return Background(self.corpus, weights, query.others)
+        key = tuple(sorted(weights.items()))
+        if key not in self._backgrounds:
+            self._backgrounds[key] = Background(self.corpus, weights)
+        return self._backgrounds[key]
+
+    def _own_rows(self, own: Own | None, exclude: Exclude) -> Rows:
+        """The rows that are no answer to what they are part of."""
+        if own is None or exclude == "nothing":
+            return np.empty(0, np.int64)
+        corpus, rows = self.corpus, self.corpus.of_video(self.corpus.video_numbers[own.video_id])
+        own_rows = np.arange(rows.start, rows.stop)
+        if exclude == "video":
+            return own_rows
+        return own_rows[(corpus.end_s[rows] > own.start_s) & (corpus.start_s[rows] < own.end_s)]
+
+    def _hit(self, bout: Bout, background: Background) -> Hit:
+        corpus = self.corpus
+        video_id = corpus.video_ids[bout.video]
+        split, path = self._files[video_id]
+        return Hit(
+            video_id=video_id,
+            start_s=bout.start_s,
+            end_s=bout.end_s,
+            score=bout.score,
+            percentile=background.percentile(bout.score),
+            labels=labels_at(self._spans, video_id, bout.start_s, bout.end_s),
+            best_s=(float(corpus.start_s[bout.row]), float(corpus.end_s[bout.row])),
+            split=split,
+            path=path,
+        )
+
+
+def _one(asked: dict[str, Any]) -> str:
+    if len(asked) != 1:
+        raise UsageError(
+            "Search for one thing at a time." if asked else "Nothing to search for was given.",
+            received=", ".join(asked) or "no query",
+            expected="one of a video, clip, image, text, label or vector",
+        )
+    return next(iter(asked))
