@@ -25,21 +25,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (
-    ingest,
-    embed,
-    features,
-    status,
-    errors,
-    label,
-    index,
-    search,
-    verify,
-    remove,
-    optimize,
-    export,
-    doctor,
-):
+OF_THE_STORE = (ingest, embed, features, status, errors, label, index, search, export)
+OF_ITS_UPKEEP = (verify, remove, optimize, doctor)
+
+for command in (*OF_THE_STORE, *OF_ITS_UPKEEP):
     app.command(cls=render.Command)(command)
 
 

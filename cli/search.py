@@ -162,9 +162,6 @@ def _say(hits: "Hits", made: dict[str, Any], store: str) -> None:
         render.err.print(f"No clip of {video_id}: {why}", markup=False, highlight=False)
     if hits:
         best = hits[0]
-        span = f"--from {best.start_s:.2f} --to {best.end_s:.2f} --store {store}"
-        render.err.print(
-            f"{hits.summary} Next: vimoclip search {span} -- {shlex.quote(best.video_id)}",
-            markup=False,
-            highlight=False,
-        )
+        span = f"--from {best.start_s:.2f} --to {best.end_s:.2f}"
+        following = f"vimoclip search {span} --store {store} -- {shlex.quote(best.video_id)}"
+        render.err.print(f"{hits.summary} Next: {following}", markup=False, highlight=False)

@@ -35,7 +35,7 @@ class Bouts:
         first = bisect.bisect_left(own, start_s - _TOUCH_S, key=lambda bout: bout.end_s)
         last = bisect.bisect_right(own, end_s + _TOUCH_S, key=lambda bout: bout.start_s)
         joined = own[first:last]
-        best = max(joined, key=lambda bout: bout.score, default=Bout(video, start_s, end_s, score, row))
+        best = max(joined, key=lambda bout: (bout.score, -bout.row), default=Bout(video, start_s, end_s, score, row))
         bout = Bout(
             video,
             min(start_s, joined[0].start_s) if joined else start_s,
