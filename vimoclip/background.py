@@ -32,8 +32,7 @@ class Background:
         rows = np.random.default_rng(_SEED).choice(len(corpus), min(SAMPLE, len(corpus)), replace=False)
         if others is not None:
             (space,) = weights
-            vectors, present = corpus.vectors(space, rows)
-            found = vectors[present].astype(np.float32) @ others.T
+            found = corpus.unit_vectors(space, rows) @ others.T
         else:
             left, right = rows[: len(rows) // 2], rows[len(rows) // 2 :]
             found = _mixed(corpus, weights, left, right)
@@ -61,8 +60,8 @@ def _mixed(corpus: Corpus, weights: Weights, left: NDArray[np.int64], right: NDA
     total = np.zeros((len(left), len(right)), np.float32)
     share = np.zeros_like(total)
     for space, weight in weights.items():
-        (a, has_a), (b, has_b) = corpus.vectors(space, left), corpus.vectors(space, right)
-        both = weight * (has_a[:, None] & has_b[None])
-        total += both * (a.astype(np.float32) @ b.astype(np.float32).T)
+        a, b = corpus.unit_vectors(space, left), corpus.unit_vectors(space, right)
+        both = weight * (~np.isnan(a[:, :1]) & ~np.isnan(b[:, 0]))
+        total += np.where(both > 0, weight * (a @ b.T), 0)
         share += both
     return np.divide(total, share, out=np.full_like(total, np.nan), where=share > 0)

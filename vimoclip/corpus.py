@@ -14,6 +14,7 @@ from schemas.segments import SegmentSettings
 from schemas.videos import Video
 from vimoclip import vector_index
 from vimoclip.arrays import vectors
+from vimoclip.cosines import lengths
 from vimoclip.errors import SearchError
 from vimoclip.segments import changed, segments_of, settings_of
 from vimoclip.store import FeatureStore
@@ -27,6 +28,7 @@ _FEW = 8
 
 _COLUMNS = ["take", "start_frame", "end_frame", "start_s", "end_s"]
 Rows = NDArray[np.int64]
+Vectors = tuple[NDArray[np.float16], NDArray[np.float32]]
 
 
 class Corpus:
@@ -105,7 +107,7 @@ class Corpus:
         self._row = np.full(len(video), -1, np.int64)
         self._row[order] = np.arange(len(order))
         self._bounds = np.searchsorted(self.video, np.arange(len(self.video_ids) + 1))
-        self._packed: dict[str, tuple[NDArray[np.float16], NDArray[np.bool_]]] = {}
+        self._packed: dict[str, Vectors] = {}
 
     def __len__(self) -> int:
         return len(self.video)
@@ -128,18 +130,23 @@ class Corpus:
         """The width D of a space."""
         return self._store.features[self.settings.spaces[space].feature].dim
 
-    def vectors(self, space: str, rows: Rows) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
-        """Vectors of rows, fp16 (n, D), and which of them there are, (n,); the others are zero."""
+    def vectors(self, space: str, rows: Rows) -> Vectors:
+        """Vectors of rows, fp16 (n, D), and their lengths, fp32 (n,); one that is not there is zero, and so is its."""
         places = self._place[rows]
         if space not in self._packed:
             size = (self._stored + (self._fresh.num_rows if self._fresh else 0)) * self.dim(space) * 2
             if len(rows) * _FEW < len(self) or size > PACKED_BYTES:
                 return self._read(space, places)
             self._packed[space] = self._pack(space)
-        packed, present = self._packed[space]
+        packed, sizes = self._packed[space]
         if len(places) == len(packed) and np.array_equal(places, np.arange(len(packed))):
-            return packed, present
-        return packed[places], present[places]
+            return packed, sizes
+        return packed[places], sizes[places]
+
+    def unit_vectors(self, space: str, rows: Rows) -> NDArray[np.float32]:
+        """Vectors of a few rows, fp32 (n, D), of unit length; NaN where there is none."""
+        found, sizes = self.vectors(space, rows)
+        return np.asarray(found.astype(np.float32) / np.where(sizes > 0, sizes, np.nan)[:, None], np.float32)
 
     def table_rows(self, addresses: NDArray[np.uint64]) -> Rows:
         """The rows at these addresses of the table, -1 where no reader sees one."""
@@ -161,7 +168,7 @@ class Corpus:
         """The take of each video, in the order of video_ids."""
         return np.array(self._takes, np.int64)
 
-    def _pack(self, space: str) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+    def _pack(self, space: str) -> Vectors:
         fresh = self._fresh.num_rows if self._fresh is not None else 0
         packed = np.zeros((self._stored + fresh, self.dim(space)), np.float16)
         filled = 0
@@ -171,11 +178,10 @@ class Corpus:
                 filled += batch.num_rows
         if self._fresh is not None:
             packed[filled:] = vectors(self._fresh[space])
-        present = ~np.isnan(packed[:, 0])
-        packed[~present] = 0
-        return packed, present
+        packed[np.isnan(packed[:, 0])] = 0
+        return packed, lengths(packed)
 
-    def _read(self, space: str, places: NDArray[np.int64]) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
+    def _read(self, space: str, places: NDArray[np.int64]) -> Vectors:
         out = np.zeros((len(places), self.dim(space)), np.float16)
         stored = places < self._stored
         if stored.any():
@@ -184,9 +190,8 @@ class Corpus:
             out[stored] = found[np.searchsorted(order, places[stored])]
         if not stored.all() and self._fresh is not None:
             out[~stored] = vectors(self._fresh[space].take(pa.array(places[~stored] - self._stored)))
-        present = ~np.isnan(out[:, 0])
-        out[~present] = 0
-        return out, present
+        out[np.isnan(out[:, 0])] = 0
+        return out, lengths(out)
 
 
 def _videos(count: int) -> str:

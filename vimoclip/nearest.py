@@ -96,11 +96,11 @@ def scores(corpus: Corpus, query: Query, weights: Weights, rows: Rows) -> NDArra
     """Weighted cosines of rows, fp32 (n,), over the spaces that both have; -inf where they share none."""
     total, share = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)
     for space, weight in weights.items():
-        values, present = corpus.vectors(space, rows)
-        total += weight * cosines(values, query.vectors[space])
-        share += weight * present
+        values, lengths = corpus.vectors(space, rows)
+        total += weight * cosines(values, lengths, query.vectors[space])
+        share += weight * (lengths > 0)
     found = np.divide(total, share, out=np.full_like(total, -np.inf), where=share > 0)
-    return np.clip(found, None, 1.0)  # fp16 rounds lengths: a vector has a cosine of 1.0003 with itself
+    return np.clip(found, None, 1.0)
 
 
 def rankings(corpus: Corpus, query: Query, weights: Weights, most: int, candidates: Candidates) -> Iterator[Ranking]:

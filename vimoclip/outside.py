@@ -72,7 +72,7 @@ def of_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: Ru
     """
     try:
         with PIL.Image.open(path) as image:
-            frame = np.asarray(PIL.ImageOps.exif_transpose(image).convert("RGB"))
+            frame = np.array(PIL.ImageOps.exif_transpose(image).convert("RGB"))
     except (OSError, ValueError, SyntaxError, PIL.Image.DecompressionBombError) as error:
         raise SearchError(
             "The image cannot be read.", received=f"{path}: {error}", expected="a JPEG, PNG or other image"
@@ -87,7 +87,7 @@ def of_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: Ru
             expected=f"weights {feature.weights_sha256[:16]}",
             hint=_OTHER,
         )
-    z = unit(tower(tower.resize(np.ascontiguousarray(frame[None]), 1.0))[0].cpu().numpy())
+    z = unit(tower(tower.resize(frame[None], 1.0))[0].cpu().numpy())
     if z is None:
         raise SearchError("The model gives this image no vector.", received=path)
     return Query("image", f"the image {path.name}", {"appearance": z})

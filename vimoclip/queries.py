@@ -156,8 +156,7 @@ def of_label(corpus: Corpus, spans: Mapping[str, Sequence[LabelSpan]], spaces: I
     rows_held = np.flatnonzero(held)
     found = {}
     for space in spaces:
-        values, present = corpus.vectors(space, rows_held)
-        mean = mean_direction(values[present].astype(np.float64).sum(axis=0))
+        mean = mean_direction(np.nansum(corpus.unit_vectors(space, rows_held), axis=0, dtype=np.float64))
         if mean is not None:
             found[str(space)] = mean.astype(np.float32)
     if not found:

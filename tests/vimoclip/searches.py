@@ -57,10 +57,15 @@ def segments(store: FeatureStore) -> list[Row]:
     """Every segment that readers see, its vectors in float64."""
     live = set(store.live_takes())
     return [
-        row | {s: None if row[s] is None else np.array(row[s], np.float64) for s in ("appearance", "motion")}
+        row | {space: _unit(row[space]) for space in ("appearance", "motion")}
         for row in store.tables["segments"].read().to_pylist()
         if row["take"] in live
     ]
+
+
+def _unit(values: list[float] | None) -> np.ndarray | None:
+    """In float64: what fp16 rounds of a vector's length is no part of a cosine."""
+    return None if values is None else np.asarray(np.array(values) / np.linalg.norm(values))
 
 
 def mean_of(store: FeatureStore, video_id: str, start_s: float, end_s: float, feature: str = "clip") -> np.ndarray:
