@@ -163,5 +163,5 @@ def _say(hits: "Hits", made: dict[str, Any], store: str) -> None:
     if hits:
         best = hits[0]
         span = f"--from {best.start_s:.2f} --to {best.end_s:.2f}"
-        following = f"vimoclip search {span} --store {store} -- {shlex.quote(best.video_id)}"
+        following = f"vimoclip search {span} --store {shlex.quote(store)} -- {shlex.quote(best.video_id)}"
         render.err.print(f"{hits.summary} Next: {following}", markup=False, highlight=False)

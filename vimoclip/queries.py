@@ -20,6 +20,9 @@ from vimoclip.label_spans import LabelSpan
 from vimoclip.store import FeatureStore
 from vimoclip.windows import mean_direction
 
+_ROUNDED_S = 0.01
+"""By so much a span may end after its video: hits are shown to two decimals."""
+
 Kind = Literal["span", "video", "clip", "image", "text", "label", "vector"]
 
 
@@ -91,7 +94,7 @@ def of_span(
     length = float(time_s[-1]) if duration is None else duration
     whole = start_s is None and end_s is None
     start, end = start_s or 0.0, length if end_s is None else end_s
-    if not 0 <= start < end or start >= length or end > length + 1e-3:
+    if not 0 <= start < end or start >= length or end > length + _ROUNDED_S:
         raise SearchError(
             f"The span lies outside of {video_id}." if 0 <= start < end else "This is no span.",
             received=f"from {start:g} s to {end:g} s",
