@@ -152,14 +152,19 @@ def _write(store: FeatureStore, count: int, values: np.ndarray, flow: bytes) -> 
     return time.perf_counter() - began
 
 
-def new_store(path: Path) -> FeatureStore:
+def write_frames(store: FeatureStore, videos: int, frames: int) -> None:
+    """Fill a store with made-up videos."""
+    _write(store, videos, _vectors(frames), b"")
+
+
+def new_store(path: Path, dim: int = DIM) -> FeatureStore:
     """An empty store with two made-up features."""
     kinds: dict[str, Kind] = {"clip": "image", "moclip": "motion"}
     features = [
         Feature(
             name=name,
             kind=kind,
-            dim=DIM,
+            dim=dim,
             model="ViT-B-32",
             weights="none",
             weights_sha256="0" * 64,

@@ -109,7 +109,7 @@ def test_no_match_is_a_plain_line(store: Path) -> None:
 
 
 def test_a_sheet_and_clips(store: Path, tmp_path: Path) -> None:
-    files = ["--contact-sheet", tmp_path / "a b.png", "--clips", tmp_path / "cut"]
+    files: list[str | Path] = ["--contact-sheet", tmp_path / "a b.png", "--clips", tmp_path / "cut"]
     found = document("search", "--label", "moving", "--top", "3", *files, "--store", store)
     with PIL.Image.open(found["contact_sheet"]) as drawn:
         assert drawn.height > 3 * 108
