@@ -24,7 +24,7 @@ PACKED_BYTES = 1 << 30
 """A space is held in memory when it is no larger: 1 M vectors of 512 are."""
 
 _FEW = 8
-"""Where fewer than this share of the rows are asked for, they are read by themselves instead."""
+"""A space is read whole once this part of its rows is asked for, or as many were read by themselves as it has."""
 
 _COLUMNS = ["take", "start_frame", "end_frame", "start_s", "end_s"]
 Rows = NDArray[np.int64]
@@ -107,6 +107,7 @@ class Corpus:
         self._row = np.full(len(video), -1, np.int64)
         self._row[order] = np.arange(len(order))
         self._bounds = np.searchsorted(self.video, np.arange(len(self.video_ids) + 1))
+        self._asked: dict[str, int] = {}
         self._packed: dict[str, Vectors] = {}
 
     def __len__(self) -> int:
@@ -135,7 +136,9 @@ class Corpus:
         places = self._place[rows]
         if space not in self._packed:
             size = (self._stored + (self._fresh.num_rows if self._fresh else 0)) * self.dim(space) * 2
-            if len(rows) * _FEW < len(self) or size > PACKED_BYTES:
+            self._asked[space] = self._asked.get(space, 0) + len(rows)
+            few = len(rows) * _FEW < len(self) and self._asked[space] < len(self)
+            if few or size > PACKED_BYTES:
                 return self._read(space, places)
             self._packed[space] = self._pack(space)
         packed, sizes = self._packed[space]

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from vimoclip.corpus import Corpus
 from vimoclip.errors import SearchError
 from vimoclip.label_spans import LabelSpan
-from vimoclip.store import FeatureStore
 
 
 @dataclass(frozen=True)
@@ -41,14 +40,14 @@ class Filters:
 
 
 def matching(
-    store: FeatureStore, corpus: Corpus, spans: Mapping[str, list[LabelSpan]], filters: Filters
+    videos: pl.DataFrame, corpus: Corpus, spans: Mapping[str, list[LabelSpan]], filters: Filters
 ) -> NDArray[np.bool_]:
-    """Which rows of the corpus match, bool (n,).
+    """Which rows of the corpus match, bool (n,). videos: `FeatureStore.videos()`.
 
     Raises:
         SearchError: a label, split or column that the store does not have; or nothing matches.
     """
-    ids = _videos(store.videos(), filters)
+    ids = _videos(videos, filters)
     of_video = np.array([video_id in ids for video_id in corpus.video_ids], np.bool_)
     found = of_video[corpus.video] if len(corpus) else np.zeros(0, np.bool_)
     known = sorted({span.label for own in spans.values() for span in own})

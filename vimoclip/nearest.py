@@ -24,7 +24,8 @@ EXACT_ROWS = 250_000
 """Up to so many rows, comparing with each takes less than a tenth of a second."""
 
 _SORTED = 4096
-_FIRST, _MORE, _MOST = 8, 8, 8192
+_LANCE = 1e-3  # by so much its cosines are off: it goes by lengths in fp16, and hits are therefore compared again
+_FIRST, _MORE, _MOST = 4, 8, 8192
 """The index is asked for _FIRST hits a bout, then for _MORE times as many, up to _MOST; then all are compared."""
 
 
@@ -129,9 +130,9 @@ def _by_index(corpus: Corpus, query: Query, weights: Weights, asked: int, candid
             where = pc.field("take").isin(pa.array(takes, pa.int64()))
     parts, seen = [corpus.fresh_rows], np.inf
     for space in weights:
-        found = vector_index.nearest(corpus.indexed[space], space, query.vectors[space], asked, where)
-        parts.append(corpus.table_rows(found.address))
-        seen = min(seen, float(found.cosine[-1])) if len(found.cosine) == asked else -1.0
+        near = vector_index.nearest(corpus.indexed[space], space, query.vectors[space], asked, where)
+        parts.append(corpus.table_rows(near.address))
+        seen = min(seen, float(near.cosine[-1])) if len(near.cosine) == asked else -1.0
     rows = candidates.among(np.unique(np.concatenate(parts)))
-    last = len(weights) == 1 and seen < candidates.least  # whatever comes after does not pass
+    last = len(weights) == 1 and seen < candidates.least - _LANCE  # whatever comes after does not pass
     return Ranking(rows, scores(corpus, query, weights, rows), candidates.least, exact=False, last=last)

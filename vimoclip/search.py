@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import ArrayLike
 
 from schemas.segments import Space
@@ -97,7 +98,7 @@ class Search:
             )
         background = self._background(query, weights)
         candidates = Candidates(
-            matching(self._store, self.corpus, self._spans, filters) if filters.given else None,
+            matching(self._videos, self.corpus, self._spans, filters) if filters.given else None,
             self._own_rows(query.own, answers.exclude),
             background.least(answers.min_percentile),
         )
@@ -165,6 +166,10 @@ class Search:
     @functools.cached_property
     def _spans(self) -> dict[str, list[LabelSpan]]:
         return label_spans(self._store)
+
+    @functools.cached_property
+    def _videos(self) -> pl.DataFrame:
+        return self._store.videos()
 
     @functools.cached_property
     def _files(self) -> dict[str, tuple[str | None, str]]:

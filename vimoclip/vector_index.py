@@ -46,7 +46,7 @@ def wants_rows(table: Table, column: str) -> bool:
     """Whether `update` would have something to do."""
     if has_index(table, column):
         return unindexed(table, column) > 0
-    return table.count() >= ROWS_TO_INDEX
+    return table.count() >= ROWS_TO_INDEX and _present(table, column) >= ROWS_TO_INDEX
 
 
 def unindexed(table: Table, column: str) -> int:
@@ -102,6 +102,12 @@ def take(table: Table, positions: NDArray[np.int64], columns: list[str]) -> pa.T
     """The rows at these positions, as `Table.batches` would count them, in their order."""
     with lance_errors(table.place, table.name, "read"):
         return table.dataset.take(pa.array(positions), columns=columns)
+
+
+def _present(table: Table, column: str) -> int:
+    """Rows that have a vector. Arrow's expressions cannot ask that of vectors; the column's name is the schema's."""
+    with lance_errors(table.place, table.name, "read"):
+        return int(table.dataset.count_rows(filter=f"{table.schema.field(column).name} IS NOT NULL"))
 
 
 def _stats(table: Table, column: str) -> dict[str, Any]:
