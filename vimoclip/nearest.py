@@ -24,7 +24,7 @@ EXACT_ROWS = 250_000
 """Up to so many rows, comparing with each takes less than a tenth of a second."""
 
 _SORTED = 4096
-_LANCE = 1e-3  # by so much its cosines are off: it goes by lengths in fp16, and hits are therefore compared again
+_LANCE = 1e-3  # by so much its cosines are off: it rounds lengths, and hits are therefore compared again
 _FIRST, _MORE, _MOST = 4, 8, 8192
 """The index is asked for _FIRST hits a bout, then for _MORE times as many, up to _MOST; then all are compared."""
 
@@ -122,17 +122,21 @@ def rankings(corpus: Corpus, query: Query, weights: Weights, most: int, candidat
 
 
 def _by_index(corpus: Corpus, query: Query, weights: Weights, asked: int, candidates: Candidates) -> Ranking:
-    """A ranking of about the `asked` nearest; of a mix, of those nearest in any of its spaces."""
+    """A ranking from the `asked` nearest in each space, down to where another row could come in between."""
     where = None
     if candidates.allowed is not None:
         takes = corpus.takes[np.unique(corpus.video[candidates.allowed])]
         if len(takes) < len(corpus.takes):
             where = pc.field("take").isin(pa.array(takes, pa.int64()))
-    parts, seen = [corpus.fresh_rows], np.inf
+    parts, seen = [corpus.fresh_rows], dict[str, float]()
     for space in weights:
         near = vector_index.nearest(corpus.indexed[space], space, query.vectors[space], asked, where)
         parts.append(corpus.table_rows(near.address))
-        seen = min(seen, float(near.cosine[-1])) if len(near.cosine) == asked else -1.0
+        seen[space] = float(near.cosine[-1]) if len(near.cosine) == asked else -1.0
+    # No row that was not seen scores above this: by all spaces, or by appearance alone where it has no motion.
+    unseen = max(sum(weight * seen[space] for space, weight in weights.items()), seen.get("appearance", -1.0))
     rows = candidates.among(np.unique(np.concatenate(parts)))
-    last = len(weights) == 1 and seen < candidates.least - _LANCE  # whatever comes after does not pass
-    return Ranking(rows, scores(corpus, query, weights, rows), candidates.least, exact=False, last=last)
+    found = scores(corpus, query, weights, rows)
+    kept = found >= unseen - _LANCE
+    last = bool(kept.any()) and unseen < candidates.least - _LANCE
+    return Ranking(rows[kept], found[kept], candidates.least, exact=False, last=last)

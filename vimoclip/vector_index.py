@@ -24,6 +24,8 @@ PROBES, REFINE = 20, 5
 """Partitions that are looked through, and how many times as many candidates as are asked for are compared exactly:
 measured at 1 M × 512, recall@10 0.99 (benchmarks/search.py)."""
 
+_ALL = 1 << 20
+
 MOST_PARTS = 8
 """An index has a part for each time that rows were added to it, and every part is looked through."""
 
@@ -86,14 +88,21 @@ def nearest(
 ) -> Nearest:
     """The `count` rows nearest to a unit vector (D,), among those that match: approximately, by the index.
 
-    With a filter every partition is looked through: the nearest ones may hold none of the rows that match.
+    Every partition is looked through where the nearest ones hold too few; and with a filter at once, since they may
+    hold none of the rows that match. So there are fewer only where no more match.
     """
     asked: dict[str, Any] = {"column": column, "q": query, "k": count, "refine_factor": REFINE, "metric": "cosine"}
-    asked["nprobes"] = PROBES if where is None else 1 << 20
     with lance_errors(table.place, table.name, "read"):
-        found = table.dataset.to_table(
-            columns=["_distance"], nearest=asked, filter=where, prefilter=where is not None, with_row_id=True
-        )
+        for probes in (PROBES, _ALL) if where is None else (_ALL,):
+            found = table.dataset.to_table(
+                columns=["_distance"],
+                nearest=asked | {"nprobes": probes},
+                filter=where,
+                prefilter=where is not None,
+                with_row_id=True,
+            )
+            if found.num_rows == count:
+                break
     cosine = 1 - found["_distance"].to_numpy().astype(np.float32)
     return Nearest(found["_rowid"].to_numpy(), cosine)
 
