@@ -8,10 +8,10 @@ import functools
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from schemas.segments import SegmentSettings
-from schemas.videos import Video
 from vimoclip import vector_index
 from vimoclip.arrays import vectors
 from vimoclip.cosines import lengths
@@ -26,6 +26,7 @@ PACKED_BYTES = 1 << 30
 _FEW = 8
 """A space is read whole once this part of its rows is asked for, or as many were read by themselves as it has."""
 
+_OF_VIDEOS = ["video_id", "take", "split", "path", "duration_s"]
 _COLUMNS = ["take", "start_frame", "end_frame", "start_s", "end_s"]
 Rows = NDArray[np.int64]
 Vectors = tuple[NDArray[np.float16], NDArray[np.float32]]
@@ -34,8 +35,8 @@ Vectors = tuple[NDArray[np.float16], NDArray[np.float32]]
 class Corpus:
     """The segments of a snapshot's videos. Row numbers count them video by video, in order of time.
 
-    Attributes: `settings`; `video_ids`; per row `video` (into video_ids), `start_s`, `end_s`; `notes`, what is out of
-    date.
+    Attributes: `settings`; per video `video_ids`, `splits`, `paths` and `durations`, in seconds; per row `video` (into
+    video_ids), `start_s` and `end_s`; `notes`, what is out of date.
     """
 
     def __init__(self, store: FeatureStore) -> None:
@@ -54,19 +55,21 @@ class Corpus:
         self.settings: SegmentSettings = settings
         self.notes: list[str] = []
         self._store, self._table = store, store.tables["segments"]
-        live = {row.take: row for row in store.rows() if row.status == "ok" and row.take is not None}
-        self.video_ids, self._takes = [row.video_id for row in live.values()], list(live)
+        live = pc.field("status") == "ok"
+        videos = store.tables["videos"].read(_OF_VIDEOS, live & pc.field("take").is_valid()).to_pydict()
+        self.video_ids, self._takes = videos["video_id"], videos["take"]
+        self.splits, self.paths, self.durations = videos["split"], videos["path"], videos["duration_s"]
         stale = self._changed()
         found = self._table.addresses(_COLUMNS) if not stale else None
         there = set(np.unique(found["take"].to_numpy()).tolist()) if found is not None else set()
-        missing = [row for take, row in live.items() if take not in there]
+        missing = set(self._takes) - there
         self._fresh = self._from_frames(settings, missing) if missing else None
         if missing and not stale:
             self.notes.append(
                 f"{_videos(len(missing))} came after the index was made, and searched from the frames: run `vimoclip "
                 "index`."
             )
-        self._arrange(found, {take: n for n, take in enumerate(live)})
+        self._arrange(found, {take: n for n, take in enumerate(self._takes)})
 
     def _changed(self) -> list[str]:
         stale = changed(self._store, self.settings)
@@ -86,8 +89,9 @@ class Corpus:
             )
         return stale
 
-    def _from_frames(self, settings: SegmentSettings, missing: list[Video]) -> pa.Table | None:
-        tables = list(segments_of(self._store, settings, missing))
+    def _from_frames(self, settings: SegmentSettings, missing: set[int]) -> pa.Table | None:
+        rows = [row for row in self._store.rows() if row.status == "ok" and row.take in missing]
+        tables = list(segments_of(self._store, settings, rows))
         return pa.concat_tables(tables) if tables else None
 
     def _arrange(self, found: pa.Table | None, videos: dict[int, int]) -> None:

@@ -73,7 +73,8 @@ def _videos(frame: pl.DataFrame, filters: Filters) -> set[str]:
         frame = frame.filter(pl.col("split").is_in(filters.splits))
     for column, values in filters.where.items():
         _check("column of videos", column, frame.columns)
-        frame = frame.filter(pl.col(column).cast(pl.String, strict=False).is_in(values))
+        held = frame[column].cast(pl.String, strict=False).to_list()
+        frame = frame.filter(pl.Series([value in values for value in held], dtype=pl.Boolean))
     ids: Iterable[str] = frame["video_id"]
     if filters.videos:
         ids = [name for name in ids if any(name == at or fnmatch.fnmatchcase(name, at) for at in filters.videos)]

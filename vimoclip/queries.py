@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from schemas.segments import SegmentSettings, Space
+from schemas.segments import Space
 from vimoclip.arrays import vectors
 from vimoclip.corpus import Corpus
 from vimoclip.cosines import unit
@@ -51,22 +51,20 @@ class Query:
     others: NDArray[np.float32] | None = field(default=None, compare=False)
 
 
-def check_video(store: FeatureStore, video_id: str) -> None:
-    """Refuse what is no video that is in.
+def check_video(store: FeatureStore, corpus: Corpus, video_id: str) -> int:
+    """The number of a video that is in.
 
     Raises:
-        UnknownVideoError: naming the nearest.
+        UnknownVideoError: it is not; naming the nearest.
     """
-    rows = {row.video_id: row for row in store.rows()}
-    row = rows.get(video_id)
-    if row is not None and row.status == "ok":
-        return
-    live = [name for name, other in rows.items() if other.status == "ok"]
-    near = difflib.get_close_matches(video_id, live, n=3, cutoff=0.4)
+    if (number := corpus.video_numbers.get(video_id)) is not None:
+        return number
+    status = next((row.status for row in store.rows() if row.video_id == video_id), None)
+    near = difflib.get_close_matches(video_id, corpus.video_ids, n=3, cutoff=0.4)
     raise UnknownVideoError(
         "The store holds no such video."
-        if row is None
-        else f"This video has no frames in the store: it is {row.status}.",
+        if status is None
+        else f"This video has no frames in the store: it is {status}.",
         received=video_id,
         expected=" or ".join(near) if near else "an id that `vimoclip status --videos` lists",
         hint="A file that is not in the store is searched for with --clip.",
@@ -75,7 +73,7 @@ def check_video(store: FeatureStore, video_id: str) -> None:
 
 def of_span(
     store: FeatureStore,
-    settings: SegmentSettings,
+    corpus: Corpus,
     spaces: Iterable[Space],
     video_id: str,
     start_s: float | None = None,
@@ -86,11 +84,10 @@ def of_span(
     Raises:
         UnknownVideoError. SearchError: the span is none of the video, or holds no frame.
     """
-    check_video(store, video_id)
-    features = {space: settings.spaces[space].feature for space in spaces}
+    duration = corpus.durations[check_video(store, corpus, video_id)]
+    features = {space: corpus.settings.spaces[space].feature for space in spaces}
     rows = store.sequence(video_id, list(dict.fromkeys(["time_s", *features.values()])))
     time_s = rows["time_s"].to_numpy()
-    (duration,) = (row.duration_s for row in store.rows() if row.video_id == video_id)
     length = float(time_s[-1]) if duration is None else duration
     whole = start_s is None and end_s is None
     start, end = start_s or 0.0, length if end_s is None else end_s

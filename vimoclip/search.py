@@ -148,7 +148,7 @@ class Search:
     ) -> Query:
         store, corpus, spaces = self._store, self.corpus, list(answers.weigh())
         if kind == "video":
-            return queries.of_span(store, corpus.settings, spaces, value, *span)
+            return queries.of_span(store, corpus, spaces, value, *span)
         if kind == "label":
             return queries.of_label(corpus, self._spans, spaces, value)
         if kind == "vector":
@@ -171,11 +171,6 @@ class Search:
     def _videos(self) -> pl.DataFrame:
         return self._store.videos()
 
-    @functools.cached_property
-    def _files(self) -> dict[str, tuple[str | None, str]]:
-        """Split and path by video_id."""
-        return {row.video_id: (row.split, row.path) for row in self._store.rows() if row.status == "ok"}
-
     def _background(self, query: Query, weights: Weights) -> Background:
         if query.others is not None:
             return Background(self.corpus, weights, query.others)
@@ -197,7 +192,6 @@ class Search:
     def _hit(self, bout: Bout, background: Background) -> Hit:
         corpus = self.corpus
         video_id = corpus.video_ids[bout.video]
-        split, path = self._files[video_id]
         return Hit(
             video_id=video_id,
             start_s=bout.start_s,
@@ -206,8 +200,8 @@ class Search:
             percentile=background.percentile(bout.score),
             labels=labels_at(self._spans, video_id, bout.start_s, bout.end_s),
             best_s=(float(corpus.start_s[bout.row]), float(corpus.end_s[bout.row])),
-            split=split,
-            path=path,
+            split=corpus.splits[bout.video],
+            path=corpus.paths[bout.video],
         )
 
 

@@ -234,3 +234,13 @@ def test_a_large_table_gets_an_index_of_vectors_that_grows_with_it(
     add(store, "much.mp4", 900)  # more than was there
     assert indexed(store).vectors["appearance"] == store.refresh().tables["segments"].count()
     assert verify(store.place) == []
+
+
+def test_in_an_object_store(remote: str) -> None:
+    store = make_store(remote, VIDEOS, chunk=37)
+    assert indexed(store).total == SEGMENTS
+    add(store, "new.mp4", 90)
+    assert indexed(store).videos == 1
+    hits = store.refresh().search(video="a.mp4", start_s=1, end_s=2, exclude="video")
+    assert {hit.video_id for hit in hits} == {*VIDEOS, "new.mp4"} - {"a.mp4"}
+    assert verify(remote) == []

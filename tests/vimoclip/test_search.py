@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import vimoclip
 from pipelines.index import IndexRequest, run
@@ -411,3 +413,26 @@ def test_labels_past_the_end_of_their_videos(tmp_path: Path) -> None:
     run(IndexRequest(store.place))
     with pytest.raises(SearchError, match="No segment has the label late"):
         store.refresh().search(label="late")
+
+
+TEXTS = st.text(max_size=30) | st.sampled_from(
+    ["' OR '1'='1", "a.mp4' OR video_id != '", "\udcff", "%", "*", "[", "\0"]
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(TEXTS)
+def test_any_text_is_a_name_and_nothing_more(store: FeatureStore, text: str) -> None:
+    known = {*PLAIN, *HOSTILE}
+    with pytest.raises(UnknownVideoError):
+        store.search(video=f"{text}?")
+    with pytest.raises(SearchError, match="no such label"):
+        store.search(label=f"{text}?")
+    for parts in ({"labels": (f"{text}?",)}, {"splits": (f"{text}?",)}, {"where": {f"{text}?": ("x",)}}):
+        with pytest.raises(SearchError, match="no such"):
+            filtered(store, **parts)  # type: ignore[arg-type]
+    with pytest.raises(SearchError, match="matches no segment"):
+        filtered(store, where={"site": (f"{text}?",)})
+    with pytest.raises(SearchError, match="matches no segment"):
+        filtered(store, videos=(f"{text}/nowhere",))
+    assert filtered(store, videos=("*",)) == known
