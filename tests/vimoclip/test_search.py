@@ -430,7 +430,7 @@ def test_any_text_is_a_name_and_nothing_more(store: FeatureStore, text: str) -> 
         store.search(label=f"{text}?")
     for parts in ({"labels": (f"{text}?",)}, {"splits": (f"{text}?",)}, {"where": {f"{text}?": ("x",)}}):
         with pytest.raises(SearchError, match="no such"):
-            filtered(store, **parts)  # type: ignore[arg-type]
+            filtered(store, **parts)
     with pytest.raises(SearchError, match="matches no segment"):
         filtered(store, where={"site": (f"{text}?",)})
     with pytest.raises(SearchError, match="matches no segment"):
