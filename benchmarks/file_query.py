@@ -2,8 +2,8 @@
 
     python -m benchmarks.file_query FOLDER [--clips 40] [--fps 3] [--model ViT-B-32] [--weights none]
 
-Clips drawn at random from a folder go into a store; each, so changed, is then searched for with `--clip`. Chance is one of
-the clips.
+Clips drawn at random from a folder go into a store; each, so changed, is then searched for with `--clip`. Chance is
+one of the clips.
 """
 
 import argparse

@@ -57,6 +57,8 @@ class TextTower:
         model.visual = torch.nn.Identity()  # its room is not needed
         with room_for(config.model, device):
             self._model = model.requires_grad_(False).eval().to(device)
+        self._places: Any = getattr(model, "positional_embedding", None)
+        self._mask: Any = getattr(model, "attn_mask", None)
         self.dim = self._encode(["a"]).shape[1]
 
     def check(self, feature: Feature) -> None:
@@ -87,7 +89,7 @@ class TextTower:
     @torch.inference_mode()
     def _encode(self, sentences: list[str]) -> torch.Tensor:
         try:
-            z: torch.Tensor = self._model.encode_text(self._tokens(sentences).to(self.device))
+            z: torch.Tensor = self._model.encode_text(self._short(self._tokens(sentences)).to(self.device))
         except (RuntimeError, IndexError, AttributeError, TypeError) as error:
             raise ModelError(
                 f"The text tower of {self._name} cannot read this text.",
@@ -95,6 +97,20 @@ class TextTower:
                 expected="a tokenizer that fits the model",
             ) from error
         return F.normalize(z.float(), dim=-1)
+
+    def _short(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Tokens (N, L) without the columns in which no sentence has one, and the tower made to take so few.
+
+        A tower of CLIP's kind looks back only, and reads a sentence at its end token: what comes after that changes
+        nothing, and is most of its 77 tokens.
+        """
+        model = self._model
+        if not isinstance(model, open_clip.CLIP) or self._mask is None or model.text_pool_type not in ("argmax", "eos"):
+            return tokens
+        length = int((tokens != 0).any(dim=0).nonzero().max()) + 1
+        model.positional_embedding = torch.nn.Parameter(self._places[:length], requires_grad=False)
+        model.attn_mask = self._mask[:length, :length]
+        return tokens[:, :length]
 
 
 def _of_open_clip(model: str) -> str:
