@@ -49,7 +49,7 @@ class Background:
 
     def least(self, percentile: float) -> float:
         """The least score that has this percentile; above all where no score of a random pair has."""
-        need = int(np.ceil(percentile / 100 * len(self.cosines)))
+        need = int(np.ceil(percentile / 100 * len(self.cosines) - 1e-6))  # floats round
         if need == 0:
             return -np.inf
         return float(np.nextafter(self.cosines[need - 1], np.float32(np.inf)))

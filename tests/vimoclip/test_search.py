@@ -154,6 +154,11 @@ def test_what_of_its_own_video_a_query_finds(store: FeatureStore) -> None:
         return [(hit.start_s, hit.end_s) for hit in hits if hit.video_id == "a.mp4"]
 
     assert own("video") == []
+    rows = segments(store)
+    touching = [row for row in rows if row["video_id"] == "a.mp4" and 2.0 in (row["end_s"], row["start_s"])]
+    assert len(touching) == 2
+    left = store.search(video="a.mp4", start_s=2, end_s=4).searched
+    assert left == sum(outside("a.mp4", 2, 4)(row) for row in rows)  # the one that ends where it begins is left
     assert all(end <= 2 or start >= 4 for start, end in own("span")) and own("span")
     best = store.search(video="a.mp4", start_s=2, end_s=4, exclude="nothing")[0]
     assert (best.video_id, best.best_s) == ("a.mp4", (2.0, 4.0))
