@@ -3,7 +3,6 @@
 import os
 from typing import Literal
 
-import cv2
 import torch
 
 from vimoclip.config import Precision, RunConfig
@@ -68,6 +67,8 @@ def cores() -> int:
 
 def set_threads(run: RunConfig) -> int:
     """Give torch and OpenCV the run's number of threads. bf16 sums depend on it, so every engine calls this."""
+    import cv2  # training, which asks this module for devices, runs without it
+
     threads = run.threads or cores()
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
