@@ -158,9 +158,7 @@ class Attention(nn.Module):
         dropout = self.dropout if self.training else 0.0
         seen = mask[:, None, None]
         z = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout)
-        z = z.masked_fill(
-            ~seen.any(dim=-1, keepdim=True), 0
-        )  # on every backend, of which some would give NaN or a mean
+        z = z.masked_fill(~seen.any(dim=-1, keepdim=True), 0)  # as torch's CPU kernels do by themselves
         y: Tensor = self.out_proj(z.transpose(1, 2).flatten(2))
         return y
 
@@ -171,8 +169,8 @@ class MeanPooling(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """x: float (B, T, d). mask: bool (B, T). Returns (B, d)."""
         kept = x.float().masked_fill(~mask[..., None], 0)
-        mean: Tensor = kept.sum(dim=1) / mask.sum(dim=1, keepdim=True).clamp(min=1)
-        return mean
+        steps = mask.sum(dim=1, keepdim=True).clamp(min=1)
+        return torch.div(kept.sum(dim=1), steps)
 
 
 class AttentionPooling(nn.Module):

@@ -177,6 +177,13 @@ def test_what_is_masked_is_never_seen_not_even_nan(fusion: Fusion) -> None:
     assert all(torch.isfinite(p.grad).all() for p in ours.parameters() if p.grad is not None)
 
 
+def test_without_motion_temporal_is_image_alone() -> None:
+    both, alone = tfam("temporal"), tfam("image")
+    alone.load_state_dict(both.state_dict())
+    z, present = inputs([8, 5], still=(0, 1))
+    torch.testing.assert_close(both(z, present), alone(z, present), atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_what_is_there_is_seen(fusion: Fusion) -> None:
     ours = tfam(fusion)
