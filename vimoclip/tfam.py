@@ -200,7 +200,9 @@ def with_positions(x: Tensor, positions: Positions) -> Tensor:
     rates = torch.exp(torch.arange(0, width, 2, device=x.device) * (-math.log(10000.0) / width))
     angles = torch.arange(1, steps + 1, device=x.device)[:, None] * rates
     sinusoids = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
-    return x + sinusoids * (x.float().norm(dim=-1, keepdim=True) / math.sqrt(width / 2))
+    lengths = torch.linalg.vector_norm(x.float(), dim=-1, keepdim=True)
+    moved: Tensor = x + sinusoids * (lengths / math.sqrt(width / 2))
+    return moved
 
 
 def _projection(dim: int, width: int) -> nn.Module:
