@@ -81,4 +81,5 @@ def test_a_config_names_its_loss(batch: tuple[Tensor, Tensor], config: LossConfi
 def test_losses_of_bf16_logits_are_fp32(batch: tuple[Tensor, Tensor]) -> None:
     logits, targets = batch
     for loss in (binary_cross_entropy, cross_entropy, loss_of(LossConfig())):
-        assert loss(logits.bfloat16(), targets).dtype == torch.float32
+        found = loss(logits.bfloat16(), targets.to(torch.uint8))
+        assert found.dtype == torch.float32 and torch.equal(found, loss(logits.bfloat16().float(), targets))
