@@ -129,7 +129,7 @@ def _labels(store: FeatureStore, classes: Sequence[str]) -> dict[str, list[int]]
     number = pl.DataFrame(
         {"label": list(classes), "number": range(len(classes))}, {"label": pl.String, "number": pl.Int64}
     )
-    found = store.labels().join(number, on="label").select("video_id", "number").unique()
+    found = store.labels().join(number, on="label")
     return dict(found.group_by("video_id").agg("number").iter_rows())
 
 

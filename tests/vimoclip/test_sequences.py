@@ -14,9 +14,11 @@ from vimoclip.tfam import Tfam
 STEPS = np.array([5, 1, 9, 3, 9])
 
 
-@pytest.fixture
-def sequences() -> Sequences:
-    """Image of 6 and motion of 4 numbers; video 1 has no motion."""
+@pytest.fixture(params=["copied", "gathered"])
+def sequences(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Sequences:
+    """Image of 6 and motion of 4 numbers; video 1 has no motion. Batches are cut out as on a CPU, and as on a GPU."""
+    if request.param == "gathered":
+        monkeypatch.setattr(module, "_copied", gathered)
     generator = torch.Generator().manual_seed(1)
     offsets = np.concatenate([[0], np.cumsum(STEPS)])
     values = torch.randn(int(offsets[-1]), 10, generator=generator).half()
@@ -45,15 +47,17 @@ def test_an_epoch_follows_from_seed_and_number(sequences: Sequences) -> None:
     assert len({str(order(epoch)) for epoch in range(6)}) > 1
 
 
-def test_both_ways_of_cutting_a_batch_out_give_the_same(sequences: Sequences) -> None:
-    """A GPU gathers; the CPU copies."""
-    values = torch.arange(int(sequences.offsets[-1]))[:, None].half()
-    for videos in (np.array([2, 0]), np.array([4, 1, 3])):
-        steps = int(STEPS[videos].max())
-        there = torch.arange(steps) < torch.tensor(STEPS[videos])[:, None]
-        copied = PackedRows(values, sequences.offsets).read(videos, steps)
-        assert torch.equal(copied[there], gathered(values, sequences.offsets, videos, steps)[there])
-        assert (copied[~there] == 0).all()
+def test_a_batch_is_the_rows_of_its_videos(sequences: Sequences) -> None:
+    values = sequences._rows.values.float()  # type: ignore[attr-defined]
+    batch = sequences.batch(np.array([2, 1, 3]))
+    for i, video in enumerate((2, 1, 3)):
+        first, last = sequences.offsets[video : video + 2]
+        there = batch.present["image"][i]
+        assert torch.equal(batch.vectors["image"][i][there], values[first:last, :6])
+        if video == 1:
+            assert not batch.present["motion"][i].any()
+        else:
+            assert torch.equal(batch.vectors["motion"][i][batch.present["motion"][i]], values[first:last, 6:])
 
 
 def test_vectors_that_do_not_fit_stay_where_they_are(sequences: Sequences, monkeypatch: pytest.MonkeyPatch) -> None:
