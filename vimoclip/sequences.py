@@ -61,6 +61,7 @@ def _copied(values: Tensor, offsets: NDArray[np.int64], videos: NDArray[np.int64
     found = values.new_empty(len(videos), steps, values.shape[1])
     for i, (a, b) in enumerate(zip(offsets[videos].tolist(), offsets[videos + 1].tolist(), strict=True)):
         found[i, : b - a] = values[a:b]
+        found[i, b - a :] = 0  # or equal batches would differ in what memory held before
     return found
 
 

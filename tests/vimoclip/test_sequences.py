@@ -66,10 +66,8 @@ def test_vectors_that_do_not_fit_stay_where_they_are(sequences: Sequences, monke
         monkeypatch.setattr(module, "free_bytes", lambda _, free=free: free)
         moved.append(sequences.to(torch.device("meta"))._rows.values.device.type)  # type: ignore[attr-defined]
     assert moved == ["cpu", "meta"]
-    there = sequences.to(torch.device("cpu"))
-    assert torch.equal(
-        there.batch(np.array([2, 1])).vectors["motion"], sequences.batch(np.array([2, 1])).vectors["motion"]
-    )
+    there, videos = sequences.to(torch.device("cpu")), np.array([2, 1])
+    assert torch.equal(there.batch(videos).vectors["motion"], sequences.batch(videos).vectors["motion"])
     assert there.report == sequences.report
 
 
