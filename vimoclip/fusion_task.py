@@ -13,9 +13,9 @@ from vimoclip.errors import RunError
 from vimoclip.fusion_config import FusionConfig, Loss
 from vimoclip.losses import loss_of
 from vimoclip.mixup import mixed
+from vimoclip.optimizer import training_precision
 from vimoclip.sequences import Sequences
 from vimoclip.tfam import Tfam
-from vimoclip.training import training_precision
 
 SCORED_TOGETHER = 32  # videos
 

@@ -1,4 +1,4 @@
-"""What a training step does to the weights: AdamW along a cosine, and a moving average of them; and in what precision."""
+"""What a step of training does to the weights: AdamW along a cosine, and their moving average."""
 
 import math
 from typing import Any, Literal

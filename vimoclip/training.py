@@ -2,8 +2,8 @@
 
 What is trained is a `Task`: it names the batches of an epoch by the numbers of their videos and gives the loss of one.
 After every epoch, state.pt and metrics.jsonl in the run's folder are replaced whole, so that a run that is killed goes
-on from its last epoch. Everything random follows from the seed and the number of the epoch: on one machine, with as many
-threads, a run gives the same numbers every time, whether it was interrupted or not.
+on from its last epoch. Everything random follows from the seed and the number of the epoch: on one machine, with as
+many threads, a run gives the same numbers every time, whether it was interrupted or not.
 """
 
 import contextlib
@@ -35,12 +35,11 @@ Record = dict[str, Any]
 
 
 class Task(Protocol):
-    """What is trained.
+    """What is trained."""
 
-    model: on the device; its parameters change. In `loss` it is in train mode and under autocast.
-    """
-
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module:
+        """On the device. In `loss` it is in train mode and under autocast."""
 
     def plan(self, epoch: int) -> list[NDArray[np.int64]]:
         """The batches of an epoch, counting from 0: the numbers of the videos of each."""

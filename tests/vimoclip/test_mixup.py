@@ -26,10 +26,10 @@ def test_the_equation() -> None:
         assert after.targets[a, b] == 1 - weights[a] and after.targets[a].sum() == 1
         for role in ("image", "motion"):
             for t in range(3):
-                own = before.vectors[role][a, t]  # type: ignore[index]
-                if before.present[role][a, t] and before.present[role][b, t]:  # type: ignore[index]
-                    own = weights[a] * own + (1 - weights[a]) * before.vectors[role][b, t]  # type: ignore[index]
-                torch.testing.assert_close(after.vectors[role][a, t], own)  # type: ignore[index]
+                own = before.vectors[role][a, t]
+                if before.present[role][a, t] and before.present[role][b, t]:
+                    own = weights[a] * own + (1 - weights[a]) * before.vectors[role][b, t]
+                torch.testing.assert_close(after.vectors[role][a, t], own)
     assert after.present == before.present and after.videos is before.videos
 
 
