@@ -14,7 +14,7 @@ from vimoclip.fusion_config import FusionConfig, Loss
 from vimoclip.losses import loss_of
 from vimoclip.mixup import mixed
 from vimoclip.optimizer import training_precision
-from vimoclip.sequences import Sequences
+from vimoclip.sequences import Batch, Sequences
 from vimoclip.tfam import Tfam
 
 SCORED_TOGETHER = 32  # videos
@@ -52,10 +52,14 @@ class FusionTask:
 
     def loss(self, batch: NDArray[np.int64]) -> Tensor:
         """Of these videos, mixed where that is asked for."""
-        made = self._train.batch(batch)
+        made = self.batch(batch)
         if self._config.mixup is not None:
             made = mixed(made, self._config.mixup)
         return self._loss(self.model(made.vectors, made.present), made.targets)
+
+    def batch(self, videos: NDArray[np.int64]) -> Batch:
+        """These videos of the train split."""
+        return self._train.batch(videos)
 
     def names(self, batch: NDArray[np.int64]) -> list[str]:
         """Ids of videos."""

@@ -114,7 +114,7 @@ class Sequences:
         self.steps: NDArray[np.int64] = np.diff(offsets)
         self.targets = targets
         self.report = report or SequenceReport(videos=len(self.video_ids), frames=int(offsets[-1]))
-        self._rows, self._lengths = rows, lengths
+        self.rows, self._lengths = rows, lengths
         self._norms = PackedRows(norms, offsets)
 
     def __len__(self) -> int:
@@ -122,7 +122,7 @@ class Sequences:
 
     def to(self, device: torch.device) -> "Sequences":
         """The same with its batches on a device, and with vectors that are in memory there too, where they fit."""
-        rows = self._rows
+        rows = self.rows
         if isinstance(rows, PackedRows) and rows.values.nbytes <= SHARE * free_bytes(device):
             rows = PackedRows(rows.values.to(device), self.offsets)
         return Sequences(
@@ -140,7 +140,7 @@ class Sequences:
     def batch(self, videos: NDArray[np.int64]) -> Batch:
         """The videos of these numbers, padded to the longest, on the device of labels and norms."""
         device, steps = self.targets.device, int(self.steps[videos].max())
-        values = self._rows.read(videos, steps)
+        values = self.rows.read(videos, steps)
         if values.device != device:  # vectors that did not fit there
             values = values.pin_memory().to(device, non_blocking=True)
         norms = self._norms.read(videos, steps)

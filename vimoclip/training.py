@@ -120,14 +120,15 @@ class Training:
         self._task.model.train()
         for i, batch in enumerate(plan, 1):
             lr = learning_rate(self._config, (epoch + i / len(plan)) / self._config.epochs)
-            losses.add(batch, self._step(batch, lr))
+            losses.add(batch, self.step(batch, lr))
             observer.step(len(batch))
         figures: Record = {"epoch": epoch + 1, "loss": losses.mean(), "lr": lr}
         with self._averaged():
             figures |= self._task.evaluate()
         return figures | {"seconds": round(time.monotonic() - began, 3)}
 
-    def _step(self, batch: NDArray[np.int64], lr: float) -> Tensor:
+    def step(self, batch: NDArray[np.int64], lr: float) -> Tensor:
+        """One step; the loss before it, or what is not finite where that or its gradient is not."""
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             loss = self._task.loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]

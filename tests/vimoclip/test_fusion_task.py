@@ -45,9 +45,9 @@ def test_what_image_and_motion_say_is_learned(config: FusionConfig, best: float)
 def one_input(role: Role, held_out: Sequences) -> Any:
     def only(made: Sequences) -> Sequences:
         first = {"image": 0, "motion": 8}[role]
-        values = made._rows.values[:, first : first + 8].contiguous()  # type: ignore[attr-defined]
+        values = made.rows.values[:, first : first + 8].contiguous()  # type: ignore[attr-defined]
         norms = made._norms.values[:, first // 8][:, None]
-        rows = type(made._rows)(values, made.offsets)  # type: ignore[call-arg]
+        rows = type(made.rows)(values, made.offsets)  # type: ignore[call-arg]
         return Sequences(made.video_ids, made.offsets, rows, norms, {role: 8}, "unit", made.classes, made.targets)
 
     config = longer(replace(CONFIG, tfam=replace(SMALL, fusion=role)), 12)

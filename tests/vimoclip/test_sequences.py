@@ -48,7 +48,7 @@ def test_an_epoch_follows_from_seed_and_number(sequences: Sequences) -> None:
 
 
 def test_a_batch_is_the_rows_of_its_videos(sequences: Sequences) -> None:
-    values = sequences._rows.values.float()  # type: ignore[attr-defined]
+    values = sequences.rows.values.float()  # type: ignore[attr-defined]
     batch = sequences.batch(np.array([2, 1, 4]))
     for i, video in enumerate((2, 1, 4)):
         first, last = sequences.offsets[video : video + 2]
@@ -64,7 +64,7 @@ def test_vectors_that_do_not_fit_stay_where_they_are(sequences: Sequences, monke
     moved, size = [], 10 * 2 * int(STEPS.sum())
     for free in (size, 2 * size):
         monkeypatch.setattr(module, "free_bytes", lambda _, free=free: free)
-        moved.append(sequences.to(torch.device("meta"))._rows.values.device.type)  # type: ignore[attr-defined]
+        moved.append(sequences.to(torch.device("meta")).rows.values.device.type)  # type: ignore[attr-defined]
     assert moved == ["cpu", "meta"]
     there, videos = sequences.to(torch.device("cpu")), np.array([2, 1])
     assert torch.equal(there.batch(videos).vectors["motion"], sequences.batch(videos).vectors["motion"])
