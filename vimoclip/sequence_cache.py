@@ -55,19 +55,20 @@ class MappedRows:
     """The steps of videos in mapped files, as `sequences.Rows` has them. files: of each fragment, one a feature."""
 
     def __init__(self, files: Sequence[Sequence[MappedFile]], steps: Steps) -> None:
-        self._values = [[torch.utils.dlpack.from_dlpack(file.values) for file in fragment] for fragment in files]
+        self._values = [[file.values for file in fragment] for fragment in files]
         self._width = sum(part.shape[1] for part in self._values[0]) if files else 0
-        self._runs = _runs(files, steps)
+        self._counts, self._runs = steps.counts, _runs(files, steps)
 
     def read(self, videos: Ints, steps: int) -> Tensor:
-        found = torch.zeros(len(videos), steps, self._width, dtype=torch.float16)
+        found = np.empty((len(videos), steps, self._width), np.float16)
         for i, video in enumerate(videos.tolist()):
+            found[i, self._counts[video] :] = 0
             for run in self._runs[video]:
                 first = 0
                 for values in self._values[run.file]:
                     found[i, run.steps, first : first + values.shape[1]] = values[run.rows]
                     first += values.shape[1]
-        return found
+        return torch.from_numpy(found)
 
 
 class SequenceCache:
