@@ -24,6 +24,7 @@ from benchmarks.store import DIM, new_store, unit_vectors, write_videos
 from vimoclip.fusion_config import SequenceConfig
 from vimoclip.sequence_reader import Kept, read_sequences
 from vimoclip.sequences import Sequences
+from vimoclip.splits import of_split
 from vimoclip.store import FeatureStore
 
 BATCH = 8
@@ -82,7 +83,7 @@ def _measure(console: Console, folder: Path, videos: int, frames: int, turns: in
 
 
 def _read(store: FeatureStore, kept: Kept) -> Sequences:
-    return read_sequences(store, SequenceConfig(), "cross", None, ["nothing"], "kept", kept)
+    return read_sequences(store, SequenceConfig(), "cross", of_split(store), ["nothing"], "kept", kept)
 
 
 def _rows(sequences: Sequences) -> Reader:

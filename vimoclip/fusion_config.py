@@ -5,7 +5,7 @@ Each difference between the presets is one setting that can be given by itself.
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from vimoclip.config import Config
 from vimoclip.errors import ConfigError, UsageError
@@ -206,3 +206,17 @@ PRESETS: dict[Preset, FusionConfig] = {
     ),
     "default": FusionConfig(),
 }
+
+
+def settings(preset: Preset, *changes: dict[str, Any]) -> FusionConfig:
+    """A preset with changes, `{"training": {"lr": 3e-4}, "mixup": None}`, the later ones above the earlier.
+
+    Raises:
+        ConfigError: an unknown setting, or a value it cannot have.
+    """
+    values = PRESETS[preset].to_dict()
+    for change in changes:
+        for name, value in change.items():
+            own = values.get(name)
+            values[name] = own | value if isinstance(own, dict) and isinstance(value, dict) else value
+    return FusionConfig.from_dict(values)

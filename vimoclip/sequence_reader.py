@@ -49,12 +49,12 @@ def read_sequences(
     store: FeatureStore,
     config: SequenceConfig,
     fusion: Fusion,
-    split: str | None,
+    videos: Sequence[Video],
     classes: Sequence[str],
     unlabelled: Unlabelled = "left out",
     kept: Kept | None = None,
 ) -> Sequences:
-    """The sequences of a split, or of all videos, that are in a snapshot, by video_id.
+    """The sequences of videos of a snapshot, in their order; splits.py chooses them.
 
     A label counts for its whole video, also if it is of a span. Labels that are none of `classes` are no labels.
 
@@ -63,17 +63,8 @@ def read_sequences(
         the files cannot be written. StoreDamagedError: frames are missing.
     """
     features = {role: _feature(store, role, getattr(config, role)) for role in ROLES[fusion]}
-    videos = sorted((row for row in store.rows() if row.status == "ok"), key=lambda row: row.video_id)
-    chosen = [row for row in videos if split is None or row.split == split]
-    if not chosen:
-        splits = sorted({row.split for row in videos if row.split})
-        raise RunError(
-            f"No video is in the split {split}." if split is not None else "No video is in the store.",
-            expected=", ".join(splits) or "videos with splits",
-            hint="Splits are in the label file: `vimoclip label FILE`; `vimoclip status` counts them.",
-        )
     shown = _labels(store, classes)
-    labelled = [row for row in chosen if unlabelled == "kept" or row.video_id in shown]
+    labelled = [row for row in videos if unlabelled == "kept" or row.video_id in shown]
     without = {
         row.video_id
         for name in features.values()
@@ -84,7 +75,7 @@ def read_sequences(
     if not rows:
         raise RunError(
             "No video can be trained or tested on.",
-            received=f"{len(chosen)} videos, {len(chosen) - len(labelled)} of them without a label",
+            received=f"{len(videos)} videos, {len(videos) - len(labelled)} of them without a label",
             expected="videos with labels of the model's classes",
             hint="`vimoclip label FILE` adds labels; `vimoclip status` counts them.",
         )
@@ -99,7 +90,7 @@ def read_sequences(
         one_frame=sum(row.frames == 1 for row in rows),
         motionless=_motionless(list(features), rows, steps, norms),
         thinned=int((steps.counts < np.maximum(steps.frames - 1, 1)).sum()),
-        unlabelled=len(chosen) - len(labelled),
+        unlabelled=len(videos) - len(labelled),
         unembedded=len(labelled) - len(rows),
     )
     dims = {role: store.features[name].dim for role, name in features.items()}

@@ -1,5 +1,7 @@
 """Settings of fusion: the paper's table of variants, presets, bounds."""
 
+from dataclasses import replace
+
 import pytest
 
 from vimoclip.errors import ConfigError, UsageError
@@ -15,6 +17,7 @@ from vimoclip.fusion_config import (
     TfamConfig,
     TrainingConfig,
     fusion_of,
+    settings,
 )
 
 
@@ -57,6 +60,16 @@ def test_the_paper_preset_is_what_the_paper_says() -> None:
 @pytest.mark.parametrize("config", PRESETS.values())
 def test_round_trip(config: FusionConfig) -> None:
     assert FusionConfig.from_dict(config.to_dict()) == config
+
+
+def test_later_changes_are_above_earlier_ones_and_above_the_preset() -> None:
+    found = settings("paper", {"training": {"lr": 1.0, "epochs": 2}}, {"training": {"lr": 2.0}, "mixup": 0.4})
+    paper = PRESETS["paper"]
+    assert found == replace(paper, training=replace(paper.training, lr=2.0, epochs=2), mixup=0.4)
+    assert settings("default") == FusionConfig()
+    for change in ({"training": {"speed": 1}}, {"training": 1}, {"speed": 1}):
+        with pytest.raises(ConfigError):
+            settings("paper", change)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from vimoclip.fusion_config import Fusion, SequenceConfig
 from vimoclip.lock import writer_lock
 from vimoclip.sequence_reader import Kept, classes_of, read_sequences
 from vimoclip.sequences import Sequences
+from vimoclip.splits import of_split
 from vimoclip.store import FeatureStore
 from vimoclip.writer import StoreWriter
 
@@ -72,7 +73,7 @@ def read(request: pytest.FixtureRequest, store: FeatureStore, tmp_path: Path) ->
         kept = Kept(request.param, tmp_path / "cache")
         now = store.refresh()
         classes = more.pop("classes", classes_of(now))
-        return read_sequences(now, config, fusion, split, classes, kept=kept, **more)  # type: ignore[arg-type]
+        return read_sequences(now, config, fusion, of_split(now, split), classes, kept=kept, **more)  # type: ignore[arg-type]
 
     return reader
 
@@ -169,23 +170,20 @@ def test_videos_without_an_added_feature_are_left_out(store: FeatureStore, read:
 
 
 @pytest.mark.parametrize(
-    ("config", "split", "error", "message"),
+    ("config", "error", "message"),
     [
-        (replace(CONFIG, image="dino"), None, UnknownColumnError, "Received: dino. Expected: clip, moclip"),
-        (replace(CONFIG, image="moclip"), None, ConfigError, "not of image"),
-        (CONFIG, "test", RunError, "split test. Expected: train, val"),
+        (replace(CONFIG, image="dino"), UnknownColumnError, "Received: dino. Expected: clip, moclip"),
+        (replace(CONFIG, image="moclip"), ConfigError, "not of image"),
     ],
 )
-def test_what_cannot_be_read(
-    read: Read, config: SequenceConfig, split: str | None, error: type[Exception], message: str
-) -> None:
+def test_what_cannot_be_read(read: Read, config: SequenceConfig, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        read(config=config, split=split)
+        read(config=config)
 
 
 def test_no_labels_no_training(store: FeatureStore) -> None:
     with pytest.raises(RunError, match="6 videos, 6 of them without a label"):
-        read_sequences(store, CONFIG, "cross", None, ["flies"])
+        read_sequences(store, CONFIG, "cross", of_split(store), ["flies"])
 
 
 def test_frames_that_are_gone_are_missed(store: FeatureStore, read: Read) -> None:
@@ -199,7 +197,7 @@ def test_one_more_video_makes_one_more_file_a_feature(store: FeatureStore, tmp_p
     kept = Kept("files", tmp_path / "cache")
 
     def files() -> dict[str, int]:
-        read_sequences(store, CONFIG, "cross", None, ["eats"], "kept", kept)
+        read_sequences(store, CONFIG, "cross", of_split(store), ["eats"], "kept", kept)
         return {path.name: path.stat().st_ino for path in kept.folder.iterdir()}  # type: ignore[union-attr]
 
     before = files()
@@ -218,15 +216,15 @@ def test_one_more_video_makes_one_more_file_a_feature(store: FeatureStore, tmp_p
 
 def test_damaged_files_are_made_again(store: FeatureStore, tmp_path: Path) -> None:
     kept = Kept("files", tmp_path / "cache")
-    first = read_sequences(store, CONFIG, "cross", None, ["eats"], "kept", kept).batch(np.arange(6))
+    first = read_sequences(store, CONFIG, "cross", of_split(store), ["eats"], "kept", kept).batch(np.arange(6))
     for path in (tmp_path / "cache").iterdir():
         path.write_bytes(path.read_bytes()[:100])
-    again = read_sequences(store, CONFIG, "cross", None, ["eats"], "kept", kept).batch(np.arange(6))
+    again = read_sequences(store, CONFIG, "cross", of_split(store), ["eats"], "kept", kept).batch(np.arange(6))
     assert np.array_equal(first.vectors["image"], again.vectors["image"])
 
 
 def test_a_snapshot_can_be_read_later(store: FeatureStore) -> None:
-    versions, store_then = store.versions, read_sequences(store, CONFIG, "cross", None, ["eats"])
+    versions, store_then = store.versions, read_sequences(store, CONFIG, "cross", of_split(store), ["eats"])
     store.tag("run-1")
     with writer_lock(store.place):
         writer = StoreWriter(store)
@@ -235,7 +233,8 @@ def test_a_snapshot_can_be_read_later(store: FeatureStore) -> None:
         now = store.refresh()
         for table in now.tables.values():
             table.tidy(timedelta(0))
-    assert "a.mp4" not in read_sequences(now.refresh(), CONFIG, "cross", None, ["eats"]).video_ids
+    now = now.refresh()
+    assert "a.mp4" not in read_sequences(now, CONFIG, "cross", of_split(now), ["eats"]).video_ids
     then = FeatureStore.open(store.place, versions)
     assert then.versions == versions
-    assert read_sequences(then, CONFIG, "cross", None, ["eats"]).video_ids == store_then.video_ids
+    assert read_sequences(then, CONFIG, "cross", of_split(then), ["eats"]).video_ids == store_then.video_ids

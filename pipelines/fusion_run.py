@@ -1,0 +1,92 @@
+"""A run of train-fusion as a folder: what it was begun with, and on which snapshot of the store.
+
+run.json            what its numbers follow from: settings, store, snapshot, splits, classes, features
+state.pt            to go on from, and metrics.jsonl, a line an epoch (vimoclip/training.py)
+model.safetensors   when it is finished, with meta.json (vimoclip/checkpoint.py)
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from vimoclip.atomic import replacing
+from vimoclip.checkpoint import META, Source
+from vimoclip.errors import RunError, StoreError
+from vimoclip.fusion_config import ROLES, FusionConfig
+from vimoclip.place import Where, place
+from vimoclip.store import FeatureStore
+from vimoclip.training import STATE
+
+RUN = "run.json"
+
+
+def default_folder(store: Where, config: FusionConfig) -> Path:
+    """The same for the same store and settings, so that the same command goes on with the same run."""
+    what = json.dumps([str(place(store)), config.to_dict()], sort_keys=True)
+    return Path("runs") / f"{config.tfam.fusion}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
+
+
+def finished(folder: Path) -> bool:
+    """Whether the run is at its end."""
+    return (folder / META).exists()
+
+
+def snapshot(folder: Path, where: Where) -> FeatureStore:
+    """The store as it was when the run in a folder was begun; as it is now where none was.
+
+    Raises:
+        RunError: run.json cannot be read, or that snapshot is gone. StoreError.
+    """
+    if not (folder / STATE).exists():
+        return FeatureStore.open(where)
+    try:
+        begun = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        versions = {str(name): int(version) for name, version in begun["versions"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{folder / RUN} cannot be read.",
+            received=error,
+            expected="what the run was begun with",
+            hint="Name another folder with --run for a new run.",
+        ) from error
+    try:
+        return FeatureStore.open(where, versions)
+    except (StoreError, KeyError) as error:
+        raise RunError(
+            f"The store is not there any more as the run in {folder} was begun on it.",
+            received=str(error),
+            expected=", ".join(f"{name} at version {version}" for name, version in versions.items()),
+            hint="Name another folder with --run for a new run on the store as it is.",
+        ) from error
+
+
+def identity(
+    store: FeatureStore, config: FusionConfig, classes: list[str], train: str, held_out: str
+) -> dict[str, Any]:
+    """All that the numbers of a run follow from. train, held_out: which videos, in words."""
+    return {
+        "config": config.to_dict(),
+        "store": str(store.place),
+        "versions": store.versions,
+        "train": train,
+        "held_out": held_out,
+        "classes": classes,
+        "features": {
+            role: Source.of(store.features[getattr(config.sequences, role)]).fingerprint
+            for role in ROLES[config.tfam.fusion]
+        },
+    }
+
+
+def begin(folder: Path, store: FeatureStore, what: dict[str, Any]) -> None:
+    """Note in the folder what the run is begun with, and keep its snapshot from being cleaned away.
+
+    Raises:
+        RunError: the folder cannot be written. StoreError: the snapshot cannot be kept.
+    """
+    if (folder / STATE).exists():
+        return
+    store.tag(f"run-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]}")
+    with replacing(folder / RUN) as path:
+        path.write_text(json.dumps(what, ensure_ascii=False, indent=2), encoding="utf-8")
