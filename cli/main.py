@@ -6,6 +6,7 @@ from cli import render
 from cli.doctor import doctor
 from cli.embed import embed
 from cli.errors import errors
+from cli.evaluate import evaluate
 from cli.export import export
 from cli.features import features
 from cli.ingest import ingest
@@ -13,6 +14,7 @@ from cli.label import label
 from cli.optimize import optimize
 from cli.remove import remove
 from cli.status import status
+from cli.train_fusion import train_fusion
 from cli.verify import verify
 
 app = typer.Typer(
@@ -23,7 +25,21 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in (ingest, embed, features, status, errors, label, verify, remove, optimize, export, doctor):
+for command in (
+    ingest,
+    embed,
+    features,
+    status,
+    errors,
+    label,
+    train_fusion,
+    evaluate,
+    verify,
+    remove,
+    optimize,
+    export,
+    doctor,
+):
     app.command(cls=render.Command)(command)
 
 

@@ -135,6 +135,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def percent(fraction: float | None) -> str:
+    """A fraction as the literature has it, 0.7709 as 77.09; a dash where there is none."""
+    return "–" if fraction is None else f"{100 * fraction:.2f}"
+
+
 def listed(names: list[str], most: int = 5) -> str:
     """The first few names, and how many more."""
     shown = ", ".join(names[:most])

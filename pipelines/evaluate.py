@@ -35,7 +35,8 @@ class EvaluateRequest:
 
 @dataclass
 class EvaluateReport:
-    """What was found. classes: name, segment, videos of the train split that show it, of this one, average precision."""
+    """What was found. classes: name, segment, videos of the train split and of this one that show it, average
+    precision."""
 
     folder: Path
     split: str | None

@@ -10,10 +10,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from schemas.features import Feature
 from vimoclip.atomic import replacing
-from vimoclip.checkpoint import META, Source
+from vimoclip.checkpoint import META
 from vimoclip.errors import RunError, StoreError
-from vimoclip.fusion_config import ROLES, FusionConfig
+from vimoclip.fusion_config import ROLES, FusionConfig, Role
 from vimoclip.place import Where, place
 from vimoclip.store import FeatureStore
 from vimoclip.training import STATE
@@ -61,21 +62,22 @@ def snapshot(folder: Path, where: Where) -> FeatureStore:
         ) from error
 
 
+def features_of(store: FeatureStore, config: FusionConfig) -> dict[Role, Feature]:
+    """The features that a run reads, by role."""
+    return {role: store.features[getattr(config.sequences, role)] for role in ROLES[config.tfam.fusion]}
+
+
 def identity(
     store: FeatureStore, config: FusionConfig, classes: list[str], train: str, held_out: str
 ) -> dict[str, Any]:
     """All that the numbers of a run follow from. train, held_out: which videos, in words."""
     return {
         "config": config.to_dict(),
-        "store": str(store.place),
         "versions": store.versions,
         "train": train,
         "held_out": held_out,
         "classes": classes,
-        "features": {
-            role: Source.of(store.features[getattr(config.sequences, role)]).fingerprint
-            for role in ROLES[config.tfam.fusion]
-        },
+        "features": {role: feature.fingerprint for role, feature in features_of(store, config).items()},
     }
 
 

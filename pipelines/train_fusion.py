@@ -7,15 +7,14 @@ The store is only read, and needs no lock; it may be ingested into meanwhile. Wh
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pipelines.fusion_run import begin, default_folder, finished, identity, snapshot
+from pipelines.fusion_run import begin, default_folder, features_of, finished, identity, snapshot
 from schemas.videos import Video
 from vimoclip.checkpoint import Meta, Source, read_checkpoint, write_checkpoint
 from vimoclip.config import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.errors import RunError
-from vimoclip.fusion_config import ROLES, FusionConfig
+from vimoclip.fusion_config import FusionConfig
 from vimoclip.fusion_task import FusionTask
 from vimoclip.place import Where
 from vimoclip.segments import read_segments
@@ -23,7 +22,7 @@ from vimoclip.sequence_reader import Kept, classes_of, read_sequences
 from vimoclip.sequences import SequenceReport, Sequences
 from vimoclip.splits import hold_out, of_split, splits
 from vimoclip.store import FeatureStore
-from vimoclip.training import Record, Training, TrainingObserver
+from vimoclip.training import STATE, Record, Training, TrainingObserver
 
 TRAIN = "train"
 HELD_OUT = ("val", "test")
@@ -125,13 +124,13 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Fus
     except KeyboardInterrupt:
         report.interrupted = True
     report.records, report.epochs = training.records, len(training.records) - before
-    if not report.interrupted:
-        features = {
-            role: Source.of(store.features[getattr(config.sequences, role)]) for role in ROLES[config.tfam.fusion]
-        }
-        counts, where = sequences["train"].counts(), str(store.place)
-        meta = Meta(config, classes, counts, features, where, store.versions, training.records[-1])
-        write_checkpoint(report.folder, task.model.cpu(), meta)
+    if report.interrupted:
+        return
+    features = {role: Source.of(feature) for role, feature in features_of(store, config).items()}
+    counts, where = sequences["train"].counts(), str(store.place)
+    meta = Meta(config, classes, counts, features, where, store.versions, training.records[-1])
+    write_checkpoint(report.folder, task.model.cpu(), meta)
+    (report.folder / STATE).unlink()  # several times as large as the model, and nothing goes on from here
 
 
 def _read(request: TrainFusionRequest, store: FeatureStore, videos: list[Video], classes: list[str]) -> Sequences:
@@ -153,9 +152,3 @@ def _chosen(request: TrainFusionRequest, store: FeatureStore) -> tuple[list[Vide
         f"split {request.train}",
         f"split {name}" if name else "nothing",
     )
-
-
-def metrics_of(record: Record) -> dict[str, Any]:
-    """The metrics on what was held out, of an epoch; empty where nothing was."""
-    found: dict[str, Any] = record.get("held_out", {})
-    return found
