@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,6 @@ from vimoclip.fusion_config import Fusion, FusionConfig
 from vimoclip.intervals import Interval, interval
 from vimoclip.place import place
 from vimoclip.store import FeatureStore
-from vimoclip.training import Record
 
 ROWS: tuple[Fusion, ...] = ("image", "motion", "embedding", "temporal", "cross")
 PAPER: dict[Fusion, float] = {"image": 75.83, "motion": 51.05, "embedding": 74.56, "temporal": 76.99, "cross": 77.09}
@@ -219,16 +218,3 @@ def _add(row: AblateRow, seed: int, trained: TrainFusionReport) -> None:
         if known and math.isfinite(known[-1]):
             row.last.setdefault(name, []).append(known[-1])
             row.best.setdefault(name, []).append(max(known))
-
-
-Ran = Callable[[TrainFusionRequest], TrainFusionReport]
-
-
-def records_of(report: AblateReport) -> dict[str, list[Record]]:
-    """The epochs of every run, by the name of its folder."""
-    from vimoclip.training import METRICS
-
-    return {
-        path.parent.name: [json.loads(line) for line in path.read_text().splitlines()]
-        for path in sorted(report.folder.glob(f"*/{METRICS}"))
-    }

@@ -17,7 +17,7 @@ from vimoclip.errors import RunError, StoreError
 from vimoclip.fusion_config import ROLES, FusionConfig, Role
 from vimoclip.place import Where, place
 from vimoclip.store import FeatureStore
-from vimoclip.training import STATE
+from vimoclip.training import METRICS, STATE, Record
 
 RUN = "run.json"
 
@@ -33,24 +33,16 @@ def finished(folder: Path) -> bool:
     return (folder / META).exists()
 
 
-def snapshot(folder: Path, where: Where) -> FeatureStore:
-    """The store as it was when the run in a folder was begun; as it is now where none was.
+def snapshot(folder: Path, where: Where, versions: dict[str, int] | None = None) -> FeatureStore:
+    """The store as it was when the run in a folder was begun; where none was, at `versions`, or as it is now.
 
     Raises:
         RunError: run.json cannot be read, or that snapshot is gone. StoreError.
     """
     if not (folder / STATE).exists():
-        return FeatureStore.open(where)
-    try:
-        begun = json.loads((folder / RUN).read_text(encoding="utf-8"))
-        versions = {str(name): int(version) for name, version in begun["versions"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{folder / RUN} cannot be read.",
-            received=error,
-            expected="what the run was begun with",
-            hint="Name another folder with --run for a new run.",
-        ) from error
+        return FeatureStore.open(where, versions)
+    versions = begun(folder)["versions"]
+    assert versions is not None
     try:
         return FeatureStore.open(where, versions)
     except (StoreError, KeyError) as error:
@@ -60,6 +52,37 @@ def snapshot(folder: Path, where: Where) -> FeatureStore:
             expected=", ".join(f"{name} at version {version}" for name, version in versions.items()),
             hint="Name another folder with --run for a new run on the store as it is.",
         ) from error
+
+
+def begun(folder: Path) -> dict[str, Any]:
+    """What `begin` noted.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    try:
+        noted: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        versions = {str(name): int(version) for name, version in noted["versions"].items()}
+        return noted | {"versions": versions, "train": str(noted["train"]), "held_out": str(noted["held_out"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{folder / RUN} cannot be read.",
+            received=error,
+            expected="what the run was begun with",
+            hint="Name another folder with --run for a new run.",
+        ) from error
+
+
+def records_of(folder: Path) -> list[Record]:
+    """The records of a run's epochs so far.
+
+    Raises:
+        RunError: they cannot be read.
+    """
+    try:
+        return [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder / METRICS} cannot be read.", received=error, expected="a line an epoch") from error
 
 
 def features_of(store: FeatureStore, config: FusionConfig) -> dict[Role, Feature]:

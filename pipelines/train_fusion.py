@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipelines.fusion_run import begin, default_folder, features_of, finished, identity, snapshot
+from pipelines.fusion_run import begin, begun, default_folder, features_of, finished, identity, records_of, snapshot
 from schemas.videos import Video
 from vimoclip.checkpoint import Meta, Source, read_checkpoint, write_checkpoint
 from vimoclip.config import RunConfig
@@ -34,7 +34,8 @@ class TrainFusionRequest:
 
     folder: of the run; None is one of the store's and the settings' own, in `runs`. held_out: the split that is
     evaluated on after every epoch; None is val, or test, whichever there is. share: of the videos that is held out by
-    lot where no video has a split. segments: a table of classes (vimoclip/segments.py).
+    lot where no video has a split. segments: a table of classes (vimoclip/segments.py). versions: the snapshot to begin on;
+    None is the newest.
     """
 
     store: Where
@@ -44,6 +45,7 @@ class TrainFusionRequest:
     held_out: str | None = None
     share: float = 0.2
     segments: Path | None = None
+    versions: dict[str, int] | None = None
     run: RunConfig = field(default_factory=RunConfig)
     kept: Kept = field(default_factory=Kept)
 
@@ -97,14 +99,16 @@ def _known(request: TrainFusionRequest, report: TrainFusionReport) -> None:
             f"{report.folder} holds a finished run with other settings.",
             hint="Name another folder with --run.",
         )
-    report.known, report.records, report.classes = True, [meta.metrics], len(meta.classes)
+    what = begun(report.folder)
+    report.known, report.records, report.classes = True, records_of(report.folder), len(meta.classes)
+    report.train, report.held_out = what["train"], what["held_out"]
 
 
 def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: FusionObserver) -> None:
     config = request.config
     set_threads(request.run)
     device = pick_device(request.run.device)
-    store = snapshot(report.folder, request.store)
+    store = snapshot(report.folder, request.store, request.versions)
     train, held_out, report.train, report.held_out = _chosen(request, store)
     classes = classes_of(store)
     segments = read_segments(request.segments, classes) if request.segments else None
