@@ -65,7 +65,7 @@ def test_one_input_learns_what_it_can_know() -> None:
     [
         {"mixup": None},
         {"loss": {"name": "asymmetric"}},
-        {"tfam": {"positions": "none"}},
+        {"tfam": {"positions": None}},
         {"tfam": {"pooling": "mean"}},
         {"tfam": {"dropout": 0.0}},
         {"training": {"decay": "all"}},
