@@ -82,6 +82,7 @@ def test_later_changes_are_above_earlier_ones_and_above_the_preset() -> None:
         (TfamConfig, {"width": 24, "heads": 8}),
         (TfamConfig, {"dropout": 1.0}),
         (TfamConfig, {"fusion": "late"}),
+        (TfamConfig, {"positions": "learned"}),
         (LossConfig, {"margin": -0.1}),
         (LossConfig, {"gamma_negative": float("nan")}),
         (SequenceConfig, {"most_frames": 0}),
