@@ -61,8 +61,8 @@ def _measure(console: Console, folder: Path, videos: int, frames: int, turns: in
         "ours, in memory": _rows(memory),
         "ours, mapped files": _rows(files),
         "ours, whole batches": memory.batch,
-        "numpy memmap": _memmap(folder / "vectors.bin", videos, values[1:]),
-        "HDF5, opened per item": _hdf5(folder / "vectors.h5", videos, values[1:]),
+        "numpy memmap": memmap(folder / "vectors.bin", videos, values[1:]),
+        "HDF5, opened per item": hdf5(folder / "vectors.h5", videos, values[1:]),
     }
     rates: dict[str, list[float]] = {name: [] for name in readers}
     for turn in range(turns):
@@ -90,7 +90,8 @@ def _rows(sequences: Sequences) -> Reader:
     return lambda videos: sequences.rows.read(videos, int(sequences.steps[videos].max()))
 
 
-def _memmap(path: Path, videos: int, values: np.ndarray) -> Reader:
+def memmap(path: Path, videos: int, values: np.ndarray) -> Reader:
+    """Videos of these vectors, image and motion alike, in one array (videos, T, 2, D)."""
     shape = (videos, len(values), 2, DIM)
     written = np.memmap(path, np.float16, "w+", shape=shape)
     written[:] = values.astype(np.float16)[None, :, None]
@@ -99,7 +100,8 @@ def _memmap(path: Path, videos: int, values: np.ndarray) -> Reader:
     return lambda chosen: [np.array(mapped[video]) for video in chosen]
 
 
-def _hdf5(path: Path, videos: int, values: np.ndarray) -> Reader:
+def hdf5(path: Path, videos: int, values: np.ndarray) -> Reader:
+    """The same, as a group a video with a data set a feature."""
     half = values.astype(np.float16)
     with h5py.File(path, "w") as file:
         for video in range(videos):

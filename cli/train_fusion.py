@@ -106,9 +106,7 @@ def _toml(path: Path) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    """As TOML has it; none; or the text itself."""
-    if text.strip().lower() == "none":
-        return None
+    """As TOML has it, or the text itself."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except ValueError:

@@ -121,13 +121,13 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Fus
     task = FusionTask(config, sequences["train"], sequences.get("held_out"), device, segments)
     training = Training(task, config.training, device, report.folder, what)
     begin(report.folder, store, what)
-    before = len(training.records)
+    report.records, before = training.records, len(training.records)
     observer.ready(report, str(device))
     try:
         training.run(observer)
     except KeyboardInterrupt:
         report.interrupted = True
-    report.records, report.epochs = training.records, len(training.records) - before
+    report.epochs = len(training.records) - before
     if report.interrupted:
         return
     features = {role: Source.of(feature) for role, feature in features_of(store, config).items()}

@@ -14,7 +14,7 @@ Fusion = Literal["cross", "temporal", "embedding", "image", "motion"]
 Attention = Literal["cross", "self"]
 Concat = Literal["temporal", "embedding"]
 Inputs = Literal["image", "motion", "both"]
-Positions = Literal["none", "sinusoidal"]
+Positions = Literal["sinusoidal"]
 Pooling = Literal["mean", "attention"]
 Lengths = Literal["unit", "raw"]
 Loss = Literal["bce", "asymmetric", "cross-entropy"]
@@ -108,7 +108,7 @@ class TfamConfig(Config):
     feed_forward: int = 2048
     hidden: int = 256
     dropout: float = 0.1
-    positions: Positions = "sinusoidal"
+    positions: Positions | None = "sinusoidal"
     pooling: Pooling = "attention"
 
     def __post_init__(self) -> None:
@@ -199,7 +199,7 @@ class FusionConfig(Config):
 PRESETS: dict[Preset, FusionConfig] = {
     "paper": FusionConfig(
         sequences=SequenceConfig(lengths="raw", most_frames=None),
-        tfam=TfamConfig(positions="none", pooling="mean"),
+        tfam=TfamConfig(positions=None, pooling="mean"),
         loss=LossConfig(name="bce"),
         training=TrainingConfig(warmup=0.0, decay="all", clip_gradient=None, ema=None),
         mixup=None,
@@ -209,7 +209,8 @@ PRESETS: dict[Preset, FusionConfig] = {
 
 
 def settings(preset: Preset, *changes: dict[str, Any]) -> FusionConfig:
-    """A preset with changes, `{"training": {"lr": 3e-4}, "mixup": None}`, the later ones above the earlier.
+    """A preset with changes, `{"training": {"lr": 3e-4}, "mixup": "none"}`, the later ones above the earlier. "none" is
+    None, for which TOML has no word.
 
     Raises:
         ConfigError: an unknown setting, or a value it cannot have.
@@ -218,5 +219,9 @@ def settings(preset: Preset, *changes: dict[str, Any]) -> FusionConfig:
     for change in changes:
         for name, value in change.items():
             own = values.get(name)
-            values[name] = own | value if isinstance(own, dict) and isinstance(value, dict) else value
-    return FusionConfig.from_dict(values)
+            values[name] = own | _with_none(value) if isinstance(own, dict) and isinstance(value, dict) else value
+    return FusionConfig.from_dict(_with_none(values))
+
+
+def _with_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if value == "none" else value for name, value in values.items()}

@@ -189,12 +189,12 @@ class AttentionPooling(nn.Module):
         return pooled
 
 
-def with_positions(x: Tensor, positions: Positions) -> Tensor:
+def with_positions(x: Tensor, positions: Positions | None) -> Tensor:
     """x_t + p_t · |x_t| / |p_t|, p_t the sinusoids of Vaswani et al. (2017), t = 1 … T.
 
     Those have a length of √(d/2), 16 for d = 512, in which unit vectors would drown. x: float (B, T, d).
     """
-    if positions == "none":
+    if positions is None:
         return x
     steps, width = x.shape[1:]
     rates = torch.exp(torch.arange(0, width, 2, device=x.device) * (-math.log(10000.0) / width))

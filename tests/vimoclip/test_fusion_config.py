@@ -53,7 +53,7 @@ def test_the_paper_preset_is_what_the_paper_says() -> None:
     assert (training.lr, training.lr_end, training.weight_decay) == (1e-4, 1e-6, 0.1)
     assert (training.epochs, training.batch_size, training.seed, training.decay) == (30, 8, 49, "all")
     assert (training.ema, training.clip_gradient, training.warmup, paper.mixup) == (None, None, 0, None)
-    assert (paper.tfam.dropout, paper.tfam.positions, paper.tfam.pooling) == (0.1, "none", "mean")
+    assert (paper.tfam.dropout, paper.tfam.positions, paper.tfam.pooling) == (0.1, None, "mean")
     assert (paper.loss.name, paper.sequences.lengths, paper.sequences.most_frames) == ("bce", "raw", None)
 
 
@@ -67,6 +67,9 @@ def test_later_changes_are_above_earlier_ones_and_above_the_preset() -> None:
     paper = PRESETS["paper"]
     assert found == replace(paper, training=replace(paper.training, lr=2.0, epochs=2), mixup=0.4)
     assert settings("default") == FusionConfig()
+    assert settings("default", {"mixup": "none", "tfam": {"positions": "none"}}) == replace(
+        FusionConfig(), mixup=None, tfam=replace(TfamConfig(), positions=None)
+    )
     for change in ({"training": {"speed": 1}}, {"training": 1}, {"speed": 1}):
         with pytest.raises(ConfigError):
             settings("paper", change)
@@ -79,6 +82,7 @@ def test_later_changes_are_above_earlier_ones_and_above_the_preset() -> None:
         (TfamConfig, {"width": 24, "heads": 8}),
         (TfamConfig, {"dropout": 1.0}),
         (TfamConfig, {"fusion": "late"}),
+        (TfamConfig, {"positions": "learned"}),
         (LossConfig, {"margin": -0.1}),
         (LossConfig, {"gamma_negative": float("nan")}),
         (SequenceConfig, {"most_frames": 0}),

@@ -8,7 +8,7 @@ import torch
 
 from tests.vimoclip.made_up import CONFIG, SMALL, sequences
 from vimoclip.errors import RunError
-from vimoclip.fusion_config import PRESETS, Fusion, FusionConfig, LossConfig, Role
+from vimoclip.fusion_config import PRESETS, FusionConfig, LossConfig, Role
 from vimoclip.fusion_task import FusionTask, scores
 from vimoclip.metrics import by_count, of_several
 from vimoclip.sequences import Sequences
@@ -27,19 +27,24 @@ def longer(config: FusionConfig, epochs: int) -> FusionConfig:
     return replace(config, training=replace(config.training, epochs=epochs))
 
 
+def learned(config: FusionConfig, train: Sequences, held_out: Sequences) -> Any:
+    """Metrics after as many steps as it takes."""
+    training = replace(config.training, epochs=16, batch_size=8, lr=8e-3)
+    return trained(replace(config, training=training), train, held_out)[1][-1]["held_out"]
+
+
 @pytest.mark.parametrize(
-    ("config", "best"),
+    "config",
     [
-        (CONFIG, 0.97),
-        (replace(CONFIG, loss=LossConfig()), 0.97),
-        (replace(CONFIG, tfam=replace(SMALL, fusion="temporal")), 0.97),
-        (replace(CONFIG, tfam=replace(SMALL, fusion="embedding")), 0.97),
+        CONFIG,
+        replace(CONFIG, loss=LossConfig()),
+        replace(CONFIG, tfam=replace(SMALL, fusion="temporal")),
+        replace(CONFIG, tfam=replace(SMALL, fusion="embedding")),
     ],
     ids=["bce", "asymmetric", "temporal", "embedding"],
 )
-def test_what_image_and_motion_say_is_learned(config: FusionConfig, best: float) -> None:
-    _, records = trained(longer(config, 12), sequences(160, 1), sequences(60, 2))
-    assert records[-1]["held_out"]["micro"] > best
+def test_what_image_and_motion_say_is_learned(config: FusionConfig) -> None:
+    assert learned(config, sequences(96, 1), sequences(60, 2))["micro"] > 0.9
 
 
 def one_input(role: Role, held_out: Sequences) -> Any:
@@ -50,8 +55,8 @@ def one_input(role: Role, held_out: Sequences) -> Any:
         rows = type(made.rows)(values, made.offsets)  # type: ignore[call-arg]
         return Sequences(made.video_ids, made.offsets, rows, norms, {role: 8}, "unit", made.classes, made.targets)
 
-    config = longer(replace(CONFIG, tfam=replace(SMALL, fusion=role)), 12)
-    return trained(config, only(sequences(160, 1)), only(held_out))[1][-1]["held_out"]["classes"]
+    config = replace(CONFIG, tfam=replace(SMALL, fusion=role))
+    return learned(config, only(sequences(96, 1)), only(held_out))["classes"]
 
 
 def test_one_input_learns_what_it_can_know() -> None:
@@ -65,7 +70,7 @@ def test_one_input_learns_what_it_can_know() -> None:
     [
         {"mixup": None},
         {"loss": {"name": "asymmetric"}},
-        {"tfam": {"positions": "none"}},
+        {"tfam": {"positions": None}},
         {"tfam": {"pooling": "mean"}},
         {"tfam": {"dropout": 0.0}},
         {"training": {"decay": "all"}},
@@ -121,8 +126,7 @@ def test_scores_are_in_the_order_of_videos() -> None:
 
 def test_one_behaviour_a_video() -> None:
     config = replace(CONFIG, loss=LossConfig(name="cross-entropy"))
-    _, records = trained(longer(config, 12), sequences(160, 1, "one"), sequences(60, 2, "one"))
-    assert records[-1]["held_out"]["accuracy"] > 0.9
+    assert learned(config, sequences(96, 1, "one"), sequences(60, 2, "one"))["accuracy"] > 0.9
 
 
 @pytest.mark.parametrize("which", ["train", "held_out"])
@@ -132,9 +136,3 @@ def test_cross_entropy_refuses_several_behaviours(which: str) -> None:
     parts[which] = sequences(9, 3)
     with pytest.raises(RunError, match=r"of 9 videos with none or several, such as 3/"):
         FusionTask(config, parts["train"], parts["held_out"], CPU)
-
-
-def test_fusions_are_all_tested() -> None:
-    import typing
-
-    assert set(typing.get_args(Fusion)) == {"cross", "temporal", "embedding", "image", "motion"}

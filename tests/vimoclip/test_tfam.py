@@ -13,7 +13,7 @@ from vimoclip.tfam import Attention, AttentionPooling, CrossLayer, MeanPooling, 
 
 FUSIONS: tuple[Fusion, ...] = typing.get_args(Fusion)
 SMALL = TfamConfig(layers=2, width=32, heads=4, feed_forward=64, hidden=16, dropout=0.0)
-PAPER = dataclasses.replace(SMALL, positions="none", pooling="mean")
+PAPER = dataclasses.replace(SMALL, positions=None, pooling="mean")
 D = 32
 
 
@@ -208,7 +208,7 @@ def test_positions_are_as_long_as_their_vectors() -> None:
     x = torch.randn(2, 50, 64) * torch.tensor([1.0, 12.0])[:, None, None]
     added = with_positions(x, "sinusoidal") - x
     torch.testing.assert_close(added.norm(dim=-1), x.norm(dim=-1), rtol=1e-4, atol=1e-4)
-    assert torch.equal(with_positions(x, "none"), x)
+    assert torch.equal(with_positions(x, None), x)
     direction = torch.nn.functional.normalize(added, dim=-1)  # of (sin t, cos t, …), t from 1
     torch.testing.assert_close(direction[0, :, 0] / direction[0, :, 1], torch.arange(1, 51).tan(), rtol=1e-2, atol=1e-2)
 
