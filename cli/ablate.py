@@ -44,9 +44,7 @@ def ablate(
     Run it again at any time: what is trained is kept, and more seeds or rows are added to it.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
-    asked = fusion_options.settings_of(
-        preset, config, changes or [], {"training": training, "loss": {"name": loss}}
-    )
+    asked = fusion_options.settings_of(preset, config, changes or [], {"training": training, "loss": {"name": loss}})
     from cli.ablation_progress import AblationProgress
     from pipelines.ablate import ROWS, AblateRequest, run_all
     from pipelines.ablation_files import write_files

@@ -5,22 +5,19 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import options, render
+from cli import fusion_options, options, render
 
 
 @render.handled
 def evaluate(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
     split: Annotated[str | None, typer.Option(help="The split to evaluate on.", show_default="all videos")] = None,
-    segments: Annotated[
-        Path | None,
-        typer.Option(help="CSV or .xlsx: label, segment.", show_default="head, middle, tail by train videos"),
-    ] = None,
+    segments: fusion_options.Segments = None,
     batch_size: Annotated[int, typer.Option(help="Of the micro mAP of batches; 0 is the run's.")] = 0,
     per_class: Annotated[bool, typer.Option("--classes", help="Show every class.")] = False,
     store: options.Store = options.DEFAULT_STORE,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
-    threads: Annotated[int, typer.Option(help="0 is one a core.")] = 0,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
     as_json: options.Json = False,
 ) -> None:
     """Evaluate a run on a split of a store whose features were made with the same settings.

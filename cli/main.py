@@ -3,6 +3,7 @@
 import typer
 
 from cli import render
+from cli.ablate import ablate
 from cli.doctor import doctor
 from cli.embed import embed
 from cli.errors import errors
@@ -33,6 +34,7 @@ for command in (
     errors,
     label,
     train_fusion,
+    ablate,
     evaluate,
     verify,
     remove,

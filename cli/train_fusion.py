@@ -1,51 +1,39 @@
 """`vimoclip train-fusion`: a model of behaviours, from the vectors of a store."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli import options, render
-from vimoclip.errors import ConfigError
-from vimoclip.fusion_config import Attention, Concat, FusionConfig, Inputs, Loss, Preset, fusion_of, settings
+from cli import fusion_options, options, render
+from vimoclip.fusion_config import Attention, Concat, Inputs, fusion_of
 
 
 @render.handled
 def train_fusion(
-    preset: Annotated[Preset, typer.Option(help="The paper's settings, or what we think best.")] = "default",
+    preset: fusion_options.PresetName = "default",
     attention: Annotated[
         Attention | None, typer.Option(help="cross: image attends to motion.", show_default="cross")
     ] = None,
     concat: Annotated[Concat | None, typer.Option(help="Of image and motion, where attention is self.")] = None,
     inputs: Annotated[Inputs | None, typer.Option(help="What the model sees.", show_default="both")] = None,
-    loss: Annotated[
-        Loss | None, typer.Option(help="cross-entropy is for one behaviour a video.", show_default="the preset's")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(show_default="30")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Videos a step.", show_default="8")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="Learning rate at its top.", show_default="1e-4")] = None,
+    loss: fusion_options.LossName = None,
+    epochs: fusion_options.Epochs = None,
+    batch_size: fusion_options.BatchSize = None,
+    lr: fusion_options.Rate = None,
     seed: Annotated[int | None, typer.Option(show_default="49")] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Any setting: --set tfam.pooling=mean --set mixup=none."),
-    ] = None,
-    config: Annotated[Path | None, typer.Option(help="Settings as TOML, above the preset and below flags.")] = None,
+    changes: fusion_options.Changes = None,
+    config: fusion_options.Settings = None,
     run_folder: Annotated[
         Path | None, typer.Option("--run", help="The run's folder.", show_default="runs/… by store and settings")
     ] = None,
-    train_split: Annotated[str, typer.Option(help="The split to train on.")] = "train",
-    eval_split: Annotated[
-        str | None, typer.Option(help="The split to evaluate on after every epoch.", show_default="val, else test")
-    ] = None,
-    hold_out: Annotated[float, typer.Option(help="Share held out by lot where no video has a split.")] = 0.2,
-    segments: Annotated[
-        Path | None,
-        typer.Option(help="CSV or .xlsx: label, segment.", show_default="head, middle, tail by train videos"),
-    ] = None,
+    train_split: fusion_options.TrainSplit = "train",
+    eval_split: fusion_options.EvalSplit = None,
+    hold_out: fusion_options.HoldOut = 0.2,
+    segments: fusion_options.Segments = None,
     store: options.Store = options.DEFAULT_STORE,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
-    threads: Annotated[int, typer.Option(help="0 is one a core.")] = 0,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
     as_json: options.Json = False,
 ) -> None:
     """Train TFAM, which fuses image and motion over time, on the labels of a store.
@@ -53,13 +41,13 @@ def train_fusion(
     Run it again at any time: the same command goes on from the last epoch. The store may be ingested into meanwhile; a
     run keeps to the store as it was when it began.
     """
-    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
-    flags: dict[str, Any] = {"training": {name: value for name, value in given.items() if value is not None}}
+    flags: dict[str, Any] = {
+        "training": {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed},
+        "loss": {"name": loss},
+    }
     if (attention, concat, inputs) != (None, None, None):
         flags["tfam"] = {"fusion": fusion_of(attention, concat, inputs or "both")}
-    if loss is not None:
-        flags["loss"] = {"name": loss}
-    asked = _settings(preset, config, changes or [], flags)
+    asked = fusion_options.settings_of(preset, config, changes or [], flags)
     from cli.training_progress import TrainingProgress
     from pipelines.train_fusion import TrainFusionRequest, run
     from vimoclip.config import RunConfig
@@ -81,36 +69,6 @@ def train_fusion(
     _print(report, store)
     if report.interrupted:
         raise typer.Exit(render.INTERRUPTED)
-
-
-def _settings(preset: Preset, config: Path | None, changes: list[str], flags: dict[str, Any]) -> FusionConfig:
-    layers = [] if config is None else [_toml(config)]
-    for change in changes:
-        name, found, value = change.partition("=")
-        section, dot, setting = name.strip().partition(".")
-        if not found or not section:
-            raise ConfigError("--set takes a name and a value.", received=change, expected="NAME=VALUE")
-        layers.append({section: {setting: _value(value)}} if dot else {section: _value(value)})
-    return settings(preset, *layers, flags)
-
-
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read.", received=error.strerror, expected="settings as TOML") from error
-    except ValueError as error:
-        raise ConfigError(
-            f"{path} is not TOML.", received=error, expected="such as [training] and lr = 1e-4"
-        ) from error
-
-
-def _value(text: str) -> Any:
-    """As TOML has it, or the text itself."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except ValueError:
-        return text.strip()
 
 
 def _print(report: Any, store: str) -> None:

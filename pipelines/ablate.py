@@ -63,8 +63,11 @@ class AblateRequest:
 
 @dataclass
 class AblateRow:
-    """One fusion. seeds: those that are done. last: the figures after the last epoch, by name, a value a seed. best: the
-    highest of any epoch, which was chosen on the very videos it is of, and flatters. paper: of Table 2, in percent."""
+    """One fusion. seeds: those that are done. paper: of Table 2, in percent.
+
+    last: the figures after the last epoch, by name, a value a seed. best: the highest of any epoch, which was chosen on
+    the very videos it is of, and flatters.
+    """
 
     fusion: Fusion
     paper: float

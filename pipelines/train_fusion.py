@@ -34,8 +34,8 @@ class TrainFusionRequest:
 
     folder: of the run; None is one of the store's and the settings' own, in `runs`. held_out: the split that is
     evaluated on after every epoch; None is val, or test, whichever there is. share: of the videos that is held out by
-    lot where no video has a split. segments: a table of classes (vimoclip/segments.py). versions: the snapshot to begin on;
-    None is the newest.
+    lot where no video has a split. segments: a table of classes (vimoclip/segments.py). versions: the snapshot to begin
+    on; None is the newest.
     """
 
     store: Where
