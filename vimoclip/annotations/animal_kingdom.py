@@ -42,7 +42,7 @@ def from_frames(path: Path, delimiter: str) -> Annotations:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
-            columns = _header(next(rows))
+            columns = _header(next(row for row in rows if any(map(str.strip, row))))  # blank lines may lie above
             name_at, ids_at = columns.index(next(name for name in _IDS if name in columns)), columns.index("labels")
             for row in rows:
                 if len(row) <= max(name_at, ids_at) or not row[name_at].strip():

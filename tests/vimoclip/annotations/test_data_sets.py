@@ -99,7 +99,7 @@ LIGHT = "original_vido_id;video_id;labels\nAAUJMBXG;0;1,2\nAAAUILHH;1;0\n"
 
 
 @pytest.mark.parametrize(
-    "text", [FULL, FULL.replace("\n", "\r\n"), "\ufeff" + FULL, LIGHT, LIGHT.replace("0;1", "0; 1")]
+    "text", [FULL, FULL.replace("\n", "\r\n"), "\ufeff" + FULL, "\ufeff \n" + FULL, LIGHT, LIGHT.replace("0;1", "0; 1")]
 )
 def test_a_row_a_frame_is_folded_to_an_entry_a_clip(tmp_path: Path, text: str) -> None:
     write(tmp_path, "ak_action.csv", NAMES)
