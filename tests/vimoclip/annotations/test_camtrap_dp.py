@@ -121,6 +121,11 @@ def test_refusals_name_the_line(tmp_path: Path, observation: str, wrong: str) ->
     assert [part for part in ("observations.csv", "line 3: ", wrong, "problems: 1.") if part not in message] == []
 
 
+def test_media_of_no_type_are_looked_for_as_videos(tmp_path: Path) -> None:
+    path = package(tmp_path, "d1 m1 - - animal Pan x", media=MEDIA.replace("0001.mp4,video/mp4", "0001.mp4,"))
+    assert spans(read(path)) == {"media/d1/0001.mp4": [("x", *WHOLE)]}
+
+
 def test_without_media_it_says_where_they_belong(tmp_path: Path) -> None:
     path = package(tmp_path, "d1 m1 - - animal Pan x")
     (tmp_path / "media.csv").unlink()
