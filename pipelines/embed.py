@@ -121,9 +121,10 @@ class _Embed:
                 )
             return ClipConfig.from_dict(asked)
         own = Added.of([known]).towers[name]
-        if {"model", "weights"} & asked.keys():  # the rest belongs to them
-            kept = {name: getattr(own, name) for name in ("precision", "resize", "batch_size")}
-            return ClipConfig.from_dict(kept | asked)
+        if "model" in asked:
+            own = replace(own, weights="default")  # they belong to their model
+        if {"model", "weights"} & asked.keys():
+            own = replace(own, preprocess=None)  # it belongs to its weights
         return replace(own, **asked)
 
     def _fill(self, writer: FeatureWriter, embedder: Executor, live: int) -> None:

@@ -218,6 +218,14 @@ def test_another_model_under_the_name_is_refused(store: Path, other_model: str, 
         add(store, None, asked={"resize": "crop"})
 
 
+def test_other_weights_are_of_the_same_model(store: Path, other_model: str) -> None:
+    add(store, other_model)
+    with pytest.raises(SettingsError) as caught:
+        add(store, None, asked={"weights": "none"})
+    assert "weights is 'own' in the store and 'none' here" in str(caught.value)
+    assert "model is" not in str(caught.value)
+
+
 def test_rename_and_drop(store: Path, other_model: str) -> None:
     add(store, other_model)
     before = matrix(store, "0.mp4", "other")
