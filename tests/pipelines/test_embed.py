@@ -16,7 +16,7 @@ from tests.pipelines.runs import ingest as ingest_tiny
 from vimoclip.added import Added
 from vimoclip.config import ClipConfig, RunConfig, StoreConfig
 from vimoclip.embedded import EmbeddedFrames, Job
-from vimoclip.errors import FeatureError, SettingsError, SourceError
+from vimoclip.errors import FeatureError, ModelError, SettingsError, SourceError
 from vimoclip.store import FeatureStore
 from vimoclip.verify import verify
 from vimoclip.worker import EmbedWorker
@@ -224,6 +224,19 @@ def test_other_weights_are_of_the_same_model(store: Path, other_model: str) -> N
         add(store, None, asked={"weights": "none"})
     assert "weights is 'own' in the store and 'none' here" in str(caught.value)
     assert "model is" not in str(caught.value)
+
+
+def test_a_model_that_is_gone_is_named_and_can_be_found_again(tmp_path: Path, store: Path, videos: Path) -> None:
+    add(store, write_tiny_clip(tmp_path / "here", seed=2))
+    (tmp_path / "here").rename(tmp_path / "there")
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "again.mp4").write_bytes((videos / "0.mp4").read_bytes() + bytes(8))
+    with pytest.raises(ModelError, match=r"The store's feature other cannot.*here.*`vimoclip embed --as other --model"):
+        ingest.run(IngestRequest([more], store))
+    assert add(store, f"local-dir:{tmp_path / 'there'}").known == 4
+    assert ingest.run(IngestRequest([more], store)).ingested == 1
+    assert matrix(store, "again.mp4", "other").tobytes() == matrix(store, "0.mp4", "other").tobytes()
 
 
 def test_rename_and_drop(store: Path, other_model: str) -> None:
