@@ -193,7 +193,12 @@ class _Embed:
         self._observer.video(video_id, kind)
 
     def _jobs(self, todo: list[Video]) -> Iterator[Job]:
-        """The videos whose files still are what was stored. It runs in the decoder's thread."""
+        """The videos whose files still are what was stored. It runs in the decoder's thread.
+
+        Raises:
+            SourceError: after all others, when a whole folder of them is gone.
+        """
+        gone: dict[str, None] = {}
         for row in todo:
             try:
                 stat = os.stat(row.path)
@@ -204,14 +209,18 @@ class _Embed:
                     continue
             except OSError as error:
                 if not os.path.isdir(row.root):
-                    raise SourceError(
-                        "The folder of the videos is gone; no video was blamed for it.",
-                        received=row.root,
-                        hint="Is the drive still connected? The same command goes on from here.",
-                    ) from error
+                    gone[row.root] = None
+                    continue
                 self._unfit.put(Failed(row.video_id, "unreadable", f"The file cannot be read: {error.strerror}."))
                 continue
             yield Job(row.video_id, row.path)
+        if gone:
+            raise SourceError(
+                "The folder of the videos is gone; no video was blamed for it.",
+                received=", ".join(gone),
+                hint="Is the drive still connected? The same command goes on from here. Where it is gone for good, "
+                "`vimoclip remove` takes its videos out.",
+            )
 
     def _record_unfit(self) -> None:
         while not self._unfit.empty():

@@ -165,6 +165,24 @@ def test_when_nothing_can_be_embedded_there_is_nothing_to_see(
         add(tmp_path / "store", other_model)
 
 
+def test_a_folder_that_is_gone_does_not_keep_the_others_waiting(
+    tmp_path: Path, videos: Path, tiny_model: str, other_model: str
+) -> None:
+    first = tmp_path / "first"
+    first.mkdir()
+    (first / "again.mp4").write_bytes((videos / "0.mp4").read_bytes() + bytes(8))
+    ingest_tiny(first, store=tmp_path / "store", model=tiny_model)
+    ingest.run(IngestRequest([videos], tmp_path / "store"))
+    first.rename(tmp_path / "away")
+    with pytest.raises(SourceError, match="folder of the videos is gone"):
+        add(tmp_path / "store", other_model)
+    (unfinished,) = [feature for feature in features.listed(tmp_path / "store") if feature.state == "unfinished"]
+    assert unfinished.lacking == 1
+    (tmp_path / "away").rename(first)
+    assert (report := add(tmp_path / "store", None)).complete
+    assert (report.known, report.embedded) == (4, 1)
+
+
 def test_a_kept_part_of_a_broken_file_and_a_sampled_store(
     tmp_path: Path, videos: Path, tiny_model: str, other_model: str
 ) -> None:
