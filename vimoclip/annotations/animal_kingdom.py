@@ -125,7 +125,7 @@ def _animals(pairs: object) -> Iterator[str]:
     """The animal of every (animal, action), however deep the lists, and the texts that hold one, are nested."""
     if isinstance(pairs, str):
         pairs = ast.literal_eval(pairs)
-    if isinstance(pairs, tuple):
+    if isinstance(pairs, tuple) and pairs:
         yield str(pairs[0]).strip()
     elif isinstance(pairs, list):
         for each in pairs:

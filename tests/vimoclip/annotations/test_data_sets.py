@@ -158,11 +158,10 @@ def test_workbooks(tmp_path: Path) -> None:
         VideoAnnotations("AAAUILHH.mp4", (Annotation("Abseiling"), Annotation("Attacking")), "train"),
     )
     assert "Put ak_action.csv" in refusal(workbook(path, AR=rows))
-    bad = [AR, (1, "a", "train", "9", "[('Crow',"), (2, None, "train", "1", None)]
+    bad = [AR, (1, "a", "train", "9", "[('Crow',"), (2, None, "train", "1", None), (3, "b", "train", "1", "[()]")]
     message = refusal(workbook(path, AR=bad, Action=actions))
-    assert [
-        part for part in ("line 2: no class '9'", "list_animal_action", "line 3: no video_id") if part not in message
-    ] == []
+    expected = ("line 2: no class '9'", "list_animal_action", "line 3: no video_id", "line 4: list_animal_action")
+    assert [part for part in expected if part not in message] == []
     own = workbook(
         tmp_path / "labels.xlsx", Sheet=[("filepath", "label", "start", "end", "site"), ("a.mp4", "x", 1, 2.5, 7)]
     )
