@@ -107,7 +107,7 @@ def _actions(path: Path, sheets: Mapping[str, list[Row]]) -> dict[int, str]:
         )
     cells = [[*map(str.strip, row), *[""] * len(columns)] for row in rows]
     pairs = [(row[columns.index("label")], row[columns.index("action")]) for row in cells]
-    names = {int(label): action for label, action in pairs if label.isdecimal()}
+    names = {int(label): action for label, action in pairs if label.isdecimal() and action}
     lost = [action for label, action in pairs if not label.isdecimal()]
     if len(lost) == 1 and len(free := set(range(len(pairs))) - names.keys()) == 1:
         names[free.pop()] = lost[0]

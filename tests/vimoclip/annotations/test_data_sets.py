@@ -162,6 +162,8 @@ def test_workbooks(tmp_path: Path) -> None:
     message = refusal(workbook(path, AR=bad, Action=actions))
     expected = ("line 2: no class '9'", "list_animal_action", "line 3: no video_id", "line 4: list_animal_action")
     assert [part for part in expected if part not in message] == []
+    nameless = [*actions[:-1], (2, "y", None)]
+    assert "line 2: no class '2'" in refusal(workbook(path, AR=[AR, (1, "a", "train", 2, None)], Action=nameless))
     own = workbook(
         tmp_path / "labels.xlsx", Sheet=[("filepath", "label", "start", "end", "site"), ("a.mp4", "x", 1, 2.5, 7)]
     )
