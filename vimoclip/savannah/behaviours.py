@@ -246,12 +246,12 @@ class _Act:
         who = species(self.cast[0])
         other = self.cast[1:]
         scale = self.scale(who, 1700 if other else 3000)
-        x = self.middle(4, 0.0) + (-58 * self.setting.facing if other else 0)
+        x = self.middle(4, 0.0, 22 if other else 52) + (-58 * self.setting.facing if other else 0)
         moments, bouts = self._steady(who, self.behaviour, x, self.y, scale, self.setting.facing)
         tracks = [Track(who.name, moments)]
         if other:
             second = self._companion(species(other[0]))
-            x = self.middle(4, 0.0) + 58 * self.setting.facing
+            x = self.middle(4, 0.0, 22) + 58 * self.setting.facing
             facing = -self.setting.facing if self.rng.uniform() < 0.4 else self.setting.facing
             more, their = self._steady(species(other[0]), second, x, self.y - 9, scale * 0.92, facing)
             tracks.insert(0, Track(other[0], more))

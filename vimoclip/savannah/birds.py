@@ -62,7 +62,7 @@ def ostrich() -> Species:
             "run": {"neck": -48, "neck-top": -22, "head": 70, "torso": -2},
             "preen": {"neck": -104, "neck-top": -92, "head": -2},
         },
-        {"low": 10, "lie": 66}, (12, 12), 92, 6400,
+        {"low": 10, "lie": 66}, (12, 12), 84, 6000,
     )  # fmt: skip
 
 

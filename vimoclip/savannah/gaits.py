@@ -95,7 +95,7 @@ def walk(species: Species, cycles: float, crouch: float) -> Pose:
         "trunk2": math.radians(6) * math.sin(TAU * cycles - 0.8),
         "ear": math.radians(4) * math.sin(TAU * cycles),
     }
-    return moved(base, turns, feet=feet, sink=4 + 6 * crouch + 1.2 * swing, pitch=math.radians(0.8) * swing)
+    return moved(base, turns, feet=feet, sink=1.5 + 3.5 * crouch + 1.0 * swing, pitch=math.radians(0.8) * swing)
 
 
 def run(species: Species, cycles: float, stride: float) -> Pose:

@@ -48,7 +48,7 @@ def zebra() -> Species:
     white, black = plain((238, 232, 220), 0.06), (34, 30, 30)
     body = striped(countershaded((240, 235, 224), (222, 212, 196), 0, 24), black, 11.5, 0.5, 0.35)
     legs = striped(white, black, 7.5, 0.46)
-    far, near = _legs(((31, 6), (37, 38)), ((-35, 3), (39, 39)), striped(white, black, 9, 0.5), legs, plain((40, 34, 32)))
+    far, near = _legs(((31, 6), (35, 36)), ((-35, 3), (37.5, 36.5)), striped(white, black, 9, 0.5), legs, plain((40, 34, 32)))
     torso = ((-50, -4), (-47, -19), (-34, -25), (-10, -20), (16, -22), (34, -27), (47, -17), (51, 0), (42, 16))
     torso = (*torso, (18, 23), (-10, 24), (-32, 19), (-47, 12))
     neck = ((-14, -17), (14, -13), (40, -10), (52, -7), (52, 6), (38, 9), (18, 15), (-4, 22), (-16, 8))
@@ -75,7 +75,7 @@ def zebra() -> Species:
         ),
     ]
     return Species(
-        "zebra", "quadruped", tuple(parts), four_legs(((31, 6), (37, 38)), ((-35, 3), (39, 39))), 76,
+        "zebra", "quadruped", tuple(parts), four_legs(((31, 6), (35, 36)), ((-35, 3), (37.5, 36.5))), 76,
         {
             "stand": {"neck": -48, "head": 88, "tail": 100, "tail-tip": -8},
             "low": {"neck": 58, "head": 22, "torso": 5},
@@ -83,7 +83,7 @@ def zebra() -> Species:
             "run": {"neck": -28, "head": 62, "tail": 150},
             "preen": {"neck": -48},
         },
-        {"low": 3, "lie": 52}, (-10, 10), 78, 7900,
+        {"low": 3, "lie": 52}, (-10, 10), 62, 8600,
     )  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def wildebeest() -> Species:
     grey, black = (112, 103, 98), (38, 34, 34)
     body = striped(countershaded((122, 112, 104), (92, 82, 76), -6, 22), (70, 63, 60), 9, 0.34, 0.1)
     far, near = _legs(
-        ((30, 6), (36, 36)), ((-34, 2), (37, 37)), along(grey, (96, 84, 74), 0, 30), along((100, 84, 70), (70, 58, 50), 0, 34),
+        ((30, 6), (34, 34)), ((-34, 2), (36, 36)), along(grey, (96, 84, 74), 0, 30), along((100, 84, 70), (70, 58, 50), 0, 34),
         plain((34, 30, 30)), 0.92,
     )  # fmt: skip
     torso = ((-49, -2), (-47, -15), (-36, -20), (-12, -20), (10, -26), (28, -34), (42, -26), (50, -8), (46, 10))
@@ -126,7 +126,7 @@ def wildebeest() -> Species:
         ),
     ]  # fmt: skip
     return Species(
-        "wildebeest", "quadruped", tuple(parts), four_legs(((30, 6), (36, 36)), ((-34, 2), (37, 37))), 73,
+        "wildebeest", "quadruped", tuple(parts), four_legs(((30, 6), (34, 34)), ((-34, 2), (36, 36))), 73,
         {
             "stand": {"neck": -18, "head": 72, "tail": 98, "tail-tip": -6},
             "low": {"neck": 52, "head": 26, "torso": 5},
@@ -134,7 +134,7 @@ def wildebeest() -> Species:
             "run": {"neck": -8, "head": 52, "tail": 150},
             "preen": {"neck": -18},
         },
-        {"low": 3, "lie": 50}, (-10, 10), 74, 7600,
+        {"low": 3, "lie": 50}, (-10, 10), 60, 8400,
     )  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def giraffe() -> Species:
     cream, brown = (232, 205, 158), (148, 88, 42)
     coat = patched(cream, brown, 12.5, 0.15)
     lower = along((226, 196, 148), (238, 220, 184), 0, 30, 0.06)
-    fore, hind = ((22, 8), (42, 42)), ((-24, 8), (40, 41))
+    fore, hind = ((22, 8), (40.5, 40.5)), ((-24, 8), (40, 41))
     far, near = _legs(fore, hind, patched(cream, brown, 9, 0.16), lower, plain((62, 48, 40)), 0.86)
     torso = ((-35, 0), (-34, -13), (-24, -19), (-6, -22), (12, -29), (26, -32), (36, -20), (38, -2), (30, 14))
     torso = (*torso, (8, 21), (-14, 18), (-32, 12))
@@ -177,7 +177,7 @@ def giraffe() -> Species:
             "run": {"neck": -46, "head": 76, "tail": 140},
             "preen": {"neck": -62},
         },
-        {"low": 22, "lie": 66}, (-14, 14), 84, 7600,
+        {"low": 22, "lie": 66}, (-14, 14), 68, 7700,
     )  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def elephant() -> Species:
     shoulder: Profile = ((-0.5, 14, 14), (0.0, 16, 15), (0.5, 13, 13), (0.95, 11, 11), (1.1, 8, 8))
     shank: Profile = ((-0.2, 7, 8), (0.0, 11, 11.5), (0.5, 10, 10.5), (0.85, 11, 11), (0.97, 12.5, 12), (1.0, 12, 11.5))
     nails = Shape(((27.2, -12), (31, -12.6), (31, -3), (28.2, -4)), plain((196, 184, 166)), smooth=False)
-    fore, hind = ((30, 12), (31, 31)), ((-33, 12), (31, 31))
+    fore, hind = ((30, 12), (30.5, 30.5)), ((-33, 12), (30.5, 30.5))
     sides = []
     for side, shade, ahead in (("far", FAR, 5.0), ("near", 1.0, 0.0)):
         parts: list[Part] = []
@@ -232,5 +232,5 @@ def elephant() -> Species:
             "run": {"head": -8, "trunk1": 52, "trunk2": -24, "trunk3": -30, "trunk4": -24, "tail": 150},
             "preen": {"head": 0},
         },
-        {"low": 2, "lie": 38}, (-4, 6), 62, 11400,
+        {"low": 2, "lie": 38}, (-4, 6), 52, 13000,
     )  # fmt: skip

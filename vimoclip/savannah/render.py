@@ -61,46 +61,54 @@ def frames(stage: Stage) -> Iterator[Image]:
     """uint8 (height, width, 3) in RGB, each a fresh array."""
     animals = [_Animal(track, stage) for track in stage.tracks]
     for t in range(len(stage.corners)):
-        image = _cut(stage.background.picture, stage, t)
-        layers = []
-        for animal in animals:
-            animal.shadow(image, t)
-            layer = animal.layer(t)
-            if layer is not None:
-                box = _box(layer)
-                image[box] = over(image[box], layer.rgba)
-                layers.append(layer)
-        front = _cut(stage.background.front, stage, t) if layers else None
-        for layer in layers:
-            box = _box(layer)
-            if front is not None and front[box][..., 3].any():
-                image[box] = over(image[box], front[box])
-        if stage.rain is not None:
-            height, width = stage.rain.shape[:2]
-            image = np.asarray(cv2.add(image, np.roll(stage.rain, (17 * t % height, -4 * t % width), (0, 1))), np.uint8)
-        yield image
+        yield _frame(stage, animals, t)
 
 
 def flows(stage: Stage) -> Iterator[Flow]:
     """From frame t - 1 to frame t, for t from 1: float32 (height, width, 2), u to the right and v down, in pixels."""
     animals = [_Animal(track, stage) for track in stage.tracks]
-    width, height = stage.size
     for t in range(1, len(stage.corners)):
-        flow = np.empty((height, width, 2), np.float32)
-        flow[:] = [before - after for before, after in zip(stage.corners[t - 1], stage.corners[t], strict=True)]
-        front = _cut(stage.background.front, stage, t - 1)[..., 3]
-        for animal in animals:
-            layer = animal.layer(t - 1)
-            if layer is None:
-                continue
-            box = _box(layer)
-            ys, xs = np.nonzero((layer.owner >= 0) & (front[box] < 128))
-            steps = np.array(animal.steps(t))[layer.owner[ys, xs]]
-            x, y = (xs + layer.x).astype(np.float64), (ys + layer.y).astype(np.float64)
-            part = flow[box]
-            part[ys, xs, 0] = steps[:, 0] * x + steps[:, 1] * y + steps[:, 2]
-            part[ys, xs, 1] = steps[:, 3] * x + steps[:, 4] * y + steps[:, 5]
-        yield flow
+        yield _flow(stage, animals, t)
+
+
+def _frame(stage: Stage, animals: "list[_Animal]", t: int) -> Image:
+    image = _cut(stage.background.picture, stage, t)
+    for animal in animals:
+        animal.shadow(image, t)
+    front = _cut(stage.background.front, stage, t)
+    layers = [layer for animal in animals if (layer := animal.layer(t)) is not None]
+    for layer in layers:
+        box = _box(layer)
+        image[box] = over(image[box], layer.rgba)
+    for layer in layers:
+        # What grows in front is in the picture already, and has to come back where an animal was drawn over it.
+        box = _box(layer)
+        hidden = np.where(layer.rgba[..., 3:] > 0, front[box], 0)
+        if hidden.any():
+            image[box] = over(image[box], hidden)
+    if stage.rain is not None:
+        height, width = stage.rain.shape[:2]
+        image = np.asarray(cv2.add(image, np.roll(stage.rain, (17 * t % height, -4 * t % width), (0, 1))), np.uint8)
+    return image
+
+
+def _flow(stage: Stage, animals: "list[_Animal]", t: int) -> Flow:
+    width, height = stage.size
+    flow = np.empty((height, width, 2), np.float32)
+    flow[:] = [before - after for before, after in zip(stage.corners[t - 1], stage.corners[t], strict=True)]
+    front = _cut(stage.background.front, stage, t - 1)[..., 3]
+    for animal in animals:
+        layer = animal.layer(t - 1)
+        if layer is None:
+            continue
+        box = _box(layer)
+        ys, xs = np.nonzero((layer.owner >= 0) & (front[box] < 128))
+        steps = np.array(animal.steps(t))[layer.owner[ys, xs]]
+        x, y = (xs + layer.x).astype(np.float64), (ys + layer.y).astype(np.float64)
+        part = flow[box]
+        part[ys, xs, 0] = steps[:, 0] * x + steps[:, 1] * y + steps[:, 2]
+        part[ys, xs, 1] = steps[:, 3] * x + steps[:, 4] * y + steps[:, 5]
+    return flow
 
 
 def _cut(picture: Image, stage: Stage, t: int) -> Image:
