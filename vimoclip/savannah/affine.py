@@ -1,7 +1,7 @@
 """Affine maps of the plane as six plain floats, so that they come out the same on every machine.
 
-(a, b, c, d, e, f) takes (x, y) to (a·x + b·y + c, d·x + e·y + f). Pixels: x to the right, y down; a positive angle turns
-x towards y. Plain floats because a matrix product may or may not be rounded between its multiplications and its sums.
+(a, b, c, d, e, f) takes (x, y) to (a·x + b·y + c, d·x + e·y + f). x runs to the right and y down; a positive angle turns x
+towards y. Plain floats because a matrix product may or may not be rounded between its multiplications and its sums.
 """
 
 import math
@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 Affine: TypeAlias = tuple[float, float, float, float, float, float]
 Point: TypeAlias = tuple[float, float]
+Outline: TypeAlias = tuple[Point, ...]
 
 IDENTITY: Affine = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 

@@ -51,8 +51,8 @@ CASTS: dict[Behaviour, tuple[tuple[str, ...], ...]] = {
     **dict.fromkeys(("lying down", "getting up", "resting"), tuple((name,) for name in (*_WALKERS, "hare"))),
     **dict.fromkeys(
         ("chasing", "following"),
-        (("lion", "zebra"), ("lion", "wildebeest"), ("zebra", "zebra"), ("wildebeest", "wildebeest"), ("ostrich", "ostrich"),
-         ("hare", "hare"), ("elephant", "lion"), ("wildebeest", "lion")),
+        (("lion", "zebra"), ("lion", "wildebeest"), ("zebra", "zebra"), ("wildebeest", "wildebeest"),
+         ("ostrich", "ostrich"), ("hare", "hare"), ("elephant", "lion"), ("wildebeest", "lion")),
     ),
     "grazing": (("zebra",), ("wildebeest",), ("elephant",), ("giraffe",), ("ostrich",), ("hare",)),
     "drinking": (("zebra",), ("wildebeest",), ("elephant",), ("giraffe",), ("lion",), ("ostrich",)),
@@ -72,7 +72,7 @@ STEADY: tuple[Behaviour, ...] = ("grazing", "drinking", "standing", "head shakin
 class Moment:
     """One animal in one frame. x, y: of the ground below its middle, in the scene, pixels. scale: pixels per unit.
 
-    squash: how much of its length is seen. lift: pixels above the ground. hidden: parts that are not drawn.
+    facing: +1 to the right, -1 to the left. lift: pixels above the ground. squash: how much of its length is seen.
     """
 
     x: float
@@ -163,7 +163,9 @@ class _Act:
         for t in range(self.frames):
             way = speed * (t - self.frames / 2)
             cycles = self.phase + way / (scale * stride)
-            pose = gaits.run(who, cycles, stride) if self.behaviour == "running" else gaits.walk(who, cycles, self.crouch)
+            pose = (
+                gaits.run(who, cycles, stride) if self.behaviour == "running" else gaits.walk(who, cycles, self.crouch)
+            )
             moments.append(Moment(middle + self.setting.facing * way, self.y, scale, self.setting.facing, pose))
         return [Track(who.name, tuple(moments))], self.whole()
 
@@ -189,7 +191,7 @@ class _Act:
     def lies_down(self) -> tuple[list[Track], list[Bout]]:
         who = species(self.cast[0])
         scale = self.scale(who, 3000)
-        lasts = round(float(self.rng.uniform(0.42, 0.54)) * self.frames)
+        lasts = max(1, round(float(self.rng.uniform(0.42, 0.54)) * self.frames))
         before = int(self.rng.integers(self.frames // 8, self.frames - lasts - self.frames // 8 + 1))
         x = self.middle(4, 0.0)
         poses = []
@@ -255,8 +257,8 @@ class _Act:
             facing = -self.setting.facing if self.rng.uniform() < 0.4 else self.setting.facing
             more, their = self._steady(species(other[0]), second, x, self.y - 9, scale * 0.92, facing)
             tracks.insert(0, Track(other[0], more))
-            bouts += their
-        return tracks, sorted(bouts, key=lambda bout: bout[1:])
+            bouts = _merged(bouts + their)
+        return tracks, bouts
 
     def _companion(self, who: Species) -> Behaviour:
         able = [name for name in STEADY if name != "drinking" and (who.name,) in CASTS[name]]
@@ -280,6 +282,19 @@ class _Act:
         if then == first:
             return tuple(moments), [(first, 0, self.frames)]
         return tuple(moments), [(first, 0, turn), (then, turn, self.frames)]
+
+
+def _merged(bouts: list[Bout]) -> list[Bout]:
+    """Bouts of one behaviour that overlap or touch as one, in the order of their starts."""
+    out: list[Bout] = []
+    for name, start, end in sorted(bouts, key=lambda bout: bout[1:]):
+        for n, (other, first, last) in enumerate(out):
+            if other == name and start <= last:
+                out[n] = (name, first, max(last, end))
+                break
+        else:
+            out.append((name, start, end))
+    return out
 
 
 _POSES: dict[Behaviour, Callable[[Species, float, float], Pose]] = {

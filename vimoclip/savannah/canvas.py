@@ -1,5 +1,6 @@
 """Painting smooth-edged shapes onto a picture, in whole numbers."""
 
+import math
 from collections.abc import Iterable
 
 import cv2
@@ -21,8 +22,8 @@ def cover(polygons: Iterable[NDArray[np.float64] | list[tuple[float, float]]], s
         points = (np.asarray(polygon, np.float64) + 0.5) * _FINE - 0.5
         cv2.fillPoly(fine, [np.rint(points * 16).astype(np.int32)], 1, shift=4)
     rows = fine[0::_FINE] + fine[1::_FINE] + fine[2::_FINE]
-    return np.asarray((rows[:, 0::_FINE] + rows[:, 1::_FINE] + rows[:, 2::_FINE]) * np.uint8(28) + (
-        rows[:, 0::_FINE] + rows[:, 1::_FINE] + rows[:, 2::_FINE]) // np.uint8(3), np.uint8)
+    counts = rows[:, 0::_FINE] + rows[:, 1::_FINE] + rows[:, 2::_FINE]
+    return np.asarray(_SHARES[counts])
 
 
 def lay(picture: Grid, mask: Mask, colour: Colour | Grid, strength: float = 1.0) -> None:
@@ -39,9 +40,8 @@ def lay(picture: Grid, mask: Mask, colour: Colour | Grid, strength: float = 1.0)
 
 def ellipse(x: float, y: float, rx: float, ry: float) -> NDArray[np.float64]:
     """A polygon of 24 corners."""
-    return np.stack([x + rx * _COS, y + ry * _SIN], 1)
+    return np.stack([x + rx * _ROUND[:, 0], y + ry * _ROUND[:, 1]], 1)
 
 
-_TURNS = [n * 0.2617993877991494 for n in range(24)]
-_COS = np.array([__import__("math").cos(turn) for turn in _TURNS])
-_SIN = np.array([__import__("math").sin(turn) for turn in _TURNS])
+_ROUND = np.array([(math.cos(n * math.pi / 12), math.sin(n * math.pi / 12)) for n in range(24)])
+_SHARES = np.array([round(255 * n / _FINE**2) for n in range(_FINE**2 + 1)], np.uint8)

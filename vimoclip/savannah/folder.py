@@ -8,11 +8,23 @@ from vimoclip.savannah.behaviours import BEHAVIOURS, FPS
 from vimoclip.savannah.scenes import Scene, plan
 from vimoclip.shapes import write_clip
 
-COLUMNS = ("filepath", "label", "start_s", "end_s", "split", "species", "habitat", "light", "weather", "camera", "caption")
+COLUMNS = (
+    "filepath",
+    "label",
+    "start_s",
+    "end_s",
+    "split",
+    "species",
+    "habitat",
+    "light",
+    "weather",
+    "camera",
+    "caption",
+)
 
 
 def write_folder(folder: Path, count: int, seed: int = 0, behaviours: Sequence[str] = BEHAVIOURS) -> list[Scene]:
-    """Write `<folder>/<name>.mp4` of each scene of `plan` and `<folder>/labels.csv`, which is written last: a row a span.
+    """Write `<folder>/<name>.mp4` of each scene of `plan`, and at last `<folder>/labels.csv` with a row a span.
 
     Raises:
         ConfigError: as `plan`.

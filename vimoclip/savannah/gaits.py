@@ -12,6 +12,7 @@ TAU = 2 * math.pi
 
 def hold(species: Species, posture: Posture, weight: float = 1.0) -> Pose:
     """Between standing (weight 0) and a posture (weight 1), feet on the ground."""
+
     def between(part: str) -> float:
         stand = species.turn("stand", part)
         return stand + weight * (species.turn(posture, part) - stand)
@@ -50,6 +51,7 @@ def moved(
 
 def blend(first: Pose, second: Pose, weight: float) -> Pose:
     """From the first pose (weight 0) to the second (weight 1). Both on the ground."""
+
     def mix(a: float, b: float) -> float:
         return a + weight * (b - a)
 
@@ -159,7 +161,9 @@ def feed(species: Species, seconds: float, phase: float, rate: float) -> Pose:
     """Mouth, beak or trunk at the ground, plucking `rate` times a second."""
     pose = breathe(hold(species, "low"), seconds, phase)
     pluck = math.sin(TAU * (rate * seconds + phase))
-    return moved(pose, {"head": math.radians(6) * pluck, "neck": math.radians(3) * pluck, "trunk4": math.radians(16) * pluck})
+    return moved(
+        pose, {"head": math.radians(6) * pluck, "neck": math.radians(3) * pluck, "trunk4": math.radians(16) * pluck}
+    )
 
 
 def shake(species: Species, seconds: float, phase: float) -> Pose:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from vimoclip.savannah.canvas import cover, ellipse, lay
 from vimoclip.savannah.light import SKIES, Light, Weather, haze, hazy, lit
-from vimoclip.savannah.paints import Colour, Grid, mix, noise
+from vimoclip.savannah.paints import Colour, Grid, darker, mix, noise
+from vimoclip.savannah.plants import Trees, tuft
 
 Habitat = Literal["grassland", "desert", "waterhole", "woodland"]
 
@@ -32,11 +33,26 @@ class Ground:
 
 
 GROUNDS: dict[Habitat, Ground] = {
-    "grassland": Ground((206, 186, 112), (150, 142, 66), 0.3, ((168, 154, 72), (104, 110, 44)), (150, 30), (124, 134, 108)),
-    "desert": Ground((232, 196, 140), (214, 160, 100), 0.16, ((150, 140, 92), (112, 108, 74)), (14, 16), (196, 144, 104)),
-    "waterhole": Ground((172, 168, 96), (156, 132, 88), 0.26, ((110, 130, 62), (66, 96, 46)), (60, 34), (110, 128, 104)),
+    "grassland": Ground(
+        (206, 186, 112), (150, 142, 66), 0.3, ((168, 154, 72), (104, 110, 44)), (150, 30), (124, 134, 108)
+    ),
+    "desert": Ground(
+        (232, 196, 140), (214, 160, 100), 0.16, ((150, 140, 92), (112, 108, 74)), (14, 16), (196, 144, 104)
+    ),
+    "waterhole": Ground(
+        (172, 168, 96), (156, 132, 88), 0.26, ((110, 130, 62), (66, 96, 46)), (60, 34), (110, 128, 104)
+    ),
     "woodland": Ground((120, 132, 70), (92, 104, 48), 0.34, ((96, 122, 50), (54, 82, 34)), (120, 26), (84, 108, 78)),
 }
+
+
+_TREES: dict[Habitat, tuple[tuple[int, float, float, float], ...]] = {
+    "grassland": ((8, 16, 0.75, 2), (3, 48, 0.25, 9)),
+    "desert": (),
+    "waterhole": ((14, 16, 0.75, 2), (3, 44, 0.3, 8)),
+    "woodland": ((30, 30, 0.8, 1), (16, 58, 0.5, 5), (6, 92, 0.2, 13)),
+}
+"""Rows of trees, the farthest first: how many, how tall, how far (0 to 1), and how far below the horizon they stand."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,7 @@ def background(
     if habitat == "waterhole":
         painter.water(painter.horizon + 5, painter.horizon + 15)
     painter.trees()
+    painter.tufts()
     if habitat == "waterhole":
         painter.water(shore + margins[1], height + 20.0)
     front = painter.front()
@@ -83,7 +100,14 @@ class _Painter:
         self, habitat: Habitat, light: Light, weather: Weather, size: tuple[int, int], horizon: float,
         rng: np.random.Generator,
     ) -> None:  # fmt: skip
-        self.habitat, self.light, self.weather, self.size, self.horizon, self.rng = habitat, light, weather, size, horizon, rng
+        self.habitat, self.light, self.weather, self.size, self.horizon, self.rng = (
+            habitat,
+            light,
+            weather,
+            size,
+            horizon,
+            rng,
+        )
         self.kind, self.air = GROUNDS[habitat], SKIES[light]
         self.salt = int(rng.integers(1, 1 << 20))
         y, x = np.mgrid[: size[1], : size[0]]
@@ -92,7 +116,9 @@ class _Painter:
 
     def tone(self, colour: Colour, far: float) -> Colour:
         """A thing's colour in this light, so far away."""
-        red, green, blue = hazy(lit(np.asarray(colour, np.float64), self.light)[None, None], self.light, self.weather, far)[0, 0]
+        red, green, blue = hazy(
+            lit(np.asarray(colour, np.float64), self.light)[None, None], self.light, self.weather, far
+        )[0, 0]
         return round(red), round(green), round(blue)
 
     def noise(self, x: Grid, y: Grid, cell: float, salt: int) -> Grid:
@@ -106,7 +132,11 @@ class _Painter:
         sky = mix(self.air.rim, self.air.zenith, np.sqrt(up) * 0.4 + up * 0.6)
         sun = (self.size[0] * self.rng.uniform(0.15, 0.85), self.horizon * self.rng.uniform(0.2, 0.62))
         from_sun = np.sqrt((x - sun[0]) ** 2 + (y - sun[1]) ** 2)
-        clouds = self.noise(x, 2.6 * y, 46.0, 1) + 0.5 * self.noise(x, 2.6 * y, 19.0, 2) + 0.25 * self.noise(x, 2.6 * y, 8.0, 3)
+        clouds = (
+            self.noise(x, 2.6 * y, 46.0, 1)
+            + 0.5 * self.noise(x, 2.6 * y, 19.0, 2)
+            + 0.25 * self.noise(x, 2.6 * y, 8.0, 3)
+        )
         if self.weather in ("clear", "dust"):
             sky = mix(sky, self.air.disc, 0.55 * np.clip(1 - from_sun / self.air.glow, 0, 1) ** 2)
             sky = mix(sky, self.air.disc, np.clip(7.5 - from_sun, 0, 1))
@@ -116,9 +146,9 @@ class _Painter:
                 sky[py, px] = np.maximum(sky[py, px], 90 + 130 * self.rng.uniform())
         cloud = lit(np.full((1, 1, 3), 250.0), self.light) * 0.75 + 0.25 * np.asarray(self.air.rim)
         sky = mix(sky, np.broadcast_to(cloud, sky.shape), 0.7 * np.clip((clouds - 0.98) * 2.2, 0, 1))
-        strength, colour = haze(self.light, self.weather)
         if self.weather != "clear":
-            sky = mix(sky, colour, (0.45 + 0.55 * (1 - up)) * min(1.0, strength * 1.25))
+            veiled = {"rain": 0.85, "fog": 0.95, "dust": 0.8}[self.weather]
+            sky = mix(sky, haze(self.light, self.weather)[1], veiled * (1 - 0.4 * up))
         self.picture[rows] = sky
 
     def ridge(self, base: float, tall: float, cell: float, salt: int) -> list[tuple[float, float]]:
@@ -132,7 +162,11 @@ class _Painter:
     def hills(self) -> None:
         """Two or three ranges, the farther the bluer."""
         desert = self.habitat == "desert"
-        ranges = ((36.0, 70.0, 0.95), (22.0, 44.0, 0.6)) if not desert else ((30.0, 90.0, 0.8), (22.0, 60.0, 0.4), (12.0, 46.0, 0.15))
+        ranges = (
+            ((36.0, 70.0, 0.95), (22.0, 44.0, 0.6))
+            if not desert
+            else ((30.0, 90.0, 0.8), (22.0, 60.0, 0.4), (12.0, 46.0, 0.15))
+        )
         for n, (tall, cell, far) in enumerate(ranges):
             colour = self.tone(self.kind.hills, far)
             blue = mix(np.asarray(colour, np.float64)[None, None], self.air.rim, np.array([[0.55 * far]]))[0, 0]
@@ -158,73 +192,50 @@ class _Painter:
             # Short strokes upward: blades of grass seen from afar.
             fine = self.noise(x * 1.0, y * 0.34, 1.9, 16) - 0.5
             colours *= (1 + 0.9 * kind.rough * fine * (0.35 + near))[..., None]
-        colours *= (1.02 - 0.2 * near**3)[..., None]
-        self.picture[rows] = hazy(lit(colours, self.light), self.light, self.weather, (1 - near) ** 1 * (1 - near))
-
-    def acacia(self, x: float, foot: float, tall: float) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-        """Trunk, the crown's dark side, its light side."""
-        lean, wide = float(self.rng.uniform(-0.1, 0.1)), tall * float(self.rng.uniform(0.42, 0.56))
-        top = foot - 0.78 * tall
-        t = max(1.0, 0.028 * tall)
-        mid = x + lean * tall
-        trunk = [np.array([(x - t, foot), (x - 0.6 * t, foot - 0.5 * tall), (mid - 0.5 * wide, top), (mid - 0.44 * wide, top),
-                           (x + 0.1 * t, foot - 0.42 * tall), (mid + 0.46 * wide, top), (mid + 0.54 * wide, top),
-                           (x + 0.9 * t, foot - 0.44 * tall), (x + 1.1 * t, foot)])]  # fmt: skip
-        dark, light = [], []
-        for n in range(7):
-            part = (n - 3) / 3
-            cx = mid + part * wide * 0.74 + float(self.rng.uniform(-0.05, 0.05)) * wide
-            cy = top - tall * (0.1 - 0.075 * part * part) + float(self.rng.uniform(-0.02, 0.02)) * tall
-            r = wide * float(self.rng.uniform(0.24, 0.34))
-            dark.append(ellipse(cx, cy, r, 0.34 * r + 0.03 * tall))
-            light.append(ellipse(cx - 0.1 * r, cy - 0.16 * r, 0.78 * r, 0.22 * r))
-        return trunk, dark, light
-
-    def leafy(self, x: float, foot: float, tall: float) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]], list[NDArray[np.float64]]]:
-        """A tree with a round crown."""
-        t = max(1.2, 0.035 * tall)
-        trunk = [np.array([(x - t, foot), (x - 0.7 * t, foot - 0.6 * tall), (x + 0.7 * t, foot - 0.6 * tall), (x + 1.2 * t, foot)])]
-        dark, light = [], []
-        for _ in range(9):
-            cx = x + float(self.rng.uniform(-0.24, 0.24)) * tall
-            cy = foot - tall * float(self.rng.uniform(0.5, 0.9))
-            r = tall * float(self.rng.uniform(0.1, 0.17))
-            dark.append(ellipse(cx, cy, r, 0.85 * r))
-            light.append(ellipse(cx - 0.2 * r, cy - 0.28 * r, 0.62 * r, 0.45 * r))
-        return trunk, dark, light
+        colours *= (1.02 - 0.2 * near * near * near)[..., None]
+        self.picture[rows] = hazy(lit(colours, self.light), self.light, self.weather, (1 - near) * (1 - near))
 
     def trees(self) -> None:
         """By the habitat: single acacias, a wood, reeds, stones."""
         width = self.size[0]
         if self.habitat == "desert":
             self.stones(7)
-            return
-        rows = {"grassland": ((8, 16, 0.75, 2.0), (3, 48, 0.25, 9.0)), "waterhole": ((14, 16, 0.75, 2.0), (3, 44, 0.3, 8.0)),
-                "woodland": ((30, 30, 0.8, 1.0), (16, 58, 0.5, 5.0), (6, 92, 0.2, 13.0))}[self.habitat]  # fmt: skip
-        for n, (count, tall, far, below) in enumerate(rows):
-            trunks, dark, light = [], [], []
+        for n, (count, tall, far, below) in enumerate(_TREES[self.habitat]):
+            trees = Trees(self.rng)
             for k in range(count):
                 x = (k + float(self.rng.uniform(0, 1))) * width / count
                 height = tall * float(self.rng.uniform(0.7, 1.25))
-                acacia = self.habitat == "grassland" or self.rng.uniform() < 0.3
-                a, b, c = (self.acacia if acacia else self.leafy)(x, self.horizon + below, height)
-                trunks, dark, light = trunks + a, dark + b, light + c
-            green = (78, 98, 44) if self.habitat != "woodland" else (62, 92, 42)
-            lay(self.picture, cover(trunks, self.size), self.tone((84, 64, 48), far))
+                flat = self.habitat == "grassland" or self.rng.uniform() < 0.3
+                (trees.acacia if flat else trees.leafy)(x, self.horizon + below, height)
+            if self.habitat == "woodland" and n < 2:  # undergrowth
+                for _ in range(width // 9):
+                    x, r = float(self.rng.uniform(0, width)), float(self.rng.uniform(1.0, 3.4 + 1.6 * n))
+                    trees.bush(x, self.horizon + below, r)
+            green = (62, 92, 42) if self.habitat == "woodland" else (78, 98, 44)
+            lay(self.picture, cover(trees.trunks, self.size), self.tone((84, 64, 48), far))
             leaves = 0.82 + 0.36 * self.noise(self.x, self.y, 2.6, 60 + n)
-            lay(self.picture, cover(dark, self.size), np.asarray(self.tone(green, far)) * leaves[..., None])
-            bright = self.tone(tuple(min(255, round(1.32 * c + 10)) for c in green), far)  # type: ignore[arg-type]
-            lay(self.picture, cover(light, self.size), np.asarray(bright) * leaves[..., None], 0.75)
+            lay(self.picture, cover(trees.crowns, self.size), np.asarray(self.tone(green, far)) * leaves[..., None])
+            bright = self.tone(darker(green, 1.4), far)
+            lay(self.picture, cover(trees.bright, self.size), np.asarray(bright) * leaves[..., None], 0.75)
 
     def stones(self, count: int) -> None:
         """Grey-brown, lit from above, with a shadow."""
         for _ in range(count):
-            x, y = float(self.rng.uniform(0, self.size[0])), self.horizon + float(self.rng.uniform(6, 40)) 
+            x, y = float(self.rng.uniform(0, self.size[0])), self.horizon + float(self.rng.uniform(6, 40))
             r = (y - self.horizon) * float(self.rng.uniform(0.1, 0.24)) + 1.5
             far = max(0.0, 1 - (y - self.horizon) / 60)
-            lay(self.picture, cover([ellipse(x + 0.4 * r, y + 0.45 * r, 1.5 * r, 0.35 * r)], self.size), (40, 30, 30), 0.3)
+            lay(
+                self.picture,
+                cover([ellipse(x + 0.4 * r, y + 0.45 * r, 1.5 * r, 0.35 * r)], self.size),
+                (40, 30, 30),
+                0.3,
+            )
             lay(self.picture, cover([ellipse(x, y, r, 0.62 * r)], self.size), self.tone((136, 104, 78), far))
-            lay(self.picture, cover([ellipse(x - 0.15 * r, y - 0.2 * r, 0.7 * r, 0.34 * r)], self.size), self.tone((186, 150, 116), far))
+            lay(
+                self.picture,
+                cover([ellipse(x - 0.15 * r, y - 0.2 * r, 0.7 * r, 0.34 * r)], self.size),
+                self.tone((186, 150, 116), far),
+            )
 
     def water(self, top: float, bottom: float) -> None:
         """A sheet between two lines, the farther wavy; it mirrors the sky."""
@@ -236,34 +247,47 @@ class _Painter:
         mud = [(x, y - 2.2) for x, y in edge] + [(x, y + 2.2) for x, y in reversed(lower)]
         lay(self.picture, cover([mud], self.size), self.tone((112, 92, 66), 0.2), 0.7)
         down = np.clip((self.y - top) / 46, 0, 1)
-        ripple = self.noise(self.x * 0.28, self.y * 1.5, 2.4, 72) + 0.6 * self.noise(self.x * 0.2, self.y * 0.8, 4.0, 73) - 0.8
+        ripple = (
+            self.noise(self.x * 0.28, self.y * 1.5, 2.4, 72)
+            + 0.6 * self.noise(self.x * 0.2, self.y * 0.8, 4.0, 73)
+            - 0.8
+        )
         colours = mix(self.air.rim, self.air.zenith, 0.25 + 0.6 * down) * (0.9 + 0.16 * ripple[..., None])
-        colours = mix(colours, lit(np.full((1, 1, 3), 1.0) * np.array([58, 96, 104]), self.light)[0, 0], np.full(down.shape, 0.32))
+        colours = mix(
+            colours, lit(np.full((1, 1, 3), 1.0) * np.array([58, 96, 104]), self.light)[0, 0], np.full(down.shape, 0.32)
+        )
         lay(self.picture, cover([sheet], self.size), hazy(colours, self.light, self.weather, 0.25))
+
+    def tufts(self) -> None:
+        """On the ground behind the animals: the nearer the taller, each with its shadow."""
+        count, tall = self.kind.blades
+        deep = self.size[1] - self.horizon
+        for tint in (0, 1):
+            blades, shadows = [], []
+            for _ in range(count // 3):
+                part = 0.1 + 0.4 * float(self.rng.uniform()) ** 0.6
+                x, y = float(self.rng.uniform(0, self.size[0])), self.horizon + part * deep
+                blades += tuft(x, y, 0.62 * tall * part, 5 * part, self.rng)
+                shadows.append(ellipse(x + 2 * part, y, 9 * part, 2 * part))
+            lay(self.picture, cover(shadows, self.size), self.tone((44, 40, 24), 0.1), 0.3)
+            lay(self.picture, cover(blades, self.size), self.tone(self.kind.blade[tint], 0.3), 0.85)
 
     def front(self) -> NDArray[np.uint8]:
         """Tufts at the lower edge, the nearest the tallest and darkest: uint8 (h, w, 4), colours times alpha."""
         count, tall = self.kind.blades
-        count = round(count * self.size[0] / 300)
         width, height = self.size
-        colours = np.zeros((height, width, 3))
-        alpha = np.zeros((height, width))
-        for layer, (part, lift) in enumerate(((0.6, 9.0), (1.0, -2.0))):
+        colours, alpha = np.zeros((height, width, 3)), np.zeros((height, width))
+        for part, up, share in ((0.42, 17.0, 0.1), (0.62, 9.0, 0.16), (1.0, -3.0, 0.22)):
             for tint in (0, 1):
                 blades = []
-                for _ in range(count // 4):
-                    cluster = float(self.rng.uniform(0, width))
-                    for _ in range(3):
-                        x = cluster + float(self.rng.uniform(-7, 7))
-                        y = height - lift + 4
-                        long = tall * part * float(self.rng.uniform(0.4, 1.0))
-                        bend = long * float(self.rng.uniform(-0.42, 0.42))
-                        w = 0.7 + 0.9 * part
-                        blades.append(np.array([(x - w, y), (x - 0.5 * w + 0.35 * bend, y - 0.6 * long), (x + bend, y - long),
-                                                (x + 0.5 * w + 0.35 * bend, y - 0.6 * long), (x + w, y)]))  # fmt: skip
+                for _ in range(round(share * count * width / 300)):
+                    x, foot = float(self.rng.uniform(0, width)), height - up + float(self.rng.uniform(-4, 4))
+                    blades += tuft(x, foot, tall * part, 9 * part, self.rng)
                 mask = cover(blades, self.size) / 255.0
                 own = np.asarray(self.tone(self.kind.blade[tint], 0.0), np.float64)
-                shade = np.clip(1.12 - 0.34 * (self.y - (height - tall)) / tall, 0.62, 1.12)[..., None] * (1 - 0.12 * layer)
+                shade = np.clip(1.16 - 0.4 * (self.y - (height - up - tall * part)) / (tall * part), 0.66, 1.16)[
+                    ..., None
+                ]
                 colours = colours * (1 - mask[..., None]) + own * shade * mask[..., None]
                 alpha = alpha * (1 - mask) + mask
         out = np.zeros((height, width, 4), np.uint8)

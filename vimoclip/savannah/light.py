@@ -43,7 +43,7 @@ _HAZES: dict[Weather, tuple[float, Colour]] = {
     "fog": (0.82, (214, 218, 220)),
     "dust": (0.66, (222, 190, 146)),
 }
-"""How much of the farthest is lost in what colour."""
+"""How much of the farthest is hidden, and by what colour."""
 
 
 def haze(light: Light, weather: Weather) -> tuple[float, Colour]:
@@ -70,10 +70,10 @@ def rain(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Streaks to be added to a frame: uint8 (h, w, 3), seamless when rolled around."""
     width, height = size
     drops = np.zeros((height, width), np.int64)
-    count = width * height // 330
+    count = width * height // 420
     xs, ys = rng.integers(0, width, count), rng.integers(0, height, count)
-    lengths, bright = rng.integers(6, 15, count), rng.integers(22, 60, count)
-    for n in range(15):
+    lengths, bright = rng.integers(6, 13, count), rng.integers(16, 46, count)
+    for n in range(13):
         on = lengths > n
-        np.maximum.at(drops, ((ys + n) % height, (xs - n // 4) % width), np.where(on, bright, 0))
+        np.maximum.at(drops, ((ys + n) % height, (xs - n // 5) % width), np.where(on, bright, 0))
     return np.repeat(drops[..., None], 3, 2).astype(np.uint8)

@@ -42,6 +42,12 @@ def mix(first: Colour | Grid, second: Colour | Grid, part: Grid) -> Grid:
     return a + (b - a) * np.clip(part, 0, 1)[..., None]
 
 
+def darker(colour: Colour, part: float) -> Colour:
+    """The colour with so much of its light; more than all of it makes it brighter."""
+    red, green, blue = (min(255, int(part * value)) for value in colour)
+    return red, green, blue
+
+
 def step(value: Grid, edge: float, width: float) -> Grid:
     """0 below the edge, 1 above it, and a ramp of that width between."""
     return np.clip((value - edge) / width + 0.5, 0, 1)

@@ -197,7 +197,11 @@ class _Animal:
             return
         across = ((np.arange(columns.start, columns.stop) - x) / rx) ** 2
         down = ((np.arange(rows.start, rows.stop) - y) / ry) ** 2
-        strength = SKIES[self._stage.light].shadow * (1.0 if self._stage.weather in ("clear", "dust") else 0.6) / (1 + 0.6 * high)
+        strength = (
+            SKIES[self._stage.light].shadow
+            * (1.0 if self._stage.weather in ("clear", "dust") else 0.6)
+            / (1 + 0.6 * high)
+        )
         dark = np.rint(256 * strength * 1.5 * np.clip(1 - across[None] - down[:, None], 0, 0.6)).astype(np.uint16)
         part = image[rows, columns]
         part[:] = (part * (256 - dark)[..., None]) >> 8

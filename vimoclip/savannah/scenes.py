@@ -29,8 +29,18 @@ _PHRASES = {
     "standing": "standing {in}", "head shaking": "shaking its head {in}", "digging": "digging {in}",
     "preening": "preening {in}",
 }  # fmt: skip
-_IN = {"grassland": "in the grassland", "desert": "in the desert", "waterhole": "at a waterhole", "woodland": "in the woodland"}
-_THROUGH = {"grassland": "through grassland", "desert": "across the desert", "waterhole": "along a waterhole", "woodland": "through woodland"}
+_IN = {
+    "grassland": "in the grassland",
+    "desert": "in the desert",
+    "waterhole": "at a waterhole",
+    "woodland": "in the woodland",
+}
+_THROUGH = {
+    "grassland": "through grassland",
+    "desert": "across the desert",
+    "waterhole": "along a waterhole",
+    "woodland": "through woodland",
+}
 _LIGHT = {"dawn": "at dawn", "noon": "at noon", "dusk": "at dusk", "night": "at night"}
 _WEATHER = {"clear": "under a clear sky", "rain": "in the rain", "fog": "in fog", "dust": "in blowing dust"}
 
@@ -46,9 +56,10 @@ class Span:
 
 @dataclass(frozen=True)
 class Scene:
-    """One clip. name: a POSIX path without its suffix, which says nothing about what is seen. behaviour: the first-named.
+    """One clip.
 
-    species: of one or two animals. caption: one sentence.
+    name: a POSIX path without its suffix; it says nothing about what is seen. behaviour: what the clip was made for.
+    species: of one animal, or of two. facing: +1 where the animal looks to the right, else -1.
     """
 
     name: str
@@ -115,8 +126,10 @@ class Scene:
 
 
 def plan(count: int, seed: int = 0, behaviours: Sequence[str] = BEHAVIOURS) -> list[Scene]:
-    """The scenes of a folder. Asking for more keeps the ones there were. Behaviours come in turn, in shuffled rounds, and
-    the splits of a behaviour too: of five clips three are for training and one each for validation and test.
+    """The scenes of a folder. Asking for more keeps the ones there were.
+
+    Behaviours come in shuffled rounds, and the splits of each in turn: of five clips three are for training, and one
+    each for validation and for test.
 
     Raises:
         ConfigError: a count below 0, an unknown behaviour, one named twice, or none.

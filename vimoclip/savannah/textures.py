@@ -5,7 +5,7 @@ every machine makes the same bytes.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import cv2
 import numpy as np
@@ -47,7 +47,7 @@ def spline(points: tuple[Point, ...], smooth: bool, pieces: int = 6) -> NDArray[
     return np.stack(out, 1).reshape(-1, 2)
 
 
-@lru_cache(maxsize=None)
+@cache
 def textures(name: str) -> tuple[Texture, ...]:
     """Of each part of a species, in the order of its parts."""
     return tuple(_texture(part) for part in species(name).parts)
