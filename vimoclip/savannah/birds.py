@@ -138,12 +138,11 @@ def _flyer(
         ),
         Part("spread", "", (6, -6), wing),
     ]  # fmt: skip
-    run = {"torso": -6.0, "neck": -14.0, "head": 12.0, "tail": 4.0}
-    postures = {
+    postures: dict[Posture, dict[str, float]] = {
         "stand": stand,
-        "low": {"torso": 24.0, "neck": 30.0, "head": 30.0},
+        "low": {"torso": 24, "neck": 30, "head": 30},
         "lie": {},
-        "run": run,
+        "run": {"torso": -6, "neck": -14, "head": 12, "tail": 4},
         "preen": preen,
     }
     return Species(name, "flyer", tuple(parts), two_legs(hips), stance, postures, {"lie": 30}, (8, 8), 60, 5600)

@@ -57,8 +57,8 @@ _TREES: dict[Habitat, tuple[tuple[int, float, float, float], ...]] = {
 
 @dataclass(frozen=True)
 class Background:
-    """picture: uint8 (h, w, 3). front: what is drawn over the animals, uint8 (h, w, 4), colours times alpha; with an
-    alpha of 255 times the covered part. The scene's (0, 0) is at `origin` of both."""
+    """picture: uint8 (h, w, 3), all of it. front: what of it is nearer than the animals, uint8 (h, w, 4), colours times
+    alpha, and alpha. Both have the scene's (0, 0) at `origin`."""
 
     picture: NDArray[np.uint8]
     front: NDArray[np.uint8]
@@ -100,14 +100,8 @@ class _Painter:
         self, habitat: Habitat, light: Light, weather: Weather, size: tuple[int, int], horizon: float,
         rng: np.random.Generator,
     ) -> None:  # fmt: skip
-        self.habitat, self.light, self.weather, self.size, self.horizon, self.rng = (
-            habitat,
-            light,
-            weather,
-            size,
-            horizon,
-            rng,
-        )
+        self.habitat, self.light, self.weather = habitat, light, weather
+        self.size, self.horizon, self.rng = size, horizon, rng
         self.kind, self.air = GROUNDS[habitat], SKIES[light]
         self.salt = int(rng.integers(1, 1 << 20))
         y, x = np.mgrid[: size[1], : size[0]]
@@ -116,12 +110,12 @@ class _Painter:
 
     def tone(self, colour: Colour, far: float) -> Colour:
         """A thing's colour in this light, so far away."""
-        red, green, blue = hazy(
-            lit(np.asarray(colour, np.float64), self.light)[None, None], self.light, self.weather, far
-        )[0, 0]
+        thing = lit(np.asarray(colour, np.float64)[None, None], self.light)
+        red, green, blue = hazy(thing, self.light, self.weather, far)[0, 0]
         return round(red), round(green), round(blue)
 
     def noise(self, x: Grid, y: Grid, cell: float, salt: int) -> Grid:
+        """This scene's own."""
         return noise(x, y, cell, self.salt + salt)
 
     def sky(self) -> None:
@@ -132,11 +126,8 @@ class _Painter:
         sky = mix(self.air.rim, self.air.zenith, np.sqrt(up) * 0.4 + up * 0.6)
         sun = (self.size[0] * self.rng.uniform(0.15, 0.85), self.horizon * self.rng.uniform(0.2, 0.62))
         from_sun = np.sqrt((x - sun[0]) ** 2 + (y - sun[1]) ** 2)
-        clouds = (
-            self.noise(x, 2.6 * y, 46.0, 1)
-            + 0.5 * self.noise(x, 2.6 * y, 19.0, 2)
-            + 0.25 * self.noise(x, 2.6 * y, 8.0, 3)
-        )
+        flat = 2.6 * y
+        clouds = self.noise(x, flat, 46.0, 1) + 0.5 * self.noise(x, flat, 19.0, 2) + 0.25 * self.noise(x, flat, 8.0, 3)
         if self.weather in ("clear", "dust"):
             sky = mix(sky, self.air.disc, 0.55 * np.clip(1 - from_sun / self.air.glow, 0, 1) ** 2)
             sky = mix(sky, self.air.disc, np.clip(7.5 - from_sun, 0, 1))
@@ -161,13 +152,9 @@ class _Painter:
 
     def hills(self) -> None:
         """Two or three ranges, the farther the bluer."""
-        desert = self.habitat == "desert"
-        ranges = (
-            ((36.0, 70.0, 0.95), (22.0, 44.0, 0.6))
-            if not desert
-            else ((30.0, 90.0, 0.8), (22.0, 60.0, 0.4), (12.0, 46.0, 0.15))
-        )
-        for n, (tall, cell, far) in enumerate(ranges):
+        hills = ((36.0, 70.0, 0.95), (22.0, 44.0, 0.6))
+        dunes = ((30.0, 90.0, 0.8), (22.0, 60.0, 0.4), (12.0, 46.0, 0.15))
+        for n, (tall, cell, far) in enumerate(dunes if self.habitat == "desert" else hills):
             colour = self.tone(self.kind.hills, far)
             blue = mix(np.asarray(colour, np.float64)[None, None], self.air.rim, np.array([[0.55 * far]]))[0, 0]
             mask = cover([self.ridge(self.horizon + 3, tall, cell, 40 + 7 * n)], self.size)
@@ -186,11 +173,11 @@ class _Painter:
         rough = self.noise(u, v, 42.0, 11) + 0.6 * self.noise(u, v, 13.0, 12) + 0.5 * self.noise(u, v, 4.2, 13) - 1.05
         colours = mix(kind.far, kind.near, np.sqrt(near)) * (1 + kind.rough * rough[..., None])
         if self.habitat == "desert":
-            wave = self.noise(u * 0.35 + 0, v + 9 * self.noise(u, v, 40.0, 14), 5.5, 15)
+            wave = self.noise(u * 0.35, v + 9 * self.noise(u, v, 40.0, 14), 5.5, 15)
             colours *= (0.92 + 0.17 * wave)[..., None]
         else:
             # Short strokes upward: blades of grass seen from afar.
-            fine = self.noise(x * 1.0, y * 0.34, 1.9, 16) - 0.5
+            fine = self.noise(x, y * 0.34, 1.9, 16) - 0.5
             colours *= (1 + 0.9 * kind.rough * fine * (0.35 + near))[..., None]
         colours *= (1.02 - 0.2 * near * near * near)[..., None]
         self.picture[rows] = hazy(lit(colours, self.light), self.light, self.weather, (1 - near) * (1 - near))
@@ -224,18 +211,11 @@ class _Painter:
             x, y = float(self.rng.uniform(0, self.size[0])), self.horizon + float(self.rng.uniform(6, 40))
             r = (y - self.horizon) * float(self.rng.uniform(0.1, 0.24)) + 1.5
             far = max(0.0, 1 - (y - self.horizon) / 60)
-            lay(
-                self.picture,
-                cover([ellipse(x + 0.4 * r, y + 0.45 * r, 1.5 * r, 0.35 * r)], self.size),
-                (40, 30, 30),
-                0.3,
-            )
-            lay(self.picture, cover([ellipse(x, y, r, 0.62 * r)], self.size), self.tone((136, 104, 78), far))
-            lay(
-                self.picture,
-                cover([ellipse(x - 0.15 * r, y - 0.2 * r, 0.7 * r, 0.34 * r)], self.size),
-                self.tone((186, 150, 116), far),
-            )
+            shadow, body = ellipse(x + 0.4 * r, y + 0.45 * r, 1.5 * r, 0.35 * r), ellipse(x, y, r, 0.62 * r)
+            top = ellipse(x - 0.15 * r, y - 0.2 * r, 0.7 * r, 0.34 * r)
+            lay(self.picture, cover([shadow], self.size), (40, 30, 30), 0.3)
+            lay(self.picture, cover([body], self.size), self.tone((136, 104, 78), far))
+            lay(self.picture, cover([top], self.size), self.tone((186, 150, 116), far))
 
     def water(self, top: float, bottom: float) -> None:
         """A sheet between two lines, the farther wavy; it mirrors the sky."""
@@ -247,15 +227,10 @@ class _Painter:
         mud = [(x, y - 2.2) for x, y in edge] + [(x, y + 2.2) for x, y in reversed(lower)]
         lay(self.picture, cover([mud], self.size), self.tone((112, 92, 66), 0.2), 0.7)
         down = np.clip((self.y - top) / 46, 0, 1)
-        ripple = (
-            self.noise(self.x * 0.28, self.y * 1.5, 2.4, 72)
-            + 0.6 * self.noise(self.x * 0.2, self.y * 0.8, 4.0, 73)
-            - 0.8
-        )
-        colours = mix(self.air.rim, self.air.zenith, 0.25 + 0.6 * down) * (0.9 + 0.16 * ripple[..., None])
-        colours = mix(
-            colours, lit(np.full((1, 1, 3), 1.0) * np.array([58, 96, 104]), self.light)[0, 0], np.full(down.shape, 0.32)
-        )
+        ripple = self.noise(self.x * 0.28, self.y * 1.5, 2.4, 72) - 0.8
+        ripple += 0.6 * self.noise(self.x * 0.2, self.y * 0.8, 4.0, 73)
+        sky = mix(self.air.rim, self.air.zenith, 0.25 + 0.6 * down) * (0.9 + 0.16 * ripple[..., None])
+        colours = mix(sky, lit(np.array([58.0, 96.0, 104.0]), self.light), np.full(down.shape, 0.32))
         lay(self.picture, cover([sheet], self.size), hazy(colours, self.light, self.weather, 0.25))
 
     def tufts(self) -> None:
@@ -285,10 +260,9 @@ class _Painter:
                     blades += tuft(x, foot, tall * part, 9 * part, self.rng)
                 mask = cover(blades, self.size) / 255.0
                 own = np.asarray(self.tone(self.kind.blade[tint], 0.0), np.float64)
-                shade = np.clip(1.16 - 0.4 * (self.y - (height - up - tall * part)) / (tall * part), 0.66, 1.16)[
-                    ..., None
-                ]
-                colours = colours * (1 - mask[..., None]) + own * shade * mask[..., None]
+                down = (self.y - (height - up - tall * part)) / (tall * part)
+                shade = np.clip(1.16 - 0.4 * down, 0.66, 1.16) * mask
+                colours = colours * (1 - mask[..., None]) + own * shade[..., None]
                 alpha = alpha * (1 - mask) + mask
         out = np.zeros((height, width, 4), np.uint8)
         out[..., 3] = np.rint(alpha * 255)
