@@ -1,7 +1,7 @@
 """Affine maps of the plane as six plain floats, so that they come out the same on every machine.
 
-(a, b, c, d, e, f) takes (x, y) to (a·x + b·y + c, d·x + e·y + f). x runs to the right and y down; positive angles turn x
-towards y. Plain floats because a matrix product may or may not be rounded between its multiplications and its sums.
+(a, b, c, d, e, f) takes (x, y) to (a·x + b·y + c, d·x + e·y + f). x runs to the right and y down; positive angles turn
+x towards y. Plain floats because a matrix product may or may not be rounded between its multiplications and its sums.
 """
 
 import math

@@ -229,8 +229,9 @@ class _Painter:
         down = np.clip((self.y - top) / 46, 0, 1)
         ripple = self.noise(self.x * 0.28, self.y * 1.5, 2.4, 72) - 0.8
         ripple += 0.6 * self.noise(self.x * 0.2, self.y * 0.8, 4.0, 73)
-        sky = mix(self.air.rim, self.air.zenith, 0.25 + 0.6 * down) * (0.9 + 0.16 * ripple[..., None])
-        colours = mix(sky, lit(np.array([58.0, 96.0, 104.0]), self.light), np.full(down.shape, 0.32))
+        sky = mix(self.air.rim, self.air.zenith, 0.55 + 0.4 * down) * (0.94 + 0.2 * ripple[..., None])
+        colours = mix(sky, lit(np.array([64.0, 122.0, 146.0]), self.light), np.full(down.shape, 0.4))
+        colours = mix(colours, self.air.rim, 1.3 * (ripple - 0.28))
         lay(self.picture, cover([sheet], self.size), hazy(colours, self.light, self.weather, 0.25))
 
     def tufts(self) -> None:

@@ -112,10 +112,10 @@ def hare() -> Species:
         "hare", "hopper", tuple(parts), four_legs(hips), 58,
         {
             "stand": {"neck": -34, "head": 42, "ear": -104, "ear-far": -88, "tail": 205, "torso": -8},
-            "low": {"neck": 40, "head": 28, "ear": -140, "ear-far": -130, "torso": 8},
+            "low": {"neck": 52, "head": 18, "ear": -140, "ear-far": -130, "torso": 12},
             "lie": {"neck": -20, "head": 26, "ear": -165, "ear-far": -158},
             "run": {"neck": -14, "head": 20, "ear": -150, "ear-far": -140},
-            "preen": {"neck": 62, "head": 62, "ear": -100, "ear-far": -85, "torso": -14},
+            "preen": {"neck": 4, "head": 74, "ear": -150, "ear-far": -138, "torso": -36},
         },
-        {"low": 8, "lie": 32}, (10, 14), 50, 7600,
+        {"low": 10, "lie": 32}, (10, 14), 50, 7600,
     )  # fmt: skip

@@ -102,6 +102,11 @@ class Scene:
         the grid of frame t - 1, as `vimoclip.flow` has it."""
         return render.flows(self._stage)
 
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """Where the animals are and how they hold themselves: the truth behind the frames."""
+        return tuple(self._performance[0])
+
     @cached_property
     def _horizon(self) -> float:
         return horizon_of(_rng(self.seed, _PAINT))
@@ -114,7 +119,7 @@ class Scene:
 
     @property
     def _stage(self) -> render.Stage:
-        tracks = self._performance[0]
+        tracks = self.tracks
         corners = cameras.path(self.camera, self.frames_count, self.facing, _rng(self.seed, _CAMERA))
         shore = max(moment.y for track in tracks for moment in track.moments) + 3
         paint = _rng(self.seed, _PAINT)
@@ -122,7 +127,7 @@ class Scene:
         margins = (cameras.margin(self.frames_count), cameras.SHAKE)
         scenery = background(self.habitat, self.light, self.weather, SIZE, margins, self._horizon, shore, paint)
         wet = rain(SIZE, _rng(self.seed, _RAIN)) if self.weather == "rain" else None
-        return render.Stage(SIZE, scenery, tuple(tracks), tuple(corners), self.light, self.weather, wet)
+        return render.Stage(SIZE, scenery, tracks, tuple(corners), self.light, self.weather, wet)
 
 
 def plan(count: int, seed: int = 0, behaviours: Sequence[str] = BEHAVIOURS) -> list[Scene]:

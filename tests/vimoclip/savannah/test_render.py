@@ -1,0 +1,158 @@
+"""The flow is the motion of what is drawn, and frames are the same bytes everywhere."""
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from vimoclip.flow.dis import Dis
+from vimoclip.savannah import SIZE, Scene, plan
+
+BASE = Scene(
+    name="clip-0000",
+    split="train",
+    seed=20261125,
+    behaviour="walking",
+    species=("zebra",),
+    habitat="grassland",
+    light="noon",
+    weather="clear",
+    camera="still",
+    facing=1,
+)
+
+
+def scene(**changes: Any) -> Scene:
+    return replace(BASE, **changes)
+
+
+MOVING = [
+    scene(),
+    scene(behaviour="running", species=("giraffe",), camera="panning", facing=-1),
+    scene(behaviour="flying", species=("eagle",), habitat="desert"),
+    scene(behaviour="approaching", species=("lion",), habitat="woodland", facing=-1),
+    scene(behaviour="chasing", species=("lion", "zebra"), camera="shaking"),
+    scene(behaviour="lying down", species=("wildebeest",), habitat="waterhole"),
+]
+
+
+def pairs(clip: Scene, frames: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """(frame t - 1, frame t, the flow between them)."""
+    drawn, moved = list(clip.frames()), list(clip.flows())
+    return [(drawn[t - 1], drawn[t], moved[t - 1]) for t in frames]
+
+
+def warped(later: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """The later frame brought back onto the earlier one."""
+    y, x = np.mgrid[: flow.shape[0], : flow.shape[1]].astype(np.float32)
+    return np.asarray(cv2.remap(later, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR))
+
+
+def ground_motion(flow: np.ndarray) -> np.ndarray:
+    return np.asarray(flow[0, 0])
+
+
+@pytest.mark.parametrize("clip", MOVING, ids=lambda clip: clip.behaviour)
+def test_shapes_and_what_the_camera_does(clip: Scene) -> None:
+    clip = replace(clip, frames_count=12)
+    drawn, moved = list(clip.frames()), list(clip.flows())
+    assert len(drawn) == 12 and len(moved) == 11
+    assert all(frame.shape == (SIZE[1], SIZE[0], 3) and frame.dtype == np.uint8 for frame in drawn)
+    assert all(flow.shape == (SIZE[1], SIZE[0], 2) and flow.dtype == np.float32 for flow in moved)
+    assert all(np.isfinite(flow).all() for flow in moved)
+    seen = np.array([ground_motion(flow) for flow in moved])
+    if clip.camera == "still":
+        assert not seen.any()
+    elif clip.camera == "panning":
+        assert (seen == (-clip.facing, 0)).all()  # the scene goes the other way
+    else:
+        assert seen.any() and np.array_equal(seen, np.rint(seen))
+
+
+@pytest.mark.parametrize("clip", MOVING, ids=lambda clip: clip.behaviour)
+def test_warping_a_frame_by_the_flow_gives_the_one_before(clip: Scene) -> None:
+    for before, after, flow in pairs(clip, (6, 20, 33)):
+        animal = np.abs(flow - ground_motion(flow)).max(-1) > 0.05
+        assert 300 < animal.sum() < 12000
+        inner = cv2.erode(animal.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        inner[:6], inner[-6:], inner[:, :6], inner[:, -6:] = False, False, False, False
+        right = np.abs(warped(after, flow).astype(int) - before).mean(-1)[inner]
+        still = np.abs(warped(after, 0 * flow + ground_motion(flow)).astype(int) - before).mean(-1)[inner]
+        wrong = np.abs(warped(after, 2 * ground_motion(flow) - flow).astype(int) - before).mean(-1)[inner]
+        # A few pixels are covered by another part in the next frame, and have nothing to go to.
+        assert (right < 16).mean() > 0.85
+        assert right.mean() < 0.6 * still.mean() and right.mean() < 0.5 * wrong.mean()
+
+
+@pytest.mark.parametrize("camera", ["panning", "shaking"])
+def test_the_ground_is_copied_exactly(camera: str) -> None:
+    for before, after, flow in pairs(scene(camera=camera), (5, 30)):
+        u, v = (int(part) for part in ground_motion(flow))
+        height, width = before.shape[:2]
+        sky = before[4:60, 4 : width - 4]
+        assert np.array_equal(after[4 + v : 60 + v, 4 + u : width - 4 + u], sky)
+
+
+def test_dis_finds_the_same_motion_on_stripes() -> None:
+    estimator = Dis(640)
+    for before, after, flow in pairs(scene(), (10, 24)):
+        found = estimator.flow(estimator.prepare(before), estimator.prepare(after))
+        animal = np.abs(flow).max(-1) > 0.5
+        inner = cv2.erode(animal.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        errors = np.linalg.norm(found - flow, axis=-1)
+        assert np.median(errors[inner]) < 0.35
+        assert np.median(np.linalg.norm(flow, axis=-1)[inner]) > 1.5
+        assert np.median(errors[~animal]) < 0.05
+
+
+def test_the_body_of_a_walker_moves_at_its_speed() -> None:
+    clip = scene()
+    track = clip.tracks[0]
+    for t, flow in list(enumerate(clip.flows(), 1))[::9]:
+        speed = track.moments[t].x - track.moments[t - 1].x
+        animal = np.abs(flow).max(-1) > 0.05
+        rows = np.flatnonzero(animal.any(1))
+        top = slice(rows[0] + 28, rows[0] + 45)  # the torso: legs swing, and the head nods
+        assert np.median(flow[top][animal[top]][:, 0]) == pytest.approx(speed, rel=0.12)
+
+
+def test_an_approaching_animal_grows_away_from_a_point() -> None:
+    clip = scene(behaviour="approaching", species=("elephant",))
+    first, last = clip.tracks[0].moments[0], clip.tracks[0].moments[1]
+    flow = next(clip.flows())
+    animal = np.abs(flow).max(-1) > 0.01
+    ys, xs = np.nonzero(animal)
+    growth = np.polyfit(xs, flow[animal][:, 0], 1)[0], np.polyfit(ys, flow[animal][:, 1], 1)[0]
+    assert growth == pytest.approx((last.scale / first.scale - 1,) * 2, abs=0.012)
+
+
+def test_grass_in_front_stays_in_front() -> None:
+    clip = scene(behaviour="standing", camera="still")
+    drawn = list(clip.frames())
+    empty = np.median(np.stack(drawn), axis=0)
+    assert np.abs(drawn[0][-6:] - empty[-6:]).max() == 0
+
+
+@pytest.mark.parametrize(
+    ("clip", "digest"),
+    [
+        (scene(), "A"),
+        (
+            scene(behaviour="chasing", species=("lion", "zebra"), habitat="waterhole", light="dusk", weather="rain",
+                  camera="shaking", facing=-1),
+            "B",
+        ),
+    ],
+    ids=["walking", "chasing"],
+)  # fmt: skip
+def test_frames_are_the_same_bytes_on_every_machine(clip: Scene, digest: str) -> None:
+    threads = cv2.getNumThreads()
+    try:
+        for count in (1, 2):
+            cv2.setNumThreads(count)
+            assert hashlib.sha256(b"".join(frame.tobytes() for frame in clip.frames())).hexdigest() == digest
+    finally:
+        cv2.setNumThreads(threads)
