@@ -175,7 +175,7 @@ class _Act:
         speed = float(self.rng.uniform(1.6, 2.0))
         period = float(self.rng.uniform(0.72, 0.86)) * FPS
         height = float(self.rng.uniform(56, 66))
-        beats = float(self.rng.uniform(2.4, 3.2)) / FPS
+        beats = float(self.rng.uniform(1.3, 1.8)) / FPS
         start = float(self.rng.uniform())
         velocity = self.setting.facing * speed
         middle = self.middle(4, velocity, 60)

@@ -40,7 +40,7 @@ SKIES: dict[Light, Sky] = {
 _HAZES: dict[Weather, tuple[float, Colour]] = {
     "clear": (0.16, (206, 218, 228)),
     "rain": (0.42, (138, 148, 158)),
-    "fog": (0.82, (214, 218, 220)),
+    "fog": (0.9, (214, 218, 220)),
     "dust": (0.66, (222, 190, 146)),
 }
 """How much of the farthest is hidden, and by what colour."""

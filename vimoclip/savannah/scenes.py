@@ -86,12 +86,14 @@ class Scene:
         words = {"in": _IN[self.habitat], "through": _THROUGH[self.habitat], "place": place}
         who = _article(self.species[0])
         when = f"{_LIGHT[self.light]} {_WEATHER[self.weather]}"
-        if self.behaviour in ("chasing", "following"):
+        other = ""
+        if len(self.species) > 1:
             same = self.species[0] == self.species[1]
             other = f"another {self.species[1]}" if same else _article(self.species[1])
+        if self.behaviour in ("chasing", "following"):
             return f"{who.capitalize()} is {self.behaviour} {other} {words['through']} {when}."
         what = _PHRASES[self.behaviour].format(**words)
-        return f"{who.capitalize()} is {what} {when}."
+        return f"{who.capitalize()} is {what} {f'beside {other} ' if other else ''}{when}."
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """uint8 (H, W, 3) in RGB, one by one, each a fresh array."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vimoclip.flow.dis import Dis
-from vimoclip.savannah import SIZE, Scene, plan
+from vimoclip.savannah import SIZE, Scene
 
 BASE = Scene(
     name="clip-0000",
@@ -79,33 +79,45 @@ def test_warping_a_frame_by_the_flow_gives_the_one_before(clip: Scene) -> None:
         assert 300 < animal.sum() < 12000
         inner = cv2.erode(animal.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         inner[:6], inner[-6:], inner[:, :6], inner[:, -6:] = False, False, False, False
-        right = np.abs(warped(after, flow).astype(int) - before).mean(-1)[inner]
-        still = np.abs(warped(after, 0 * flow + ground_motion(flow)).astype(int) - before).mean(-1)[inner]
-        wrong = np.abs(warped(after, 2 * ground_motion(flow) - flow).astype(int) - before).mean(-1)[inner]
-        # A few pixels are covered by another part in the next frame, and have nothing to go to.
-        assert (right < 16).mean() > 0.85
-        assert right.mean() < 0.6 * still.mean() and right.mean() < 0.5 * wrong.mean()
+        ground = 0 * flow + ground_motion(flow)
+        right, still, wrong = (
+            np.abs(warped(after, guess).astype(int) - before).mean(-1)[inner].mean()
+            for guess in (flow, ground, 2 * ground - flow)
+        )
+        # Not 0: some pixels are covered by another part in the next frame, and stripes are drawn from other samples.
+        assert right < 0.5 * wrong
+        assert right < (0.5 if np.abs(flow - ground).max() > 2 else 0.95) * still
 
 
 @pytest.mark.parametrize("camera", ["panning", "shaking"])
 def test_the_ground_is_copied_exactly(camera: str) -> None:
     for before, after, flow in pairs(scene(camera=camera), (5, 30)):
         u, v = (int(part) for part in ground_motion(flow))
-        height, width = before.shape[:2]
+        width = before.shape[1]
         sky = before[4:60, 4 : width - 4]
         assert np.array_equal(after[4 + v : 60 + v, 4 + u : width - 4 + u], sky)
 
 
-def test_dis_finds_the_same_motion_on_stripes() -> None:
+@pytest.mark.parametrize("name", ["lion", "elephant", "wildebeest"])
+def test_dis_sees_the_same_motion(name: str) -> None:
     estimator = Dis(640)
-    for before, after, flow in pairs(scene(), (10, 24)):
+    for before, after, flow in pairs(scene(species=(name,)), (6, 20, 33)):
         found = estimator.flow(estimator.prepare(before), estimator.prepare(after))
-        animal = np.abs(flow).max(-1) > 0.5
-        inner = cv2.erode(animal.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-        errors = np.linalg.norm(found - flow, axis=-1)
-        assert np.median(errors[inner]) < 0.35
-        assert np.median(np.linalg.norm(flow, axis=-1)[inner]) > 1.5
-        assert np.median(errors[~animal]) < 0.05
+        moving = np.abs(flow).max(-1) > 0.05
+        body = cv2.erode(moving.astype(np.uint8), np.ones((11, 11), np.uint8)) > 0
+        away = cv2.dilate(moving.astype(np.uint8), np.ones((25, 25), np.uint8)) == 0
+        # DIS smooths towards the ground at rest around the animal: too short, but the same way.
+        along = (found * flow).sum(-1) / (flow * flow).sum(-1).clip(1e-6)
+        assert 0.5 < np.median(along[body]) < 1.1
+        assert np.linalg.norm(found[away], axis=-1).mean() < 0.1
+
+
+def test_dis_sees_the_same_pan() -> None:
+    estimator = Dis(640)
+    for before, after, flow in pairs(scene(camera="panning", habitat="woodland"), (6, 33)):
+        found = estimator.flow(estimator.prepare(before), estimator.prepare(after))
+        ground = np.abs(flow - ground_motion(flow)).max(-1) < 0.05
+        assert np.median(np.linalg.norm(found - flow, axis=-1)[ground]) < 0.15
 
 
 def test_the_body_of_a_walker_moves_at_its_speed() -> None:

@@ -14,7 +14,9 @@ from vimoclip.savannah.skeleton import Pose, pose_parts
 def test_feet_are_where_the_pose_says(name: str) -> None:
     who = species(name)
     pose = Pose(sink=9.0, feet={leg.name: (6.0, 3.0) for leg in who.legs})
-    placed = dict(zip((part.name for part in who.parts), pose_parts(who.parts, who.legs, who.stance, pose), strict=True))
+    placed = dict(
+        zip((part.name for part in who.parts), pose_parts(who.parts, who.legs, who.stance, pose), strict=True)
+    )
     for leg in who.legs:
         foot = apply(placed[f"{leg.name}-lower"], (leg.lengths[1], 0.0))
         assert foot == pytest.approx((leg.hip[0] + 6, -3), abs=1e-6)
@@ -29,7 +31,9 @@ def test_feet_are_where_the_pose_says(name: str) -> None:
 def test_a_foot_out_of_reach_is_reached_for(name: str) -> None:
     who = species(name)
     pose = Pose(feet={leg.name: (900.0, 0.0) for leg in who.legs})
-    placed = dict(zip((part.name for part in who.parts), pose_parts(who.parts, who.legs, who.stance, pose), strict=True))
+    placed = dict(
+        zip((part.name for part in who.parts), pose_parts(who.parts, who.legs, who.stance, pose), strict=True)
+    )
     for leg in who.legs:
         foot = apply(placed[f"{leg.name}-lower"], (leg.lengths[1], 0.0))
         hip = apply(placed[f"{leg.name}-upper"], (0.0, 0.0))
