@@ -155,7 +155,7 @@ class _Act:
         who = species(self.cast[0])
         scale = self.scale(who, 3000)
         pace = float(self.rng.uniform(0.9, 1.1))
-        speed = pace * {"walking": 2.2, "stalking": 0.55, "running": 3.6}[self.behaviour]
+        speed = pace * {"walking": 2.5, "stalking": 0.5, "running": 3.6}[self.behaviour]
         stride = who.stride if self.behaviour != "running" else 105.0
         velocity = self.setting.facing * speed
         middle = self.middle(4, velocity, 60)
