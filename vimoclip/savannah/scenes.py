@@ -97,12 +97,12 @@ class Scene:
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """uint8 (H, W, 3) in RGB, one by one, each a fresh array."""
-        return render.frames(self._stage)
+        return render.frames(self.stage())
 
     def flows(self) -> Iterator[NDArray[np.float32]]:
         """The exact flow from frame t - 1 to frame t, for t from 1: float32 (H, W, 2), (u right, v down) in pixels, on
         the grid of frame t - 1, as `vimoclip.flow` has it."""
-        return render.flows(self._stage)
+        return render.flows(self.stage())
 
     @property
     def tracks(self) -> tuple[Track, ...]:
@@ -119,8 +119,8 @@ class Scene:
         setting = Setting(self.frames_count, self.facing, pan, self._horizon)
         return perform(self.behaviour, self.species, setting, _rng(self.seed, _MOTION))
 
-    @property
-    def _stage(self) -> render.Stage:
+    def stage(self) -> render.Stage:
+        """What the frames are drawn from; the background is painted anew at each call."""
         tracks = self.tracks
         corners = cameras.path(self.camera, self.frames_count, self.facing, _rng(self.seed, _CAMERA))
         shore = max(moment.y for track in tracks for moment in track.moments) + 3

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from vimoclip.flow.dis import Dis
-from vimoclip.savannah import SIZE, Scene
+from vimoclip.savannah import SIZE, Scene, render
+from vimoclip.savannah.habitats import Background
 
 BASE = Scene(
     name="clip-0000",
@@ -141,11 +142,20 @@ def test_an_approaching_animal_grows_away_from_a_point() -> None:
     assert growth == pytest.approx((last.scale / first.scale - 1,) * 2, abs=0.012)
 
 
-def test_grass_in_front_stays_in_front() -> None:
-    clip = scene(behaviour="standing", camera="still")
-    drawn = list(clip.frames())
-    empty = np.median(np.stack(drawn), axis=0)
-    assert np.abs(drawn[0][-6:] - empty[-6:]).max() == 0
+def test_what_grows_in_front_hides_the_animal_and_its_motion() -> None:
+    """A red bar in place of the grass, where the animal goes by."""
+    clip = scene(behaviour="running", camera="shaking", frames_count=16)
+    stage = clip.stage()
+    left = stage.background.origin[0]
+    picture, front = stage.background.picture.copy(), np.zeros_like(stage.background.front)
+    bar = slice(left + 60, left + 130, 10)
+    picture[:, bar], front[:, bar] = (255, 0, 0), (255, 0, 0, 255)
+    stage = replace(stage, background=Background(picture, front, stage.background.origin))
+    for t, (frame, flow) in enumerate(zip(render.frames(stage), render.flows(stage), strict=False)):
+        shown = slice(60 - stage.corners[t][0], 130 - stage.corners[t][0], 10)
+        assert (frame[:150, shown] <= (255, 0, 0)).all() and frame[:60, shown, 0].min() == 255
+        assert (flow[:, shown] == ground_motion(flow)).all()
+        assert (np.abs(flow - ground_motion(flow)).max(-1) > 1).sum() > 300
 
 
 @pytest.mark.parametrize(
