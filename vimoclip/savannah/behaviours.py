@@ -22,6 +22,7 @@ from vimoclip.savannah import gaits
 from vimoclip.savannah.anatomy import Species
 from vimoclip.savannah.animals import species
 from vimoclip.savannah.skeleton import Pose
+from vimoclip.savannah.tracks import Moment, Track
 
 Behaviour = Literal[
     "walking", "stalking", "flying", "jumping", "lying down", "getting up", "approaching", "retreating",
@@ -66,31 +67,6 @@ CASTS: dict[Behaviour, tuple[tuple[str, ...], ...]] = {
 
 STEADY: tuple[Behaviour, ...] = ("grazing", "drinking", "standing", "head shaking", "digging", "preening")
 """On the spot: one can come after another, and two animals can be at two of them."""
-
-
-@dataclass(frozen=True)
-class Moment:
-    """One animal in one frame. x, y: of the ground below its middle, in the scene, pixels. scale: pixels per unit.
-
-    facing: +1 to the right, -1 to the left. lift: pixels above the ground. squash: how much of its length is seen.
-    """
-
-    x: float
-    y: float
-    scale: float
-    facing: int
-    pose: Pose
-    lift: float = 0.0
-    squash: float = 1.0
-
-
-@dataclass(frozen=True)
-class Track:
-    """An animal's way through a clip."""
-
-    species: str
-    moments: tuple[Moment, ...]
-    flying: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from vimoclip.errors import ConfigError
 from vimoclip.savannah import camera as cameras
 from vimoclip.savannah import render
-from vimoclip.savannah.behaviours import BEHAVIOURS, CASTS, FPS, SIZE, STEADY, Bout, Setting, Track, perform
+from vimoclip.savannah.behaviours import BEHAVIOURS, CASTS, FPS, SIZE, STEADY, Bout, Setting, perform
 from vimoclip.savannah.behaviours import Behaviour as BehaviourName
 from vimoclip.savannah.camera import CAMERAS, Camera
 from vimoclip.savannah.habitats import HABITATS, Habitat, background, horizon_of
 from vimoclip.savannah.light import LIGHTS, WEATHERS, Light, Weather, rain
+from vimoclip.savannah.tracks import Track
 
 FRAMES = 48
 SPLITS = ("train", "test", "train", "val", "train")  # in turn, so that two clips of a behaviour already fill two splits

@@ -15,9 +15,9 @@ from vimoclip.savannah.behaviours import (
     Behaviour,
     Bout,
     Setting,
-    Track,
     perform,
 )
+from vimoclip.savannah.tracks import Track
 
 FRAMES = 48
 
