@@ -9,6 +9,9 @@
     ├── LabelError            a label file cannot be read
     ├── ExportError           an export names what is not there, or cannot be written
     ├── ShadowedError         another package has the name of one of ours
+    ├── RunError              a run of training cannot be begun, gone on with or read
+    │   ├── CheckpointError       a checkpoint cannot be read, or was made for other features
+    │   └── DivergedError         a loss is no number any more
     └── StoreError
         ├── StoreMissingError     no store there
         ├── StoreNewerError       written by a newer version of ViMoCLIP
@@ -96,6 +99,18 @@ class ExportError(VimoclipError):
 
 class ShadowedError(VimoclipError, ImportError):
     """Another package has the name of one of ours, and would be imported instead."""
+
+
+class RunError(VimoclipError):
+    """A run of training cannot be begun, gone on with or read."""
+
+
+class CheckpointError(RunError):
+    """A checkpoint is missing, damaged, of another format, or was made for other features than there are."""
+
+
+class DivergedError(RunError):
+    """A loss is not finite; the message names the videos of its batch."""
 
 
 class StoreError(VimoclipError):

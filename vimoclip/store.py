@@ -7,7 +7,7 @@ take is whole; it never changes under the reader, and `refresh()` takes a new on
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from vimoclip.place import Place, Where, place
 from vimoclip.store_place import check_format, check_free, missing
 from vimoclip.tables import Table
 
+TABLES = ("frames", "flow", "labels", "features", "videos")
+
 
 class FeatureStore:
     """A snapshot of the store at `place`.
@@ -59,8 +61,8 @@ class FeatureStore:
         return place(where).has("videos")
 
     @classmethod
-    def open(cls, where: Where) -> "FeatureStore":
-        """The store as it is now.
+    def open(cls, where: Where, versions: Mapping[str, int] | None = None) -> "FeatureStore":
+        """The store as it is now, or the snapshot whose `versions` these are.
 
         Raises:
             StoreMissingError, StoreNewerError, StoreDamagedError, StoreUnreachableError.
@@ -69,12 +71,14 @@ class FeatureStore:
         if not at.has("videos"):
             raise missing(at)
         check_format(Table.open(at, "videos"))
+        if versions is not None:
+            return cls(at, {name: Table.open(at, name, versions[name]) for name in TABLES})
         while True:
             # Takes are committed before the videos row that names them, and dropped after it, and so are columns and
             # the features row: when these two have not moved while the others were opened, all they name is there.
             videos = Table.open(at, "videos")
             features = _beside(videos, "features")
-            others = {name: _beside(videos, name) for name in ("frames", "flow", "labels")}
+            others = {name: _beside(videos, name) for name in TABLES if name not in ("videos", "features")}
             if videos.latest_version == videos.version and features.latest_version == features.version:
                 return cls(at, others | {"features": features, "videos": videos})
 
@@ -102,6 +106,16 @@ class FeatureStore:
     def columns(self) -> list[str]:
         """The columns of `frames` that readers see, in order; those of unfinished features are none of them."""
         return frames_schema({name: feature.dim for name, feature in self.features.items()}).names  # type: ignore[no-any-return]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The snapshot: of each table, its version."""
+        return {name: table.version for name, table in self.tables.items()}
+
+    def tag(self, name: str) -> None:
+        """Keep this snapshot on the disk, whatever is optimized, under a name of letters, digits and `.-_`."""
+        for table in self.tables.values():
+            table.tag(name)
 
     def refresh(self) -> "FeatureStore":
         """A snapshot of the store as it is now."""
