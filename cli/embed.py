@@ -5,33 +5,24 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, render
-from pipelines.engine import Engine, EngineName
-from vimoclip.config import Precision, Resize
+from pipelines.engine import Engine
 
 
 @render.handled
 def embed(
     feature: Annotated[str, typer.Option("--as", metavar="FEATURE", help="The feature's name: bioclip, siglip, …")],
     model: Annotated[str | None, typer.Option(help="open_clip name, hf-hub:… or local-dir:…")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="open_clip tag, path, or none (seeded random).", show_default="openai")
-    ] = None,
-    preprocess: Annotated[
-        str | None, typer.Option(help="For weights by path: the tag they were made like, or JSON.")
-    ] = None,
-    precision: Annotated[Precision | None, typer.Option(help="Of the model's arithmetic.", show_default="auto")] = None,
-    resize: Annotated[
-        Resize | None, typer.Option(help="Frame to square input; own is the model's own way.", show_default="squash")
-    ] = None,
+    weights: options.Weights = None,
+    preprocess: options.Preprocess = None,
+    precision: options.Precision = None,
+    resize: options.Resize = None,
     store: options.Store = options.DEFAULT_STORE,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
-    threads: Annotated[int, typer.Option(help="0 is one a core.")] = 0,
-    engine: Annotated[EngineName, typer.Option(help="auto is Ray where there are several GPUs.")] = "auto",
-    workers: Annotated[int, typer.Option(help="On Ray; 0 is one a GPU.")] = 0,
-    ray_address: Annotated[
-        str | None, typer.Option(help="Of a running Ray cluster.", show_default="a private one")
-    ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds without a frame after which a video is given up.")] = 60.0,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    engine: options.Engine = "auto",
+    workers: options.Workers = 0,
+    ray_address: options.RayAddress = None,
+    timeout: options.Timeout = 60.0,
     no_wait: options.NoWait = False,
     as_json: options.Json = False,
 ) -> None:
@@ -84,7 +75,7 @@ def _print(report: Any, store: str) -> None:
         render.err.print(render.table("Failed", ("video", "kind", "why"), report.failed[:20]))
         if len(report.failed) > 20:
             render.err.print(f"… and {len(report.failed) - 20} more (--json lists them all)")
-    again = f"vimoclip embed --as {report.feature} --store {store}"
+    again = f"vimoclip embed --as {report.feature} {render.at(store)}"
     if report.interrupted:
         render.err.print(f"Interrupted. What is done is kept; {again} goes on from there.", markup=False)
     elif not report.complete:
@@ -92,4 +83,4 @@ def _print(report: Any, store: str) -> None:
     elif report.failed:
         render.err.print(f"These have no {report.feature}; {again} tries them again.", markup=False)
     else:
-        render.err.print(f"Next: vimoclip features --store {store}", markup=False)
+        render.err.print(f"Next: vimoclip features {render.at(store)}", markup=False)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, render
-from pipelines.engine import Engine, EngineName
-from vimoclip.config import FlowChoice, FlowImage, OnCorrupt, Precision, Resize
+from pipelines.engine import Engine
+from vimoclip.config import FlowChoice, FlowImage, OnCorrupt
 from vimoclip.errors import ConfigError, UsageError
 
 
@@ -22,16 +22,10 @@ def ingest(
     clip_model: Annotated[
         str | None, typer.Option(help="open_clip name, hf-hub:… or local-dir:…", show_default="ViT-B-16")
     ] = None,
-    clip_weights: Annotated[
-        str | None, typer.Option(help="open_clip tag, path, or none (seeded random).", show_default="openai")
-    ] = None,
-    preprocess: Annotated[
-        str | None, typer.Option(help="For weights by path: the tag they were made like, or JSON.")
-    ] = None,
-    precision: Annotated[Precision | None, typer.Option(help="Of the models' arithmetic.", show_default="auto")] = None,
-    resize: Annotated[
-        Resize | None, typer.Option(help="Frame to square input; own is the model's own way.", show_default="squash")
-    ] = None,
+    clip_weights: options.Weights = None,
+    preprocess: options.Preprocess = None,
+    precision: options.Precision = None,
+    resize: options.Resize = None,
     batch_size: Annotated[int | None, typer.Option(help="Frames a forward.", show_default="by device")] = None,
     flow: Annotated[
         FlowChoice | None,
@@ -55,17 +49,15 @@ def ingest(
     labels_from_folders: Annotated[
         bool, typer.Option("--labels-from-folders", help="A video's folder is its label.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")] = "auto",
-    threads: Annotated[int, typer.Option(help="0 is one a core.")] = 0,
-    engine: Annotated[EngineName, typer.Option(help="auto is Ray where there are several GPUs.")] = "auto",
-    workers: Annotated[int, typer.Option(help="On Ray; 0 is one a GPU.")] = 0,
-    ray_address: Annotated[
-        str | None, typer.Option(help="Of a running Ray cluster.", show_default="a private one")
-    ] = None,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    engine: options.Engine = "auto",
+    workers: options.Workers = 0,
+    ray_address: options.RayAddress = None,
     on_corrupt: Annotated[
         OnCorrupt, typer.Option(help="A file that breaks midway: fail it, or keep what decodes.")
     ] = "fail",
-    timeout: Annotated[float, typer.Option(help="Seconds without a frame after which a video is given up.")] = 60.0,
+    timeout: options.Timeout = 60.0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try videos again that failed before.")] = False,
     limit: Annotated[int | None, typer.Option(min=0, help="At most this many new videos.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
@@ -169,7 +161,7 @@ def _print(report: Any, request: Any) -> None:
         render.err.print(render.table("Failed", ("video", "kind", "why"), rows))
         if len(report.failed) > 20:
             render.err.print(
-                f"… and {len(report.failed) - 20} more: vimoclip errors --store {request.store}", markup=False
+                f"… and {len(report.failed) - 20} more: vimoclip errors {render.at(request.store)}", markup=False
             )
     for done in report.labels:
         render.err.print(
@@ -196,7 +188,7 @@ def _print(report: Any, request: Any) -> None:
     elif report.failed or report.failed_before:
         render.err.print("Failed videos are skipped from now on; `--retry-failed` tries them again.", markup=False)
     else:
-        render.err.print(f"Next: vimoclip status --store {request.store}", markup=False)
+        render.err.print(f"Next: vimoclip status {render.at(request.store)}", markup=False)
 
 
 def _skipped(report: Any) -> str:

@@ -4,6 +4,10 @@ from typing import Annotated
 
 import typer
 
+from pipelines.engine import EngineName
+from vimoclip.config import Precision as PrecisionName
+from vimoclip.config import Resize as ResizeName
+
 Store = Annotated[  # text, not a Path, which would turn s3://bucket into s3:/bucket
     str,
     typer.Option(
@@ -15,5 +19,20 @@ Store = Annotated[  # text, not a Path, which would turn s3://bucket into s3:/bu
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; everything else goes to stderr.")]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Fail rather than wait when another process writes.")]
+
+Weights = Annotated[
+    str | None, typer.Option(help="open_clip tag, path, or none (seeded random).", show_default="openai")
+]
+Preprocess = Annotated[str | None, typer.Option(help="For weights by path: the tag they were made like, or JSON.")]
+Precision = Annotated[PrecisionName | None, typer.Option(help="Of the models' arithmetic.", show_default="auto")]
+Resize = Annotated[
+    ResizeName | None, typer.Option(help="Frame to square input; own is the model's own way.", show_default="squash")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")]
+Threads = Annotated[int, typer.Option(help="0 is one a core.")]
+Engine = Annotated[EngineName, typer.Option(help="auto is Ray where there are several GPUs.")]
+Workers = Annotated[int, typer.Option(help="On Ray; 0 is one a GPU.")]
+RayAddress = Annotated[str | None, typer.Option(help="Of a running Ray cluster.", show_default="a private one")]
+Timeout = Annotated[float, typer.Option(help="Seconds without a frame after which a video is given up.")]
 
 DEFAULT_STORE = "vimoclip-store"

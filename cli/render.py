@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 import os
+import shlex
 import signal
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -124,6 +125,11 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], num
 def waiting(holder: str) -> None:
     """Say that another process writes to the store, and that this one waits for it."""
     err.print(f"Waiting for {holder} to finish writing…", markup=False, highlight=False)
+
+
+def at(where: object) -> str:
+    """The option that names a store once more, to be pasted into a shell."""
+    return f"--store {shlex.quote(str(where))}"
 
 
 def size(count: float) -> str:

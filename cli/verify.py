@@ -10,7 +10,7 @@ def verify(store: options.Store = options.DEFAULT_STORE, as_json: options.Json =
     """Check every table of the store against every other, and name what is wrong."""
     from rich.progress import Progress
 
-    from vimoclip.verify import Observer
+    from vimoclip.sound_tables import Observer
     from vimoclip.verify import verify as check
 
     class Bar(Observer):

@@ -130,7 +130,7 @@ def _resolve_weights(config: ClipConfig) -> str:
     if config.preprocess is not None and not Path(config.weights).is_file():
         raise ModelError(
             "--preprocess is for weights given by path; others bring their own preprocessing.",
-            received=f"--clip-weights {config.weights}",
+            received=f"weights {config.weights}",
             expected="the path of a weights file, or no --preprocess",
         )
     name = config.model.replace("/", "-")
@@ -152,7 +152,7 @@ def _resolve_weights(config: ClipConfig) -> str:
         f"There are no such weights for {config.model}.",
         received=weights,
         expected="the path of a weights file, none, or " + (", ".join(tags) if tags else "nothing else for this model"),
-        hint="Name others with --clip-weights.",
+        hint="Name others, or another model.",
     )
 
 
@@ -194,14 +194,14 @@ def _load_visual(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
                 f"The weights of {config.model} cannot be loaded.",
                 received=f"{config.weights}: {reason}",
                 expected="open_clip weights for this very model",
-                hint="Check that --clip-model names the architecture that the file was saved from.",
+                hint="Check that the model is the architecture that the file was saved from.",
             ) from error
         raise ModelError(
             f"The weights {config.weights} of {config.model} cannot be had.",
             received=reason,
             expected="a connection to the model hub, or the file",
             hint="With a connection once, they are cached and found again without one. Or copy the file here and give "
-            "--clip-weights PATH --preprocess TAG; --clip-weights none takes seeded random weights, to try things out.",
+            "its path for the weights, with --preprocess TAG; weights none are seeded random ones, to try things out.",
         ) from error
 
 

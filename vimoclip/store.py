@@ -213,7 +213,7 @@ class FeatureStore:
                     expected=", ".join(self.columns),
                     hint="`vimoclip features` lists the features; `vimoclip embed` adds one.",
                 )
-        return columns
+        return list(dict.fromkeys(columns))  # Lance takes none twice
 
     def _of_take(self, table: str, take: int, columns: list[str]) -> pa.Table:
         wanted = list(dict.fromkeys([*columns, "frame_index"]))

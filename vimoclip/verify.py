@@ -4,7 +4,6 @@ It reads all there is and changes nothing. A table that is missing or damaged is
 checked without it still is. In memory at one time: the videos and labels, 28 bytes a frame, one batch of rows.
 """
 
-import contextlib
 import json
 import math
 from collections.abc import Iterator
@@ -21,10 +20,11 @@ from schemas.frames import frames_schema
 from schemas.labels import LABELS, PAST_END_S
 from schemas.videos import VIDEOS
 from vimoclip.config import StoreConfig
-from vimoclip.errors import ConfigError, StoreDamagedError, StoreError, StoreMissingError, StoreUnreachableError
-from vimoclip.faults import MOST_PLACES, Fault, Faults
+from vimoclip.errors import ConfigError, StoreDamagedError
+from vimoclip.faults import MOST_PLACES, Fault
 from vimoclip.place import Place, Where, place
 from vimoclip.row_faults import counted, decodes, order_faults, vector_faults
+from vimoclip.sound_tables import Observer, SoundTables
 from vimoclip.store_place import TABLES, check_format, missing
 from vimoclip.tables import Table
 
@@ -33,16 +33,6 @@ _BATCH_ROWS = {"frames": 4096, "flow": 1024}
 _ROW = np.dtype([("take", np.int64), ("index", np.int32), ("source", np.int64), ("time", np.float64)])
 _VIDEO_COLUMNS = ["video_id", "status", "take", "frames", "duration_s"]
 _VIDEO_COLUMNS += ["fingerprint", "duplicate_of", "metadata", "error_kind"]
-
-
-class Observer:
-    """Told how far a verify is; this one ignores it."""
-
-    def table(self, name: str, rows: int) -> None:
-        """A table of `rows` rows is about to be read."""
-
-    def rows(self, count: int) -> None:
-        """`count` more rows of it are read."""
 
 
 def verify(where: Where, observer: Observer | None = None) -> list[Fault]:
@@ -61,9 +51,8 @@ class _Verify:
     """One run. What a damaged table would have told stays None, and is then not checked."""
 
     def __init__(self, at: Place, observer: Observer) -> None:
-        self._place, self._observer, self._faults = at, observer, Faults()
-        self._tables: dict[str, Table] = {}
-        self._unsound: set[tuple[str, str]] = set()  # (table, column)
+        self._sound = SoundTables(at, observer)
+        self._observer, self._faults = observer, self._sound.faults
         self._keep_flow: bool | None = None
         self._motion: dict[str, bool] = {}  # vector column -> whether it is made from motion
         self._added: dict[str, bool] = {}  # vector column of an added feature -> whether readers see it
@@ -75,12 +64,12 @@ class _Verify:
         self._owners: dict[int, str] = {}  # take -> video_id, of the table being read
 
     def run(self) -> list[Fault]:
-        self._open()
+        self._sound.open()
         self._check_settings()
-        for name in list(self._tables):
-            with self._reading(name):
-                self._tables[name].validate()
-        self._check_indexes()
+        for name in list(self._sound.opened):
+            with self._sound.reading(name):
+                self._sound.opened[name].validate()
+        self._sound.check_indexes()
         self._check_features()
         self._check_videos()
         self._check_labels()
@@ -88,50 +77,8 @@ class _Verify:
         self._check_flow()
         return self._faults.list()
 
-    def _open(self) -> None:
-        while True:  # until it is one consistent snapshot: see FeatureStore.open
-            opened = {name: self._try(name) for name in reversed(TABLES)}
-            record = [table for name in ("videos", "features") if isinstance(table := opened[name], Table)]
-            if all(table.latest_version == table.version for table in record):
-                break
-        for name in TABLES:
-            table = opened[name]
-            if isinstance(table, Table):
-                self._tables[name] = table
-            else:
-                kind = "missing-table" if isinstance(table, StoreMissingError) else "unreadable-table"
-                self._faults.add(kind, name, None, _why(table))
-
-    def _try(self, name: str) -> Table | StoreError:
-        try:
-            return Table.open(self._place, name)
-        except StoreUnreachableError:
-            raise  # it says nothing of the store
-        except StoreError as error:
-            return error
-
-    @contextlib.contextmanager
-    def _reading(self, name: str) -> Iterator[None]:
-        """Read a table; when it turns out to be damaged, go on without it."""
-        try:
-            yield
-        except StoreUnreachableError:
-            raise
-        except (StoreError, ValueError, pa.ArrowException) as error:  # ValueError: bytes that are no text
-            self._tables.pop(name, None)
-            self._faults.add("damaged-file", name, None, _why(error))
-
-    def _check_indexes(self) -> None:
-        for table in self._tables.values():
-            try:
-                table.unindexed("take")
-            except StoreUnreachableError:
-                raise
-            except StoreDamagedError as error:
-                self._faults.add("damaged-index", table.name, None, _why(error))
-
     def _check_settings(self) -> None:
-        if (table := self._tables.get("videos")) is None:
+        if (table := self._sound.opened.get("videos")) is None:
             return
         try:
             check_format(table)
@@ -139,36 +86,10 @@ class _Verify:
         except (StoreDamagedError, ConfigError, ValueError, TypeError, AttributeError) as error:
             self._faults.add("bad-settings", "videos", None, str(getattr(error, "what", error)))
 
-    def _check_schema(self, name: str, expected: pa.Schema) -> None:
-        if (table := self._tables.get(name)) is None:
-            return
-        for field in expected:
-            at = table.schema.get_field_index(field.name)
-            found = table.schema.field(at) if at >= 0 else None
-            if found is None or found.type != field.type or (found.nullable and not field.nullable):
-                self._unsound.add((name, field.name))
-                is_now = "missing" if found is None else _describe(found)
-                detail = f"{field.name} is {is_now} instead of {_describe(field)}"
-                self._faults.add("wrong-schema", name, None, detail)
-
-    def _table(self, name: str, *columns: str) -> Table | None:
-        """The table, if it can be read and these columns are sound."""
-        return None if any((name, column) in self._unsound for column in columns) else self._tables.get(name)
-
-    def _rows(self, name: str, columns: list[str]) -> list[dict[str, Any]] | None:
-        if (table := self._table(name, *columns)) is None:
-            return None
-        with self._reading(name):
-            self._observer.table(name, table.count())
-            rows: list[dict[str, Any]] = table.read(columns).to_pylist()
-            self._observer.rows(len(rows))
-            return rows
-        return None
-
     def _check_features(self) -> None:
-        self._check_schema("features", FEATURES)
-        rows = self._rows("features", FEATURES.names)
-        frames = self._tables.get("frames")
+        self._sound.check_schema("features", FEATURES)
+        rows = self._sound.rows("features", FEATURES.names)
+        frames = self._sound.opened.get("frames")
         columns = set(frames.schema.names) if frames else set()
         lists = [field for field in frames.schema if pa.types.is_fixed_size_list(field.type)] if frames else []
         vectors = {field.name: field.type.list_size for field in lists}
@@ -198,13 +119,13 @@ class _Verify:
                 whole = False
             # With a feature that is itself wrong, the store has no fingerprint to hold the videos against.
             self._fingerprint = store_fingerprint([feature for _, feature in features]) if whole else None
-        self._check_schema("frames", frames_schema({name: dim for name, dim in dims.items() if name in columns}))
-        sound = [name for name in dims if name in columns and self._table("frames", name, f"{name}_norm")]
+        self._sound.check_schema("frames", frames_schema({name: dim for name, dim in dims.items() if name in columns}))
+        sound = [name for name in dims if name in columns and self._sound.table("frames", name, f"{name}_norm")]
         self._motion = {name: motion[name] for name in sound}
 
     def _check_videos(self) -> None:
-        self._check_schema("videos", VIDEOS)
-        rows = self._rows("videos", _VIDEO_COLUMNS)
+        self._sound.check_schema("videos", VIDEOS)
+        rows = self._sound.rows("videos", _VIDEO_COLUMNS)
         if rows is None:
             return
         ids: set[str] = set()
@@ -256,11 +177,11 @@ class _Verify:
             yield "bad-metadata", repr(row["metadata"][:80])
 
     def _check_labels(self) -> None:
-        self._check_schema("labels", LABELS)
+        self._sound.check_schema("labels", LABELS)
         key = ["video_id", "label", "start_s"]
-        if (table := self._table("labels", *key, "end_s")) is None:
+        if (table := self._sound.table("labels", *key, "end_s")) is None:
             return
-        with self._reading("labels"):
+        with self._sound.reading("labels"):
             self._observer.table("labels", table.count())
             labels = pl.DataFrame(table.read([*key, "end_s"]))
             self._observer.rows(labels.height)
@@ -281,10 +202,10 @@ class _Verify:
 
     def _check_frames(self) -> None:
         columns = ["video_id", "take", "frame_index", "source_frame", "time_s"]
-        if (table := self._table("frames", *columns)) is None:
+        if (table := self._sound.table("frames", *columns)) is None:
             return
         vectors = [column for name in self._motion for column in (name, f"{name}_norm")]
-        with self._reading("frames"):
+        with self._sound.reading("frames"):
             found, filled = np.empty(table.count(), _ROW), 0
             for rows in self._stream(table, [*columns, *vectors]):
                 part = found[filled : filled + rows.num_rows]
@@ -300,10 +221,10 @@ class _Verify:
             self._check_order("frames", found[:filled])
 
     def _check_flow(self) -> None:
-        self._check_schema("flow", FLOW)
-        if (table := self._table("flow", *FLOW.names)) is None:
+        self._sound.check_schema("flow", FLOW)
+        if (table := self._sound.table("flow", *FLOW.names)) is None:
             return
-        with self._reading("flow"):
+        with self._sound.reading("flow"):
             found, filled = np.zeros(table.count(), _ROW), 0
             for rows in self._stream(table, FLOW.names):
                 part = found[filled : filled + rows.num_rows]
@@ -368,13 +289,3 @@ class _Verify:
             if rows != expected:
                 return "flow-count", f"{rows} rows instead of {expected}"
         return None
-
-
-def _describe(field: pa.Field) -> str:
-    return f"{field.type}{'' if field.nullable else ' not null'}"
-
-
-def _why(error: Exception) -> str:
-    """The cause, without advice on what to do."""
-    received = getattr(error, "received", None)
-    return next(iter(str(error if received is None else received).splitlines()), type(error).__name__)[:200]

@@ -83,6 +83,24 @@ def test_the_models_own_resize_stays_own_in_the_store(videos: Path, tmp_path: Pa
     assert (clash.exit_code, "resize is 'own' in the store" in " ".join(clash.stderr.split())) == (1, True)
 
 
+def test_a_store_with_raft_needs_no_flag_again_and_refuses_another(
+    videos: Path, tmp_path: Path, tiny_model: str
+) -> None:
+    store = ["ingest", str(videos), "--store", str(tmp_path / "s")]
+    raft = ["--flow", "raft-small", "--flow-weights", "none", "--flow-updates", "1"]
+    assert vimoclip(*store, "--clip-model", tiny_model, *raft).exit_code == 0
+    for same in ([], ["--flow", "auto"], ["--flow", "raft-small"], ["--flow-weights", "none"], ["--flow-updates", "1"]):
+        again = vimoclip(*store, *same)
+        assert (again.exit_code, "2 known" in again.stderr) == (0, True), same
+    for other, kept in (
+        (["--flow", "dis"], "estimator is 'raft-small'"),
+        (["--flow-weights", "C_T_V1"], "weights is 'none'"),
+        (["--flow-updates", "2"], "updates is 1"),
+    ):
+        clash = vimoclip(*store, *other)
+        assert (clash.exit_code, f"flow {kept} in the store" in " ".join(clash.stderr.split())) == (1, True), other
+
+
 def test_a_config_with_an_unknown_setting_is_refused(videos: Path, tmp_path: Path) -> None:
     config = tmp_path / "settings.toml"
     config.write_text("[clip]\nmodle = 'ViT-B-32'\n")

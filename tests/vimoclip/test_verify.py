@@ -19,10 +19,11 @@ from vimoclip import verify as module
 from vimoclip.errors import StoreMissingError, StoreNewerError
 from vimoclip.faults import FAULTS, MOST_OF_A_NAME, Fault
 from vimoclip.feature_writer import FeatureWriter
+from vimoclip.sound_tables import Observer
 from vimoclip.store import FeatureStore
 from vimoclip.store_place import TABLES
 from vimoclip.tables import Table
-from vimoclip.verify import Observer, verify
+from vimoclip.verify import verify
 from vimoclip.writer import StoreWriter
 
 Row = dict[str, Any]
