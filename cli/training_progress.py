@@ -1,7 +1,7 @@
 """The progress bar of a training: batches of the epoch, and a line an epoch."""
 
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -29,7 +29,7 @@ class TrainingProgress(FusionObserver):
         self._task = self._bar.add_task("reading", total=None, rate="")
         self._videos = 0
 
-    def __enter__(self) -> "TrainingProgress":
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
