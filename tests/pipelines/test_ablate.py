@@ -14,6 +14,7 @@ from pipelines.ablate import PAPER, ROWS, AblateObserver, AblateReport, AblateRe
 from pipelines.ablation_files import cell, write_files
 from pipelines.engine import Engine
 from pipelines.train_fusion import TrainFusionRequest
+from tests.clusters import cluster
 from tests.pipelines.test_train_fusion import CONFIG, StopsAfter, labelled, timeless
 from vimoclip.config import RunConfig
 from vimoclip.errors import ConfigError, RunError
@@ -116,16 +117,18 @@ def test_an_interrupted_ablation_goes_on_to_the_unbroken_one_s_figures(
 
 
 def test_on_ray_the_figures_are_the_same(whole: AblateReport, store: Path, tmp_path: Path) -> None:
-    asked = request(store, tmp_path / "a", seeds=1, rows=("image", "cross"), engine=Engine("ray"), side_by_side=2)
-    report = ablate.run_all(asked)
+    with cluster(num_cpus=2, num_gpus=0) as made:
+        engine = Engine("ray", address=str(made.address))
+        asked = request(store, tmp_path / "a", seeds=1, rows=("image", "cross"), engine=engine, side_by_side=2)
+        report = ablate.run_all(asked)
+        (tmp_path / "a" / "ablation.json").unlink()
+        with pytest.raises(RunError, match="other settings"):  # what a run raises there is raised here
+            changed = replace(SHORT, mixup=None)
+            ablate.run_all(request(store, tmp_path / "a", changed, seeds=1, rows=("image",), engine=engine))
     assert (report.epochs, report.known) == (4, 0)
     for row in report.rows:
         alone = next(each for each in whole.rows if each.fusion == row.fusion)
         assert (row.seeds, row.last["micro"]) == ([49], alone.last["micro"][:1])
-    with pytest.raises(RunError, match="other settings"):  # what a run raises there is raised here
-        changed = replace(SHORT, mixup=None)
-        (tmp_path / "a" / "ablation.json").unlink()
-        ablate.run_all(request(store, tmp_path / "a", changed, seeds=1, rows=("image",), engine=Engine("ray")))
 
 
 def test_its_files_say_what_the_report_says(whole: AblateReport) -> None:
