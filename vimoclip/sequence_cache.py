@@ -32,8 +32,8 @@ def default_folder(place: Place) -> Path:
 
 @dataclass(frozen=True)
 class MappedFile:
-    """take, frame_index: int64 (n,). values: fp16 (n, D). norms: fp32 (n,), 0 where there is no vector. The
-    first and the last two are views of the file."""
+    """take, frame_index: int64 (n,). values: fp16 (n, D), a view of the file. norms: fp32 (n,), 0 where there is no
+    vector."""
 
     take: Ints
     frame_index: Ints
@@ -43,8 +43,8 @@ class MappedFile:
 
 @dataclass(frozen=True)
 class _Run:
-    """Consecutive steps of a video, `steps`, in the rows `rows` of file number `file`; rows are consecutive too, or one
-    by one."""
+    """Consecutive steps of a video, and their rows in the files of fragment number `file`: a slice, or, of a video that
+    was thinned, one by one."""
 
     file: int
     steps: slice
