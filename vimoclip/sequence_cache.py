@@ -1,6 +1,6 @@
 """Vectors that do not fit into memory, mapped from files: an Arrow IPC file a feature and fragment of `frames`.
 
-A file holds the rows of its fragment by take and frame: take, frame_index, the feature's vectors and norms. Fragments
+A file holds the rows of its fragment in their order: take, frame_index, the feature's vectors and norms. Fragments
 never change, so that one more video costs one more small file; those of fragments that the snapshot no longer has are
 removed. Nothing here is worth keeping: whatever is missing or damaged is made again.
 """
@@ -32,8 +32,8 @@ def default_folder(place: Place) -> Path:
 
 @dataclass(frozen=True)
 class MappedFile:
-    """take, frame_index: int64 (n,), sorted. values: fp16 (n, D). norms: fp32 (n,), 0 where there is no vector. The
-    first and the last two are views of the file."""
+    """take, frame_index: int64 (n,). values: fp16 (n, D), a view of the file. norms: fp32 (n,), 0 where there is no
+    vector."""
 
     take: Ints
     frame_index: Ints
@@ -43,8 +43,8 @@ class MappedFile:
 
 @dataclass(frozen=True)
 class _Run:
-    """Consecutive steps of a video, `steps`, in the rows `rows` of file number `file`; rows are consecutive too, or one
-    by one."""
+    """Consecutive steps of a video, and their rows in the files of fragment number `file`: a slice, or, of a video that
+    was thinned, one by one."""
 
     file: int
     steps: slice
@@ -128,7 +128,7 @@ def _runs(files: Sequence[Sequence[MappedFile]], steps: Steps) -> list[list[_Run
 
 
 def _by_video(steps: Steps, rows: Ints) -> Iterator[tuple[int, int, int]]:
-    """(video, first, last): the ranges of these rows, sorted within each video, that are consecutive rows of one."""
+    """(video, first, last): the ranges of these rows of which each is the next row of the same video."""
     videos = np.searchsorted(steps.offsets, rows, side="right") - 1
     cuts = np.flatnonzero((np.diff(videos) != 0) | (np.diff(rows) != 1)) + 1
     for first, last in zip([0, *cuts.tolist()], [*cuts.tolist(), len(rows)], strict=True):
@@ -137,8 +137,7 @@ def _by_video(steps: Steps, rows: Ints) -> Iterator[tuple[int, int, int]]:
 
 
 def _write(path: Path, rows: pa.Table) -> None:
-    order = np.lexsort((rows["frame_index"].to_numpy(), rows["take"].to_numpy()))
-    rows = rows.rename_columns(["take", "frame_index", "values", "norm"]).take(order).combine_chunks()
+    rows = rows.rename_columns(["take", "frame_index", "values", "norm"]).combine_chunks()
     with replacing(path) as beside, pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as file:
         file.write_table(rows, max_chunksize=max(len(rows), 1))  # one batch, so that each column is one array
 

@@ -45,8 +45,8 @@ def test_sequences(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 def test_all_paths_read_the_same(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(5, 512)).astype(np.float32)
     chosen = np.array([2, 0])
-    mapped = np.array(sequences.memmap(tmp_path / "m", 3, values)(chosen))
-    packed = np.array(sequences.hdf5(tmp_path / "h", 3, values)(chosen))
+    mapped = np.asarray(sequences.memmap(tmp_path / "m", 3, values)(chosen))
+    packed = np.asarray(sequences.hdf5(tmp_path / "h", 3, values)(chosen))
     assert np.array_equal(mapped.transpose(0, 2, 1, 3), packed)
     assert np.array_equal(packed[1, 1], values.astype(np.float16))
 

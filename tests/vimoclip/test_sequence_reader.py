@@ -212,6 +212,11 @@ def test_one_more_video_makes_one_more_file_a_feature(store: FeatureStore, tmp_p
     store.tables["frames"].tidy(timedelta(0))
     store = store.refresh()
     assert len(files()) == 2 and not files().keys() & after.keys()  # one fragment, and none of the old files
+    one, other = (
+        read_sequences(store, CONFIG, "cross", of_split(store), ["eats"], "kept", each).batch(np.arange(7))
+        for each in (kept, Kept("memory"))
+    )
+    assert np.array_equal(one.vectors["motion"], other.vectors["motion"])
 
 
 def test_damaged_files_are_made_again(store: FeatureStore, tmp_path: Path) -> None:
