@@ -11,7 +11,7 @@ from pipelines.engine import Engine
 @render.handled
 def embed(
     feature: Annotated[str, typer.Option("--as", metavar="FEATURE", help="The feature's name: bioclip, siglip, …")],
-    model: Annotated[str | None, typer.Option(help="open_clip name, hf-hub:… or local-dir:…")] = None,
+    model: Annotated[str | None, typer.Option(help="open_clip name, hf-hub:…, local-dir:…, vimoclip-tiny")] = None,
     weights: options.Weights = None,
     preprocess: options.Preprocess = None,
     precision: options.Precision = None,

@@ -20,7 +20,7 @@ def ingest(
     fps: Annotated[float | None, typer.Option(help="Store this many frames a second; all, unless given.")] = None,
     every: Annotated[int | None, typer.Option(help="Store every Nth frame.")] = None,
     clip_model: Annotated[
-        str | None, typer.Option(help="open_clip name, hf-hub:… or local-dir:…", show_default="ViT-B-16")
+        str | None, typer.Option(help="open_clip name, hf-hub:…, local-dir:…, vimoclip-tiny", show_default="ViT-B-16")
     ] = None,
     clip_weights: options.Weights = None,
     preprocess: options.Preprocess = None,

@@ -119,7 +119,7 @@ class Sampling(Config):
 class ClipConfig(Config):
     """The frozen teacher, Φ_teacher.
 
-    model: any open_clip name, `hf-hub:org/name` or `local-dir:/folder`.
+    model: any open_clip name, `hf-hub:org/name`, `local-dir:/folder` or `vimoclip-tiny`, which comes with the package.
     weights: an open_clip tag, a path (of an open_clip checkpoint, or of OpenAI's own in either of its forms), or `none`
         for seeded random ones. `default` is the tag `openai`, or what the hub or the folder holds.
     preprocess: needed only for weights by path that carry none: an open_clip tag of this model, or a JSON object.

@@ -138,7 +138,7 @@ def test_its_files_say_what_the_report_says(whole: AblateReport) -> None:
     assert said["rows"][4]["interval"]["micro"]["mean"] == pytest.approx(sum(whole.rows[4].last["micro"]) / 2)
     rows = list(csv.DictReader(paths["results.csv"].open()))
     assert len(rows) == 5 * 2 * 2  # rows, seeds, micro and macro
-    assert float(rows[0]["last_epoch"]) == whole.rows[0].last[rows[0]["figure"]][0]  # type: ignore[index]
+    assert float(rows[0]["last_epoch"]) == whole.rows[0].last[rows[0]["figure"]][0]
     lines = paths["table.md"].read_text().splitlines()
     assert len(lines) == 7 and len({line.count("|") for line in lines}) == 1
     assert cell(whole.rows[4], "micro") in lines[6] and "77.09" in lines[6]
