@@ -7,14 +7,14 @@ import typer
 
 from cli import fusion_options, options, render
 from pipelines.engine import Engine
-from vimoclip.fusion_config import Fusion
 
 
 @render.handled
 def ablate(
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each row.")] = 3,
     rows: Annotated[
-        list[Fusion] | None, typer.Option("--row", help="Only these rows; repeat it.", show_default="all five")
+        str | None,
+        typer.Option(help="Of image, motion, embedding, temporal, cross; by comma.", show_default="all five"),
     ] = None,
     preset: fusion_options.PresetName = "default",
     loss: fusion_options.LossName = None,
@@ -46,7 +46,7 @@ def ablate(
     training = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
     asked = fusion_options.settings_of(preset, config, changes or [], {"training": training, "loss": {"name": loss}})
     from cli.ablation_progress import AblationProgress
-    from pipelines.ablate import ROWS, AblateRequest, run_all
+    from pipelines.ablate import ROWS, AblateRequest, named, run_all
     from pipelines.ablation_files import write_files
     from pipelines.train_fusion import TrainFusionRequest
     from vimoclip.config import RunConfig
@@ -62,7 +62,7 @@ def ablate(
         run=RunConfig(device=device, threads=threads),
     )
     request = AblateRequest(
-        base, tuple(rows) if rows else ROWS, seeds, Engine(engine, address=ray_address), side_by_side
+        base, named(rows) if rows else ROWS, seeds, Engine(engine, address=ray_address), side_by_side
     )
     with AblationProgress() as progress:
         report = run_all(request, progress)

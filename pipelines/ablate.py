@@ -106,6 +106,19 @@ class AblateObserver(FusionObserver):
         """A run ended."""
 
 
+def named(text: str) -> tuple[Fusion, ...]:
+    """Rows by their names, separated by commas.
+
+    Raises:
+        ConfigError: see AblateRequest.
+    """
+    names = [name.strip() for name in text.split(",")]
+    rows = tuple(row for name in names for row in ROWS if row == name)
+    if len(rows) < len(names):
+        raise ConfigError("There is no such row.", received=text, expected=f"of {', '.join(ROWS)}")
+    return rows
+
+
 def run_all(request: AblateRequest, observer: AblateObserver | None = None) -> AblateReport:
     """Train what is not trained yet, and gather the figures.
 
