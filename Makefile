@@ -1,8 +1,8 @@
 # Every target sets up what it needs: `make check` works in a fresh clone.
 
 PYTHON ?= python3
-# Passed to pytest, as in `make test PYTEST_ARGS="-k shapes -x"`. One process by default: torch already uses every core.
-PYTEST_ARGS ?=
+# Passed to pytest, as in `make test PYTEST_ARGS="-k shapes -x"`. Two processes: most tests start commands and wait for them.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 
 BIN := .venv/bin
 STAMP := .venv/.installed

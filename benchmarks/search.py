@@ -164,10 +164,10 @@ def cold_span(console: Console, store: FeatureStore) -> None:
 
 def of_frames(console: Console, folder: Path, frames: int) -> None:
     """How fast frames become segments."""
-    from benchmarks.store import new_store, write_frames
+    from benchmarks.store import new_store, unit_vectors, write_videos
 
     store = new_store(folder / "store")
-    write_frames(store, videos=max(1, frames // 500), frames=500)
+    write_videos(store, max(1, frames // 500), unit_vectors(500), b"")
     report = run(IndexRequest(store.place))
     console.print(
         f"{report.videos * 500} frames of 2 × 512 become {report.segments} segments in {report.seconds:.1f} s: "

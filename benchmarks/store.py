@@ -80,15 +80,15 @@ def _known(console: Console, folder: Path, count: int) -> None:
 
 
 def _growing(console: Console, folder: Path, few: int, many: int) -> None:
-    store, values = new_store(folder / "store"), _vectors(FRAMES)
+    store, values = new_store(folder / "store"), unit_vectors(FRAMES)
     noise = np.random.default_rng(0).integers(0, 256, (2, 224, 224), np.uint8)
     flow = encode(np.stack([cv2.GaussianBlur(plane, (0, 0), 2.5) for plane in noise]))  # some 10 kB
     small, large = [], 0.0
     # stores of a few videos before and after the large one, since a shared machine's speed drifts
     for turn in range(9):
         if turn == 4:
-            large = _write(store, many, values, flow) / many
-        small.append(_write(new_store(folder / f"few{turn}"), few, values, flow) / few)
+            large = write_videos(store, many, values, flow) / many
+        small.append(write_videos(new_store(folder / f"few{turn}"), few, values, flow) / few)
     typical = sorted(small)[4]
     console.print(
         f"{FRAMES} frames of 2 × {DIM} and {len(flow)} bytes of flow a video; milliseconds a video, commits included:"
@@ -99,7 +99,7 @@ def _growing(console: Console, folder: Path, few: int, many: int) -> None:
 def _reading(console: Console, folder: Path, count: int, frames: int) -> None:
     """What an index of takes wins: one video at a time, and all of them at once, which is how `store.frames()` asks."""
     store = new_store(folder / "store")
-    _write(store, count, _vectors(frames), b"")
+    write_videos(store, count, unit_vectors(frames), b"")
     with writer_lock(store.place):
         StoreWriter(store).optimize(timedelta(0))
     path = str(folder / "store" / "frames.lance")
@@ -126,13 +126,15 @@ def _reading(console: Console, folder: Path, count: int, frames: int) -> None:
         )
 
 
-def _vectors(count: int) -> np.ndarray:
+def unit_vectors(count: int) -> np.ndarray:
+    """Made-up vectors, fp32 (count, DIM)."""
     values = np.random.default_rng(0).standard_normal((count, DIM)).astype(np.float32)
     unit: np.ndarray = values / np.linalg.norm(values, axis=1, keepdims=True)
     return unit
 
 
-def _write(store: FeatureStore, count: int, values: np.ndarray, flow: bytes) -> float:
+def write_videos(store: FeatureStore, count: int, values: np.ndarray, flow: bytes) -> float:
+    """Add `count` videos of these very vectors; the seconds that took."""
     frames, half = len(values), values.astype(np.float16)
     present = np.ones(frames, np.bool_)
     moving = present.copy()
@@ -150,11 +152,6 @@ def _write(store: FeatureStore, count: int, values: np.ndarray, flow: bytes) -> 
             writer.put(row(video_id, f"/{video_id}", "/", 0, take, store.fingerprint, frames))
         writer.flush()
     return time.perf_counter() - began
-
-
-def write_frames(store: FeatureStore, videos: int, frames: int) -> None:
-    """Fill a store with made-up videos."""
-    _write(store, videos, _vectors(frames), b"")
 
 
 def new_store(path: Path, dim: int = DIM) -> FeatureStore:

@@ -11,7 +11,7 @@ from pipelines.engine import Engine
 @render.handled
 def embed(
     feature: Annotated[str, typer.Option("--as", metavar="FEATURE", help="The feature's name: bioclip, siglip, …")],
-    model: Annotated[str | None, typer.Option(help="open_clip name, hf-hub:… or local-dir:…")] = None,
+    model: Annotated[str | None, typer.Option(help="open_clip name, hf-hub:…, local-dir:…, vimoclip-tiny")] = None,
     weights: options.Weights = None,
     preprocess: options.Preprocess = None,
     precision: options.Precision = None,
@@ -75,7 +75,7 @@ def _print(report: Any, store: str) -> None:
         render.err.print(render.table("Failed", ("video", "kind", "why"), report.failed[:20]))
         if len(report.failed) > 20:
             render.err.print(f"… and {len(report.failed) - 20} more (--json lists them all)")
-    again = f"vimoclip embed --as {report.feature} --store {store}"
+    again = f"vimoclip embed --as {report.feature} {render.at(store)}"
     if report.interrupted:
         render.err.print(f"Interrupted. What is done is kept; {again} goes on from there.", markup=False)
     elif not report.complete:
@@ -83,4 +83,4 @@ def _print(report: Any, store: str) -> None:
     elif report.failed:
         render.err.print(f"These have no {report.feature}; {again} tries them again.", markup=False)
     else:
-        render.err.print(f"Next: vimoclip features --store {store}", markup=False)
+        render.err.print(f"Next: vimoclip features {render.at(store)}", markup=False)

@@ -61,4 +61,4 @@ def _show(found: list[Any], store: str, as_json: bool) -> None:
     render.out.print(render.table("Features", columns, rows, numbers=("dim", "videos without")))
     for feature in found:
         if feature.state == "unfinished" or feature.lacking:
-            render.err.print(f"Next: vimoclip embed --as {feature.name} --store {store}", markup=False)
+            render.err.print(f"Next: vimoclip embed --as {feature.name} {render.at(store)}", markup=False)

@@ -20,7 +20,7 @@ def ingest(
     fps: Annotated[float | None, typer.Option(help="Store this many frames a second; all, unless given.")] = None,
     every: Annotated[int | None, typer.Option(help="Store every Nth frame.")] = None,
     clip_model: Annotated[
-        str | None, typer.Option(help="open_clip name, hf-hub:… or local-dir:…", show_default="ViT-B-16")
+        str | None, typer.Option(help="open_clip name, hf-hub:…, local-dir:…, vimoclip-tiny", show_default="ViT-B-16")
     ] = None,
     clip_weights: options.Weights = None,
     preprocess: options.Preprocess = None,
@@ -161,7 +161,7 @@ def _print(report: Any, request: Any) -> None:
         render.err.print(render.table("Failed", ("video", "kind", "why"), rows))
         if len(report.failed) > 20:
             render.err.print(
-                f"… and {len(report.failed) - 20} more: vimoclip errors --store {request.store}", markup=False
+                f"… and {len(report.failed) - 20} more: vimoclip errors {render.at(request.store)}", markup=False
             )
     for done in report.labels:
         render.err.print(
@@ -188,7 +188,7 @@ def _print(report: Any, request: Any) -> None:
     elif report.failed or report.failed_before:
         render.err.print("Failed videos are skipped from now on; `--retry-failed` tries them again.", markup=False)
     else:
-        render.err.print(f"Next: vimoclip status --store {request.store}", markup=False)
+        render.err.print(f"Next: vimoclip status {render.at(request.store)}", markup=False)
 
 
 def _skipped(report: Any) -> str:

@@ -3,9 +3,11 @@
 import typer
 
 from cli import render
+from cli.ablate import ablate
 from cli.doctor import doctor
 from cli.embed import embed
 from cli.errors import errors
+from cli.evaluate import evaluate
 from cli.export import export
 from cli.features import features
 from cli.index import index
@@ -15,6 +17,7 @@ from cli.optimize import optimize
 from cli.remove import remove
 from cli.search import search
 from cli.status import status
+from cli.train_fusion import train_fusion
 from cli.verify import verify
 
 app = typer.Typer(
@@ -25,10 +28,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-OF_THE_STORE = (ingest, embed, features, status, errors, label, index, search, export)
+OF_THE_STORE = (ingest, embed, features, status, errors, label)
+OF_WHAT_IS_IN_IT = (index, search, train_fusion, ablate, evaluate, export)
 OF_ITS_UPKEEP = (verify, remove, optimize, doctor)
 
-for command in (*OF_THE_STORE, *OF_ITS_UPKEEP):
+for command in (*OF_THE_STORE, *OF_WHAT_IS_IN_IT, *OF_ITS_UPKEEP):
     app.command(cls=render.Command)(command)
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 import os
+import shlex
 import signal
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -126,6 +127,11 @@ def waiting(holder: str) -> None:
     err.print(f"Waiting for {holder} to finish writing…", markup=False, highlight=False)
 
 
+def at(where: object) -> str:
+    """The option that names a store once more, to be pasted into a shell."""
+    return f"--store {shlex.quote(str(where))}"
+
+
 def size(count: float) -> str:
     """Bytes for people, in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
@@ -133,6 +139,11 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as the literature has it, 0.7709 as 77.09; a dash where there is none."""
+    return "–" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def listed(names: list[str], most: int = 5) -> str:

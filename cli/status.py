@@ -42,7 +42,7 @@ def status(
             if len(found) > len(shown):
                 render.out.print(f"… and {len(found) - len(shown)} more (--json lists them all)")
     if report.failed:
-        render.out.print(f"Next: vimoclip errors --store {store}", markup=False)
+        render.out.print(f"Next: vimoclip errors {render.at(store)}", markup=False)
 
 
 def _flow(flow: dict[str, Any] | None) -> str:

@@ -121,9 +121,10 @@ class _Embed:
                 )
             return ClipConfig.from_dict(asked)
         own = Added.of([known]).towers[name]
-        if {"model", "weights"} & asked.keys():  # the rest belongs to them
-            kept = {name: getattr(own, name) for name in ("precision", "resize", "batch_size")}
-            return ClipConfig.from_dict(kept | asked)
+        if "model" in asked:
+            own = replace(own, weights="default")  # they belong to their model
+        if {"model", "weights"} & asked.keys():
+            own = replace(own, preprocess=None)  # it belongs to its weights
         return replace(own, **asked)
 
     def _fill(self, writer: FeatureWriter, embedder: Executor, live: int) -> None:
@@ -192,7 +193,12 @@ class _Embed:
         self._observer.video(video_id, kind)
 
     def _jobs(self, todo: list[Video]) -> Iterator[Job]:
-        """The videos whose files still are what was stored. It runs in the decoder's thread."""
+        """The videos whose files still are what was stored. It runs in the decoder's thread.
+
+        Raises:
+            SourceError: after all others, when a whole folder of them is gone.
+        """
+        gone: dict[str, None] = {}
         for row in todo:
             try:
                 stat = os.stat(row.path)
@@ -203,14 +209,18 @@ class _Embed:
                     continue
             except OSError as error:
                 if not os.path.isdir(row.root):
-                    raise SourceError(
-                        "The folder of the videos is gone; no video was blamed for it.",
-                        received=row.root,
-                        hint="Is the drive still connected? The same command goes on from here.",
-                    ) from error
+                    gone[row.root] = None
+                    continue
                 self._unfit.put(Failed(row.video_id, "unreadable", f"The file cannot be read: {error.strerror}."))
                 continue
             yield Job(row.video_id, row.path)
+        if gone:
+            raise SourceError(
+                "The folder of the videos is gone; no video was blamed for it.",
+                received=", ".join(gone),
+                hint="Is the drive still connected? The same command goes on from here. Where it is gone for good, "
+                "`vimoclip remove` takes its videos out.",
+            )
 
     def _record_unfit(self) -> None:
         while not self._unfit.empty():

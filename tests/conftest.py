@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests import object_store
 from tests.models import write_tiny_clip
@@ -48,6 +49,15 @@ def server(_server: object_store.Server, monkeypatch: pytest.MonkeyPatch) -> obj
 def remote(server: object_store.Server, request: pytest.FixtureRequest) -> str:
     """The URI of a place in it where nothing is."""
     return f"s3://{object_store.BUCKET}/{request.node.name.encode().hex()}/store"
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """One thread for torch: more of them, with other work on the cores, mostly wait where a model is tiny."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
+from vimoclip.clip import ClipTeacher
+from vimoclip.clip_name import TINY, TINY_FOLDER, TINY_WEIGHTS
+from vimoclip.config import ClipConfig
 from vimoclip.own import HOME, PACKAGES
 from vimoclip.shapes import render, write_clip
 from vimoclip.store import FeatureStore
@@ -66,7 +70,20 @@ def decoys(tmp_path: Path) -> Path:
 
 def test_it_holds_our_four_packages_and_nothing_else(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    assert held == {path.relative_to(HOME).as_posix() for name in OURS for path in (HOME / name).rglob("*.py")}
+    code = {path for name in OURS for path in (HOME / name).rglob("*.py")}
+    assert held == {path.relative_to(HOME).as_posix() for path in code | set(TINY_FOLDER.iterdir())}
+
+
+def test_the_tiny_model_comes_with_it(environment: Path, tmp_path: Path) -> None:
+    code = (
+        "import torch; from vimoclip.clip import ClipTeacher; from vimoclip.config import ClipConfig; "
+        "teacher = ClipTeacher(ClipConfig('vimoclip-tiny'), torch.device('cpu')); "
+        "print(teacher.config.weights, teacher.weights_sha256)"
+    )
+    done = run([str(environment / "bin" / "python"), "-c", code], tmp_path)
+    assert done.returncode == 0, done.stderr
+    ours = ClipTeacher(ClipConfig(TINY), torch.device("cpu"))
+    assert done.stdout.split() == [TINY_WEIGHTS, ours.weights_sha256]
 
 
 def test_it_is_what_python_finds(environment: Path, tmp_path: Path) -> None:

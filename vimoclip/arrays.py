@@ -24,12 +24,17 @@ def vectors(column: pa.ChunkedArray | pa.FixedSizeListArray) -> NDArray[np.float
     return np.concatenate(parts) if parts else np.empty((0, column.type.list_size), dtype)
 
 
-def _chunk(chunk: pa.FixedSizeListArray) -> NDArray[np.floating]:
+def stored_values(chunk: pa.FixedSizeListArray) -> NDArray[np.floating]:
+    """n vectors of length D as (n, D), a read-only view of the memory they are in, whatever stands there for a null."""
     width, values = chunk.type.list_size, chunk.values  # the values of the whole chunk, of which this may be a slice
     first = values.offset + chunk.offset * width
     flat = np.frombuffer(values.buffers()[1], values.type.to_pandas_dtype())[first : first + len(chunk) * width]
     flat.flags.writeable = False
-    rows: NDArray[np.floating] = flat.reshape(len(chunk), width)
+    return flat.reshape(len(chunk), width)
+
+
+def _chunk(chunk: pa.FixedSizeListArray) -> NDArray[np.floating]:
+    rows = stored_values(chunk)
     if chunk.null_count:
         rows = rows.copy()
         rows[chunk.is_null().to_numpy(zero_copy_only=False)] = np.nan

@@ -6,7 +6,6 @@ a hub or local folder, and never replaced by random ones unless `none` asks for 
 
 import contextlib
 import dataclasses
-import difflib
 import json
 import logging
 import os
@@ -26,6 +25,7 @@ import torch.nn.functional as F
 
 from schemas.features import Training
 from vimoclip import openai_checkpoint
+from vimoclip.clip_name import absolute, brings_its_own, for_open_clip, resolve_weights
 from vimoclip.config import ClipConfig, Geometry
 from vimoclip.device import DTYPES, pick_batch_size, pick_precision
 from vimoclip.errors import ModelError
@@ -64,8 +64,8 @@ class ClipTeacher:
         """
         config = dataclasses.replace(
             config,
-            model=_absolute(config.model),
-            weights=_resolve_weights(config),
+            model=absolute(config.model),
+            weights=resolve_weights(config),
             precision=pick_precision(config.precision, device),
             batch_size=pick_batch_size(config.batch_size, device),
         )
@@ -106,57 +106,6 @@ class ClipTeacher:
         return pooled.float()
 
 
-def _absolute(model: str) -> str:
-    """A model's name that means the same from any folder."""
-    schema, _, place = model.partition(":")
-    return f"{schema}:{Path(place).absolute()}" if schema == "local-dir" else model
-
-
-def _named(model: str) -> bool:
-    """Whether it is a name that open_clip knows, rather than a place where a model lies."""
-    return model.partition(":")[0] not in ("local-dir", "hf-hub")
-
-
-def _resolve_weights(config: ClipConfig) -> str:
-    if not _named(config.model):
-        if config.preprocess is not None:
-            raise ModelError(
-                f"{config.model} brings its own preprocessing.", received="--preprocess", expected="no --preprocess"
-            )
-        if config.weights not in ("default", "own", "none"):
-            raise ModelError(
-                f"{config.model} brings its own weights.", received=config.weights, expected="default or none"
-            )
-        return "none" if config.weights == "none" else "own"
-    if config.preprocess is not None and not Path(config.weights).is_file():
-        raise ModelError(
-            "--preprocess is for weights given by path; others bring their own preprocessing.",
-            received=f"--clip-weights {config.weights}",
-            expected="the path of a weights file, or no --preprocess",
-        )
-    name = config.model.replace("/", "-")
-    if name not in open_clip.list_models():
-        close = difflib.get_close_matches(name, open_clip.list_models(), n=5, cutoff=0.3)
-        raise ModelError(
-            "open_clip knows no such model.",
-            received=config.model,
-            expected="a name such as " + ", ".join(close or ["ViT-B-16"]),
-            hint="A folder of your own is local-dir:/path/to/it, a hub repository hf-hub:org/name.",
-        )
-    weights = "openai" if config.weights == "default" else config.weights
-    if weights == "none" or weights in open_clip.list_pretrained_tags_by_model(name):
-        return weights
-    if Path(weights).is_file():
-        return str(Path(weights).absolute())
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    raise ModelError(
-        f"There are no such weights for {config.model}.",
-        received=weights,
-        expected="the path of a weights file, none, or " + (", ".join(tags) if tags else "nothing else for this model"),
-        hint="Name others with --clip-weights.",
-    )
-
-
 def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
     """The whole model, and its image tower's architecture: what decides its arithmetic and leaves no trace in its
     tensors. config: with its weights resolved.
@@ -165,10 +114,13 @@ def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
         ModelError: the weights cannot be had, or do not fit.
     """
     by_path = os.path.isabs(config.weights)  # a file that is called like a tag is not meant
+    own = config.weights != "none" and brings_its_own(config.model)
     arguments: dict[str, Any] = {"force_preprocess_cfg": None, "force_quick_gelu": False}
     if config.weights == "none":
         arguments["load_weights"] = False
-    elif config.weights != "own":
+    elif own:
+        arguments["require_pretrained"] = True
+    else:
         arguments["pretrained"] = config.weights
         arguments["require_pretrained"] = True
         described = _described(config) if by_path else _tag(config.model, config.weights)
@@ -176,43 +128,42 @@ def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
         arguments["force_quick_gelu"] = bool(described.pop("quick_gelu", False))
         if by_path:
             arguments["force_preprocess_cfg"] = described
-    else:
-        arguments["require_pretrained"] = True
+    name = for_open_clip(config.model)
     try:
         with quiet(), _offline_when_unreachable(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(SEED)
-            known = open_clip.get_model_config(config.model.replace("/", "-") if _named(config.model) else config.model)
+            known = open_clip.get_model_config(name)
             gelu = arguments["force_quick_gelu"] or known.get("quick_gelu", False)
             architecture = {"embed_dim": known["embed_dim"], "vision": known["vision_cfg"], "quick_gelu": gelu}
             state = openai_checkpoint.read(Path(config.weights)) if by_path else None
             if state is None:
-                return open_clip.create_model(config.model, **arguments), architecture
+                return open_clip.create_model(name, **arguments), architecture
             # open_clip reads neither form of OpenAI's by path.
             arguments |= {"pretrained": None, "require_pretrained": False}
-            model = open_clip.create_model(config.model, **arguments)
+            model = open_clip.create_model(name, **arguments)
             model.load_state_dict(state)
             return model, architecture
     except Exception as error:  # open_clip and the hub raise a dozen kinds; all mean the same to the user
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        if by_path or config.weights == "own":
+        if by_path or own:
             raise ModelError(
                 f"The weights of {config.model} cannot be loaded.",
                 received=f"{config.weights}: {reason}",
                 expected="open_clip weights for this very model",
-                hint="Check that --clip-model names the architecture that the file was saved from.",
+                hint="Check that the model is the architecture that the file was saved from.",
             ) from error
         raise ModelError(
             f"The weights {config.weights} of {config.model} cannot be had.",
             received=reason,
             expected="a connection to the model hub, or the file",
             hint="With a connection once, they are cached and found again without one. Or copy the file here and give "
-            "--clip-weights PATH --preprocess TAG; --clip-weights none takes seeded random weights, to try things out.",
+            "its path for the weights, with --preprocess TAG; weights none are seeded random ones, to try things out.",
         ) from error
 
 
 def _tag(model: str, tag: str) -> dict[str, Any]:
-    return dict(open_clip.get_pretrained_cfg(model.replace("/", "-"), tag))
+    return dict(open_clip.get_pretrained_cfg(for_open_clip(model), tag))
 
 
 _GEOMETRIES: dict[str, Geometry] = {"squash": "squash", "shortest": "crop", "longest": "letterbox"}
@@ -232,7 +183,7 @@ def _described(config: ClipConfig) -> dict[str, Any]:
                 raise ValueError(f"unknown: {', '.join(unknown)}")
             return _checked(found)
         except (ValueError, TypeError, KeyError) as error:
-            tags = ", ".join(open_clip.list_pretrained_tags_by_model(config.model.replace("/", "-")))
+            tags = ", ".join(open_clip.list_pretrained_tags_by_model(for_open_clip(config.model)))
             raise ModelError(
                 "--preprocess is neither a tag of this model nor a JSON object that describes it.",
                 received=f"{config.preprocess} ({_why(error)})",

@@ -67,10 +67,13 @@ class Config:
                 raise ConfigError(f"{f.name} has a value it cannot have.", received=repr(value), expected=_say(f.type))
 
 
+_UNIONS = (types.UnionType, typing.Union)  # of a Literal and None, `|` makes the latter
+
+
 def _fits(value: object, kind: Any) -> bool:
     if typing.get_origin(kind) is Literal:
         return value in typing.get_args(kind)
-    if isinstance(kind, types.UnionType):
+    if typing.get_origin(kind) in _UNIONS:
         return any(_fits(value, part) for part in typing.get_args(kind))
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
@@ -82,7 +85,7 @@ def _fits(value: object, kind: Any) -> bool:
 def _say(kind: Any) -> str:
     if typing.get_origin(kind) is Literal:
         return " or ".join(str(choice) for choice in typing.get_args(kind))
-    if isinstance(kind, types.UnionType):
+    if typing.get_origin(kind) in _UNIONS:
         return " or ".join(_say(part) for part in typing.get_args(kind))
     return "nothing" if kind is type(None) else str(getattr(kind, "__name__", kind))
 
@@ -116,7 +119,7 @@ class Sampling(Config):
 class ClipConfig(Config):
     """The frozen teacher, Φ_teacher.
 
-    model: any open_clip name, `hf-hub:org/name` or `local-dir:/folder`.
+    model: any open_clip name, `hf-hub:org/name`, `local-dir:/folder` or `vimoclip-tiny`, which comes with the package.
     weights: an open_clip tag, a path (of an open_clip checkpoint, or of OpenAI's own in either of its forms), or `none`
         for seeded random ones. `default` is the tag `openai`, or what the hub or the folder holds.
     preprocess: needed only for weights by path that carry none: an open_clip tag of this model, or a JSON object.

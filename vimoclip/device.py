@@ -1,9 +1,10 @@
 """Where and how precisely to compute: what `auto` means on this machine."""
 
 import os
+import sys
+from pathlib import Path
 from typing import Literal
 
-import cv2
 import torch
 
 from vimoclip.config import Precision, RunConfig
@@ -59,6 +60,29 @@ def pick_batch_size(batch_size: int, device: torch.device) -> int:
     return batch_size or (8 if device.type == "cpu" else 64)
 
 
+def free_bytes(device: torch.device) -> int:
+    """Memory that can still be had: of a GPU, else of the machine, or of the container that this runs in."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return min(_machine_bytes(), _container_bytes())
+
+
+def _machine_bytes() -> int:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):  # not Linux, which alone says what it could free
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def _container_bytes() -> int:
+    group = Path("/sys/fs/cgroup")
+    try:
+        return max(0, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # none, or one without a limit
+        return sys.maxsize
+
+
 def cores() -> int:
     """The cores this process may use, which a batch system may have limited."""
     if hasattr(os, "sched_getaffinity"):
@@ -68,6 +92,8 @@ def cores() -> int:
 
 def set_threads(run: RunConfig) -> int:
     """Give torch and OpenCV the run's number of threads. bf16 sums depend on it, so every engine calls this."""
+    import cv2  # training, which asks this module for devices, runs without it
+
     threads = run.threads or cores()
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)

@@ -10,6 +10,9 @@
     ├── ExportError           an export names what is not there, or cannot be written
     ├── SearchError           a search asks for what is not there, or cannot be compared
     ├── ShadowedError         another package has the name of one of ours
+    ├── RunError              a run of training cannot be begun, gone on with or read
+    │   ├── CheckpointError       a checkpoint cannot be read, or was made for other features
+    │   └── DivergedError         a loss is no number any more
     └── StoreError
         ├── StoreMissingError     no store there
         ├── StoreNewerError       written by a newer version of ViMoCLIP
@@ -101,6 +104,18 @@ class SearchError(VimoclipError):
 
 class ShadowedError(VimoclipError, ImportError):
     """Another package has the name of one of ours, and would be imported instead."""
+
+
+class RunError(VimoclipError):
+    """A run of training cannot be begun, gone on with or read."""
+
+
+class CheckpointError(RunError):
+    """A checkpoint is missing, damaged, of another format, or was made for other features than there are."""
+
+
+class DivergedError(RunError):
+    """A loss is not finite; the message names the videos of its batch."""
 
 
 class StoreError(VimoclipError):

@@ -70,7 +70,7 @@ def place(where: Where) -> Place:
     scheme, found, rest = str(where).partition("://")
     was_address = isinstance(where, Path) and where.parts[:1] in [(f"{each}:",) for each in (*SCHEMES, "file")]
     if not found and not was_address:
-        return Folder(Path(where).expanduser().absolute())
+        return Folder(Path(os.path.expanduser(where)).absolute())
     host, _, path = rest.partition("/")
     if scheme == "file" and host in ("", "localhost"):
         return Folder(Path("/", unquote(path)))

@@ -7,7 +7,7 @@ take is whole; it never changes under the reader, and `refresh()` takes a new on
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from vimoclip.errors import (
     UnknownVideoError,
 )
 from vimoclip.place import Place, Where, place
-from vimoclip.store_place import DERIVED, beside, check_format, check_free, missing
+from vimoclip.store_place import DERIVED, TABLES, beside, check_format, check_free, missing
 from vimoclip.tables import Table
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class FeatureStore:
         return place(where).has("videos")
 
     @classmethod
-    def open(cls, where: Where) -> "FeatureStore":
-        """The store as it is now.
+    def open(cls, where: Where, versions: Mapping[str, int] | None = None) -> "FeatureStore":
+        """The store as it is now, or the snapshot whose `versions` these are.
 
         Raises:
             StoreMissingError, StoreNewerError, StoreDamagedError, StoreUnreachableError.
@@ -71,13 +71,15 @@ class FeatureStore:
         if not at.has("videos"):
             raise missing(at)
         check_format(Table.open(at, "videos"))
+        if versions is not None:
+            return cls(at, {name: Table.open(at, name, versions[name]) for name in TABLES})
         while True:
             # Takes are committed before the videos row that names them, and dropped after it, and so are columns and
             # the features row: when these two have not moved while the others were opened, all they name is there.
             videos = Table.open(at, "videos")
             features = beside(videos, "features")
-            derived = [name for name in DERIVED if at.has(name)]
-            others = {name: beside(videos, name) for name in ("frames", "flow", "labels", *derived)}
+            others = {name: beside(videos, name) for name in TABLES if name not in ("videos", "features")}
+            others |= {name: beside(videos, name) for name in DERIVED if at.has(name)}
             if videos.latest_version == videos.version and features.latest_version == features.version:
                 return cls(at, others | {"features": features, "videos": videos})
 
@@ -105,6 +107,16 @@ class FeatureStore:
     def columns(self) -> list[str]:
         """The columns of `frames` that readers see, in order; those of unfinished features are none of them."""
         return frames_schema({name: feature.dim for name, feature in self.features.items()}).names  # type: ignore[no-any-return]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The snapshot: of each table, its version, but for those that are made from the others."""
+        return {name: self.tables[name].version for name in TABLES}
+
+    def tag(self, name: str) -> None:
+        """Keep this snapshot on the disk, whatever is optimized, under a name of letters, digits and `.-_`."""
+        for table in TABLES:
+            self.tables[table].tag(name)
 
     def refresh(self) -> "FeatureStore":
         """A snapshot of the store as it is now."""
@@ -202,7 +214,7 @@ class FeatureStore:
                     expected=", ".join(self.columns),
                     hint="`vimoclip features` lists the features; `vimoclip embed` adds one.",
                 )
-        return columns
+        return list(dict.fromkeys(columns))  # Lance takes none twice
 
     def _of_take(self, table: str, take: int, columns: list[str]) -> pa.Table:
         wanted = list(dict.fromkeys([*columns, "frame_index"]))

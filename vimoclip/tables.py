@@ -50,17 +50,17 @@ class Table:
         return cls(at, name, dataset)
 
     @classmethod
-    def open(cls, where: Where, name: str) -> "Table":
-        """The newest version.
+    def open(cls, where: Where, name: str, version: int | None = None) -> "Table":
+        """A version of it, by default the newest.
 
         Raises:
-            StoreMissingError: no such table. StoreDamagedError: it cannot be read.
+            StoreMissingError: no such table. StoreDamagedError: it cannot be read, or that version is gone.
         """
         at = place(where)
         if not at.has(name):
             raise StoreMissingError(f"There is no table {name} in {at}.")
-        with lance_errors(at, name, "opened"):
-            return cls(at, name, lance.dataset(at.uri(name)))
+        with lance_errors(at, name, "opened" if version is None else f"opened at version {version}"):
+            return cls(at, name, lance.dataset(at.uri(name), version=version))
 
     def latest(self) -> "Table":
         """The newest version of the same table."""
@@ -108,6 +108,28 @@ class Table:
         """`count` rows from the row `first` on, in the order in which `batches` streams all of them."""
         with lance_errors(self.place, self.name, "read"):
             return self._dataset.to_table(columns=columns, offset=first, limit=count)
+
+    def fragments(self) -> dict[str, int]:
+        """Its fragments in order: what their rows and columns follow from, as text that no other fragment has, and the
+        number by which `of_fragment` takes them."""
+        with lance_errors(self.place, self.name, "read"):
+            found = {}
+            for fragment in self._dataset.get_fragments():
+                deleted = fragment.deletion_file()
+                files = sorted(file.path for file in fragment.data_files())
+                found[" ".join([*files, deleted or "-"])] = int(fragment.fragment_id)
+            return found
+
+    def of_fragment(self, number: int, columns: list[str]) -> pa.Table:
+        """The rows of one fragment."""
+        with lance_errors(self.place, self.name, "read"):
+            return self._dataset.get_fragment(number).to_table(columns=columns)  # type: ignore[union-attr]
+
+    def tag(self, name: str) -> None:
+        """Keep this version from being cleaned away. A name that another version has is moved here."""
+        with lance_errors(self.place, self.name, "tagged"):
+            known = name in self._dataset.tags.list()
+            (self._dataset.tags.update if known else self._dataset.tags.create)(name, self.version)
 
     def append(self, rows: pa.Table) -> None:
         """Add rows; `rows` must have the table's very schema."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from schemas.features import Feature
 from vimoclip.clip import load_model, quiet
+from vimoclip.clip_name import for_open_clip
 from vimoclip.config import ClipConfig
 from vimoclip.errors import ModelError, SettingsError
 from vimoclip.weights import room_for, sha256
@@ -51,7 +52,7 @@ class TextTower:
         try:
             with quiet(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self._tokens: Any = open_clip.get_tokenizer(_of_open_clip(config.model))
+                self._tokens: Any = open_clip.get_tokenizer(for_open_clip(config.model))
         except Exception as error:  # of a dozen kinds, as for weights
             raise _no_tokenizer(config.model, error) from error
         model.visual = torch.nn.Identity()  # its room is not needed
@@ -111,10 +112,6 @@ class TextTower:
         model.positional_embedding = torch.nn.Parameter(self._places[:length], requires_grad=False)
         model.attn_mask = self._mask[:length, :length]
         return tokens[:, :length]
-
-
-def _of_open_clip(model: str) -> str:
-    return model if ":" in model else model.replace("/", "-")
 
 
 def _no_tokenizer(model: str, error: Exception) -> ModelError:

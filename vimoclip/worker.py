@@ -19,7 +19,7 @@ from schemas.features import Feature
 from vimoclip.added import NOTHING_ADDED, Added
 from vimoclip.chunks import FrameChunk
 from vimoclip.clip import ClipTeacher
-from vimoclip.config import FlowConfig, RunConfig, StoreConfig
+from vimoclip.config import ClipConfig, FlowConfig, RunConfig, StoreConfig
 from vimoclip.decoder import Decoder
 from vimoclip.device import pick_device, pick_precision, set_threads
 from vimoclip.embedded import Embedded, Failed, Idle, Job, Outcome, Restarted
@@ -62,7 +62,7 @@ class EmbedWorker:
             self.features += [_feature("clip", teacher), _feature("moclip", teacher, how)]
         for name, clip in added.towers.items():
             clip = dataclasses.replace(clip, batch_size=config.clip.batch_size)
-            tower = towers[name] = ClipTeacher(clip, self.device)
+            tower = towers[name] = _tower(name, clip, self.device, added.alone)
             settings = json.dumps(tower.config.to_dict(), sort_keys=True)
             self.features.append(dataclasses.replace(_feature(name, tower), settings=settings))
         self.config, self.models = config, Models(towers, motion)
@@ -117,6 +117,22 @@ class EmbedWorker:
                 received=str(error).splitlines()[0][:200],
                 hint="Everything committed is safe; run the same command again, which goes on from there.",
             ) from error
+
+
+def _tower(name: str, clip: ClipConfig, device: torch.device, alone: bool) -> ClipTeacher:
+    """The tower of an added feature. alone: it was asked for by name, rather than along with the store's own."""
+    try:
+        return ClipTeacher(clip, device)
+    except ModelError as error:
+        if alone:
+            raise
+        raise ModelError(
+            f"The store's feature {name} cannot be computed. {error.what}",
+            received=error.received,
+            expected=error.expected,
+            hint=f"`vimoclip embed --as {name} --model … --weights …` says where its model lies now, and "
+            f"`vimoclip features drop {name}` does without it.",
+        ) from error
 
 
 def _feature(name: str, tower: ClipTeacher, motion: dict[str, Any] | None = None) -> Feature:

@@ -31,7 +31,7 @@ def whole_folder(out: Path, store: Place) -> Iterator[Path]:
         raise ExportError(
             "An export is written to a disk.", received=out, expected="a folder", hint="Copy it from there."
         )
-    out = Path(out).expanduser()
+    out = Path(os.path.expanduser(out))
     with _written(out):
         out = out.resolve()
         _check_free(out, store)

@@ -37,7 +37,8 @@ def write_npz(found: Selection, frames: OrderedFrames, folder: Path, progress: C
         arrays |= {name: its[name].to_numpy() for name in ("start_s", "end_s")}
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         _write(folder / file, arrays, video_id)
-        listed.append({"video_id": video_id, "file": file.as_posix(), **video})
+        said = {"metadata.file" if name == "file" else name: value for name, value in video.items()}
+        listed.append({"video_id": video_id, "file": file.as_posix(), **said})
         progress(video["frames"])
     text = json.dumps(listed, ensure_ascii=False, indent=1, default=datetime.isoformat)
     (folder / "videos.json").write_text(text, encoding="utf-8")

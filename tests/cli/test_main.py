@@ -12,13 +12,13 @@ from vimoclip import __version__
 
 HEAVY = {"torch", "ray", "lance", "lancedb", "polars", "pyarrow", "open_clip", "cv2", "av", "numpy"}
 COMMANDS = {"ingest", "embed", "features", "status", "errors", "label", "verify", "remove", "optimize"}
-COMMANDS |= {"export", "doctor", "index", "search"}
+COMMANDS |= {"export", "doctor", "index", "search", "train_fusion", "ablate", "evaluate"}
 
 
 def test_help_names_every_command_and_each_explains_every_option() -> None:
     shown = vimoclip("--help").stdout
     assert {command.callback.__name__ for command in app.registered_commands if command.callback} == COMMANDS
-    for name in COMMANDS:
+    for name in (command.replace("_", "-") for command in COMMANDS):
         assert name in shown
         assert vimoclip(name, "--help").exit_code == 0
 

@@ -16,7 +16,7 @@ from tests.pipelines.runs import ingest as ingest_tiny
 from vimoclip.added import Added
 from vimoclip.config import ClipConfig, RunConfig, StoreConfig
 from vimoclip.embedded import EmbeddedFrames, Job
-from vimoclip.errors import FeatureError, SettingsError, SourceError
+from vimoclip.errors import FeatureError, ModelError, SettingsError, SourceError
 from vimoclip.store import FeatureStore
 from vimoclip.verify import verify
 from vimoclip.worker import EmbedWorker
@@ -165,6 +165,24 @@ def test_when_nothing_can_be_embedded_there_is_nothing_to_see(
         add(tmp_path / "store", other_model)
 
 
+def test_a_folder_that_is_gone_does_not_keep_the_others_waiting(
+    tmp_path: Path, videos: Path, tiny_model: str, other_model: str
+) -> None:
+    first = tmp_path / "first"
+    first.mkdir()
+    (first / "again.mp4").write_bytes((videos / "0.mp4").read_bytes() + bytes(8))
+    ingest_tiny(first, store=tmp_path / "store", model=tiny_model)
+    ingest.run(IngestRequest([videos], tmp_path / "store"))
+    first.rename(tmp_path / "away")
+    with pytest.raises(SourceError, match="folder of the videos is gone"):
+        add(tmp_path / "store", other_model)
+    (unfinished,) = [feature for feature in features.listed(tmp_path / "store") if feature.state == "unfinished"]
+    assert unfinished.lacking == 1
+    (tmp_path / "away").rename(first)
+    assert (report := add(tmp_path / "store", None)).complete
+    assert (report.known, report.embedded) == (4, 1)
+
+
 def test_a_kept_part_of_a_broken_file_and_a_sampled_store(
     tmp_path: Path, videos: Path, tiny_model: str, other_model: str
 ) -> None:
@@ -216,6 +234,27 @@ def test_another_model_under_the_name_is_refused(store: Path, other_model: str, 
         add(store, tiny_model)
     with pytest.raises(SettingsError, match="preprocessing"):
         add(store, None, asked={"resize": "crop"})
+
+
+def test_other_weights_are_of_the_same_model(store: Path, other_model: str) -> None:
+    add(store, other_model)
+    with pytest.raises(SettingsError) as caught:
+        add(store, None, asked={"weights": "none"})
+    assert "weights is 'own' in the store and 'none' here" in str(caught.value)
+    assert "model is" not in str(caught.value)
+
+
+def test_a_model_that_is_gone_is_named_and_can_be_found_again(tmp_path: Path, store: Path, videos: Path) -> None:
+    add(store, write_tiny_clip(tmp_path / "here", seed=2))
+    (tmp_path / "here").rename(tmp_path / "there")
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "again.mp4").write_bytes((videos / "0.mp4").read_bytes() + bytes(8))
+    with pytest.raises(ModelError, match=r"The store's feature other cannot.*here.*`vimoclip embed --as other --model"):
+        ingest.run(IngestRequest([more], store))
+    assert add(store, f"local-dir:{tmp_path / 'there'}").known == 4
+    assert ingest.run(IngestRequest([more], store)).ingested == 1
+    assert matrix(store, "again.mp4", "other").tobytes() == matrix(store, "0.mp4", "other").tobytes()
 
 
 def test_rename_and_drop(store: Path, other_model: str) -> None:

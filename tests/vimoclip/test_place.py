@@ -24,6 +24,7 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert place("a store") == place("~/a store") == place(tmp_path / "a store") == place(expected) == expected
     assert place(f"file://{tmp_path}/a%20store") == expected
     assert str(expected) == str(tmp_path / "a store")
+    assert place("~no such user/store") == Folder(tmp_path / "~no such user" / "store")  # as every shell takes it
 
 
 @pytest.mark.parametrize(

@@ -423,6 +423,7 @@ def test_batches_are_the_frames_a_few_at_a_time_and_nothing_that_readers_do_not_
     order = [("video_id", "ascending"), ("frame_index", "ascending")]
     assert pa.Table.from_batches(batches).sort_by(order).equals(store.frames().sort_by(order))
     assert next(batch.schema.names for batch in store.batches(["time_s", "clip"], rows)) == ["time_s", "clip"]
+    assert store.frames(["clip", "time_s", "clip"]).column_names == ["clip", "time_s"]
     with pytest.raises(UnknownColumnError, match="nothing"):
         store.batches(["nothing"])
     assert list(make_store(tmp_path / "empty", {}).batches()) == []

@@ -42,7 +42,7 @@ def from_frames(path: Path, delimiter: str) -> Annotations:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
-            columns = _header(next(rows))
+            columns = _header(next(row for row in rows if any(map(str.strip, row))))  # blank lines may lie above
             name_at, ids_at = columns.index(next(name for name in _IDS if name in columns)), columns.index("labels")
             for row in rows:
                 if len(row) <= max(name_at, ids_at) or not row[name_at].strip():
@@ -107,7 +107,7 @@ def _actions(path: Path, sheets: Mapping[str, list[Row]]) -> dict[int, str]:
         )
     cells = [[*map(str.strip, row), *[""] * len(columns)] for row in rows]
     pairs = [(row[columns.index("label")], row[columns.index("action")]) for row in cells]
-    names = {int(label): action for label, action in pairs if label.isdecimal()}
+    names = {int(label): action for label, action in pairs if label.isdecimal() and action}
     lost = [action for label, action in pairs if not label.isdecimal()]
     if len(lost) == 1 and len(free := set(range(len(pairs))) - names.keys()) == 1:
         names[free.pop()] = lost[0]
@@ -125,7 +125,7 @@ def _animals(pairs: object) -> Iterator[str]:
     """The animal of every (animal, action), however deep the lists, and the texts that hold one, are nested."""
     if isinstance(pairs, str):
         pairs = ast.literal_eval(pairs)
-    if isinstance(pairs, tuple):
+    if isinstance(pairs, tuple) and pairs:
         yield str(pairs[0]).strip()
     elif isinstance(pairs, list):
         for each in pairs:

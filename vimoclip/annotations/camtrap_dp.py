@@ -104,7 +104,9 @@ def _media(path: Path, problems: list[str]) -> tuple[dict[str, _Media], set[str]
     for line, row in _table(_read(file)):
         if not row.get("mediaid") or not row.get("filepath"):
             problems.append(f"media.csv, line {line}: no mediaID or no filePath")
-        elif not row.get("filemediatype", "video/").lower().startswith("video/"):
+        elif row["mediaid"] in videos or row["mediaid"] in others:
+            problems.append(f"media.csv, line {line}: a second mediaID {row['mediaid']!r}")
+        elif not (row.get("filemediatype") or "video/").lower().startswith("video/"):
             others.add(row["mediaid"])
         else:
             try:

@@ -59,7 +59,7 @@ def export_store(where: Path) -> FeatureStore:
     store = make_store(where, frames, DIMS, chunk=3)
     writer = StoreWriter(store)
     for n, row in enumerate(list(writer.videos.values())):
-        metadata = {"site": f"Taï {n}", "labels": f"{n} by hand"} if n % 2 else {}
+        metadata = {"site": f"Taï {n}", "labels": f"{n} by hand", "file": f"{n}.txt"} if n % 2 else {}
         writer.put(replace(row, split=SPLITS[n % len(SPLITS)], metadata=json.dumps(metadata)))
     writer.flush()
     whole = [Label(video_id=name, label="resting", source="x.csv") for name in HOSTILE[::2]]

@@ -117,7 +117,7 @@ def test_what_is_not_ours_is_not_cleared_away(store: FeatureStore, tmp_path: Pat
     assert files(tmp_path) == before
 
 
-def test_where_an_export_can_go(store: FeatureStore, tmp_path: Path) -> None:
+def test_where_an_export_can_go(store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
@@ -126,6 +126,9 @@ def test_where_an_export_can_go(store: FeatureStore, tmp_path: Path) -> None:
         run(store.place, tmp_path / out, "arrow")
         assert (tmp_path / out / "frames.arrow").is_file()
         assert not (tmp_path / out / MARK).exists()
+    monkeypatch.chdir(tmp_path)
+    run(store.place, Path("~no such user/out"), "arrow")
+    assert (tmp_path / "~no such user" / "out" / "frames.arrow").is_file()
     assert (tmp_path / "link").is_symlink()
     assert [path for path in tmp_path.rglob("*") if "unfinished" in path.name] == []
 

@@ -121,6 +121,17 @@ def test_refusals_name_the_line(tmp_path: Path, observation: str, wrong: str) ->
     assert [part for part in ("observations.csv", "line 3: ", wrong, "problems: 1.") if part not in message] == []
 
 
+def test_media_of_no_type_are_looked_for_as_videos(tmp_path: Path) -> None:
+    path = package(tmp_path, "d1 m1 - - animal Pan x", media=MEDIA.replace("0001.mp4,video/mp4", "0001.mp4,"))
+    assert spans(read(path)) == {"media/d1/0001.mp4": [("x", *WHOLE)]}
+
+
+def test_an_id_of_two_media_is_refused(tmp_path: Path) -> None:
+    for again, line in (("m1", 4), ("m4", 5)):
+        path = package(tmp_path, "d1 m1 - - animal Pan x", media=MEDIA.replace("m3,d2", f"{again},d2"))
+        assert f"media.csv, line {line}: a second mediaID '{again}'" in refusal(path)
+
+
 def test_without_media_it_says_where_they_belong(tmp_path: Path) -> None:
     path = package(tmp_path, "d1 m1 - - animal Pan x")
     (tmp_path / "media.csv").unlink()

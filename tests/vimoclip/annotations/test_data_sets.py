@@ -99,7 +99,7 @@ LIGHT = "original_vido_id;video_id;labels\nAAUJMBXG;0;1,2\nAAAUILHH;1;0\n"
 
 
 @pytest.mark.parametrize(
-    "text", [FULL, FULL.replace("\n", "\r\n"), "\ufeff" + FULL, LIGHT, LIGHT.replace("0;1", "0; 1")]
+    "text", [FULL, FULL.replace("\n", "\r\n"), "\ufeff" + FULL, "\ufeff \n" + FULL, LIGHT, LIGHT.replace("0;1", "0; 1")]
 )
 def test_a_row_a_frame_is_folded_to_an_entry_a_clip(tmp_path: Path, text: str) -> None:
     write(tmp_path, "ak_action.csv", NAMES)
@@ -158,11 +158,12 @@ def test_workbooks(tmp_path: Path) -> None:
         VideoAnnotations("AAAUILHH.mp4", (Annotation("Abseiling"), Annotation("Attacking")), "train"),
     )
     assert "Put ak_action.csv" in refusal(workbook(path, AR=rows))
-    bad = [AR, (1, "a", "train", "9", "[('Crow',"), (2, None, "train", "1", None)]
+    bad = [AR, (1, "a", "train", "9", "[('Crow',"), (2, None, "train", "1", None), (3, "b", "train", "1", "[()]")]
     message = refusal(workbook(path, AR=bad, Action=actions))
-    assert [
-        part for part in ("line 2: no class '9'", "list_animal_action", "line 3: no video_id") if part not in message
-    ] == []
+    expected = ("line 2: no class '9'", "list_animal_action", "line 3: no video_id", "line 4: list_animal_action")
+    assert [part for part in expected if part not in message] == []
+    nameless = [*actions[:-1], (2, "y", None)]
+    assert "line 2: no class '2'" in refusal(workbook(path, AR=[AR, (1, "a", "train", 2, None)], Action=nameless))
     own = workbook(
         tmp_path / "labels.xlsx", Sheet=[("filepath", "label", "start", "end", "site"), ("a.mp4", "x", 1, 2.5, 7)]
     )

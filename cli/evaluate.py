@@ -1,0 +1,57 @@
+"""`vimoclip evaluate`: how good a run is on a split."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import fusion_options, options, render
+
+
+@render.handled
+def evaluate(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+    split: Annotated[str | None, typer.Option(help="The split to evaluate on.", show_default="all videos")] = None,
+    segments: fusion_options.Segments = None,
+    batch_size: Annotated[int, typer.Option(help="Of the micro mAP of batches; 0 is the run's.")] = 0,
+    per_class: Annotated[bool, typer.Option("--classes", help="Show every class.")] = False,
+    store: options.Store = options.DEFAULT_STORE,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    as_json: options.Json = False,
+) -> None:
+    """Evaluate a run on a split of a store whose features were made with the same settings.
+
+    What the literature calls mAP is three things: micro, of all pairs of video and class in one ranking; its mean over
+    batches; and macro, the mean over classes. Each is named.
+    """
+    from pipelines.evaluate import EvaluateRequest, run
+    from vimoclip.config import RunConfig
+
+    settings = RunConfig(device=device, threads=threads)
+    report = run(EvaluateRequest(store, run_folder, split, segments, batch_size, settings))
+    if as_json:
+        render.print_json(report)
+        return
+    _print(report, per_class)
+
+
+def _print(report: Any, per_class: bool) -> None:
+    metrics = report.metrics
+    rows = [
+        ("mAP, micro", render.percent(metrics.micro)),
+        ("mAP, micro of batches", render.percent(metrics.micro_batches)),
+        ("mAP, macro", render.percent(metrics.macro)),
+        *((f"mAP, {name}", render.percent(value)) for name, value in metrics.segments.items()),
+        ("calibration error", render.percent(metrics.calibration)),
+    ]
+    if metrics.accuracy is not None:
+        rows.append(("accuracy", render.percent(metrics.accuracy)))
+    where = f"split {report.split}" if report.split else "all videos"
+    render.out.print(render.table(f"{report.folder} on {metrics.videos} videos, {where}", ("", "%"), rows, numbers="%"))
+    if per_class:
+        columns = ("class", "segment", "train", "here", "AP %")
+        classes = [(*row[:4], render.percent(row[4])) for row in report.classes]
+        render.out.print(render.table("Classes", columns, classes, numbers=columns[2:]))
+    if left_out := report.sequences.unlabelled + report.sequences.unembedded:
+        render.err.print(f"{left_out} videos without labels or vectors are left out.", highlight=False)

@@ -1,0 +1,75 @@
+"""What train-fusion and ablate share: how a training's settings are given."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vimoclip.errors import ConfigError
+from vimoclip.fusion_config import FusionConfig, Loss, Preset, settings
+
+PresetName = Annotated[Preset, typer.Option("--preset", help="The paper's settings, or what we think best.")]
+LossName = Annotated[
+    Loss | None,
+    typer.Option("--loss", help="cross-entropy is for one behaviour a video.", show_default="the preset's"),
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", show_default="30")]
+BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Videos a step.", show_default="8")]
+Rate = Annotated[float | None, typer.Option("--lr", help="Learning rate at its top.", show_default="1e-4")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting: --set tfam.pooling=mean --set mixup=none."),
+]
+Settings = Annotated[Path | None, typer.Option("--config", help="Settings as TOML, above the preset and below flags.")]
+TrainSplit = Annotated[str, typer.Option("--train-split", help="The split to train on.")]
+EvalSplit = Annotated[
+    str | None,
+    typer.Option("--eval-split", help="The split to evaluate on after every epoch.", show_default="val, else test"),
+]
+HoldOut = Annotated[float, typer.Option("--hold-out", help="Share held out by lot where no video has a split.")]
+Segments = Annotated[
+    Path | None,
+    typer.Option("--segments", help="CSV or .xlsx: label, segment.", show_default="head, middle, tail by train videos"),
+]
+
+
+def settings_of(preset: Preset, config: Path | None, changes: list[str], flags: dict[str, Any]) -> FusionConfig:
+    """The settings that preset, file, --set and flags give together; later ones win. What is None was not given.
+
+    Raises:
+        ConfigError: an unknown setting, a value it cannot have, a file that cannot be read.
+    """
+    given = {
+        section: {name: value for name, value in values.items() if value is not None}
+        for section, values in flags.items()
+    }
+    layers = [] if config is None else [_toml(config)]
+    for change in changes:
+        name, found, value = change.partition("=")
+        section, dot, setting = name.strip().partition(".")
+        if not found or not section:
+            raise ConfigError("--set takes a name and a value.", received=change, expected="NAME=VALUE")
+        layers.append({section: {setting: _value(value)}} if dot else {section: _value(value)})
+    return settings(preset, *layers, {section: values for section, values in given.items() if values})
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read.", received=error.strerror, expected="settings as TOML") from error
+    except ValueError as error:
+        raise ConfigError(
+            f"{path} is not TOML.", received=error, expected="such as [training] and lr = 1e-4"
+        ) from error
+
+
+def _value(text: str) -> Any:
+    """As TOML has it; none; or the text itself."""
+    if text.strip().lower() == "none":
+        return None
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except ValueError:
+        return text.strip()

@@ -1,0 +1,236 @@
+"""Table 2 of the paper from a store: the five fusions, each trained with several seeds on the same snapshot.
+
+A run of each row and seed is one of train_fusion.py, in a folder of its own below the ablation's: the same command goes
+on where it stopped, and adds what is missing when it asks for more seeds. Runs follow one another in this process, or
+several at a time on Ray.
+"""
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from pipelines.engine import Engine
+from pipelines.train_fusion import FusionObserver, TrainFusionReport, TrainFusionRequest, run
+from vimoclip.atomic import replacing
+from vimoclip.errors import ConfigError, RunError
+from vimoclip.fusion_config import Fusion, FusionConfig
+from vimoclip.intervals import Interval, interval
+from vimoclip.place import place
+from vimoclip.store import FeatureStore
+
+ROWS: tuple[Fusion, ...] = ("image", "motion", "embedding", "temporal", "cross")
+PAPER: dict[Fusion, float] = {"image": 75.83, "motion": 51.05, "embedding": 74.56, "temporal": 76.99, "cross": 77.09}
+"""mAP, micro, on Animal Kingdom: the paper's Table 2. It is beside ours for its order, not for its height: another data
+set has another one."""
+
+ABLATION = "ablation.json"
+Figure = Literal["micro", "macro", "accuracy"]
+
+
+@dataclass(frozen=True)
+class AblateRequest:
+    """What to compare. base: the training, whose fusion and seed are replaced; its folder is the ablation's.
+
+    rows: of ROWS. seeds: how many; the first is the base's, and each further one is one more. side_by_side: runs at a
+    time on each GPU, or on the CPUs where there is none.
+    """
+
+    base: TrainFusionRequest
+    rows: tuple[Fusion, ...] = ROWS
+    seeds: int = 3
+    engine: Engine = field(default_factory=Engine)
+    side_by_side: int = 1
+
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            ConfigError: no rows, one twice, an unknown one, or no seeds.
+        """
+        if not self.rows or len(set(self.rows)) < len(self.rows) or not set(self.rows) <= set(ROWS):
+            raise ConfigError(
+                "Rows of the table are named once each.", received=list(self.rows), expected=f"of {', '.join(ROWS)}"
+            )
+        for name in ("seeds", "side_by_side"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be positive.", received=getattr(self, name), expected="1 or more")
+
+
+@dataclass
+class AblateRow:
+    """One fusion. seeds: those that are done. paper: of Table 2, in percent.
+
+    last: the figures after the last epoch, by name, a value a seed. best: the highest of any epoch, which was chosen on
+    the very videos it is of, and flatters.
+    """
+
+    fusion: Fusion
+    paper: float
+    seeds: list[int] = field(default_factory=list)
+    last: dict[str, list[float]] = field(default_factory=dict)
+    best: dict[str, list[float]] = field(default_factory=dict)
+
+    def interval(self, figure: Figure) -> Interval | None:
+        """Mean and 95% interval over the seeds, after the last epoch; None where it was not measured."""
+        values = self.last.get(figure, [])
+        return interval(values) if values else None
+
+
+@dataclass
+class AblateReport:
+    """What an ablation found. trained: epochs in this run. known: runs that were finished before."""
+
+    folder: Path
+    rows: list[AblateRow]
+    train: str = ""
+    held_out: str = ""
+    classes: int = 0
+    epochs: int = 0
+    known: int = 0
+    interrupted: bool = False
+    seconds: float = 0.0
+
+
+class AblateObserver(FusionObserver):
+    """Told also which run begins and ends; this one ignores it all."""
+
+    def run(self, fusion: Fusion, seed: int, number: int, of: int) -> None:
+        """A run begins."""
+
+    def done(self, fusion: Fusion, seed: int, report: TrainFusionReport) -> None:
+        """A run ended."""
+
+
+def named(text: str) -> tuple[Fusion, ...]:
+    """Rows by their names, separated by commas.
+
+    Raises:
+        ConfigError: see AblateRequest.
+    """
+    names = [name.strip() for name in text.split(",")]
+    rows = tuple(row for name in names for row in ROWS if row == name)
+    if len(rows) < len(names):
+        raise ConfigError("There is no such row.", received=text, expected=f"of {', '.join(ROWS)}")
+    return rows
+
+
+def run_all(request: AblateRequest, observer: AblateObserver | None = None) -> AblateReport:
+    """Train what is not trained yet, and gather the figures.
+
+    A KeyboardInterrupt ends it with `interrupted` set, and what is done is kept.
+
+    Raises:
+        RunError: nothing is held out; the folder holds another ablation. And as `train_fusion.run`.
+    """
+    began, observer = time.monotonic(), observer or AblateObserver()
+    folder = request.base.folder or default_folder(request)
+    base = replace(request.base, versions=_begin(folder, request))
+    wanted = [(fusion, base.config.training.seed + n) for n in range(request.seeds) for fusion in request.rows]
+    report = AblateReport(folder, [AblateRow(fusion, PAPER[fusion]) for fusion in request.rows])
+    rows = {row.fusion: row for row in report.rows}
+    for fusion, seed, trained in _runs(request, wanted, base, folder, observer):
+        if trained.interrupted:
+            report.interrupted = True
+            break
+        report.train, report.held_out, report.classes = trained.train, trained.held_out, trained.classes
+        report.epochs, report.known = report.epochs + trained.epochs, report.known + trained.known
+        _add(rows[fusion], seed, trained)
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def default_folder(request: AblateRequest) -> Path:
+    """The same for the same store and settings, whatever rows and seeds are asked for."""
+    what = json.dumps([str(place(request.base.store)), _settings(request.base.config)], sort_keys=True)
+    return Path("runs") / f"ablation-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
+
+
+def _runs(
+    request: AblateRequest,
+    wanted: list[tuple[Fusion, int]],
+    base: TrainFusionRequest,
+    folder: Path,
+    observer: AblateObserver,
+) -> Iterator[tuple[Fusion, int, TrainFusionReport]]:
+    """The runs in the order in which they end."""
+    requests = {key: _one(base, folder, *key) for key in wanted}
+    if request.engine.name == "ray" or request.engine.address:
+        from pipelines.ray_runs import RayRuns
+
+        with RayRuns(request.engine.address, request.side_by_side, base.run.device) as runs:
+            yield from _told(runs.map(run, requests), observer)
+        return
+    for number, (key, one) in enumerate(requests.items(), 1):
+        observer.run(*key, number, len(requests))
+        trained = run(one, observer)
+        observer.done(*key, trained)
+        yield (*key, trained)
+
+
+def _told(
+    ended: Iterable[tuple[tuple[Fusion, int], TrainFusionReport]], observer: AblateObserver
+) -> Iterator[tuple[Fusion, int, TrainFusionReport]]:
+    for key, trained in ended:
+        observer.done(*key, trained)
+        yield (*key, trained)
+
+
+def _one(base: TrainFusionRequest, folder: Path, fusion: Fusion, seed: int) -> TrainFusionRequest:
+    config = base.config
+    tfam, training = replace(config.tfam, fusion=fusion), replace(config.training, seed=seed)
+    return replace(
+        base, config=replace(config, tfam=tfam, training=training), folder=(folder / f"{fusion}-{seed}").absolute()
+    )
+
+
+def _begin(folder: Path, request: AblateRequest) -> dict[str, int]:
+    """The snapshot of the store that all runs read: the one the ablation was begun with, or the newest."""
+    what = {"store": str(place(request.base.store)), "config": _settings(request.base.config)}
+    if not (folder / ABLATION).exists():
+        versions = FeatureStore.open(request.base.store).versions
+        with replacing(folder / ABLATION) as path:
+            path.write_text(json.dumps(what | {"versions": versions}, indent=2), encoding="utf-8")
+        return versions
+    try:
+        begun = json.loads((folder / ABLATION).read_text(encoding="utf-8"))
+        versions = {str(name): int(version) for name, version in begun.pop("versions").items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{folder / ABLATION} cannot be read.", received=error, hint="Name another folder with --run."
+        ) from error
+    if begun != json.loads(json.dumps(what)):
+        raise RunError(
+            f"{folder} holds an ablation of another store or with other settings.",
+            hint="Give the same, or another folder with --run.",
+        )
+    return versions
+
+
+def _settings(config: FusionConfig) -> dict[str, object]:
+    """What the runs of an ablation have in common."""
+    said = config.to_dict()
+    said["tfam"] = {name: value for name, value in said["tfam"].items() if name != "fusion"}
+    said["training"] = {name: value for name, value in said["training"].items() if name != "seed"}
+    return said
+
+
+def _add(row: AblateRow, seed: int, trained: TrainFusionReport) -> None:
+    figures = [record["held_out"] for record in trained.records if "held_out" in record]
+    if not figures:
+        raise RunError(
+            "An ablation needs videos that are held out.",
+            received=trained.held_out,
+            hint="Name their split with --eval-split.",
+        )
+    row.seeds.append(seed)
+    names: tuple[Figure, ...] = ("micro", "macro", "accuracy")
+    for name in names:
+        known = [each[name] for each in figures if each.get(name) is not None]
+        if known and math.isfinite(known[-1]):
+            row.last.setdefault(name, []).append(known[-1])
+            row.best.setdefault(name, []).append(max(known))

@@ -1,0 +1,73 @@
+"""Evaluating a finished run on a split of a store: every metric of vimoclip/metrics.py, from fp32 scores.
+
+Any store will do whose features were made with the same settings as those the run was trained on.
+"""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vimoclip.checkpoint import read_checkpoint
+from vimoclip.class_segments import read_segments
+from vimoclip.config import RunConfig
+from vimoclip.device import pick_device, set_threads
+from vimoclip.fusion_task import check_labels, scores
+from vimoclip.metrics import Metrics, by_count, of_one, of_several
+from vimoclip.place import Where
+from vimoclip.sequence_reader import Kept, read_sequences
+from vimoclip.sequences import SequenceReport
+from vimoclip.splits import of_split
+from vimoclip.store import FeatureStore
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """folder: of the run. split: None is all videos. batch_size: of the micro mean over batches; 0 is the run's own."""
+
+    store: Where
+    folder: Path
+    split: str | None = None
+    segments: Path | None = None
+    batch_size: int = 0
+    run: RunConfig = field(default_factory=RunConfig)
+    kept: Kept = field(default_factory=Kept)
+
+
+@dataclass
+class EvaluateReport:
+    """What was found. classes: name, segment, videos of the train split and of this one that show it, average
+    precision."""
+
+    folder: Path
+    split: str | None
+    versions: dict[str, int]
+    sequences: SequenceReport
+    metrics: Metrics
+    classes: list[tuple[str, str, int, int, float | None]]
+    seconds: float = 0.0
+
+
+def run(request: EvaluateRequest) -> EvaluateReport:
+    """Evaluate.
+
+    Raises:
+        CheckpointError: no finished run, or one for other features. RunError: no video to evaluate on. StoreError,
+        LabelError.
+    """
+    began = time.monotonic()
+    set_threads(request.run)
+    device = pick_device(request.run.device)
+    model, meta = read_checkpoint(request.folder)
+    store = FeatureStore.open(request.store)
+    meta.check(store.features)
+    config = meta.config
+    videos = of_split(store, request.split)
+    sequences = read_sequences(store, config.sequences, config.tfam.fusion, videos, meta.classes, kept=request.kept)
+    check_labels(sequences, config.loss.name)
+    segments = read_segments(request.segments, meta.classes) if request.segments else by_count(meta.counts)
+    measure = of_one if config.loss.name == "cross-entropy" else of_several
+    found = scores(model.to(device), sequences.to(device))
+    metrics = measure(found, sequences.targets, segments, request.batch_size or config.training.batch_size)
+    table = list(zip(meta.classes, segments, meta.counts, sequences.counts(), metrics.classes, strict=True))
+    seconds = time.monotonic() - began
+    return EvaluateReport(request.folder, request.split, store.versions, sequences.report, metrics, table, seconds)

@@ -1,0 +1,117 @@
+"""A run of train-fusion as a folder: what it was begun with, and on which snapshot of the store.
+
+run.json            what its numbers follow from: settings, store, snapshot, splits, classes, features
+state.pt            to go on from, and metrics.jsonl, a line an epoch (vimoclip/training.py)
+model.safetensors   when it is finished, with meta.json (vimoclip/checkpoint.py)
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from schemas.features import Feature
+from vimoclip.atomic import replacing
+from vimoclip.checkpoint import META
+from vimoclip.errors import RunError, StoreError
+from vimoclip.fusion_config import ROLES, FusionConfig, Role
+from vimoclip.place import Where, place
+from vimoclip.store import FeatureStore
+from vimoclip.training import METRICS, STATE, Record
+
+RUN = "run.json"
+
+
+def default_folder(store: Where, config: FusionConfig) -> Path:
+    """The same for the same store and settings, so that the same command goes on with the same run."""
+    what = json.dumps([str(place(store)), config.to_dict()], sort_keys=True)
+    return Path("runs") / f"{config.tfam.fusion}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
+
+
+def finished(folder: Path) -> bool:
+    """Whether the run is at its end."""
+    return (folder / META).exists()
+
+
+def snapshot(folder: Path, where: Where, versions: dict[str, int] | None = None) -> FeatureStore:
+    """The store as it was when the run in a folder was begun; where none was, at `versions`, or as it is now.
+
+    Raises:
+        RunError: run.json cannot be read, or that snapshot is gone. StoreError.
+    """
+    if not (folder / STATE).exists():
+        return FeatureStore.open(where, versions)
+    versions = begun(folder)["versions"]
+    assert versions is not None
+    try:
+        return FeatureStore.open(where, versions)
+    except (StoreError, KeyError) as error:
+        raise RunError(
+            f"The store is not there any more as the run in {folder} was begun on it.",
+            received=str(error),
+            expected=", ".join(f"{name} at version {version}" for name, version in versions.items()),
+            hint="Name another folder with --run for a new run on the store as it is.",
+        ) from error
+
+
+def begun(folder: Path) -> dict[str, Any]:
+    """What `begin` noted.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    try:
+        noted: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        versions = {str(name): int(version) for name, version in noted["versions"].items()}
+        return noted | {"versions": versions, "train": str(noted["train"]), "held_out": str(noted["held_out"])}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(
+            f"{folder / RUN} cannot be read.",
+            received=error,
+            expected="what the run was begun with",
+            hint="Name another folder with --run for a new run.",
+        ) from error
+
+
+def records_of(folder: Path) -> list[Record]:
+    """The records of a run's epochs so far.
+
+    Raises:
+        RunError: they cannot be read.
+    """
+    try:
+        return [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise RunError(f"{folder / METRICS} cannot be read.", received=error, expected="a line an epoch") from error
+
+
+def features_of(store: FeatureStore, config: FusionConfig) -> dict[Role, Feature]:
+    """The features that a run reads, by role."""
+    return {role: store.features[getattr(config.sequences, role)] for role in ROLES[config.tfam.fusion]}
+
+
+def identity(
+    store: FeatureStore, config: FusionConfig, classes: list[str], train: str, held_out: str
+) -> dict[str, Any]:
+    """All that the numbers of a run follow from. train, held_out: which videos, in words."""
+    return {
+        "config": config.to_dict(),
+        "versions": store.versions,
+        "train": train,
+        "held_out": held_out,
+        "classes": classes,
+        "features": {role: feature.fingerprint for role, feature in features_of(store, config).items()},
+    }
+
+
+def begin(folder: Path, store: FeatureStore, what: dict[str, Any]) -> None:
+    """Note in the folder what the run is begun with, and keep its snapshot from being cleaned away.
+
+    Raises:
+        RunError: the folder cannot be written. StoreError: the snapshot cannot be kept.
+    """
+    if (folder / STATE).exists():
+        return
+    store.tag(f"run-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]}")
+    with replacing(folder / RUN) as path:
+        path.write_text(json.dumps(what, ensure_ascii=False, indent=2), encoding="utf-8")

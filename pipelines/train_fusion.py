@@ -1,0 +1,158 @@
+"""Training TFAM on a snapshot of a store: the same command goes on with a run that was broken off.
+
+The store is only read, and needs no lock; it may be ingested into meanwhile. What comes out is a folder
+(fusion_run.py).
+"""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipelines.fusion_run import begin, begun, default_folder, features_of, finished, identity, records_of, snapshot
+from schemas.videos import Video
+from vimoclip.checkpoint import Meta, Source, read_checkpoint, write_checkpoint
+from vimoclip.class_segments import read_segments
+from vimoclip.config import RunConfig
+from vimoclip.device import pick_device, set_threads
+from vimoclip.errors import RunError
+from vimoclip.fusion_config import FusionConfig
+from vimoclip.fusion_task import FusionTask
+from vimoclip.place import Where
+from vimoclip.sequence_reader import Kept, classes_of, read_sequences
+from vimoclip.sequences import SequenceReport, Sequences
+from vimoclip.splits import hold_out, of_split, splits
+from vimoclip.store import FeatureStore
+from vimoclip.training import STATE, Record, Training, TrainingObserver
+
+TRAIN = "train"
+HELD_OUT = ("val", "test")
+
+
+@dataclass(frozen=True)
+class TrainFusionRequest:
+    """What to train, and on what.
+
+    folder: of the run; None is one of the store's and the settings' own, in `runs`. held_out: the split that is
+    evaluated on after every epoch; None is val, or test, whichever there is. share: of the videos that is held out by
+    lot where no video has a split. segments: a table of classes (vimoclip/class_segments.py). versions: the snapshot
+    to begin on; None is the newest.
+    """
+
+    store: Where
+    config: FusionConfig
+    folder: Path | None = None
+    train: str = TRAIN
+    held_out: str | None = None
+    share: float = 0.2
+    segments: Path | None = None
+    versions: dict[str, int] | None = None
+    run: RunConfig = field(default_factory=RunConfig)
+    kept: Kept = field(default_factory=Kept)
+
+
+@dataclass
+class TrainFusionReport:
+    """What a training did. train, held_out: which videos, in words, and what became of them. records: of every epoch.
+    known: it was finished before. epochs: done in this run."""
+
+    folder: Path
+    train: str = ""
+    held_out: str = ""
+    classes: int = 0
+    sequences: dict[str, SequenceReport] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    epochs: int = 0
+    known: bool = False
+    interrupted: bool = False
+    seconds: float = 0.0
+
+
+class FusionObserver(TrainingObserver):
+    """Told also what a run is before it trains; this one ignores it all."""
+
+    def ready(self, report: TrainFusionReport, device: str) -> None:
+        """Sequences are read and the model is built, or loaded where the run goes on."""
+
+
+def run(request: TrainFusionRequest, observer: FusionObserver | None = None) -> TrainFusionReport:
+    """Train, or go on with it. A KeyboardInterrupt ends it with `interrupted` set; the last epoch is kept.
+
+    Raises:
+        RunError: the folder holds another run, or there is nothing to train on. DivergedError. StoreError, LabelError,
+        ConfigError, UnknownColumnError.
+    """
+    began = time.monotonic()
+    folder = request.folder or default_folder(request.store, request.config)
+    report = TrainFusionReport(folder)
+    if finished(folder):
+        _known(request, report)
+    else:
+        _train(request, report, observer or FusionObserver())
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _known(request: TrainFusionRequest, report: TrainFusionReport) -> None:
+    _, meta = read_checkpoint(report.folder)
+    if meta.config != request.config:
+        raise RunError(
+            f"{report.folder} holds a finished run with other settings.",
+            hint="Name another folder with --run.",
+        )
+    what = begun(report.folder)
+    report.known, report.records, report.classes = True, records_of(report.folder), len(meta.classes)
+    report.train, report.held_out = what["train"], what["held_out"]
+
+
+def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: FusionObserver) -> None:
+    config = request.config
+    set_threads(request.run)
+    device = pick_device(request.run.device)
+    store = snapshot(report.folder, request.store, request.versions)
+    train, held_out, report.train, report.held_out = _chosen(request, store)
+    classes = classes_of(store)
+    segments = read_segments(request.segments, classes) if request.segments else None
+    sequences = {"train": _read(request, store, train, classes)}
+    if held_out:
+        sequences["held_out"] = _read(request, store, held_out, classes)
+    report.classes = len(classes)
+    report.sequences = {name: each.report for name, each in sequences.items()}
+    what = identity(store, config, classes, report.train, report.held_out)
+    task = FusionTask(config, sequences["train"], sequences.get("held_out"), device, segments)
+    training = Training(task, config.training, device, report.folder, what)
+    begin(report.folder, store, what)
+    report.records, before = training.records, len(training.records)
+    observer.ready(report, str(device))
+    try:
+        training.run(observer)
+    except KeyboardInterrupt:
+        report.interrupted = True
+    report.epochs = len(training.records) - before
+    if report.interrupted:
+        return
+    features = {role: Source.of(feature) for role, feature in features_of(store, config).items()}
+    counts, where = sequences["train"].counts(), str(store.place)
+    meta = Meta(config, classes, counts, features, where, store.versions, training.records[-1])
+    write_checkpoint(report.folder, task.model.cpu(), meta)
+    (report.folder / STATE).unlink()  # several times as large as the model, and nothing goes on from here
+
+
+def _read(request: TrainFusionRequest, store: FeatureStore, videos: list[Video], classes: list[str]) -> Sequences:
+    config = request.config
+    return read_sequences(store, config.sequences, config.tfam.fusion, videos, classes, kept=request.kept)
+
+
+def _chosen(request: TrainFusionRequest, store: FeatureStore) -> tuple[list[Video], list[Video], str, str]:
+    """The videos to train on and to hold out, and in words which."""
+    known = splits(store)
+    if not known:
+        train, held_out = hold_out(of_split(store), request.share, request.config.training.seed)
+        return train, held_out, f"all but {request.share:g} of the videos, by lot", f"{request.share:g}, by lot"
+    name = request.held_out or next((each for each in HELD_OUT if each in known and each != request.train), None)
+    train = of_split(store, request.train)
+    return (
+        train,
+        of_split(store, name) if name else [],
+        f"split {request.train}",
+        f"split {name}" if name else "nothing",
+    )

@@ -1,0 +1,125 @@
+"""`train-fusion` and `evaluate` as typed: settings by preset, file and flags, what is printed, and exit codes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.cli.runner import document, vimoclip
+from tests.pipelines.test_train_fusion import labelled
+from vimoclip.fusion_config import settings
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SIZES = {"layers": 1, "width": 8, "heads": 2, "feed_forward": 8, "hidden": 4}
+SMALL = ["--epochs", "2", "--threads", "1"]
+SMALL += [part for name, size in SIZES.items() for part in ("--set", f"tfam.{name}={size}")]
+TOML = """
+mixup = 0.9
+[training]
+lr = 0.5
+weight_decay = 0.7
+seed = 3
+ema = "none"
+[loss]
+name = "bce"
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return labelled(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to stand in, with a store of the default's name."""
+    shutil.copytree(made, tmp_path / "vimoclip-store")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def config(folder: Path) -> object:
+    return json.loads((folder / "meta.json").read_text())["config"]
+
+
+def test_train_and_evaluate(place: Path) -> None:
+    result = vimoclip("train-fusion", *SMALL)
+    assert result.exit_code == 0
+    (run,) = (place / "runs").iterdir()
+    assert "split train; split val held out; 3 classes" in result.stderr
+    assert "epoch 2: loss" in result.stderr and "mAP, tail" in result.stderr
+    assert f"Next: vimoclip evaluate runs/{run.name} --store vimoclip-store" in result.stderr
+    shown = vimoclip("evaluate", f"runs/{run.name}", "--split", "val", "--classes")
+    assert shown.exit_code == 0 and "mAP, micro of batches" in shown.stdout and "AP %" in shown.stdout
+    found = document("evaluate", f"runs/{run.name}", "--split", "val")
+    assert f"{100 * found['metrics']['micro']:.2f}" in shown.stdout
+    again = vimoclip("train-fusion", *SMALL)
+    assert again.exit_code == 0 and "was finished before" in again.stderr
+
+
+def test_json_is_one_document(place: Path) -> None:
+    found = document("train-fusion", *SMALL, "--run", "here")
+    assert (found["folder"], found["epochs"], found["known"]) == ("here", 2, False)
+    assert [record["epoch"] for record in found["records"]] == [1, 2]
+
+
+def test_flags_are_above_set_above_the_file_above_the_preset(place: Path) -> None:
+    (place / "s.toml").write_text(TOML)
+    more = ["--config", "s.toml", "--set", "training.lr=0.25", "--set", "training.seed=4", "--seed", "5"]
+    more += ["--set", "tfam.positions=none", "--run", "run", "--preset", "default"]
+    result = vimoclip("train-fusion", *SMALL, *more)
+    assert result.exit_code == 0, result.stderr
+    training = {"lr": 0.25, "weight_decay": 0.7, "seed": 5, "epochs": 2, "ema": None}
+    tfam = {**SIZES, "positions": None}
+    expected = settings("default", {"mixup": 0.9, "training": training, "tfam": tfam, "loss": {"name": "bce"}})
+    assert config(place / "run") == expected.to_dict()
+
+
+def test_a_row_of_table_2_by_its_columns(place: Path) -> None:
+    flags = ["--attention", "self", "--concat", "embedding", "--inputs", "both"]
+    assert vimoclip("train-fusion", *SMALL, *flags, "--run", "r").exit_code == 0
+    assert config(place / "r")["tfam"]["fusion"] == "embedding"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--attention", "cross", "--inputs", "image"], 2, "nothing to be fused with"),
+        (["--set", "speed=1"], 1, "Unknown setting"),
+        (["--set", "tfam.speed=1"], 1, "Unknown setting"),
+        (["--set", "epochs"], 1, "Expected: NAME=VALUE"),
+        (["--set", "training.lr=fast"], 1, "lr has a value it cannot have"),
+        (["--config", "nowhere.toml"], 1, "nowhere.toml cannot be read"),
+        (["--train-split", "nowhere"], 1, "Expected: train, val"),
+        (["--device", "tpu"], 1, "no such device"),
+        (["--segments", "nowhere.csv"], 1, "nowhere.csv cannot be read"),
+        (["--set", "sequences.image=dino"], 1, "no feature to take image from"),
+    ],
+)
+def test_what_is_refused(place: Path, arguments: list[str], code: int, message: str) -> None:
+    result = vimoclip("train-fusion", *SMALL, *arguments)
+    assert result.exit_code == code and message in result.stderr
+    assert not (place / "runs").exists()
+
+
+def test_a_file_that_is_no_toml(place: Path) -> None:
+    (place / "s.toml").write_text("lr: 3")
+    assert "is not TOML" in vimoclip("train-fusion", "--config", "s.toml").stderr
+
+
+def test_evaluating_what_is_no_run(place: Path) -> None:
+    result = vimoclip("evaluate", "nowhere")
+    assert result.exit_code == 1 and "Name the folder of a finished run" in result.stderr
+
+
+def test_an_interrupted_run_says_how_to_go_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("cli.training_progress.TrainingProgress.ended", stop)
+        result = vimoclip("train-fusion", *SMALL)
+    assert result.exit_code == 130 and "The last epoch is kept" in result.stderr
+    assert "from epoch 2 on" in vimoclip("train-fusion", *SMALL).stderr

@@ -1,0 +1,197 @@
+"""Training and evaluating on a real store with made-up vectors: runs that go on, snapshots, and what is refused."""
+
+import json
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pipelines import evaluate, train_fusion
+from pipelines.evaluate import EvaluateReport, EvaluateRequest
+from pipelines.fusion_run import RUN, default_folder
+from pipelines.train_fusion import FusionObserver, TrainFusionReport, TrainFusionRequest
+from schemas.labels import Label
+from tests.vimoclip.stores import embedded, make_store, ok_row
+from vimoclip.checkpoint import read_checkpoint
+from vimoclip.config import RunConfig
+from vimoclip.errors import CheckpointError, RunError
+from vimoclip.fusion_config import FusionConfig, LossConfig, TfamConfig, TrainingConfig
+from vimoclip.lock import writer_lock
+from vimoclip.store import FeatureStore
+from vimoclip.training import METRICS, STATE, Record
+from vimoclip.writer import StoreWriter
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+VIDEOS = {f"{n}.mp4": 1 + n % 5 for n in range(24)}
+CONFIG = FusionConfig(
+    tfam=TfamConfig(layers=1, width=8, heads=2, feed_forward=8, hidden=4),
+    training=TrainingConfig(epochs=3, batch_size=4, precision="fp32"),
+)
+
+
+def labelled(folder: Path, split: bool = True) -> Path:
+    """A store of 24 videos of three labels, one of which has none; every fourth is of the split val."""
+    store = make_store(folder / "store", VIDEOS)
+    with writer_lock(store.place):
+        writer = StoreWriter(store)
+        for n, row in enumerate(store.rows()):
+            writer.put(replace(row, split=("train" if n % 4 else "val") if split else None))
+        labels = [Label(video_id=f"{n}.mp4", label="abc"[n % 3], source="t") for n in range(1, 24)]
+        writer.set_labels(labels, VIDEOS, "t")
+        writer.flush()
+    return folder / "store"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return labelled(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "store"))
+
+
+def train(store: Path, folder: Path, observer: FusionObserver | None = None, **more: Any) -> TrainFusionReport:
+    request = TrainFusionRequest(store, more.pop("config", CONFIG), folder, run=RunConfig(threads=1), **more)
+    return train_fusion.run(request, observer)
+
+
+def measure(store: Path, folder: Path, **more: Any) -> EvaluateReport:
+    return evaluate.run(EvaluateRequest(store, folder, run=RunConfig(threads=1), **more))
+
+
+def timeless(records: list[Record]) -> list[Record]:
+    return [{name: value for name, value in record.items() if name != "seconds"} for record in records]
+
+
+class StopsAfter(FusionObserver):
+    """Ctrl-C after an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def ended(self, record: Record) -> None:
+        if record["epoch"] == self._epoch:
+            raise KeyboardInterrupt
+
+
+def test_a_run_is_a_folder_of_its_own(store: Path, tmp_path: Path) -> None:
+    report = train(store, tmp_path / "run")
+    assert sorted(path.name for path in report.folder.iterdir()) == ["meta.json", METRICS, "model.safetensors", RUN]
+    assert (report.train, report.held_out, report.classes, report.epochs) == ("split train", "split val", 3, 3)
+    found = report.sequences
+    assert found["train"].videos + found["held_out"].videos == 23
+    assert found["train"].unlabelled + found["held_out"].unlabelled == 1
+    model, meta = read_checkpoint(report.folder)
+    assert meta.config == CONFIG and meta.classes == ["a", "b", "c"] and sum(meta.counts) == found["train"].videos
+    assert meta.versions == FeatureStore.open(store).versions
+    assert meta.metrics == report.records[-1] and not model.training
+    lines = (report.folder / METRICS).read_text().splitlines()
+    assert [json.loads(line) for line in lines] == report.records
+
+
+def test_evaluating_gives_what_training_measured(store: Path, tmp_path: Path) -> None:
+    trained = train(store, tmp_path / "run").records[-1]["held_out"]
+    report = measure(store, tmp_path / "run", split="val")
+    assert report.metrics.micro == pytest.approx(trained["micro"])
+    assert report.metrics.micro_batches == pytest.approx(trained["micro_batches"])
+    assert [row[:2] for row in report.classes] == [("a", "tail"), ("b", "tail"), ("c", "tail")]
+    assert sum(row[3] for row in report.classes) == report.metrics.videos == report.sequences.videos
+    assert [row[4] for row in report.classes] == report.metrics.classes
+    assert measure(store, tmp_path / "run").metrics.videos == 23
+
+
+def test_segments_of_ones_own(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("label,segment\na,common\nb,rare\nc,rare\n")
+    record = train(store, tmp_path / "run", segments=tmp_path / "s.csv").records[-1]
+    assert set(record["held_out"]["segments"]) == {"common", "rare"}
+    assert set(measure(store, tmp_path / "run", segments=tmp_path / "s.csv").metrics.segments) == {"common", "rare"}
+
+
+def test_the_same_command_goes_on_with_the_snapshot_it_began_on(store: Path, tmp_path: Path) -> None:
+    whole = train(Path(shutil.copytree(store, tmp_path / "copy")), tmp_path / "whole")
+    broken = train(store, tmp_path / "run", StopsAfter(1))
+    assert broken.interrupted and broken.epochs == 1 and (tmp_path / "run" / STATE).exists()
+    opened = FeatureStore.open(store)
+    with writer_lock(opened.place):
+        writer = StoreWriter(opened)
+        writer.add(take := writer.new_take(), embedded("new.mp4", 0, 5))
+        writer.put(ok_row("new.mp4", take, 5, opened.fingerprint, split="train"))
+        writer.put(*(replace(row, status="removed") for row in opened.rows() if row.video_id == "1.mp4"))
+        writer.flush()
+        for table in opened.refresh().tables.values():
+            table.tidy(timedelta(0))
+    report = train(store, tmp_path / "run")
+    assert timeless(report.records) == timeless(whole.records) and report.epochs == 2
+    models = [read_checkpoint(tmp_path / name)[0].state_dict() for name in ("run", "whole")]
+    assert all(torch.equal(tensor, models[1][name]) for name, tensor in models[0].items())
+
+
+def test_a_finished_run_is_known(store: Path, tmp_path: Path) -> None:
+    first = train(store, tmp_path / "run")
+    again = train(store, tmp_path / "run", StopsAfter(1))
+    assert again.known and again.records == first.records[-1:] and again.epochs == 0
+    with pytest.raises(RunError, match="finished run with other settings"):
+        train(store, tmp_path / "run", config=replace(CONFIG, mixup=None))
+
+
+def test_other_settings_do_not_go_on_with_a_run(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "run", StopsAfter(1))
+    with pytest.raises(RunError, match=r"Received: config\.mixup None\. Expected: config\.mixup 0\.2"):
+        train(store, tmp_path / "run", config=replace(CONFIG, mixup=None))
+    (tmp_path / "run" / RUN).write_text("{}")
+    with pytest.raises(RunError, match=r"run\.json cannot be read"):
+        train(store, tmp_path / "run")
+
+
+def test_a_snapshot_that_is_gone(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "run", StopsAfter(1))
+    shutil.rmtree(store)
+    labelled(tmp_path)
+    begun = json.loads((tmp_path / "run" / RUN).read_text())
+    begun["versions"]["frames"] = 99
+    (tmp_path / "run" / RUN).write_text(json.dumps(begun))
+    with pytest.raises(RunError, match=r"not there any more .* frames at version 99"):
+        train(store, tmp_path / "run")
+
+
+def test_without_splits_some_are_held_out_by_lot(tmp_path: Path) -> None:
+    store = labelled(tmp_path, split=False)
+    report = train(store, tmp_path / "run", share=0.3)
+    assert report.held_out == "0.3, by lot"
+    assert report.sequences["train"].videos + report.sequences["held_out"].videos == 23
+
+
+def test_splits_by_name(store: Path, tmp_path: Path) -> None:
+    report = train(store, tmp_path / "run", train="val", held_out="train")
+    assert (report.train, report.held_out) == ("split val", "split train")
+    assert train(store, tmp_path / "alone", train="val").held_out == "nothing"
+    with pytest.raises(RunError, match="No video is in the split nowhere"):
+        train(store, tmp_path / "other", held_out="nowhere")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_store_of_other_features_is_refused(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "run")
+    make_store(tmp_path / "other", VIDEOS, {"clip": 8, "moclip": 16})
+    with pytest.raises(CheckpointError, match="other motion vectors"):
+        measure(tmp_path / "other", tmp_path / "run")
+
+
+def test_one_behaviour_a_video(store: Path, tmp_path: Path) -> None:
+    report = train(store, tmp_path / "run", config=replace(CONFIG, loss=LossConfig(name="cross-entropy")))
+    accuracy = report.records[-1]["held_out"]["accuracy"]
+    assert measure(store, tmp_path / "run", split="val").metrics.accuracy == pytest.approx(accuracy)
+
+
+def test_each_store_and_each_setting_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    one = default_folder(tmp_path, CONFIG)
+    assert one == default_folder(str(tmp_path), CONFIG) and one.parts[0] == "runs" and one.name.startswith("cross-")
+    assert one != default_folder(tmp_path / "other", CONFIG)
+    assert one != default_folder(tmp_path, replace(CONFIG, mixup=None))

@@ -1,0 +1,227 @@
+"""Settings of a run that trains TFAM, and the two presets: what the paper did, and what is our default.
+
+Each difference between the presets is one setting that can be given by itself.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from vimoclip.config import Config
+from vimoclip.errors import ConfigError, UsageError
+
+Fusion = Literal["cross", "temporal", "embedding", "image", "motion"]
+Attention = Literal["cross", "self"]
+Concat = Literal["temporal", "embedding"]
+Inputs = Literal["image", "motion", "both"]
+Positions = Literal["sinusoidal"]
+Pooling = Literal["mean", "attention"]
+Lengths = Literal["unit", "raw"]
+Loss = Literal["bce", "asymmetric", "cross-entropy"]
+Decay = Literal["all", "matrices"]
+TrainingPrecision = Literal["auto", "bf16", "fp32"]
+Role = Literal["image", "motion"]
+Preset = Literal["paper", "default"]
+
+ROLES: dict[Fusion, tuple[Role, ...]] = {
+    "cross": ("image", "motion"),
+    "temporal": ("image", "motion"),
+    "embedding": ("image", "motion"),
+    "image": ("image",),
+    "motion": ("motion",),
+}
+"""The sequences that each fusion reads."""
+
+
+def fusion_of(attention: Attention | None, concat: Concat | None, inputs: Inputs) -> Fusion:
+    """A row of the paper's Table 2 by its three columns; what is None follows from the rest.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    if inputs != "both":
+        if attention == "cross" or concat is not None:
+            raise UsageError(
+                "One input has nothing to be fused with.",
+                received=f"inputs {inputs}, attention {attention or 'not given'}, concat {concat or 'not given'}",
+                expected="inputs both, or attention self without concat",
+            )
+        return inputs
+    if attention != "self":
+        if attention is None and concat is not None:
+            return concat
+        if concat is not None:
+            raise UsageError(
+                "Cross-attention concatenates nothing.",
+                received=f"attention cross, concat {concat}",
+                expected="attention self with concat, or attention cross without",
+            )
+        return "cross"
+    return concat or "temporal"
+
+
+def _fraction(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise ConfigError(f"{name} is a fraction.", received=value, expected="0 or more, and less than 1")
+
+
+def _not_negative(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value >= 0):
+        raise ConfigError(f"{name} cannot be negative.", received=value, expected="a finite number, 0 or more")
+
+
+@dataclass(frozen=True)
+class SequenceConfig(Config):
+    """What the model reads of a store.
+
+    image, motion: names of features. lengths: `unit` vectors, as they are stored, or the `raw` ones of the model that
+        made them, which are one times its norm.
+    most_frames: a longer video is thinned evenly to so many frames, since attention costs the square of them; None
+        keeps all.
+    """
+
+    image: str = "clip"
+    motion: str = "moclip"
+    lengths: Lengths = "unit"
+    most_frames: int | None = 1024
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.most_frames is not None and self.most_frames < 1:
+            raise ConfigError("most_frames must be positive.", received=self.most_frames, expected="1 or more")
+
+
+@dataclass(frozen=True)
+class TfamConfig(Config):
+    """The temporal fusion attention module, as in vimoclip/tfam.py; the sizes are the paper's.
+
+    fusion: `cross`, Q of image and K, V of motion; `temporal` or `embedding`, self-attention over both, concatenated in
+        time or in the width; `image` or `motion`, self-attention over one.
+    positions: `sinusoidal` tells the model the order of frames, which attention alone does not see.
+    pooling: over time, a masked `mean` or a learned softmax (`attention`).
+    """
+
+    fusion: Fusion = "cross"
+    layers: int = 4
+    width: int = 512
+    heads: int = 8
+    feed_forward: int = 2048
+    hidden: int = 256
+    dropout: float = 0.1
+    positions: Positions | None = "sinusoidal"
+    pooling: Pooling = "attention"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("layers", "width", "heads", "feed_forward", "hidden"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be positive.", received=getattr(self, name), expected="1 or more")
+        if self.width % (2 * self.heads):
+            raise ConfigError(
+                "width must be a multiple of twice the heads.", received=f"width {self.width}, heads {self.heads}"
+            )
+        _fraction("dropout", self.dropout)
+
+
+@dataclass(frozen=True)
+class LossConfig(Config):
+    """The loss, as in vimoclip/losses.py. `bce` and `asymmetric` are for videos of several behaviours,
+    `cross-entropy` for videos of one. gamma_positive, gamma_negative, margin: of the asymmetric loss alone."""
+
+    name: Loss = "asymmetric"
+    gamma_positive: float = 0.0
+    gamma_negative: float = 4.0
+    margin: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("gamma_positive", "gamma_negative"):
+            _not_negative(name, getattr(self, name))
+        _fraction("margin", self.margin)
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Config):
+    """One run of AdamW, whatever is trained: vimoclip/training.py.
+
+    lr falls to lr_end along a cosine, step by step, after rising linearly over the first `warmup` of all steps.
+    weight_decay: of `all` parameters, or of `matrices` alone: biases and the gains of norms are left as they are.
+    clip_gradient: the norm that gradients are scaled down to; None leaves them.
+    ema: decay of the exponential moving average of the weights that is kept and evaluated; None keeps the weights
+        themselves.
+    precision: of the arithmetic; weights are fp32 always. `auto` is bf16 where the hardware multiplies it, else fp32.
+    """
+
+    epochs: int = 30
+    batch_size: int = 8
+    lr: float = 1e-4
+    lr_end: float = 1e-6
+    warmup: float = 0.05
+    weight_decay: float = 0.1
+    decay: Decay = "matrices"
+    clip_gradient: float | None = 1.0
+    ema: float | None = 0.999
+    seed: int = 49
+    precision: TrainingPrecision = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be positive.", received=getattr(self, name), expected="1 or more")
+        for name in ("lr", "clip_gradient"):
+            value = getattr(self, name)
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ConfigError(f"{name} must be positive.", received=value, expected="a finite number above 0")
+        for name in ("lr_end", "weight_decay", "seed"):
+            _not_negative(name, getattr(self, name))
+        for name in ("warmup", "ema"):
+            if getattr(self, name) is not None:
+                _fraction(name, getattr(self, name))
+
+
+@dataclass(frozen=True)
+class FusionConfig(Config):
+    """A run of train-fusion. mixup: α of the Beta distribution by which pairs of videos are mixed; None mixes none."""
+
+    sequences: SequenceConfig = field(default_factory=SequenceConfig)
+    tfam: TfamConfig = field(default_factory=TfamConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    mixup: float | None = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mixup is not None and not (math.isfinite(self.mixup) and self.mixup > 0):
+            raise ConfigError("mixup must be positive.", received=self.mixup, expected="a finite number above 0")
+
+
+PRESETS: dict[Preset, FusionConfig] = {
+    "paper": FusionConfig(
+        sequences=SequenceConfig(lengths="raw", most_frames=None),
+        tfam=TfamConfig(positions=None, pooling="mean"),
+        loss=LossConfig(name="bce"),
+        training=TrainingConfig(warmup=0.0, decay="all", clip_gradient=None, ema=None),
+        mixup=None,
+    ),
+    "default": FusionConfig(),
+}
+
+
+def settings(preset: Preset, *changes: dict[str, Any]) -> FusionConfig:
+    """A preset with changes, `{"training": {"lr": 3e-4}, "mixup": "none"}`, the later ones above the earlier. "none" is
+    None, for which TOML has no word.
+
+    Raises:
+        ConfigError: an unknown setting, or a value it cannot have.
+    """
+    values = PRESETS[preset].to_dict()
+    for change in changes:
+        for name, value in change.items():
+            own = values.get(name)
+            values[name] = own | _with_none(value) if isinstance(own, dict) and isinstance(value, dict) else value
+    return FusionConfig.from_dict(_with_none(values))
+
+
+def _with_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if value == "none" else value for name, value in values.items()}

@@ -1,0 +1,113 @@
+"""Training TFAM, as the loop of training.py sees it: batches of sequences, their loss, and the metrics of a split."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vimoclip import batching
+from vimoclip.errors import RunError
+from vimoclip.fusion_config import FusionConfig, Loss
+from vimoclip.losses import loss_of
+from vimoclip.mixup import mixed
+from vimoclip.optimizer import training_precision
+from vimoclip.sequences import Batch, Sequences
+from vimoclip.tfam import Tfam
+
+SCORED_TOGETHER = 32  # videos
+
+
+class FusionTask:
+    """A `training.Task`. train: what it learns from. held_out: what it is evaluated on after every epoch.
+
+    segments: of each class, for the metrics; by default by how many videos of `train` show it.
+
+    Raises:
+        RunError: with cross-entropy, a video of several behaviours.
+    """
+
+    def __init__(
+        self,
+        config: FusionConfig,
+        train: Sequences,
+        held_out: Sequences | None,
+        device: torch.device,
+        segments: list[str] | None = None,
+    ) -> None:
+        for sequences in (train, *([held_out] if held_out else [])):
+            check_labels(sequences, config.loss.name)
+        self._config, self._device = config, device
+        self._train, self._held_out = train.to(device), held_out.to(device) if held_out else None
+        self._loss, self._segments = loss_of(config.loss), segments
+        torch.manual_seed(config.training.seed)
+        self.model = Tfam(config.tfam, train.dims, len(train.classes)).to(device)
+
+    def plan(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Batches of about one length."""
+        training = self._config.training
+        return batching.shuffled(self._train.steps, training.batch_size, training.seed, epoch)
+
+    def loss(self, batch: NDArray[np.int64]) -> Tensor:
+        """Of these videos, mixed where that is asked for."""
+        made = self.batch(batch)
+        if self._config.mixup is not None:
+            made = mixed(made, self._config.mixup)
+        return self._loss(self.model(made.vectors, made.present), made.targets)
+
+    def batch(self, videos: NDArray[np.int64]) -> Batch:
+        """These videos of the train split."""
+        return self._train.batch(videos)
+
+    def names(self, batch: NDArray[np.int64]) -> list[str]:
+        """Ids of videos."""
+        return [self._train.video_ids[video] for video in batch]
+
+    def evaluate(self) -> dict[str, Any]:
+        """`{"held_out": metrics}` of vimoclip.metrics; nothing where there is nothing to evaluate on."""
+        if self._held_out is None:
+            return {}
+        from vimoclip import metrics  # torchmetrics takes seconds to import
+
+        precision = training_precision(self._config.training.precision, self._device)
+        found = scores(self.model, self._held_out, (precision == "bf16" and torch.bfloat16) or torch.float32)
+        segments = self._segments or metrics.by_count(self._train.counts())
+        measure = metrics.of_one if self._config.loss.name == "cross-entropy" else metrics.of_several
+        return {
+            "held_out": asdict(measure(found, self._held_out.targets.cpu(), segments, self._config.training.batch_size))
+        }
+
+
+@torch.inference_mode()
+def scores(model: Tfam, sequences: Sequences, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Logits of every video in its order, fp32 (V, C), on the CPU. model: in eval mode, where the batches are made.
+
+    dtype: of the arithmetic. In fp32 a video's logits are the same to 1e-5 whatever else is scored.
+    """
+    found = torch.zeros(len(sequences), model.classes)
+    for batch in sequences.in_order(SCORED_TOGETHER):
+        device = batch.targets.device
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            found[torch.from_numpy(batch.videos)] = model(batch.vectors, batch.present).float().cpu()
+    return found
+
+
+def check_labels(sequences: Sequences, loss: Loss) -> None:
+    """Refuse videos of several behaviours where the loss is of one.
+
+    Raises:
+        RunError: naming them.
+    """
+    if loss != "cross-entropy":
+        return
+    shown = sequences.targets.sum(dim=1, dtype=torch.int64)
+    if len(others := (shown != 1).nonzero().flatten().tolist()):
+        names = ", ".join(sequences.video_ids[video] for video in others[:5])
+        raise RunError(
+            "Cross-entropy takes one behaviour a video.",
+            received=f"{len(others)} of {len(sequences)} videos with none or several, such as {names}",
+            expected="one label each",
+            hint="Train with --loss bce or asymmetric.",
+        )

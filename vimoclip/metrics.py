@@ -1,0 +1,111 @@
+"""How good scores are: what the literature calls mAP is three things, and each is here under its own name.
+
+    micro          average precision of all (video, class) pairs in one ranking: the paper's 77.09 on Animal Kingdom
+    micro_batches  the mean of that over batches, as MSQNet and its family print: 0.5 to 1.0 higher
+    macro          the mean over classes of each class's average precision, over classes that some video shows
+
+Average precision is Σ_n (R_n − R_{n−1}) P_n over distinct scores, without interpolation; a class that no video shows
+has none. Scores are logits, float (N, C); targets are bool or 0/1, (N, C).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import (
+    binary_average_precision,
+    binary_calibration_error,
+    multiclass_calibration_error,
+)
+
+HEAD, MIDDLE = 500, 100
+"""Videos of the train split from which a class is of the head, and of the middle; the rest are the tail."""
+
+BINS = 15  # of the calibration error
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Of one split; fractions, None where there is nothing to take them of.
+
+    classes: average precision of each class, in the model's order. segments: its mean over the classes of each segment
+        of the train split, over those that some video shows.
+    calibration: expected calibration error over 15 bins: of all (video, class) probabilities, or, for one behaviour a
+        video, of the class that was chosen.
+    accuracy: share of videos whose highest score is their class; None for several behaviours a video.
+    """
+
+    videos: int
+    micro: float | None
+    micro_batches: float | None
+    macro: float | None
+    segments: dict[str, float | None]
+    classes: list[float | None]
+    calibration: float | None
+    accuracy: float | None = None
+
+
+def of_several(scores: Tensor, targets: Tensor, segments: Sequence[str], batch_size: int) -> Metrics:
+    """Metrics where a video shows any number of behaviours. p = σ(score).
+
+    segments: of each class, as `by_count` or a label file names them. batch_size: of `micro_batches`, in the order of
+    the videos.
+    """
+    p, y = torch.sigmoid(scores.double()), targets.long()  # float64, in which high scores do not all become 1
+    return _metrics(p, y, segments, batch_size, _binary_calibration(p, y))
+
+
+def of_one(scores: Tensor, targets: Tensor, segments: Sequence[str], batch_size: int) -> Metrics:
+    """Metrics where a video shows one behaviour; arguments as of `of_several`. p = softmax(scores)."""
+    p, y = torch.softmax(scores.double(), dim=1), targets.long()
+    if not len(p):
+        return _metrics(p, y, segments, batch_size, None)
+    chosen = y.argmax(dim=1)
+    calibration = float(multiclass_calibration_error(p, chosen, num_classes=p.shape[1], n_bins=BINS))
+    accuracy = float((p.argmax(dim=1) == chosen).double().mean())
+    return _metrics(p, y, segments, batch_size, calibration, accuracy)
+
+
+def by_count(counts: Sequence[int]) -> list[str]:
+    """The segment of each class by how many videos of the train split show it: head, middle or tail."""
+    return ["head" if n >= HEAD else "middle" if n >= MIDDLE else "tail" for n in counts]
+
+
+def _metrics(
+    p: Tensor,
+    y: Tensor,
+    segments: Sequence[str],
+    batch_size: int,
+    calibration: float | None,
+    accuracy: float | None = None,
+) -> Metrics:
+    classes = [_average_precision(p[:, c], y[:, c]) for c in range(p.shape[1])]
+    parts = [_average_precision(p[i : i + batch_size], y[i : i + batch_size]) for i in range(0, len(p), batch_size)]
+    of = {
+        name: [ap for ap, own in zip(classes, segments, strict=True) if own == name] for name in dict.fromkeys(segments)
+    }
+    return Metrics(
+        videos=len(p),
+        micro=_average_precision(p, y),
+        micro_batches=_mean(parts),
+        macro=_mean(classes),
+        segments={name: _mean(values) for name, values in of.items()},
+        classes=classes,
+        calibration=calibration,
+        accuracy=accuracy,
+    )
+
+
+def _average_precision(p: Tensor, y: Tensor) -> float | None:
+    return float(binary_average_precision(p.flatten(), y.flatten())) if y.any() else None
+
+
+def _binary_calibration(p: Tensor, y: Tensor) -> float | None:
+    return float(binary_calibration_error(p.flatten(), y.flatten(), n_bins=BINS)) if y.numel() else None
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None

@@ -1,0 +1,138 @@
+"""What covers a part: colours as a function of the place in the part's own plane, in animal units.
+
+A paint takes x and y, float64 (h, w), and gives float64 (h, w, 3) in [0, 255]. Only sums, products, comparisons and
+square roots are used, which every machine rounds alike.
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Grid: TypeAlias = NDArray[np.float64]
+Colour: TypeAlias = tuple[int, int, int]
+Paint: TypeAlias = Callable[[Grid, Grid], Grid]
+
+
+def hashed(x: NDArray[np.int64], y: NDArray[np.int64], salt: int = 0) -> Grid:
+    """A number in [0, 1) of every lattice point: the same wherever and whenever it is asked for."""
+    mask = 0xFFFFFFFF
+    h = (x * 374761393 + y * 668265263 + salt * 362437) & mask
+    h = ((h ^ (h >> 13)) * 1274126177) & mask
+    h = ((h ^ (h >> 16)) * 2246822519) & mask
+    return ((h ^ (h >> 15)) & 0xFFFF) / 65536.0
+
+
+def noise(x: Grid, y: Grid, cell: float, salt: int = 0) -> Grid:
+    """Smooth value noise in [0, 1) with one free value a cell."""
+    u, v = x / cell, y / cell
+    i, j = np.floor(u), np.floor(v)
+    s, t = u - i, v - j
+    s, t = s * s * (3 - 2 * s), t * t * (3 - 2 * t)
+    i, j = i.astype(np.int64), j.astype(np.int64)
+    top = hashed(i, j, salt) * (1 - s) + hashed(i + 1, j, salt) * s
+    bottom = hashed(i, j + 1, salt) * (1 - s) + hashed(i + 1, j + 1, salt) * s
+    return top * (1 - t) + bottom * t
+
+
+def mix(first: Colour | Grid, second: Colour | Grid, part: Grid) -> Grid:
+    """From the first colour (part 0) to the second (part 1)."""
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    return a + (b - a) * np.clip(part, 0, 1)[..., None]
+
+
+def darker(colour: Colour, part: float) -> Colour:
+    """The colour with so much of its light; more than all of it makes it brighter."""
+    red, green, blue = (min(255, int(part * value)) for value in colour)
+    return red, green, blue
+
+
+def step(value: Grid, edge: float, width: float) -> Grid:
+    """0 below the edge, 1 above it, and a ramp of that width between."""
+    return np.clip((value - edge) / width + 0.5, 0, 1)
+
+
+def plain(colour: Colour, grain: float = 0.12, cell: float = 4.0) -> Paint:
+    """One colour with grain, as of short hair."""
+
+    def paint(x: Grid, y: Grid) -> Grid:
+        rough = noise(x, y, cell, 1) + 0.6 * noise(x, y, cell / 2.5, 2) - 0.8
+        return np.asarray(np.asarray(colour, np.float64) * (1 + grain * rough[..., None]))
+
+    return paint
+
+
+def countershaded(back: Colour, belly: Colour, top: float, bottom: float, grain: float = 0.12) -> Paint:
+    """One colour above y = top, another below y = bottom."""
+    coat = plain((255, 255, 255), grain)
+
+    def paint(x: Grid, y: Grid) -> Grid:
+        wobble = 5 * (noise(x, y, 9.0, 3) - 0.5)
+        return mix(back, belly, (y + wobble - top) / (bottom - top)) * coat(x, y) / 255
+
+    return paint
+
+
+def along(first: Colour, second: Colour, start: float, end: float, grain: float = 0.12) -> Paint:
+    """One colour before x = start, another after x = end: legs, necks, tails."""
+    coat = plain((255, 255, 255), grain)
+
+    def paint(x: Grid, y: Grid) -> Grid:
+        return mix(first, second, (x - start) / (end - start)) * coat(x, y) / 255
+
+    return paint
+
+
+def striped(
+    light: Paint, dark: Colour, period: float, share: float = 0.5, bend: float = 0.0, centre: Colour | None = None
+) -> Paint:
+    """Dark stripes across x, `period` apart. bend: how much they lean backward away from y = 0."""
+
+    def paint(x: Grid, y: Grid) -> Grid:
+        phase = (x + bend * np.abs(y) + 0.55 * period * (noise(x, y, 2.2 * period, 5) - 0.5)) / period
+        ridge = np.abs(2 * (phase - np.floor(phase)) - 1)
+        thick = share + 0.16 * (noise(x, y, 1.5 * period, 6) - 0.5)
+        return mix(light(x, y), dark, step(thick - ridge, 0.0, 0.22))
+
+    return paint
+
+
+def patched(light: Colour, dark: Colour, cell: float, gap: float = 0.16) -> Paint:
+    """A giraffe's net: dark patches, the cells of jittered lattice points, with light lines between them."""
+    coat = plain((255, 255, 255), 0.12)
+
+    def paint(x: Grid, y: Grid) -> Grid:
+        i, j = np.floor(x / cell).astype(np.int64), np.floor(y / cell).astype(np.int64)
+        nearest, second = np.full(x.shape, 9.0), np.full(x.shape, 9.0)
+        for di in (-1, 0, 1):
+            for dj in (-1, 0, 1):
+                px = i + di + 0.2 + 0.6 * hashed(i + di, j + dj, 11)
+                py = j + dj + 0.2 + 0.6 * hashed(i + di, j + dj, 12)
+                far = np.sqrt((x / cell - px) ** 2 + (y / cell - py) ** 2)
+                second = np.minimum(second, np.maximum(far, nearest))
+                nearest = np.minimum(nearest, far)
+        return mix(light, dark, step(second - nearest, gap, 0.12)) * coat(x, y) / 255
+
+    return paint
+
+
+def streaked(first: Colour, second: Colour, cell: float, stretch: float = 5.0) -> Paint:
+    """Strands along x of two colours: feathers, tufts and manes."""
+
+    def paint(x: Grid, y: Grid) -> Grid:
+        strand = 0.6 * noise(x / stretch, y, cell, 21) + 0.4 * noise(x / stretch, y, cell / 2.3, 22)
+        return mix(first, second, 1.6 * (strand - 0.5) + 0.5)
+
+    return paint
+
+
+def radial(first: Colour, second: Colour, radius: float) -> Paint:
+    """From one colour at the origin to another at `radius`, with tufts: a lion's mane."""
+
+    def paint(x: Grid, y: Grid) -> Grid:
+        far = np.sqrt(x * x + y * y)
+        tuft = noise(x, y, radius / 4, 31) + 0.7 * noise(x, y, radius / 9, 32) - 0.85
+        return mix(first, second, far / radius + 0.75 * tuft)
+
+    return paint

@@ -1,0 +1,187 @@
+"""A clip of the savannah: what it shows, drawn from a seed, and its frames and flow."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vimoclip.errors import ConfigError
+from vimoclip.savannah import camera as cameras
+from vimoclip.savannah import render
+from vimoclip.savannah.behaviours import BEHAVIOURS, CASTS, FPS, SIZE, STEADY, Bout, Setting, perform
+from vimoclip.savannah.behaviours import Behaviour as BehaviourName
+from vimoclip.savannah.camera import CAMERAS, Camera
+from vimoclip.savannah.habitats import HABITATS, Habitat, background, horizon_of
+from vimoclip.savannah.light import LIGHTS, WEATHERS, Light, Weather, rain
+from vimoclip.savannah.tracks import Track
+
+FRAMES = 48
+SPLITS = ("train", "test", "train", "val", "train")  # in turn, so that two clips of a behaviour already fill two splits
+
+_LOOK, _MOTION, _CAMERA, _PAINT, _RAIN = range(5)  # random streams: none depends on how much another drew
+
+_PHRASES = {
+    "walking": "walking {through}", "stalking": "stalking {through}", "flying": "flying low over {place}",
+    "jumping": "jumping {through}", "lying down": "lying down {in}", "getting up": "getting up {in}",
+    "approaching": "approaching the camera {through}", "retreating": "walking away from the camera {through}",
+    "grazing": "grazing {in}", "drinking": "drinking {in}", "running": "running {through}", "resting": "resting {in}",
+    "standing": "standing {in}", "head shaking": "shaking its head {in}", "digging": "digging {in}",
+    "preening": "preening {in}",
+}  # fmt: skip
+_IN = {
+    "grassland": "in the grassland",
+    "desert": "in the desert",
+    "waterhole": "at a waterhole",
+    "woodland": "in the woodland",
+}
+_THROUGH = {
+    "grassland": "through grassland",
+    "desert": "across the desert",
+    "waterhole": "along a waterhole",
+    "woodland": "through woodland",
+}
+_LIGHT = {"dawn": "at dawn", "noon": "at noon", "dusk": "at dusk", "night": "at night"}
+_WEATHER = {"clear": "under a clear sky", "rain": "in the rain", "fog": "in fog", "dust": "in blowing dust"}
+
+
+@dataclass(frozen=True)
+class Span:
+    """A behaviour, from a time up to, and without, another, in seconds from the first frame."""
+
+    label: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One clip.
+
+    name: a POSIX path without its suffix; it says nothing about what is seen. behaviour: what the clip was made for.
+    species: of one animal, or of two. facing: +1 where the animal looks to the right, else -1.
+    """
+
+    name: str
+    split: str
+    seed: int
+    behaviour: BehaviourName
+    species: tuple[str, ...]
+    habitat: Habitat
+    light: Light
+    weather: Weather
+    camera: Camera
+    facing: int
+    frames_count: int = FRAMES
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """What is to be seen when, in the order of the starts."""
+        return tuple(Span(label, start / FPS, end / FPS) for label, start, end in self._performance[1])
+
+    @property
+    def caption(self) -> str:
+        """One plain sentence."""
+        place = _IN[self.habitat].split(" ", 1)[1]
+        words = {"in": _IN[self.habitat], "through": _THROUGH[self.habitat], "place": place}
+        who = _article(self.species[0])
+        when = f"{_LIGHT[self.light]} {_WEATHER[self.weather]}"
+        other = ""
+        if len(self.species) > 1:
+            same = self.species[0] == self.species[1]
+            other = f"another {self.species[1]}" if same else _article(self.species[1])
+        if self.behaviour in ("chasing", "following"):
+            return f"{who.capitalize()} is {self.behaviour} {other} {words['through']} {when}."
+        what = _PHRASES[self.behaviour].format(**words)
+        return f"{who.capitalize()} is {what} {f'beside {other} ' if other else ''}{when}."
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        """uint8 (H, W, 3) in RGB, one by one, each a fresh array."""
+        return render.frames(self.stage())
+
+    def flows(self) -> Iterator[NDArray[np.float32]]:
+        """The exact flow from frame t - 1 to frame t, for t from 1: float32 (H, W, 2), (u right, v down) in pixels, on
+        the grid of frame t - 1, as `vimoclip.flow` has it."""
+        return render.flows(self.stage())
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """Where the animals are and how they hold themselves: the truth behind the frames."""
+        return tuple(self._performance[0])
+
+    @cached_property
+    def _horizon(self) -> float:
+        return horizon_of(_rng(self.seed, _PAINT))
+
+    @cached_property
+    def _performance(self) -> tuple[list[Track], list[Bout]]:
+        pan = cameras.PAN if self.camera == "panning" else 0
+        setting = Setting(self.frames_count, self.facing, pan, self._horizon)
+        return perform(self.behaviour, self.species, setting, _rng(self.seed, _MOTION))
+
+    def stage(self) -> render.Stage:
+        """What the frames are drawn from; the background is painted anew at each call."""
+        tracks = self.tracks
+        corners = cameras.path(self.camera, self.frames_count, self.facing, _rng(self.seed, _CAMERA))
+        shore = max(moment.y for track in tracks for moment in track.moments) + 3
+        paint = _rng(self.seed, _PAINT)
+        horizon_of(paint)
+        margins = (cameras.margin(self.frames_count), cameras.SHAKE)
+        scenery = background(self.habitat, self.light, self.weather, SIZE, margins, self._horizon, shore, paint)
+        wet = rain(SIZE, _rng(self.seed, _RAIN)) if self.weather == "rain" else None
+        return render.Stage(SIZE, scenery, tracks, tuple(corners), self.light, self.weather, wet)
+
+
+def plan(count: int, seed: int = 0, behaviours: Sequence[str] = BEHAVIOURS) -> list[Scene]:
+    """The scenes of a folder. Asking for more keeps the ones there were.
+
+    Behaviours come in shuffled rounds, and the splits of each in turn: of five clips three are for training, and one
+    each for validation and for test.
+
+    Raises:
+        ConfigError: a count below 0, an unknown behaviour, one named twice, or none.
+    """
+    if count < 0:
+        raise ConfigError("The number of clips cannot be negative.", received=count, expected="0 or more")
+    unknown = [name for name in behaviours if name not in BEHAVIOURS]
+    if unknown:
+        raise ConfigError("No such behaviour.", received=unknown[0], expected=" or ".join(BEHAVIOURS))
+    if not behaviours or len(set(behaviours)) < len(behaviours):
+        raise ConfigError("Each behaviour is named once.", received=list(behaviours), expected="at least one")
+    scenes = []
+    for n in range(count):
+        turn, within = divmod(n, len(behaviours))
+        order = _rng(seed, turn).permutation(len(behaviours))
+        number = int(order[within])
+        split = SPLITS[(turn + number) % len(SPLITS)]
+        own = int(np.random.SeedSequence([seed, 1 << 20, n]).generate_state(1, np.uint64)[0])
+        scenes.append(_scene(f"clip-{n:04d}", split, own, behaviours[number]))
+    return scenes
+
+
+def _scene(name: str, split: str, seed: int, behaviour: str) -> Scene:
+    assert behaviour in BEHAVIOURS
+    what: BehaviourName = behaviour
+    rng = _rng(seed, _LOOK)
+    casts = CASTS[what]
+    cast = casts[int(rng.integers(len(casts)))]
+    habitat = HABITATS[int(rng.integers(len(HABITATS)))]
+    light = LIGHTS[int(rng.choice(len(LIGHTS), p=(0.25, 0.35, 0.25, 0.15)))]
+    weather = WEATHERS[int(rng.choice(len(WEATHERS), p=(0.55, 0.15, 0.15, 0.15)))]
+    camera = CAMERAS[int(rng.choice(len(CAMERAS), p=(0.6, 0.2, 0.2)))]
+    facing = 1 if rng.uniform() < 0.5 else -1
+    company = float(rng.uniform())
+    if what == "drinking":
+        habitat = "waterhole"
+    elif what in STEADY and company < 0.3:
+        cast = (*cast, cast[0])
+    return Scene(name, split, seed, what, cast, habitat, light, weather, camera, facing)
+
+
+def _rng(seed: int, stream: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, stream])))
+
+
+def _article(name: str) -> str:
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"

@@ -1,0 +1,166 @@
+"""Sequences: the vectors of whole videos, z_t for t = 1 … T, packed one video after another, and batches of them.
+
+Motion at t runs from the frame before, so frame 0 has none: every fusion reads t = 1 … T, and of a video of one frame
+that frame, without motion. Vectors lie in one fp16 matrix, in the memory of the machine or of the GPU, or in files that
+are mapped (sequence_cache.py); which rows are a video's, int64 offsets say. There are no worker processes: cutting a
+batch out takes a small part of the time of a training step (benchmarks/sequences.py). Reading them from a store is in
+sequence_reader.py.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vimoclip import batching
+from vimoclip.device import free_bytes
+from vimoclip.fusion_config import Lengths, Role
+
+SHARE = 0.6
+"""Of the memory that is free, what vectors may take."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B videos of up to T steps.
+
+    videos: their numbers in `Sequences`, int64 (B,). vectors: of each role, fp32 (B, T, D). present: of each, bool
+    (B, T), False in padding and where there is no motion; vectors there are of any value. targets: fp32 (B, C).
+    """
+
+    videos: NDArray[np.int64]
+    vectors: dict[Role, Tensor]
+    present: dict[Role, Tensor]
+    targets: Tensor
+
+
+class Rows(Protocol):
+    """Where the vectors of all videos are."""
+
+    def read(self, videos: NDArray[np.int64], steps: int) -> Tensor:
+        """fp16 (B, steps, ΣD): the vectors of videos, of each role side by side; of any value beyond a video's end."""
+
+
+class PackedRows:
+    """One matrix in memory. values: (N, ΣD). offsets: int64 (V + 1,), video v is rows offsets[v] to offsets[v + 1]."""
+
+    def __init__(self, values: Tensor, offsets: NDArray[np.int64]) -> None:
+        self.values, self._offsets = values, offsets
+
+    def read(self, videos: NDArray[np.int64], steps: int) -> Tensor:
+        """As of `Rows`."""
+        return (_copied if self.values.device.type == "cpu" else gathered)(self.values, self._offsets, videos, steps)
+
+
+def _copied(values: Tensor, offsets: NDArray[np.int64], videos: NDArray[np.int64], steps: int) -> Tensor:
+    """Video by video, which on a CPU is faster than row by row; by numpy, which copies three times as fast as torch."""
+    found = values.new_empty(len(videos), steps, values.shape[1])
+    into, own = found.numpy(), values.numpy()
+    for i, (a, b) in enumerate(zip(offsets[videos].tolist(), offsets[videos + 1].tolist(), strict=True)):
+        into[i, : b - a] = own[a:b]
+        into[i, b - a :] = 0  # or equal batches would differ in what memory held before
+    return found
+
+
+def gathered(values: Tensor, offsets: NDArray[np.int64], videos: NDArray[np.int64], steps: int) -> Tensor:
+    """By one kernel. What lies beyond a video's end is rows of others."""
+    first = torch.as_tensor(offsets[videos], device=values.device)
+    rows = first[:, None] + torch.arange(steps, device=values.device)
+    return values[rows.clamp(max=len(values) - 1)]
+
+
+@dataclass(frozen=True)
+class SequenceReport:
+    """What became of the videos of a split. videos, frames: that are in the sequences, frames without frame 0.
+
+    one_frame: of a single frame, whose image is read alone. motionless: longer, and without any motion vector; motion
+    is masked. thinned: longer than `most_frames`.
+    Left out: unlabelled, without any label of these classes; unembedded, without vectors of an added feature.
+    """
+
+    videos: int = 0
+    frames: int = 0
+    one_frame: int = 0
+    motionless: int = 0
+    thinned: int = 0
+    unlabelled: int = 0
+    unembedded: int = 0
+
+
+class Sequences:
+    """The sequences of V videos.
+
+    video_ids: V names. offsets: int64 (V + 1,). steps: T of each video. dims: the width D of each role, in the order in
+    which `rows` has them. norms: fp32 (N, roles), the lengths of the raw vectors, 0 where there is none. lengths: of
+    the vectors in a batch, `unit` or `raw`. classes: C names. targets: uint8 (V, C), 1 where a video shows one.
+    """
+
+    def __init__(
+        self,
+        video_ids: Sequence[str],
+        offsets: NDArray[np.int64],
+        rows: Rows,
+        norms: Tensor,
+        dims: Mapping[Role, int],
+        lengths: Lengths,
+        classes: Sequence[str],
+        targets: Tensor,
+        report: SequenceReport | None = None,
+    ) -> None:
+        self.video_ids, self.offsets, self.dims, self.classes = list(video_ids), offsets, dict(dims), list(classes)
+        self.steps: NDArray[np.int64] = np.diff(offsets)
+        self.targets = targets
+        self.report = report or SequenceReport(videos=len(self.video_ids), frames=int(offsets[-1]))
+        self.rows, self._lengths = rows, lengths
+        self._norms = PackedRows(norms, offsets)
+
+    def __len__(self) -> int:
+        return len(self.video_ids)
+
+    def to(self, device: torch.device) -> "Sequences":
+        """The same with its batches on a device, and with vectors that are in memory there too, where they fit."""
+        rows = self.rows
+        if isinstance(rows, PackedRows) and rows.values.nbytes <= SHARE * free_bytes(device):
+            rows = PackedRows(rows.values.to(device), self.offsets)
+        return Sequences(
+            self.video_ids,
+            self.offsets,
+            rows,
+            self._norms.values.to(device),
+            self.dims,
+            self._lengths,
+            self.classes,
+            self.targets.to(device),
+            self.report,
+        )
+
+    def batch(self, videos: NDArray[np.int64]) -> Batch:
+        """The videos of these numbers, padded to the longest, on the device of labels and norms."""
+        device, steps = self.targets.device, int(self.steps[videos].max())
+        values = self.rows.read(videos, steps)
+        if values.device != device:  # vectors that did not fit there
+            values = values.pin_memory().to(device, non_blocking=True)
+        norms = self._norms.read(videos, steps)
+        within = torch.arange(steps, device=device) < torch.as_tensor(self.steps[videos], device=device)[:, None]
+        vectors, present = dict[Role, Tensor](), dict[Role, Tensor]()
+        parts = torch.split(values, list(self.dims.values()), dim=-1)
+        for i, (role, part) in enumerate(zip(self.dims, parts, strict=True)):
+            present[role] = within & (norms[..., i] > 0)
+            vectors[role] = part.float() if self._lengths == "unit" else part.float() * norms[..., i, None]
+        return Batch(videos, vectors, present, self.targets[torch.as_tensor(videos, device=device)].float())
+
+    def epoch(self, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
+        """All videos in batches of about one length, in the order that seed and epoch decide."""
+        return map(self.batch, batching.shuffled(self.steps, batch_size, seed, epoch))
+
+    def in_order(self, batch_size: int) -> Iterator[Batch]:
+        """All videos in batches of about one length, always in the same order."""
+        return map(self.batch, batching.by_length(self.steps, batch_size))
+
+    def counts(self) -> list[int]:
+        """How many videos show each class."""
+        return [int(n) for n in self.targets.sum(dim=0, dtype=torch.int64).tolist()]

@@ -1,0 +1,258 @@
+"""The training loop, for whatever is trained: AdamW, a cosine, an average of the weights, and a state to go on from.
+
+What is trained is a `Task`: it names the batches of an epoch by the numbers of their videos and gives the loss of one.
+After every epoch, state.pt and metrics.jsonl in the run's folder are replaced whole, so that a run that is killed goes
+on from its last epoch. Everything random follows from the seed and the number of the epoch: on one machine, with as
+many threads, a run gives the same numbers every time, whether it was interrupted or not.
+"""
+
+import contextlib
+import json
+import math
+import os
+import pickle
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vimoclip.atomic import replacing
+from vimoclip.errors import DivergedError, RunError
+from vimoclip.fusion_config import TrainingConfig
+from vimoclip.optimizer import WeightAverage, adamw, learning_rate, training_precision
+
+STATE, METRICS = "state.pt", "metrics.jsonl"
+
+CHECKED_TOGETHER = 32  # losses of a GPU
+
+Record = dict[str, Any]
+"""Of an epoch: epoch, from 1; loss, the mean over its batches; lr, the last; seconds; and what the task evaluates."""
+
+
+class Task(Protocol):
+    """What is trained."""
+
+    @property
+    def model(self) -> nn.Module:
+        """On the device. In `loss` it is in train mode and under autocast."""
+
+    def plan(self, epoch: int) -> list[NDArray[np.int64]]:
+        """The batches of an epoch, counting from 0: the numbers of the videos of each."""
+
+    def loss(self, batch: NDArray[np.int64]) -> Tensor:
+        """The loss of a batch, one number."""
+
+    def names(self, batch: NDArray[np.int64]) -> list[str]:
+        """The names of the videos of a batch."""
+
+    def evaluate(self) -> dict[str, Any]:
+        """Figures of the model as it now is, as JSON has them."""
+
+
+class TrainingObserver:
+    """Told what a training is doing; this one ignores it all."""
+
+    def began(self, epoch: int, batches: int) -> None:
+        """An epoch, from 1, of so many batches begins."""
+
+    def step(self, videos: int) -> None:
+        """A batch of so many videos is done."""
+
+    def ended(self, record: Record) -> None:
+        """An epoch is done, evaluated and on the disk."""
+
+
+class Training:
+    """One run. identity: all that its numbers follow from, as JSON; a run goes on only with what it began with."""
+
+    def __init__(
+        self,
+        task: Task,
+        config: TrainingConfig,
+        device: torch.device,
+        folder: Path | None = None,
+        identity: dict[str, Any] | None = None,
+    ) -> None:
+        """folder: of the run; None keeps nothing.
+
+        Raises:
+            RunError: the folder holds a run of another identity, or one that cannot be read.
+        """
+        self.records: list[Record] = []
+        self._task, self._config, self._device, self._folder = task, config, device, folder
+        self._identity = json.loads(json.dumps(identity or {}))
+        self._precision = training_precision(config.precision, device)
+        self._optimizer = adamw(task.model, config)
+        self._average = WeightAverage(task.model, config.ema) if config.ema is not None else None
+        if folder is not None and (folder / STATE).exists():
+            self._go_on(folder / STATE)
+
+    def run(self, observer: TrainingObserver | None = None) -> list[Record]:
+        """Train to the last epoch; the record of every epoch. The model is then what is to be kept: the average of its
+        weights where there is one, in eval mode.
+
+        Raises:
+            DivergedError: a loss is not finite; it names the videos. RunError: the state cannot be written.
+        """
+        observer = observer or TrainingObserver()
+        with _deterministic(self._device):
+            for epoch in range(len(self.records), self._config.epochs):
+                record = self._epoch(epoch, observer)
+                self.records.append(record)
+                self._write()
+                observer.ended(record)
+        if self._average is not None:
+            self._average.swap()
+        self._task.model.eval()
+        return self.records
+
+    def _epoch(self, epoch: int, observer: TrainingObserver) -> Record:
+        began = time.monotonic()
+        torch.manual_seed(int(np.random.SeedSequence([self._config.seed, epoch]).generate_state(1)[0]))
+        plan = self._task.plan(epoch)
+        observer.began(epoch + 1, len(plan))
+        losses = _Losses(self._task, CHECKED_TOGETHER if self._device.type == "cuda" else 1)
+        self._task.model.train()
+        for i, batch in enumerate(plan, 1):
+            lr = learning_rate(self._config, (epoch + i / len(plan)) / self._config.epochs)
+            losses.add(batch, self.step(batch, lr))
+            observer.step(len(batch))
+        figures: Record = {"epoch": epoch + 1, "loss": losses.mean(), "lr": lr}
+        with self._averaged():
+            figures |= self._task.evaluate()
+        return figures | {"seconds": round(time.monotonic() - began, 3)}
+
+    def step(self, batch: NDArray[np.int64], lr: float) -> Tensor:
+        """One step; the loss before it, or what is not finite where that or its gradient is not."""
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+            loss = self._task.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = loss.detach()
+        if self._config.clip_gradient is not None:
+            norm = nn.utils.clip_grad_norm_(self._task.model.parameters(), self._config.clip_gradient)
+            value = value + 0 * norm  # not finite where a gradient is not
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        if self._average is not None:
+            self._average.update()
+        return value
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The model as it would be kept, in eval mode."""
+        self._task.model.eval()
+        if self._average is None:
+            yield
+            return
+        self._average.swap()
+        try:
+            yield
+        finally:
+            self._average.swap()
+
+    def _write(self) -> None:
+        if self._folder is None:
+            return
+        state = {
+            "identity": self._identity,
+            "records": self.records,
+            "model": self._task.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "average": self._average.state() if self._average is not None else None,
+        }
+        with replacing(self._folder / STATE) as path:
+            torch.save(state, path)
+        self._write_metrics(self._folder)
+
+    def _write_metrics(self, folder: Path) -> None:
+        with replacing(folder / METRICS) as path:
+            path.write_text("".join(json.dumps(record, allow_nan=False) + "\n" for record in self.records))
+
+    def _go_on(self, path: Path) -> None:
+        try:
+            state = torch.load(path, map_location=self._device, weights_only=True)
+            differing = _differing(state["identity"], self._identity)
+            if not differing:
+                self._task.model.load_state_dict(state["model"])
+                self._optimizer.load_state_dict(state["optimizer"])
+                if self._average is not None:
+                    self._average.load(state["average"])
+        except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise RunError(
+                f"The run in {path.parent} cannot be gone on with.",
+                received=f"{type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else path}",
+                hint=f"Remove {path} to train it from the beginning.",
+            ) from error
+        if differing:
+            raise RunError(
+                f"The run in {path.parent} was begun with something else.",
+                received="; ".join(f"{name} {new}" for name, _, new in differing),
+                expected="; ".join(f"{name} {old}" for name, old, _ in differing),
+                hint="Give the same, or another folder for a new run.",
+            )
+        self.records = state["records"]
+        self._write_metrics(path.parent)  # a kill may have come between the two files
+
+
+class _Losses:
+    """The losses of an epoch, looked at `together` at a time: to look at each would make a GPU wait for every step."""
+
+    def __init__(self, task: Task, together: int) -> None:
+        self._task, self._together = task, together
+        self._new: list[tuple[NDArray[np.int64], Tensor]] = []
+        self._known: list[float] = []
+
+    def add(self, batch: NDArray[np.int64], loss: Tensor) -> None:
+        """Raises DivergedError."""
+        self._new.append((batch, loss))
+        if len(self._new) >= self._together:
+            self._look()
+
+    def mean(self) -> float:
+        """Raises DivergedError."""
+        self._look()
+        return math.fsum(self._known) / len(self._known)
+
+    def _look(self) -> None:
+        values = torch.stack([loss for _, loss in self._new]).tolist() if self._new else []
+        for (batch, _), value in zip(self._new, values, strict=True):
+            if not math.isfinite(value):
+                names = self._task.names(batch)
+                raise DivergedError(
+                    "The loss, or its gradient, is not finite.",
+                    received=f"{value} on {', '.join(names[:8])}" + (f" and {len(names) - 8} more" * (len(names) > 8)),
+                    expected="a finite number",
+                    hint="The last epoch is kept. Try a lower learning rate; if it is always these videos, "
+                    "`vimoclip verify` checks their vectors.",
+                )
+        self._known += values
+        self._new.clear()
+
+
+@contextlib.contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """Have a GPU add in the same order every time. A CPU does."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS refuses
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def _differing(old: Any, new: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """(name, old, new) of all that differs in two JSON values."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [] if old == new else [(name, old, new)]
+    names = [*old, *(each for each in new if each not in old)]
+    parts = (_differing(old.get(each), new.get(each), f"{name}.{each}" if name else each) for each in names)
+    return [difference for part in parts for difference in part]
