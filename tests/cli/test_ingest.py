@@ -14,7 +14,7 @@ from vimoclip.store import FeatureStore
 def videos(tmp_path: Path, clips: Path) -> Path:
     folder = tmp_path / "videos"
     folder.mkdir()
-    for name in ("drifting", "still"):
+    for name in ("walking", "resting"):
         shutil.copy2(clips / name / "000.mp4", folder / f"{name}.mp4")
     (folder / "labels.csv").write_text(
         "filepath,label,split,site\ndrifting.mp4,walking;feeding,train,Taï\nlost.mp4,x,,\n"

@@ -34,7 +34,7 @@ from vimoclip.verify import verify
 def videos(tmp_path: Path, clips: Path) -> Path:
     """Four clips of one's own, to be changed at will."""
     folder = tmp_path / "videos"
-    for name in ("drifting/000.mp4", "still/000.mp4", "growing/000.mp4", "circling/001.mp4"):
+    for name in ("walking/000.mp4", "resting/000.mp4", "approaching/000.mp4", "running/001.mp4"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(clips / name, folder / name)
     shutil.copy2(clips / "labels.csv", folder / "labels.csv")
@@ -54,11 +54,11 @@ def test_the_whole_job(videos: Path, store: Path, tiny_model: str) -> None:
     snapshot = FeatureStore.open(store)
     table = snapshot.videos()
     assert table["video_id"].to_list() == sorted(
-        ["drifting/000.mp4", "still/000.mp4", "growing/000.mp4", "circling/001.mp4"]
+        ["walking/000.mp4", "resting/000.mp4", "approaching/000.mp4", "running/001.mp4"]
     )
     assert set(table["frames"]) == {10}
-    assert {"colour", "split"} <= set(table.columns)
-    assert set(snapshot.labels()["label"]) == {"drifting", "still", "growing", "circling"}
+    assert {"species", "split"} <= set(table.columns)
+    assert set(snapshot.labels()["label"]) == {"walking", "resting", "approaching", "running"}
     assert snapshot.config.clip.precision == "fp32"
     assert verify(store) == []
 
@@ -75,14 +75,14 @@ def test_a_second_run_decodes_nothing_and_changes_nothing(videos: Path, store: P
 def test_new_videos_are_added_and_the_limit_holds(videos: Path, store: Path, clips: Path, tiny_model: str) -> None:
     report = ingest(videos, store=store, model=tiny_model, limit=3)
     assert (report.ingested, report.left) == (3, 1)
-    shutil.copy2(clips / "bouncing" / "000.mp4", videos / "new.mp4")
+    shutil.copy2(clips / "jumping" / "000.mp4", videos / "new.mp4")
     report = ingest(videos, store=store, model=tiny_model)
     assert (report.ingested, report.known) == (2, 3)
 
 
 def test_a_touched_file_is_known_by_its_content(videos: Path, store: Path, tiny_model: str) -> None:
     ingest(videos, store=store, model=tiny_model)
-    os.utime(videos / "still" / "000.mp4", (1, 1))
+    os.utime(videos / "resting" / "000.mp4", (1, 1))
     report = ingest(videos, store=store, model=tiny_model)
     assert (report.known, report.ingested) == (4, 0)
     assert ingest(videos, store=store, model=tiny_model).known == 4
@@ -93,7 +93,7 @@ def test_a_changed_file_replaces_its_video_and_keeps_what_people_said(
 ) -> None:
     ingest(videos, store=store, model=tiny_model)
     before = contents(store)
-    changed = "still/000.mp4"
+    changed = "resting/000.mp4"
     write_clip(videos / changed, render("bouncing", 3, 14, (96, 64), 24.0), 24.0)
     report = ingest(videos, store=store, model=tiny_model)
     assert (report.ingested, report.known) == (1, 3)
@@ -110,22 +110,22 @@ def test_a_changed_file_replaces_its_video_and_keeps_what_people_said(
 def test_a_changed_file_that_is_broken_loses_nothing(videos: Path, store: Path, tiny_model: str) -> None:
     ingest(videos, store=store, model=tiny_model)
     before = contents(store)
-    (videos / "still" / "000.mp4").write_bytes(b"overwritten by mistake")
+    (videos / "resting" / "000.mp4").write_bytes(b"overwritten by mistake")
     report = ingest(videos, store=store, model=tiny_model)
-    assert [(video_id, kind) for video_id, kind, _ in report.failed] == [("still/000.mp4", "unreadable")]
+    assert [(video_id, kind) for video_id, kind, _ in report.failed] == [("resting/000.mp4", "unreadable")]
     assert contents(store) == before
-    row = next(row for row in FeatureStore.open(store).rows() if row.video_id == "still/000.mp4")
+    row = next(row for row in FeatureStore.open(store).rows() if row.video_id == "resting/000.mp4")
     assert (row.status, row.error_kind, row.attempts) == ("ok", "unreadable", 2)
     assert verify(store) == []
 
 
 def test_the_same_content_twice_is_a_duplicate(videos: Path, store: Path, tiny_model: str) -> None:
     (videos / "zz").mkdir()
-    shutil.copy(videos / "still" / "000.mp4", videos / "zz" / "copy.mp4")
+    shutil.copy(videos / "resting" / "000.mp4", videos / "zz" / "copy.mp4")
     report = ingest(videos, store=store, model=tiny_model)
     assert (report.ingested, report.duplicates) == (4, 1)
     assert statuses(store)["zz/copy.mp4"] == "duplicate"
-    shutil.copy(videos / "still" / "000.mp4", videos / "zz" / "later.mp4")
+    shutil.copy(videos / "resting" / "000.mp4", videos / "zz" / "later.mp4")
     report = ingest(videos, store=store, model=tiny_model)
     assert (report.ingested, report.duplicates, report.known) == (0, 1, 5)
     assert verify(store) == []
@@ -136,21 +136,21 @@ def test_a_move_keeps_features_and_labels_without_decoding(videos: Path, store: 
     before = contents(store)
     (videos / "labels.csv").unlink()
     (videos / "moved").mkdir()
-    (videos / "still" / "000.mp4").rename(videos / "moved" / "elsewhere.mp4")
+    (videos / "resting" / "000.mp4").rename(videos / "moved" / "elsewhere.mp4")
     report = ingest(videos, store=store, model=tiny_model)
     assert (report.moved, report.ingested, report.known) == (1, 0, 3)
     after = contents(store)
     moved = after["videos"].pop("moved/elsewhere.mp4")
-    original = before["videos"].pop("still/000.mp4")
+    original = before["videos"].pop("resting/000.mp4")
     for part in (-1, -2):
         moved[part].pop("video_id", None)
         original[part].pop("video_id", None)
     assert moved == original
     assert after["videos"] == before["videos"]
-    assert {("moved/elsewhere.mp4", *label[1:]) for label in before["labels"] if label[0] == "still/000.mp4"} <= after[
-        "labels"
-    ]
-    assert "still/000.mp4" not in statuses(store)
+    assert {
+        ("moved/elsewhere.mp4", *label[1:]) for label in before["labels"] if label[0] == "resting/000.mp4"
+    } <= after["labels"]
+    assert "resting/000.mp4" not in statuses(store)
     assert verify(store) == []
 
 
@@ -165,7 +165,7 @@ def test_a_moved_root_is_the_same_videos(videos: Path, store: Path, tiny_model: 
 
 
 def test_one_id_from_two_folders_is_never_mixed(tmp_path: Path, store: Path, clips: Path, tiny_model: str) -> None:
-    for site, clip in (("siteA", "still"), ("siteB", "bouncing")):
+    for site, clip in (("siteA", "resting"), ("siteB", "jumping")):
         (tmp_path / site).mkdir()
         shutil.copy2(clips / clip / "000.mp4", tmp_path / site / "IMG_1.AVI")
     ingest(tmp_path / "siteA", store=store, model=tiny_model)
@@ -180,7 +180,7 @@ def test_one_id_from_two_folders_is_never_mixed(tmp_path: Path, store: Path, cli
 
 def test_a_video_known_by_its_path_keeps_its_id(videos: Path, store: Path, tiny_model: str) -> None:
     ingest(videos, store=store, model=tiny_model)
-    report = ingest(videos / "still", store=store, model=tiny_model)
+    report = ingest(videos / "resting", store=store, model=tiny_model)
     assert (report.found, report.known) == (1, 1)
     assert len(statuses(store)) == 4
 
@@ -213,11 +213,11 @@ def test_removed_videos_stay_out(videos: Path, store: Path, tiny_model: str) -> 
 
     ingest(videos, store=store, model=tiny_model)
     before = contents(store)
-    remove.run(store, ["still/000.mp4"])
+    remove.run(store, ["resting/000.mp4"])
     report = ingest(videos, store=store, model=tiny_model)
-    assert (report.removed, report.known) == (["still/000.mp4"], 3)
-    assert "still/000.mp4" not in contents(store)["videos"]
-    remove.run(store, ["still/000.mp4"], undo=True)
+    assert (report.removed, report.known) == (["resting/000.mp4"], 3)
+    assert "resting/000.mp4" not in contents(store)["videos"]
+    remove.run(store, ["resting/000.mp4"], undo=True)
     assert contents(store) == before
 
 
@@ -303,7 +303,7 @@ def test_folders_as_labels(videos: Path, store: Path, tiny_model: str) -> None:
     (videos / "labels.csv").unlink()
     ingest(videos, store=store, model=tiny_model, label_folders=True)
     assert {(x[0].split("/")[0], x[1]) for x in contents(store)["labels"]} == {
-        (name, name) for name in ("drifting", "still", "growing", "circling")
+        (name, name) for name in ("walking", "resting", "approaching", "running")
     }
 
 
@@ -321,7 +321,7 @@ def test_folders_label_only_what_was_ingested_from_them(
 
 def test_a_broken_new_content_is_looked_at_once(videos: Path, store: Path, tiny_model: str) -> None:
     ingest(videos, store=store, model=tiny_model)
-    (videos / "still" / "000.mp4").write_bytes(b"overwritten by mistake")
+    (videos / "resting" / "000.mp4").write_bytes(b"overwritten by mistake")
     assert len(ingest(videos, store=store, model=tiny_model).failed) == 1
     again = ingest(videos, store=store, model=tiny_model)
     assert (again.failed, again.known) == ([], 4)
@@ -341,21 +341,21 @@ def test_a_drive_that_is_off_is_no_move(tmp_path: Path, videos: Path, store: Pat
 
 def test_a_move_onto_a_known_id_brings_its_own_labels(videos: Path, store: Path, tiny_model: str) -> None:
     ingest(videos, store=store, model=tiny_model)
-    (videos / "drifting" / "000.mp4").replace(videos / "still" / "000.mp4")
+    (videos / "walking" / "000.mp4").replace(videos / "resting" / "000.mp4")
     report = ingest(videos, store=store, model=tiny_model, labels="none")
     assert report.moved == 1
-    assert {label for name, label, *_ in contents(store)["labels"] if name == "still/000.mp4"} == {"drifting"}
+    assert {label for name, label, *_ in contents(store)["labels"] if name == "resting/000.mp4"} == {"walking"}
     assert verify(store) == []
 
 
 def test_labelled_videos_with_other_content_are_named(videos: Path, store: Path, tiny_model: str) -> None:
     ingest(videos, store=store, model=tiny_model)
-    write_clip(videos / "still" / "000.mp4", render("growing", 8, 4, (96, 64), 24.0), 24.0)
-    assert ingest(videos, store=store, model=tiny_model).relabel == ["still/000.mp4"]
+    write_clip(videos / "resting" / "000.mp4", render("growing", 8, 4, (96, 64), 24.0), 24.0)
+    assert ingest(videos, store=store, model=tiny_model).relabel == ["resting/000.mp4"]
 
 
 def test_contradicting_labels_cost_no_computing(videos: Path, store: Path, tiny_model: str) -> None:
-    (videos / "labels.csv").write_text("filepath,label,split\nstill/000.mp4,x,train\n./still/000.mp4,x,test\n")
+    (videos / "labels.csv").write_text("filepath,label,split\nresting/000.mp4,x,train\n./resting/000.mp4,x,test\n")
     with pytest.raises(LabelError, match="both are video"):
         ingest(videos, store=store, model=tiny_model)
     assert not FeatureStore.exists(store)
@@ -364,12 +364,12 @@ def test_contradicting_labels_cost_no_computing(videos: Path, store: Path, tiny_
 
 def test_a_copy_speaks_for_its_original(videos: Path, store: Path, tiny_model: str) -> None:
     (videos / "zz").mkdir()
-    shutil.copy(videos / "still" / "000.mp4", videos / "zz" / "copy.mp4")
+    shutil.copy(videos / "resting" / "000.mp4", videos / "zz" / "copy.mp4")
     (videos / "labels.csv").write_text("filepath,label,split,site,fps\nzz/copy.mp4,nap,train,Taï,high\n")
     ingest(videos, store=store, model=tiny_model)
-    (row,) = FeatureStore.open(store).videos().filter(pl.col("video_id") == "still/000.mp4").to_dicts()
+    (row,) = FeatureStore.open(store).videos().filter(pl.col("video_id") == "resting/000.mp4").to_dicts()
     assert (row["split"], row["site"], row["metadata.fps"], row["fps"]) == ("train", "Taï", "high", 24.0)
-    assert {label[:2] for label in contents(store)["labels"]} == {("still/000.mp4", "nap")}
+    assert {label[:2] for label in contents(store)["labels"]} == {("resting/000.mp4", "nap")}
 
 
 def test_weights_are_known_by_content_and_found_where_they_lie_now(videos: Path, store: Path, tmp_path: Path) -> None:
@@ -394,16 +394,16 @@ def test_an_interruption_while_nothing_is_embedded_is_one_too(videos: Path, stor
 
 def test_an_unlabelled_video_moves_onto_a_labelled_one(videos: Path, store: Path, tiny_model: str) -> None:
     ingest(videos, store=store, model=tiny_model)
-    assert "still/000.mp4" in {label[0] for label in contents(store)["labels"]}
-    shutil.copy2(videos / "still" / "000.mp4", videos / "kept.mp4")
+    assert "resting/000.mp4" in {label[0] for label in contents(store)["labels"]}
+    shutil.copy2(videos / "resting" / "000.mp4", videos / "kept.mp4")
     write_clip(videos / "bare.mp4", render("bouncing", 7, 5, (96, 64), 24.0), 24.0)
     ingest(videos, store=store, model=tiny_model)
     bare = contents(store)["videos"]["bare.mp4"]
-    (videos / "bare.mp4").replace(videos / "still" / "000.mp4")  # an ordinary mv over an old file
+    (videos / "bare.mp4").replace(videos / "resting" / "000.mp4")  # an ordinary mv over an old file
     report = ingest(videos, store=store, model=tiny_model, labels="none")
-    assert (report.moved, report.relabel) == (1, ["still/000.mp4"])
-    assert contents(store)["videos"]["still/000.mp4"][0] == bare[0]
-    assert "still/000.mp4" not in {label[0] for label in contents(store)["labels"]}
+    assert (report.moved, report.relabel) == (1, ["resting/000.mp4"])
+    assert contents(store)["videos"]["resting/000.mp4"][0] == bare[0]
+    assert "resting/000.mp4" not in {label[0] for label in contents(store)["labels"]}
     ingest(videos, store=store, model=tiny_model, labels="none")
     assert statuses(store)["kept.mp4"] == "ok"  # its original has gone, so that it speaks for itself
     assert verify(store) == []
@@ -412,7 +412,7 @@ def test_an_unlabelled_video_moves_onto_a_labelled_one(videos: Path, store: Path
 def test_labels_beside_a_folder_are_of_its_own_videos(
     tmp_path: Path, store: Path, clips: Path, tiny_model: str
 ) -> None:
-    for site, clip in (("siteA", "still"), ("siteB", "bouncing"), ("siteA/inner", "growing")):
+    for site, clip in (("siteA", "resting"), ("siteB", "jumping"), ("siteA/inner", "approaching")):
         (tmp_path / site).mkdir()
         shutil.copy2(clips / clip / "000.mp4", tmp_path / site / "IMG_1.mp4")
     ingest(tmp_path / "siteA", store=store, model=tiny_model)
@@ -428,7 +428,7 @@ def test_a_name_that_fits_two_files_is_ambiguous_before_both_are_in(
     tmp_path: Path, store: Path, clips: Path, tiny_model: str
 ) -> None:
     videos = tmp_path / "videos"
-    for site, clip in (("a", "still"), ("b", "bouncing")):
+    for site, clip in (("a", "resting"), ("b", "jumping")):
         (videos / site).mkdir(parents=True)
         shutil.copy2(clips / clip / "000.mp4", videos / site / "1.mp4")
     (videos / "labels.csv").write_text("filepath,label\n1.mp4,grooming\nb/1.mp4,resting\n")
@@ -440,12 +440,12 @@ def test_a_name_that_fits_two_files_is_ambiguous_before_both_are_in(
 
 def test_a_copy_of_a_video_that_changes_keeps_the_old_content(videos: Path, store: Path, tiny_model: str) -> None:
     (videos / "zz").mkdir()
-    shutil.copy2(videos / "still" / "000.mp4", videos / "zz" / "copy.mp4")
+    shutil.copy2(videos / "resting" / "000.mp4", videos / "zz" / "copy.mp4")
     ingest(videos, store=store, model=tiny_model)
-    old = contents(store)["videos"]["still/000.mp4"]
-    write_clip(videos / "still" / "000.mp4", render("growing", 8, 4, (96, 64), 24.0), 24.0)
+    old = contents(store)["videos"]["resting/000.mp4"]
+    write_clip(videos / "resting" / "000.mp4", render("growing", 8, 4, (96, 64), 24.0), 24.0)
     report = ingest(videos, store=store, model=tiny_model)
-    assert (report.ingested, report.relabel) == (2, ["still/000.mp4"])
+    assert (report.ingested, report.relabel) == (2, ["resting/000.mp4"])
     assert contents(store)["videos"]["zz/copy.mp4"][0] == old[0]
     assert ingest(videos, store=store, model=tiny_model).known == 5
 
@@ -498,7 +498,7 @@ def test_a_renamed_folder_with_an_edited_file_is_the_same_folder(videos: Path, s
     (videos / "bad.mp4").write_bytes(b"no video")
     ingest(videos, store=store, model=tiny_model)
     home = videos.rename(videos.with_name("archive"))
-    write_clip(home / "still" / "000.mp4", render("growing", 8, 4, (96, 64), 24.0), 24.0)
+    write_clip(home / "resting" / "000.mp4", render("growing", 8, 4, (96, 64), 24.0), 24.0)
     report = ingest(home, store=store, model=tiny_model)
     assert (report.ingested, report.known, report.failed_before) == (1, 3, ["bad.mp4"])
     home = home.rename(videos.with_name("archive2"))
@@ -513,7 +513,7 @@ def test_folders_label_videos_that_are_known_under_a_longer_id(
     tmp_path: Path, store: Path, clips: Path, tiny_model: str
 ) -> None:
     (tmp_path / "v" / "site" / "grooming").mkdir(parents=True)
-    shutil.copy2(clips / "still" / "000.mp4", tmp_path / "v" / "site" / "grooming" / "a.mp4")
+    shutil.copy2(clips / "resting" / "000.mp4", tmp_path / "v" / "site" / "grooming" / "a.mp4")
     ingest(tmp_path / "v", store=store, model=tiny_model)
     ingest(tmp_path / "v" / "site", store=store, model=tiny_model, label_folders=True)
     assert {label[:2] for label in contents(store)["labels"]} == {("site/grooming/a.mp4", "grooming")}
@@ -533,9 +533,9 @@ def test_taking_back_what_optimize_dropped_forgets_it(shared_videos: Path, store
 
 
 def test_metadata_columns_never_hide_another(videos: Path, store: Path, tiny_model: str) -> None:
-    (videos / "labels.csv").write_text("filepath,label,status,metadata.status\nstill/000.mp4,x,wild,tame\n")
+    (videos / "labels.csv").write_text("filepath,label,status,metadata.status\nresting/000.mp4,x,wild,tame\n")
     ingest(videos, store=store, model=tiny_model)
-    (row,) = FeatureStore.open(store).videos().filter(pl.col("video_id") == "still/000.mp4").to_dicts()
+    (row,) = FeatureStore.open(store).videos().filter(pl.col("video_id") == "resting/000.mp4").to_dicts()
     assert row["status"] == "ok"
     assert sorted(value for name, value in row.items() if name.startswith("metadata.")) == ["tame", "wild"]
 
@@ -544,10 +544,10 @@ def test_a_removed_video_stays_out_when_its_file_is_renamed(videos: Path, store:
     from pipelines import remove
 
     ingest(videos, store=store, model=tiny_model)
-    remove.run(store, ["still/000.mp4"])
-    (videos / "still" / "000.mp4").rename(videos / "again.mp4")
+    remove.run(store, ["resting/000.mp4"])
+    (videos / "resting" / "000.mp4").rename(videos / "again.mp4")
     for expected in ((1, 3), (0, 4)):
         report = ingest(videos, store=store, model=tiny_model, labels="none")
         assert (report.duplicates, report.known, report.ingested) == (*expected, 0)
-    assert set(contents(store)["videos"]) == {"drifting/000.mp4", "growing/000.mp4", "circling/001.mp4"}
+    assert set(contents(store)["videos"]) == {"walking/000.mp4", "approaching/000.mp4", "running/001.mp4"}
     assert verify(store) == []

@@ -127,14 +127,14 @@ def test_an_actor_that_dies_or_hangs_is_replaced_and_its_video_tried_again(
     executor = RayExecutor(settings(tiny_model), RunConfig(timeout_s=1), address=address)
     try:
         before = {actor.pid for actor in executor.actors}
-        found = outcomes_while(executor, clips, "drifting/001.mp4", 1, harm)
+        found = outcomes_while(executor, clips, "walking/001.mp4", 1, harm)
         assert len({actor.pid for actor in executor.actors} - before) == 1
     finally:
         executor.close()
     for video_id, outcomes in found.items():
         end = outcomes[-1]
         assert isinstance(end, Embedded)
-        assert end.attempts == (2 if video_id == "drifting/001.mp4" else 1)
+        assert end.attempts == (2 if video_id == "walking/001.mp4" else 1)
         assert frames(outcomes) == list(range(10))
 
 
@@ -143,10 +143,10 @@ def test_a_video_that_costs_three_actors_is_given_up_and_the_rest_go_on(
 ) -> None:
     executor = RayExecutor(settings(tiny_model), RunConfig(), address=address)
     try:
-        found = outcomes_while(executor, clips, "growing/000.mp4", 99, signal.SIGKILL)
+        found = outcomes_while(executor, clips, "approaching/000.mp4", 99, signal.SIGKILL)
     finally:
         executor.close()
-    end = found.pop("growing/000.mp4")[-1]
+    end = found.pop("approaching/000.mp4")[-1]
     assert isinstance(end, Failed)
     assert (end.kind, end.attempts) == ("worker-lost", 3)
     assert all(isinstance(outcomes[-1], Embedded) for outcomes in found.values())
