@@ -17,7 +17,7 @@ def videos(tmp_path: Path, clips: Path) -> Path:
     for name in ("walking", "resting"):
         shutil.copy2(clips / name / "000.mp4", folder / f"{name}.mp4")
     (folder / "labels.csv").write_text(
-        "filepath,label,split,site\ndrifting.mp4,walking;feeding,train,Taï\nlost.mp4,x,,\n"
+        "filepath,label,split,site\nwalking.mp4,walking;feeding,train,Taï\nlost.mp4,x,,\n"
     )
     return folder
 

@@ -136,7 +136,7 @@ def test_its_files_say_what_the_report_says(whole: AblateReport) -> None:
     said = json.loads(paths["results.json"].read_text())
     assert [row["last"] for row in said["rows"]] == [row.last for row in whole.rows]
     assert said["rows"][4]["interval"]["micro"]["mean"] == pytest.approx(sum(whole.rows[4].last["micro"]) / 2)
-    rows = list(csv.DictReader(paths["results.csv"].open()))
+    rows = list(csv.DictReader(paths["results.csv"].read_text().splitlines()))
     assert len(rows) == 5 * 2 * 2  # rows, seeds, micro and macro
     assert float(rows[0]["last_epoch"]) == whole.rows[0].last[rows[0]["figure"]][0]
     lines = paths["table.md"].read_text().splitlines()

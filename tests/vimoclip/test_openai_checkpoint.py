@@ -23,7 +23,7 @@ from vimoclip.openai_checkpoint import read
 
 NAME = "ViT-tiny-openai"
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # as OpenAI published them
-WIDTH, SIDE, PATCH, DIM, WORDS, LENGTH = 32, 32, 16, 16, 64, 8
+WIDTH, SIDE, PATCH, DIM, WORDS, LENGTH = 32, 32, 16, 16, 49408, 16
 CPU = torch.device("cpu")
 
 
