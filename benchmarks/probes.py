@@ -80,12 +80,16 @@ def wilson(right: int, of: int) -> tuple[float, float]:
 
 
 def stretches(scene: Scene, size: int) -> list[Stretch]:
-    """What one scene shows of each of its behaviours: every frame's flow, every sixth frame's picture."""
+    """What one scene shows of each of its behaviours: the flow and the picture of every frame.
+
+    Every one: pictures taken from the first on, some frames apart, would hold the pose that a behaviour begins with
+    more often than the one it ends with, and tell the two of a reversed pair apart by that.
+    """
     frames, flows = list(scene.frames()), list(scene.flows())
     found = []
     for span in scene.spans:
         first, end = round(span.start_s * FPS), min(round(span.end_s * FPS), len(frames))
-        pictures = torch.from_numpy(np.stack(frames[first:end:6]))
+        pictures = torch.from_numpy(np.stack(frames[first:end]))
         images = np.ascontiguousarray(resize_frames(pictures, size, "squash", "bilinear").numpy())
         # flows[t] runs to frame t + 1
         motion = np.stack([_on_grid(flow) for flow in flows[first : end - 1]]).mean(0)

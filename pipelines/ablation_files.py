@@ -102,7 +102,7 @@ def _png(report: AblateReport) -> bytes:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     if rows:
-        axes.legend(loc="lower right", frameon=False)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
     data = io.BytesIO()
     picture.savefig(data, format="png", dpi=144)
     return data.getvalue()
