@@ -33,10 +33,12 @@ def evaluate(
     if as_json:
         render.print_json(report)
         return
-    _print(report, per_class)
+    _print(report, f"epoch {report.epoch}, the last", per_class)
+    if report.selected is not None:
+        _print(report.selected, f"epoch {report.selected.epoch}, the best on a part cut from train", per_class)
 
 
-def _print(report: Any, per_class: bool) -> None:
+def _print(report: Any, which: str, per_class: bool) -> None:
     metrics = report.metrics
     rows = [
         ("mAP, micro", render.percent(metrics.micro)),
@@ -48,7 +50,9 @@ def _print(report: Any, per_class: bool) -> None:
     if metrics.accuracy is not None:
         rows.append(("accuracy", render.percent(metrics.accuracy)))
     where = f"split {report.split}" if report.split else "all videos"
-    render.out.print(render.table(f"{report.folder} on {metrics.videos} videos, {where}", ("", "%"), rows, numbers="%"))
+    render.out.print(
+        render.table(f"{report.folder}, {which}, on {metrics.videos} videos, {where}", ("", "%"), rows, numbers="%")
+    )
     if per_class:
         columns = ("class", "segment", "train", "here", "AP %")
         classes = [(*row[:4], render.percent(row[4])) for row in report.classes]

@@ -30,6 +30,10 @@ def train_fusion(
     train_split: fusion_options.TrainSplit = "train",
     eval_split: fusion_options.EvalSplit = None,
     hold_out: fusion_options.HoldOut = 0.2,
+    select_on: Annotated[
+        float | None,
+        typer.Option(help="Share of train to cut off and choose the best epoch on.", show_default="none is chosen"),
+    ] = None,
     segments: fusion_options.Segments = None,
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
@@ -47,6 +51,8 @@ def train_fusion(
     }
     if (attention, concat, inputs) != (None, None, None):
         flags["tfam"] = {"fusion": fusion_of(attention, concat, inputs or "both")}
+    if select_on is not None:
+        changes = [*(changes or []), f"select_on={select_on}"]
     asked = fusion_options.settings_of(preset, config, changes or [], flags)
     from cli.training_progress import TrainingProgress
     from pipelines.train_fusion import TrainFusionRequest, run
@@ -91,6 +97,9 @@ def _print(report: Any, store: str) -> None:
     if report.interrupted:
         render.err.print("Interrupted. The last epoch is kept; the same command goes on from there.")
         return
+    if report.selected is not None:
+        chosen = f"Epoch {report.selected} is the best on what was cut from train"
+        render.err.print(f"{chosen}: {report.folder}/selected.", markup=False, highlight=False)
     done = "was finished before" if report.known else f"{report.epochs} epochs in {report.seconds:.1f} s"
     render.err.print(f"{report.folder}: {done}.", markup=False, highlight=False)
     render.err.print(f"Next: vimoclip evaluate {report.folder} --store {store}", markup=False, highlight=False)

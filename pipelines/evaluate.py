@@ -4,9 +4,11 @@ Any store will do whose features were made with the same settings as those the r
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pipelines.fusion_run import finished
+from pipelines.train_fusion import SELECTED
 from vimoclip.checkpoint import read_checkpoint
 from vimoclip.class_segments import read_segments
 from vimoclip.config import RunConfig
@@ -36,7 +38,8 @@ class EvaluateRequest:
 @dataclass
 class EvaluateReport:
     """What was found. classes: name, segment, videos of the train split and of this one that show it, average
-    precision."""
+    precision. epoch: the one whose model it is: the last. selected: the same of the epoch that was chosen on a part cut
+    from train, where one was."""
 
     folder: Path
     split: str | None
@@ -44,7 +47,9 @@ class EvaluateReport:
     sequences: SequenceReport
     metrics: Metrics
     classes: list[tuple[str, str, int, int, float | None]]
+    epoch: int
     seconds: float = 0.0
+    selected: "EvaluateReport | None" = None
 
 
 def run(request: EvaluateRequest) -> EvaluateReport:
@@ -70,4 +75,8 @@ def run(request: EvaluateRequest) -> EvaluateReport:
     metrics = measure(found, sequences.targets, segments, request.batch_size or config.training.batch_size)
     table = list(zip(meta.classes, segments, meta.counts, sequences.counts(), metrics.classes, strict=True))
     seconds = time.monotonic() - began
-    return EvaluateReport(request.folder, request.split, store.versions, sequences.report, metrics, table, seconds)
+    selected = run(replace(request, folder=chosen)) if finished(chosen := request.folder / SELECTED) else None
+    epoch = int(meta.metrics["epoch"])
+    return EvaluateReport(
+        request.folder, request.split, store.versions, sequences.report, metrics, table, epoch, seconds, selected
+    )

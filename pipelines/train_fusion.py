@@ -5,7 +5,7 @@ The store is only read, and needs no lock; it may be ingested into meanwhile. Wh
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines.fusion_run import begin, begun, default_folder, features_of, finished, identity, records_of, snapshot
@@ -25,6 +25,8 @@ from vimoclip.store import FeatureStore
 from vimoclip.training import STATE, Record, Training, TrainingObserver
 
 TRAIN = "train"
+SELECTED = "selected"
+"""The folder, in a run's, of the best epoch's model."""
 HELD_OUT = ("val", "test")
 
 
@@ -53,7 +55,8 @@ class TrainFusionRequest:
 @dataclass
 class TrainFusionReport:
     """What a training did. train, held_out: which videos, in words, and what became of them. records: of every epoch.
-    known: it was finished before. epochs: done in this run."""
+    selected: the epoch that was best on what was cut from train. known: it was finished before. epochs: done in this
+    run."""
 
     folder: Path
     train: str = ""
@@ -62,6 +65,7 @@ class TrainFusionReport:
     sequences: dict[str, SequenceReport] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     epochs: int = 0
+    selected: int | None = None
     known: bool = False
     interrupted: bool = False
     seconds: float = 0.0
@@ -112,14 +116,19 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Fus
     train, held_out, report.train, report.held_out = _chosen(request, store)
     classes = classes_of(store)
     segments = read_segments(request.segments, classes) if request.segments else None
-    sequences = {"train": _read(request, store, train, classes)}
+    sequences = dict[str, Sequences]()
+    if config.select_on is not None:
+        train, select = hold_out(train, config.select_on, config.training.seed)
+        sequences["select"] = _read(request, store, select, classes)
+        report.train += f", but for {config.select_on:g} of it, by lot, to choose the best epoch on"
+    sequences["train"] = _read(request, store, train, classes)
     if held_out:
         sequences["held_out"] = _read(request, store, held_out, classes)
     report.classes = len(classes)
     report.sequences = {name: each.report for name, each in sequences.items()}
     what = identity(store, config, classes, report.train, report.held_out)
-    task = FusionTask(config, sequences["train"], sequences.get("held_out"), device, segments)
-    training = Training(task, config.training, device, report.folder, what)
+    task = FusionTask(config, sequences["train"], sequences.get("held_out"), device, segments, sequences.get("select"))
+    training = Training(task, config.training, device, report.folder, what, _score)
     begin(report.folder, store, what)
     report.records, before = training.records, len(training.records)
     observer.ready(report, str(device))
@@ -133,8 +142,20 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Fus
     features = {role: Source.of(feature) for role, feature in features_of(store, config).items()}
     counts, where = sequences["train"].counts(), str(store.place)
     meta = Meta(config, classes, counts, features, where, store.versions, training.records[-1])
-    write_checkpoint(report.folder, task.model.cpu(), meta)
+    model = task.model.cpu()
+    if training.best is not None:  # first: with the last epoch's files the run counts as finished
+        report.selected = training.best.epoch
+        kept = meta.model()
+        kept.load_state_dict(training.best.model)
+        chosen = replace(meta, metrics=training.records[training.best.epoch - 1])
+        write_checkpoint(report.folder / SELECTED, kept, chosen)
+    write_checkpoint(report.folder, model, meta)
     (report.folder / STATE).unlink()  # several times as large as the model, and nothing goes on from here
+
+
+def _score(record: Record) -> float | None:
+    """What the best epoch is chosen by."""
+    return record["select"]["micro"] if "select" in record else None
 
 
 def _read(request: TrainFusionRequest, store: FeatureStore, videos: list[Video], classes: list[str]) -> Sequences:

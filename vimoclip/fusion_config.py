@@ -182,16 +182,24 @@ class TrainingConfig(Config):
 
 @dataclass(frozen=True)
 class FusionConfig(Config):
-    """A run of train-fusion. mixup: α of the Beta distribution by which pairs of videos are mixed; None mixes none."""
+    """A run of train-fusion.
+
+    mixup: α of the Beta distribution by which pairs of videos are mixed; None mixes none. select_on: the share of the
+        videos to train on that is cut from them, by lot, to choose the best epoch on; its model is kept beside the last
+        one. None chooses none.
+    """
 
     sequences: SequenceConfig = field(default_factory=SequenceConfig)
     tfam: TfamConfig = field(default_factory=TfamConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     mixup: float | None = 0.2
+    select_on: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.select_on is not None and not 0 < self.select_on < 1:
+            raise ConfigError("select_on is a share.", received=self.select_on, expected="more than 0, and less than 1")
         if self.mixup is not None and not (math.isfinite(self.mixup) and self.mixup > 0):
             raise ConfigError("mixup must be positive.", received=self.mixup, expected="a finite number above 0")
 

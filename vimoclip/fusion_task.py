@@ -21,7 +21,8 @@ SCORED_TOGETHER = 32  # videos
 
 
 class FusionTask:
-    """A `training.Task`. train: what it learns from. held_out: what it is evaluated on after every epoch.
+    """A `training.Task`. train: what it learns from. held_out, select: what it is evaluated on after every epoch, the
+    second for the best one to be chosen on.
 
     segments: of each class, for the metrics; by default by how many videos of `train` show it.
 
@@ -36,11 +37,14 @@ class FusionTask:
         held_out: Sequences | None,
         device: torch.device,
         segments: list[str] | None = None,
+        select: Sequences | None = None,
     ) -> None:
-        for sequences in (train, *([held_out] if held_out else [])):
+        evaluated = {"held_out": held_out, "select": select}
+        self._evaluated = {name: sequences.to(device) for name, sequences in evaluated.items() if sequences}
+        for sequences in (train, *self._evaluated.values()):
             check_labels(sequences, config.loss.name)
         self._config, self._device = config, device
-        self._train, self._held_out = train.to(device), held_out.to(device) if held_out else None
+        self._train = train.to(device)
         self._loss, self._segments = loss_of(config.loss), segments
         torch.manual_seed(config.training.seed)
         self.model = Tfam(config.tfam, train.dims, len(train.classes)).to(device)
@@ -66,17 +70,19 @@ class FusionTask:
         return [self._train.video_ids[video] for video in batch]
 
     def evaluate(self) -> dict[str, Any]:
-        """`{"held_out": metrics}` of vimoclip.metrics; nothing where there is nothing to evaluate on."""
-        if self._held_out is None:
+        """Metrics of vimoclip.metrics, of `held_out` and of `select`; nothing of what there is not."""
+        if not self._evaluated:
             return {}
         from vimoclip import metrics  # torchmetrics takes seconds to import
 
         precision = training_precision(self._config.training.precision, self._device)
-        found = scores(self.model, self._held_out, (precision == "bf16" and torch.bfloat16) or torch.float32)
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         segments = self._segments or metrics.by_count(self._train.counts())
         measure = metrics.of_one if self._config.loss.name == "cross-entropy" else metrics.of_several
+        together = self._config.training.batch_size
         return {
-            "held_out": asdict(measure(found, self._held_out.targets.cpu(), segments, self._config.training.batch_size))
+            name: asdict(measure(scores(self.model, each, dtype), each.targets.cpu(), segments, together))
+            for name, each in self._evaluated.items()
         }
 
 

@@ -12,7 +12,8 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -54,6 +55,15 @@ class Task(Protocol):
         """Figures of the model as it now is, as JSON has them."""
 
 
+@dataclass(frozen=True)
+class Best:
+    """The epoch, from 1, whose `score` is the highest so far, the earliest of equal ones; the model after it."""
+
+    epoch: int
+    score: float
+    model: dict[str, Tensor]
+
+
 class TrainingObserver:
     """Told what a training is doing; this one ignores it all."""
 
@@ -68,7 +78,10 @@ class TrainingObserver:
 
 
 class Training:
-    """One run. identity: all that its numbers follow from, as JSON; a run goes on only with what it began with."""
+    """One run. identity: all that its numbers follow from, as JSON; a run goes on only with what it began with.
+
+    Attributes: `records` of the epochs so far; `best`, of those that have a score.
+    """
 
     def __init__(
         self,
@@ -77,13 +90,16 @@ class Training:
         device: torch.device,
         folder: Path | None = None,
         identity: dict[str, Any] | None = None,
+        score: Callable[[Record], float | None] | None = None,
     ) -> None:
-        """folder: of the run; None keeps nothing.
+        """folder: of the run; None keeps nothing. score: of a record, what the best epoch is chosen by, or None.
 
         Raises:
             RunError: the folder holds a run of another identity, or one that cannot be read.
         """
         self.records: list[Record] = []
+        self.best: Best | None = None
+        self._score = score or (lambda record: None)
         self._task, self._config, self._device, self._folder = task, config, device, folder
         self._identity = json.loads(json.dumps(identity or {}))
         self._precision = training_precision(config.precision, device)
@@ -125,7 +141,15 @@ class Training:
         figures: Record = {"epoch": epoch + 1, "loss": losses.mean(), "lr": lr}
         with self._averaged():
             figures |= self._task.evaluate()
+            self._choose(figures)
         return figures | {"seconds": round(time.monotonic() - began, 3)}
+
+    def _choose(self, record: Record) -> None:
+        """Remember the model, as it would be kept, where no epoch before was as good."""
+        score = self._score(record)
+        if score is not None and (self.best is None or score > self.best.score):
+            kept = {name: tensor.detach().cpu().clone() for name, tensor in self._task.model.state_dict().items()}
+            self.best = Best(record["epoch"], score, kept)
 
     def step(self, batch: NDArray[np.int64], lr: float) -> Tensor:
         """One step; the loss before it, or what is not finite where that or its gradient is not."""
@@ -166,6 +190,7 @@ class Training:
             "model": self._task.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "average": self._average.state() if self._average is not None else None,
+            "best": vars(self.best) if self.best is not None else None,
         }
         with replacing(self._folder / STATE) as path:
             torch.save(state, path)
@@ -184,6 +209,8 @@ class Training:
                 self._optimizer.load_state_dict(state["optimizer"])
                 if self._average is not None:
                     self._average.load(state["average"])
+                if state["best"] is not None:
+                    self.best = Best(**state["best"])
         except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
             raise RunError(
                 f"The run in {path.parent} cannot be gone on with.",

@@ -40,6 +40,18 @@ def place(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_the_epoch_that_was_selected_is_named_as_that(place: Path) -> None:
+    result = vimoclip("train-fusion", *SMALL, "--select-on", "0.3", "--run", "run")
+    assert result.exit_code == 0
+    assert "to choose the best epoch on" in result.stderr
+    selected = json.loads((place / "run" / "selected" / "meta.json").read_text())["metrics"]["epoch"]
+    assert f"Epoch {selected} is the best on what was cut from train: run/selected." in result.stderr
+    shown = vimoclip("evaluate", "run", "--split", "val").stdout
+    assert "run, epoch 2, the last, on" in shown
+    assert f"run/selected, epoch {selected}, the best on a part cut from train, on" in shown
+    assert vimoclip("train-fusion", *SMALL, "--select-on", "1.5", "--run", "other").exit_code == 1
+
+
 def config(folder: Path) -> object:
     return json.loads((folder / "meta.json").read_text())["config"]
 

@@ -18,7 +18,7 @@ from schemas.labels import Label
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.checkpoint import read_checkpoint
 from vimoclip.config import RunConfig
-from vimoclip.errors import CheckpointError, RunError
+from vimoclip.errors import CheckpointError, ConfigError, RunError
 from vimoclip.fusion_config import FusionConfig, LossConfig, TfamConfig, TrainingConfig
 from vimoclip.lock import writer_lock
 from vimoclip.store import FeatureStore
@@ -131,6 +131,25 @@ def test_the_same_command_goes_on_with_the_snapshot_it_began_on(store: Path, tmp
     assert timeless(report.records) == timeless(whole.records) and report.epochs == 2
     models = [read_checkpoint(tmp_path / name)[0].state_dict() for name in ("run", "whole")]
     assert all(torch.equal(tensor, models[1][name]) for name, tensor in models[0].items())
+
+
+def test_the_best_epoch_is_chosen_on_a_part_cut_from_train_and_kept_beside_the_last(
+    store: Path, tmp_path: Path
+) -> None:
+    plain = train(store, tmp_path / "plain")
+    report = train(store, tmp_path / "run", config=replace(CONFIG, select_on=0.3))
+    found = report.sequences
+    assert found["select"].videos > 0 and found["held_out"] == plain.sequences["held_out"]
+    assert found["train"].videos + found["select"].videos == plain.sequences["train"].videos
+    by_epoch = [record["select"]["micro"] for record in report.records]
+    assert report.selected == 1 + by_epoch.index(max(by_epoch))
+    evaluated = measure(store, tmp_path / "run", split="val")
+    assert evaluated.selected is not None and (evaluated.epoch, evaluated.selected.epoch) == (3, report.selected)
+    for each in (evaluated, evaluated.selected):
+        assert each.metrics.micro == pytest.approx(report.records[each.epoch - 1]["held_out"]["micro"])
+    assert measure(store, tmp_path / "plain").selected is None and plain.selected is None
+    with pytest.raises(ConfigError, match="select_on is a share"):
+        replace(CONFIG, select_on=1.0)
 
 
 def test_a_finished_run_is_known(store: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The loop gives the same numbers every time, broken off or not, and says what is wrong when it stops."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -175,6 +176,24 @@ def test_a_damaged_state_is_refused(tmp_path: Path, damage: bytes | None) -> Non
     (tmp_path / STATE).write_bytes(whole[: len(whole) // 2] if damage is None else damage)
     with pytest.raises(RunError, match="cannot be gone on with"):
         Training(Line(), LINE, CPU, tmp_path)
+
+
+def test_the_best_epoch_s_model_is_kept_whether_the_run_was_broken_off_or_not(tmp_path: Path) -> None:
+    scores = [0.1, 0.5, 0.5, None, 0.2]
+    task = Line()
+    whole = Training(task, LINE, CPU, score=lambda record: scores[record["epoch"] - 1])
+    whole.run()
+    assert whole.best is not None and (whole.best.epoch, whole.best.score) == (2, 0.5)
+    assert whole.best.model["weight"].item() == task.seen[1] != task.seen[-1]
+    for epochs in (1, 3, 5):  # as a run that is broken off after so many
+        broken = Training(Line(), LINE, CPU, tmp_path, score=lambda record: scores[record["epoch"] - 1])
+        with contextlib.suppress(KeyboardInterrupt):
+            broken.run(Breaks(3 * (epochs - len(broken.records))))
+    assert broken.best is not None and (broken.best.epoch, broken.best.score) == (2, 0.5)
+    assert torch.equal(broken.best.model["weight"], whole.best.model["weight"])
+    unscored = Training(Line(), LINE, CPU)
+    unscored.run()
+    assert unscored.best is None
 
 
 def test_it_learns_a_line() -> None:
