@@ -11,7 +11,7 @@ import torch
 from tests import object_store
 from tests.models import write_tiny_clip
 from vimoclip.savannah import FPS, plan
-from vimoclip.shapes import write_clip
+from vimoclip.shapes import write_clip, write_folder
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell ignores it for what it starts in the background, and
     signal.signal(signal.SIGINT, signal.default_int_handler)  # so would every command that a test interrupts
@@ -28,8 +28,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of ten short labelled clips of moving shapes. Not to be written to."""
+    folder = tmp_path_factory.mktemp("clips")
+    write_folder(folder, clips_per_behaviour=2, frames=10, size=(96, 64))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def savannah(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two short clips of the savannah of each of CLIPS, `<behaviour>/<n>.mp4`, and labels. Not to be written to."""
-    folder, rows = tmp_path_factory.mktemp("clips"), ["filepath,label,split,species"]
+    folder, rows = tmp_path_factory.mktemp("savannah"), ["filepath,label,split,species"]
     for scene in plan(2 * len(CLIPS), seed=5, behaviours=CLIPS):
         name = f"{scene.behaviour}/{int((folder / scene.behaviour).is_dir()):03d}.mp4"
         (folder / scene.behaviour).mkdir(exist_ok=True)

@@ -11,11 +11,11 @@ from vimoclip.store import FeatureStore
 
 
 @pytest.fixture
-def videos(tmp_path: Path, clips: Path) -> Path:
+def videos(tmp_path: Path, savannah: Path) -> Path:
     folder = tmp_path / "videos"
     folder.mkdir()
     for name in ("walking", "resting"):
-        shutil.copy2(clips / name / "000.mp4", folder / f"{name}.mp4")
+        shutil.copy2(savannah / name / "000.mp4", folder / f"{name}.mp4")
     (folder / "labels.csv").write_text(
         "filepath,label,split,site\nwalking.mp4,walking;feeding,train,Taï\nlost.mp4,x,,\n"
     )

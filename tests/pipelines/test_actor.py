@@ -12,14 +12,14 @@ from vimoclip.errors import ModelError
 
 
 def test_jobs_are_embedded_in_the_order_they_were_given(
-    clips: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+    savannah: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
     actor = Actor(StoreConfig(clip=ClipConfig(tiny_model)), RunConfig())
     described = actor.describe()
     assert (described.gpus, described.pid, described.config.clip.batch_size) == ("3", os.getpid(), 8)
     assert [feature.name for feature in described.features] == ["clip", "moclip"]
-    jobs = [Job(name, str(clips / name)) for name in ("resting/000.mp4", "walking/000.mp4")]
+    jobs = [Job(name, str(savannah / name)) for name in ("resting/000.mp4", "walking/000.mp4")]
     for job in (*jobs, None):
         actor.give(job)
     ends = [outcome for outcome in actor.embed() if isinstance(outcome, Embedded)]

@@ -1,4 +1,4 @@
-"""Ingest end to end: real clips, a real (tiny) model, a real store."""
+"""Ingest end to end: real savannah, a real (tiny) model, a real store."""
 
 import os
 import shutil
@@ -31,13 +31,13 @@ from vimoclip.verify import verify
 
 
 @pytest.fixture
-def videos(tmp_path: Path, clips: Path) -> Path:
+def videos(tmp_path: Path, savannah: Path) -> Path:
     """Four clips of one's own, to be changed at will."""
     folder = tmp_path / "videos"
     for name in ("walking/000.mp4", "resting/000.mp4", "approaching/000.mp4", "running/001.mp4"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(clips / name, folder / name)
-    shutil.copy2(clips / "labels.csv", folder / "labels.csv")
+        shutil.copy2(savannah / name, folder / name)
+    shutil.copy2(savannah / "labels.csv", folder / "labels.csv")
     return folder
 
 
@@ -72,10 +72,10 @@ def test_a_second_run_decodes_nothing_and_changes_nothing(videos: Path, store: P
     assert FeatureStore.open(store).tables["videos"].version == version
 
 
-def test_new_videos_are_added_and_the_limit_holds(videos: Path, store: Path, clips: Path, tiny_model: str) -> None:
+def test_new_videos_are_added_and_the_limit_holds(videos: Path, store: Path, savannah: Path, tiny_model: str) -> None:
     report = ingest(videos, store=store, model=tiny_model, limit=3)
     assert (report.ingested, report.left) == (3, 1)
-    shutil.copy2(clips / "jumping" / "000.mp4", videos / "new.mp4")
+    shutil.copy2(savannah / "jumping" / "000.mp4", videos / "new.mp4")
     report = ingest(videos, store=store, model=tiny_model)
     assert (report.ingested, report.known) == (2, 3)
 
@@ -164,10 +164,10 @@ def test_a_moved_root_is_the_same_videos(videos: Path, store: Path, tiny_model: 
     assert {Path(row.root).name for row in FeatureStore.open(store).rows()} == {"archive"}
 
 
-def test_one_id_from_two_folders_is_never_mixed(tmp_path: Path, store: Path, clips: Path, tiny_model: str) -> None:
+def test_one_id_from_two_folders_is_never_mixed(tmp_path: Path, store: Path, savannah: Path, tiny_model: str) -> None:
     for site, clip in (("siteA", "resting"), ("siteB", "jumping")):
         (tmp_path / site).mkdir()
-        shutil.copy2(clips / clip / "000.mp4", tmp_path / site / "IMG_1.AVI")
+        shutil.copy2(savannah / clip / "000.mp4", tmp_path / site / "IMG_1.AVI")
     ingest(tmp_path / "siteA", store=store, model=tiny_model)
     before = contents(store)
     with pytest.raises(SourceError, match=r"IMG_1.AVI from .*siteB.*--as PREFIX"):
@@ -410,11 +410,11 @@ def test_an_unlabelled_video_moves_onto_a_labelled_one(videos: Path, store: Path
 
 
 def test_labels_beside_a_folder_are_of_its_own_videos(
-    tmp_path: Path, store: Path, clips: Path, tiny_model: str
+    tmp_path: Path, store: Path, savannah: Path, tiny_model: str
 ) -> None:
     for site, clip in (("siteA", "resting"), ("siteB", "jumping"), ("siteA/inner", "approaching")):
         (tmp_path / site).mkdir()
-        shutil.copy2(clips / clip / "000.mp4", tmp_path / site / "IMG_1.mp4")
+        shutil.copy2(savannah / clip / "000.mp4", tmp_path / site / "IMG_1.mp4")
     ingest(tmp_path / "siteA", store=store, model=tiny_model)
     for folder, video_id, prefix in (("siteB", "B/IMG_1.mp4", "B"), ("siteA/inner", "inner/IMG_1.mp4", None)):
         (tmp_path / folder / "labels.csv").write_text(f"filepath,label\nIMG_1.mp4,seen at {folder}\n")
@@ -425,12 +425,12 @@ def test_labels_beside_a_folder_are_of_its_own_videos(
 
 
 def test_a_name_that_fits_two_files_is_ambiguous_before_both_are_in(
-    tmp_path: Path, store: Path, clips: Path, tiny_model: str
+    tmp_path: Path, store: Path, savannah: Path, tiny_model: str
 ) -> None:
     videos = tmp_path / "videos"
     for site, clip in (("a", "resting"), ("b", "jumping")):
         (videos / site).mkdir(parents=True)
-        shutil.copy2(clips / clip / "000.mp4", videos / site / "1.mp4")
+        shutil.copy2(savannah / clip / "000.mp4", videos / site / "1.mp4")
     (videos / "labels.csv").write_text("filepath,label\n1.mp4,grooming\nb/1.mp4,resting\n")
     for limit, unknown in ((1, ["b/1.mp4"]), (None, [])):
         (labels,) = ingest(videos, store=store, model=tiny_model, limit=limit).labels
@@ -510,10 +510,10 @@ def test_a_renamed_folder_with_an_edited_file_is_the_same_folder(videos: Path, s
 
 
 def test_folders_label_videos_that_are_known_under_a_longer_id(
-    tmp_path: Path, store: Path, clips: Path, tiny_model: str
+    tmp_path: Path, store: Path, savannah: Path, tiny_model: str
 ) -> None:
     (tmp_path / "v" / "site" / "grooming").mkdir(parents=True)
-    shutil.copy2(clips / "resting" / "000.mp4", tmp_path / "v" / "site" / "grooming" / "a.mp4")
+    shutil.copy2(savannah / "resting" / "000.mp4", tmp_path / "v" / "site" / "grooming" / "a.mp4")
     ingest(tmp_path / "v", store=store, model=tiny_model)
     ingest(tmp_path / "v" / "site", store=store, model=tiny_model, label_folders=True)
     assert {label[:2] for label in contents(store)["labels"]} == {("site/grooming/a.mp4", "grooming")}

@@ -37,9 +37,9 @@ def settings(model: str) -> StoreConfig:
     return StoreConfig(clip=ClipConfig(model, precision="fp32", batch_size=BATCH))
 
 
-def ingest(clips: Path, store: Path, model: str, engine: Engine, observer: Observer | None = None) -> IngestReport:
+def ingest(savannah: Path, store: Path, model: str, engine: Engine, observer: Observer | None = None) -> IngestReport:
     asked = {"clip": {"model": model, "precision": "fp32", "batch_size": BATCH}}
-    return run(IngestRequest([clips], store, asked, engine=engine), observer)
+    return run(IngestRequest([savannah], store, asked, engine=engine), observer)
 
 
 class Onlooker(Observer):
@@ -59,7 +59,7 @@ class Onlooker(Observer):
 
 
 def test_two_gpus_are_two_actors_and_the_store_is_the_same(
-    address: str, tmp_path: Path, clips: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
+    address: str, tmp_path: Path, savannah: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipelines.telling.TELL_S", 0.0)
     executor = RayExecutor(settings(tiny_model), RunConfig(), address=address)
@@ -69,19 +69,19 @@ def test_two_gpus_are_two_actors_and_the_store_is_the_same(
     finally:
         executor.close()
     onlooker = Onlooker(tmp_path / "ray", workers=2)
-    assert ingest(clips, tmp_path / "ray", tiny_model, Engine(address=address), onlooker).ingested == 10
+    assert ingest(savannah, tmp_path / "ray", tiny_model, Engine(address=address), onlooker).ingested == 10
     assert sorted(onlooker.workers) == [f"GPU {n} of {platform.node()}" for n in (0, 1)]
     assert min(onlooker.workers.values()) > 0
     assert status.run(tmp_path / "ray").writer is None
     onlooker = Onlooker(tmp_path / "alone", workers=1)
-    assert ingest(clips, tmp_path / "alone", tiny_model, Engine("in-process"), onlooker).ingested == 10
+    assert ingest(savannah, tmp_path / "alone", tiny_model, Engine("in-process"), onlooker).ingested == 10
     assert list(onlooker.workers) == ["cpu"]
     asked = {"model": write_tiny_clip(tmp_path / "other", seed=2), "precision": "fp32"}
     for name, engine in (("ray", Engine(address=address)), ("alone", Engine("in-process"))):
         assert embed.run(EmbedRequest(tmp_path / name, "other", asked, engine=engine)).embedded == 10
     assert differences(contents(tmp_path / "alone"), contents(tmp_path / "ray")) == []
     assert verify(tmp_path / "ray") == []
-    assert ingest(clips, tmp_path / "ray", tiny_model, Engine(address=address)).known == 10
+    assert ingest(savannah, tmp_path / "ray", tiny_model, Engine(address=address)).known == 10
 
 
 def holder(executor: RayExecutor, video_id: str) -> int:
@@ -93,10 +93,10 @@ def holder(executor: RayExecutor, video_id: str) -> int:
 
 
 def outcomes_while(
-    executor: RayExecutor, clips: Path, video_id: str, number: int, harm: signal.Signals
+    executor: RayExecutor, savannah: Path, video_id: str, number: int, harm: signal.Signals
 ) -> dict[str, list[Outcome]]:
     """Outcomes by id, while the actor that gives frames of one video is sent a signal, `number` times."""
-    jobs = [Job(path.relative_to(clips).as_posix(), str(path)) for path in sorted(clips.rglob("*.mp4"))]
+    jobs = [Job(path.relative_to(savannah).as_posix(), str(path)) for path in sorted(savannah.rglob("*.mp4"))]
     found: dict[str, list[Outcome]] = {job.video_id: [] for job in jobs}
     for outcome in executor.embed(jobs):
         if isinstance(outcome, Idle):
@@ -121,13 +121,13 @@ def frames(outcomes: list[Outcome]) -> list[int]:
 
 @pytest.mark.parametrize("harm", [signal.SIGKILL, signal.SIGSTOP])
 def test_an_actor_that_dies_or_hangs_is_replaced_and_its_video_tried_again(
-    address: str, clips: Path, tiny_model: str, harm: signal.Signals, monkeypatch: pytest.MonkeyPatch
+    address: str, savannah: Path, tiny_model: str, harm: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_executor, "HANG_S", 4.0)
     executor = RayExecutor(settings(tiny_model), RunConfig(timeout_s=1), address=address)
     try:
         before = {actor.pid for actor in executor.actors}
-        found = outcomes_while(executor, clips, "walking/001.mp4", 1, harm)
+        found = outcomes_while(executor, savannah, "walking/001.mp4", 1, harm)
         assert len({actor.pid for actor in executor.actors} - before) == 1
     finally:
         executor.close()
@@ -139,11 +139,11 @@ def test_an_actor_that_dies_or_hangs_is_replaced_and_its_video_tried_again(
 
 
 def test_a_video_that_costs_three_actors_is_given_up_and_the_rest_go_on(
-    address: str, clips: Path, tiny_model: str
+    address: str, savannah: Path, tiny_model: str
 ) -> None:
     executor = RayExecutor(settings(tiny_model), RunConfig(), address=address)
     try:
-        found = outcomes_while(executor, clips, "approaching/000.mp4", 99, signal.SIGKILL)
+        found = outcomes_while(executor, savannah, "approaching/000.mp4", 99, signal.SIGKILL)
     finally:
         executor.close()
     end = found.pop("approaching/000.mp4")[-1]

@@ -40,22 +40,22 @@ def videos_in(store: Path) -> int:
     ids=["overlapping", "inside"],
 )
 def test_two_ingests_at_once_take_every_video_once(
-    tmp_path: Path, clips: Path, tiny_model: str, one: list[str], other: list[str]
+    tmp_path: Path, savannah: Path, tiny_model: str, one: list[str], other: list[str]
 ) -> None:
     store = tmp_path / "store"
     settings = ["--store", str(store), "--clip-model", tiny_model, "--batch-size", "4"]
-    first = start(["ingest", *(str(clips / name) for name in one), *settings])
+    first = start(["ingest", *(str(savannah / name) for name in one), *settings])
     try:
         read_until(first, "videos to look into")  # it holds the lock, and has not made the store yet
         first.send_signal(signal.SIGSTOP)  # so that it cannot be done too soon
-        second = start(["ingest", *(str(clips / name) for name in other), *settings])
+        second = start(["ingest", *(str(savannah / name) for name in other), *settings])
         read_until(second, "Waiting for vimoclip ingest")
     finally:
         first.send_signal(signal.SIGCONT)
     commands = [first, second]
     said = [finish(command) for command in commands]
     assert [command.returncode for command in commands] == [0, 0], said
-    expected = {str(file) for name in {*one, *other} for file in (clips / name).rglob("*.mp4")}
+    expected = {str(file) for name in {*one, *other} for file in (savannah / name).rglob("*.mp4")}
     rows = FeatureStore.open(store).rows()
     assert sorted(row.path for row in rows) == sorted(expected)
     assert {(row.status, row.frames, row.attempts) for row in rows} == {("ok", 10, 1)}
@@ -63,8 +63,8 @@ def test_two_ingests_at_once_take_every_video_once(
     assert [left for command in commands for left in survivors(command)] == []
 
 
-def test_a_second_writer_that_does_not_wait_names_the_first(tmp_path: Path, clips: Path, tiny_model: str) -> None:
-    arguments = ["ingest", str(clips), "--store", str(tmp_path / "store"), "--clip-model", tiny_model]
+def test_a_second_writer_that_does_not_wait_names_the_first(tmp_path: Path, savannah: Path, tiny_model: str) -> None:
+    arguments = ["ingest", str(savannah), "--store", str(tmp_path / "store"), "--clip-model", tiny_model]
     first = start(arguments)
     try:
         read_until(first, "videos to look into")
@@ -75,7 +75,7 @@ def test_a_second_writer_that_does_not_wait_names_the_first(tmp_path: Path, clip
         first.send_signal(signal.SIGCONT)
         finish(first)
     assert second.returncode == 1
-    assert f"vimoclip ingest {clips} (process {first.pid} on " in said
+    assert f"vimoclip ingest {savannah} (process {first.pid} on " in said
     assert "--no-wait" in said
     assert first.returncode == 0
     assert videos_in(tmp_path / "store") == 10
