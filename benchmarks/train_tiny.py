@@ -34,11 +34,12 @@ from safetensors.torch import save_file
 from benchmarks.machine import describe
 from benchmarks.rendered import ATTRIBUTES, Attribute, Shots, render
 from benchmarks.sentences import about, alone
-from benchmarks.zero_shot import HELD_OUT_SEED, answers, image_vectors, text_tower
+from benchmarks.zero_shot import HELD_OUT_SEED, answers, image_vectors
 from vimoclip.clip import ClipTeacher
 from vimoclip.config import ClipConfig, RunConfig
 from vimoclip.device import DTYPES, pick_device, pick_precision, set_threads
 from vimoclip.savannah import Scene, plan
+from vimoclip.text import TextTower
 
 MODEL: dict[str, Any] = {
     "embed_dim": 128,
@@ -233,9 +234,10 @@ def main() -> None:
     shots = rendered(asked.frames, plan(asked.clips, WORLDS_SEED), asked.per_clip, threads)
     print(f"{len(shots)} frames of {len(shots.captions)} clips in {time.monotonic() - began:.0f} s", flush=True)
     record = train(shots, asked, device)
-    teacher = ClipTeacher(ClipConfig(f"local-dir:{asked.out}", precision="fp32"), torch.device("cpu"))
+    cpu = torch.device("cpu")
+    teacher = ClipTeacher(ClipConfig(f"local-dir:{asked.out}", precision="fp32"), cpu)
     held_out = render(plan(240, HELD_OUT_SEED), teacher.preprocessing.size, 3, threads)
-    found = answers(image_vectors(teacher, held_out.images), held_out, text_tower(f"local-dir:{asked.out}"))
+    found = answers(image_vectors(teacher, held_out.images), held_out, TextTower(teacher.config, cpu).encode)
     record |= {
         "zero_shot": [dataclasses.asdict(answer) for answer in found],
         "held_out_seed": HELD_OUT_SEED,

@@ -14,10 +14,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -28,10 +26,11 @@ from benchmarks.machine import describe
 from benchmarks.rendered import Attribute, Shots, render
 from benchmarks.sentences import ASKED, articled
 from vimoclip.clip import ClipTeacher
-from vimoclip.clip_name import TINY, for_open_clip
+from vimoclip.clip_name import TINY
 from vimoclip.config import ClipConfig, RunConfig
 from vimoclip.device import set_threads
 from vimoclip.savannah import plan
+from vimoclip.text import TextTower
 
 HELD_OUT_SEED = 77001
 """Of worlds that no training of ours rendered."""
@@ -53,20 +52,6 @@ class Answer:
     chance: float
     frames: int
     per_class: dict[str, float]
-
-
-def text_tower(model: str) -> Callable[[list[str]], torch.Tensor]:
-    """Sentences to unit vectors, fp32 (N, D). model: as for --clip-model."""
-    name = for_open_clip(model)
-    whole: Any = open_clip.create_model(name, require_pretrained=True).eval()
-    tokens = open_clip.get_tokenizer(name)
-
-    @torch.inference_mode()
-    def encode(sentences: list[str]) -> torch.Tensor:
-        vectors: torch.Tensor = whole.encode_text(tokens(sentences), normalize=True)
-        return vectors
-
-    return encode
 
 
 def image_vectors(teacher: ClipTeacher, images: NDArray[np.uint8]) -> torch.Tensor:
@@ -102,9 +87,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="a file to write the answers to as well")
     asked = parser.parse_args()
     set_threads(RunConfig())
-    teacher = ClipTeacher(ClipConfig(asked.model, precision="fp32"), torch.device("cpu"))
+    cpu = torch.device("cpu")
+    teacher = ClipTeacher(ClipConfig(asked.model, precision="fp32"), cpu)
     shots = render(plan(asked.clips, asked.seed), teacher.preprocessing.size, asked.frames, asked.processes)
-    found = answers(image_vectors(teacher, shots.images), shots, text_tower(asked.model))
+    found = answers(image_vectors(teacher, shots.images), shots, TextTower(teacher.config, cpu).encode)
     table = Table("", "asked", "top-1", "chance", "frames", title=f"{asked.model}, zero-shot", title_justify="left")
     for answer in found:
         row = (f"{answer.top1:.3f}", f"{answer.chance:.3f}", str(answer.frames))

@@ -40,10 +40,6 @@ def settings_of(preset: Preset, config: Path | None, changes: list[str], flags: 
     Raises:
         ConfigError: an unknown setting, a value it cannot have, a file that cannot be read.
     """
-    given = {
-        section: {name: value for name, value in values.items() if value is not None}
-        for section, values in flags.items()
-    }
     layers = [] if config is None else [_toml(config)]
     for change in changes:
         name, found, value = change.partition("=")
@@ -51,7 +47,13 @@ def settings_of(preset: Preset, config: Path | None, changes: list[str], flags: 
         if not found or not section:
             raise ConfigError("--set takes a name and a value.", received=change, expected="NAME=VALUE")
         layers.append({section: {setting: _value(value)}} if dot else {section: _value(value)})
-    return settings(preset, *layers, {section: values for section, values in given.items() if values})
+    return settings(preset, *layers, _given(flags))
+
+
+def _given(flags: dict[str, Any]) -> dict[str, Any]:
+    """The flags without those that were not."""
+    known = {name: _given(value) if isinstance(value, dict) else value for name, value in flags.items()}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def _toml(path: Path) -> dict[str, Any]:

@@ -1,12 +1,9 @@
 """The progress bar of an ingest or an embed: videos done, frames and videos a second, time left."""
 
 import time
-from types import TracebackType
-
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from cli import render
+from cli.bar import Barred
 from pipelines.plan import Plan
 from pipelines.rates import Rates
 from pipelines.request import Observer
@@ -15,36 +12,15 @@ from vimoclip.config import ClipConfig, FlowConfig
 SAY_S = 60.0
 
 
-class Progress(Observer):
+class Progress(Barred, Observer):
     """Shows a run on stderr while it goes on; on anything but a terminal only the milestones."""
 
     def __init__(self, doing: str = "ingesting") -> None:
         self._doing = doing
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=render.err,
-            transient=True,
-            disable=not render.err.is_terminal,
-        )
-        self._task = self._bar.add_task("planning", total=None, rate="")
+        super().__init__("planning")
         self._rates = Rates()
         self._frames = 0
         self._said = time.monotonic()
-
-    def __enter__(self) -> "Progress":
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def waiting(self, holder: str) -> None:
         render.waiting(holder)

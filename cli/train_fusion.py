@@ -48,11 +48,10 @@ def train_fusion(
     flags: dict[str, Any] = {
         "training": {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed},
         "loss": {"name": loss},
+        "select_on": select_on,
     }
     if (attention, concat, inputs) != (None, None, None):
         flags["tfam"] = {"fusion": fusion_of(attention, concat, inputs or "both")}
-    if select_on is not None:
-        changes = [*(changes or []), f"select_on={select_on}"]
     asked = fusion_options.settings_of(preset, config, changes or [], flags)
     from cli.training_progress import TrainingProgress
     from pipelines.train_fusion import TrainFusionRequest, run

@@ -1,42 +1,18 @@
 """The progress bar of a training: batches of the epoch, and a line an epoch."""
 
-from types import TracebackType
-from typing import Any, Self
-
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from typing import Any
 
 from cli import render
+from cli.bar import Barred
 from pipelines.train_fusion import FusionObserver, TrainFusionReport
 
 
-class TrainingProgress(FusionObserver):
+class TrainingProgress(Barred, FusionObserver):
     """Shows a run on stderr while it goes on; on anything but a terminal a line an epoch."""
 
     def __init__(self) -> None:
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=render.err,
-            transient=True,
-            disable=not render.err.is_terminal,
-        )
-        self._task = self._bar.add_task("reading", total=None, rate="")
+        super().__init__("reading")
         self._videos = 0
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def ready(self, report: TrainFusionReport, device: str) -> None:
         done = f", from epoch {len(report.records) + 1} on" if report.records else ""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.engine import Engine
+from pipelines.executor import is_ray
 from pipelines.train_fusion import FusionObserver, TrainFusionReport, TrainFusionRequest, run
 from vimoclip.atomic import replacing
 from vimoclip.errors import ConfigError, RunError
@@ -159,7 +160,7 @@ def _runs(
 ) -> Iterator[tuple[Fusion, int, TrainFusionReport]]:
     """The runs in the order in which they end."""
     requests = {key: _one(base, folder, *key) for key in wanted}
-    if request.engine.name == "ray" or request.engine.address:
+    if is_ray(base.run, request.engine):
         from pipelines.ray_runs import RayRuns
 
         with RayRuns(request.engine.address, request.side_by_side, base.run.device) as runs:

@@ -35,7 +35,7 @@ def executor(config: StoreConfig, run: RunConfig, engine: Engine, added: Added =
     Raises:
         ModelError, ConfigError: see `EmbedWorker`. VimoclipError: see `RayExecutor`.
     """
-    if _is_ray(run, engine):
+    if is_ray(run, engine):
         from pipelines.ray_executor import RayExecutor  # half a second, and most runs need none
 
         with contextlib.closing(RayExecutor(config, run, engine.workers, engine.address, added)) as made:
@@ -46,7 +46,8 @@ def executor(config: StoreConfig, run: RunConfig, engine: Engine, added: Added =
         yield EmbedWorker(config, run, added)
 
 
-def _is_ray(run: RunConfig, engine: Engine) -> bool:
+def is_ray(run: RunConfig, engine: Engine) -> bool:
+    """Whether that is Ray: see `Engine`."""
     if engine.name != "auto":
         return engine.name == "ray"
     if engine.workers or engine.address:

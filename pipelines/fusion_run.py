@@ -41,15 +41,14 @@ def snapshot(folder: Path, where: Where, versions: dict[str, int] | None = None)
     """
     if not (folder / STATE).exists():
         return FeatureStore.open(where, versions)
-    versions = begun(folder)["versions"]
-    assert versions is not None
+    kept: dict[str, int] = begun(folder)["versions"]
     try:
-        return FeatureStore.open(where, versions)
+        return FeatureStore.open(where, kept)
     except (StoreError, KeyError) as error:
         raise RunError(
             f"The store is not there any more as the run in {folder} was begun on it.",
             received=str(error),
-            expected=", ".join(f"{name} at version {version}" for name, version in versions.items()),
+            expected=", ".join(f"{name} at version {version}" for name, version in kept.items()),
             hint="Name another folder with --run for a new run on the store as it is.",
         ) from error
 

@@ -4,7 +4,6 @@ A filter is never made into the text of a query. It is a mask over the rows that
 value and no name can mean anything but itself.
 """
 
-import difflib
 import fnmatch
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from vimoclip.corpus import Corpus
 from vimoclip.errors import SearchError
+from vimoclip.known_names import check_known
 from vimoclip.label_spans import LabelSpan
 
 
@@ -51,8 +51,7 @@ def matching(
     of_video = np.array([video_id in ids for video_id in corpus.video_ids], np.bool_)
     found = of_video[corpus.video] if len(corpus) else np.zeros(0, np.bool_)
     known = sorted({span.label for own in spans.values() for span in own})
-    for name in (*filters.labels, *filters.without):
-        _check("label", name, known)
+    check_known("label", (*filters.labels, *filters.without), known, SearchError)
     if filters.labels:
         found &= _have(corpus, spans, filters.labels)
     if filters.without:
@@ -67,12 +66,11 @@ def matching(
 
 
 def _videos(frame: pl.DataFrame, filters: Filters) -> set[str]:
-    for name in filters.splits:
-        _check("split", name, sorted(set(frame["split"].drop_nulls())))
+    check_known("split", filters.splits, sorted(set(frame["split"].drop_nulls())), SearchError)
     if filters.splits:
         frame = frame.filter(pl.col("split").is_in(filters.splits))
+    check_known("column of videos", filters.where, frame.columns, SearchError)
     for column, values in filters.where.items():
-        _check("column of videos", column, frame.columns)
         held = frame[column].cast(pl.String, strict=False).to_list()
         frame = frame.filter(pl.Series([value in values for value in held], dtype=pl.Boolean))
     ids: Iterable[str] = frame["video_id"]
@@ -93,17 +91,6 @@ def _have(corpus: Corpus, spans: Mapping[str, list[LabelSpan]], labels: Iterable
             if span.label in wanted:
                 found[rows] |= span.held_by(corpus.start_s[rows], corpus.end_s[rows])
     return found
-
-
-def _check(kind: str, name: str, known: list[str]) -> None:
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:5]
-        raise SearchError(
-            f"The store has no such {kind}.",
-            received=name,
-            expected=" or ".join(near) if near else f"a {kind}, of which the store has none",
-            hint="`vimoclip status` lists what there is.",
-        )
 
 
 def _said(filters: Filters) -> str:

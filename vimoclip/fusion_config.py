@@ -60,6 +60,11 @@ def fusion_of(attention: Attention | None, concat: Concat | None, inputs: Inputs
     return concat or "temporal"
 
 
+def _at_least_one(name: str, value: int) -> None:
+    if value < 1:
+        raise ConfigError(f"{name} must be positive.", received=value, expected="1 or more")
+
+
 def _fraction(name: str, value: float) -> None:
     if not 0 <= value < 1:
         raise ConfigError(f"{name} is a fraction.", received=value, expected="0 or more, and less than 1")
@@ -114,8 +119,7 @@ class TfamConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("layers", "width", "heads", "feed_forward", "hidden"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be positive.", received=getattr(self, name), expected="1 or more")
+            _at_least_one(name, getattr(self, name))
         if self.width % (2 * self.heads):
             raise ConfigError(
                 "width must be a multiple of twice the heads.", received=f"width {self.width}, heads {self.heads}"
@@ -167,8 +171,7 @@ class TrainingConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be positive.", received=getattr(self, name), expected="1 or more")
+            _at_least_one(name, getattr(self, name))
         for name in ("lr", "clip_gradient"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):

@@ -60,7 +60,7 @@ class TextTower:
             self._model = model.requires_grad_(False).eval().to(device)
         self._places: Any = getattr(model, "positional_embedding", None)
         self._mask: Any = getattr(model, "attn_mask", None)
-        self.dim = self._encode(["a"]).shape[1]
+        self.dim = self.encode(["a"]).shape[1]
 
     def check(self, feature: Feature) -> None:
         """Refuse texts for frames of other weights.
@@ -83,12 +83,17 @@ class TextTower:
             ModelError: the tower cannot read a text.
         """
         sentences = [template.format(text) for text in texts for template in TEMPLATES]
-        z = self._encode(sentences).reshape(len(texts), len(TEMPLATES), -1).mean(dim=1)
+        z = self.encode(sentences).reshape(len(texts), len(TEMPLATES), -1).mean(dim=1)
         vectors: NDArray[np.float32] = F.normalize(z, dim=-1).cpu().numpy()
         return vectors
 
     @torch.inference_mode()
-    def _encode(self, sentences: list[str]) -> torch.Tensor:
+    def encode(self, sentences: list[str]) -> torch.Tensor:
+        """Unit vectors of sentences as they are, fp32 (N, D), on the device.
+
+        Raises:
+            ModelError: the tower cannot read one of them.
+        """
         try:
             z: torch.Tensor = self._model.encode_text(self._short(self._tokens(sentences)).to(self.device))
         except (RuntimeError, IndexError, AttributeError, TypeError) as error:

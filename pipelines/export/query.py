@@ -1,13 +1,12 @@
 """What an export is of: videos by split and label, and features by name."""
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
 
 from schemas.features import Feature
 from vimoclip.errors import ExportError
+from vimoclip.known_names import check_known
 from vimoclip.store import FeatureStore
 
 
@@ -57,9 +56,12 @@ def select(store: FeatureStore, query: Query) -> Selection:
     videos, labels = store.videos(), store.labels()
     if videos.is_empty():
         raise ExportError(f"The store {store.place} holds no video.", hint="`vimoclip ingest FOLDER` adds some.")
-    _check("split", query.splits, videos["split"].drop_nulls())
-    _check("label", query.labels, labels["label"])
-    _check("feature", query.features, store.features)
+    for kind, names, known in (
+        ("split", query.splits, videos["split"].drop_nulls()),
+        ("label", query.labels, labels["label"]),
+        ("feature", query.features, store.features),
+    ):
+        check_known(kind, names, sorted(set(known)), ExportError, "; nothing was written")
     if query.splits:
         videos = videos.filter(pl.col("split").is_in(query.splits))
     if query.labels:
@@ -74,16 +76,3 @@ def select(store: FeatureStore, query: Query) -> Selection:
     labels = labels.join(videos, on="video_id", how="semi")
     features = [feature for name, feature in store.features.items() if name in (query.features or store.features)]
     return Selection(store, videos.sort("video_id"), labels.sort("video_id", "start_s", "label"), features)
-
-
-def _check(kind: str, asked: Iterable[str], known: Iterable[str]) -> None:
-    names = sorted(set(known))
-    for name in asked:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:5]
-            raise ExportError(
-                f"The store has no such {kind}; nothing was written.",
-                received=name,
-                expected=" or ".join(near) if near else f"a {kind}, of which the store has none",
-                hint="`vimoclip status` lists what there is.",
-            )

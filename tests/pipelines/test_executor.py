@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipelines.engine import Engine
-from pipelines.executor import _is_ray
+from pipelines.executor import is_ray
 from vimoclip.config import RunConfig
 from vimoclip.errors import UsageError
 
@@ -27,7 +27,7 @@ def test_ray_is_for_several_gpus_or_for_those_who_ask(
     gpus: int, engine: Engine, device: str, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
-    assert _is_ray(RunConfig(device=device), engine) is expected
+    assert is_ray(RunConfig(device=device), engine) is expected
 
 
 def test_settings_that_no_engine_has_are_refused() -> None:

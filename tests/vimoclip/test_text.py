@@ -26,7 +26,7 @@ def test_as_open_clip_with_every_token(tiny_model: str, monkeypatch: pytest.Monk
 
 def test_a_text_is_the_mean_of_its_sentences(tiny_model: str) -> None:
     tower = TextTower(ClipConfig(tiny_model, "own"), CPU)
-    sentences = tower._encode([template.format("zebra") for template in TEMPLATES]).numpy()
+    sentences = tower.encode([template.format("zebra") for template in TEMPLATES]).numpy()
     mean = sentences.mean(axis=0)
     assert np.allclose(tower(["zebra"])[0], mean / np.linalg.norm(mean), atol=1e-6)
     assert len(set(EVERYDAY)) == len(EVERYDAY)

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from benchmarks.rendered import Shots, render
-from benchmarks.zero_shot import answers, image_vectors, text_tower
+from benchmarks.zero_shot import answers, image_vectors
 from vimoclip.clip import ClipTeacher, Preprocessing
 from vimoclip.clip_name import TINY, TINY_FOLDER, TINY_WEIGHTS, for_open_clip
 from vimoclip.config import ClipConfig
 from vimoclip.errors import ModelError
 from vimoclip.savannah import SPECIES, plan
+from vimoclip.text import TextTower
 
 CPU = torch.device("cpu")
 
@@ -25,8 +26,8 @@ def teacher() -> ClipTeacher:
 
 
 @pytest.fixture(scope="module")
-def encode() -> Callable[[list[str]], torch.Tensor]:
-    return text_tower(TINY)
+def encode(teacher: ClipTeacher) -> Callable[[list[str]], torch.Tensor]:
+    return TextTower(teacher.config, CPU).encode
 
 
 def test_found_by_its_name_with_its_own_preprocessing(teacher: ClipTeacher) -> None:
