@@ -43,10 +43,11 @@ def sequences(path: Path, fusion: Fusion, kind: Lengths, count: int, device: tor
     for row, clip in enumerate(chosen):
         targets[row, listed[clip][1]] = 1
     dims = dict.fromkeys(ROLES[fusion], D)
-    values = torch.empty(int(offsets[-1]), sum(dims.values()), dtype=torch.float16, device=device)
-    for part in torch.split(values, 100_000):
-        part.normal_(std=D**-0.5)  # about unit length
-    norms = torch.full((len(values), len(dims)), RAW)
+    values = [torch.empty(int(offsets[-1]), dim, dtype=torch.float16, device=device) for dim in dims.values()]
+    for each in values:
+        for some in torch.split(each, 100_000):
+            some.normal_(std=D**-0.5)  # about unit length
+    norms = torch.full((int(offsets[-1]), len(dims)), RAW)
     names = [str(number) for number in range(CLASSES)]
     ids = [listed[clip][0] for clip in chosen]
     return Sequences(ids, offsets, PackedRows(values, offsets), norms, dims, kind, names, targets)

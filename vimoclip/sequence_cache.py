@@ -56,19 +56,19 @@ class MappedRows:
 
     def __init__(self, files: Sequence[Sequence[MappedFile]], steps: Steps) -> None:
         self._values = [[file.values for file in fragment] for fragment in files]
-        self._width = sum(part.shape[1] for part in self._values[0]) if files else 0
-        self._counts, self._runs = steps.counts, _runs(files, steps)
+        self._widths = [part.shape[1] for part in self._values[0]] if files else []
+        self._counts, self._runs = steps.counts.tolist(), _runs(files, steps)
 
-    def read(self, videos: Ints, steps: int) -> Tensor:
-        found = np.empty((len(videos), steps, self._width), np.float16)
+    def read(self, videos: Ints, steps: int) -> list[Tensor]:
+        found = [np.empty((len(videos), steps, width), np.float16) for width in self._widths]
         for i, video in enumerate(videos.tolist()):
-            found[i, self._counts[video] :] = 0
             for run in self._runs[video]:
-                first = 0
-                for values in self._values[run.file]:
-                    found[i, run.steps, first : first + values.shape[1]] = values[run.rows]
-                    first += values.shape[1]
-        return torch.from_numpy(found)
+                for into, values in zip(found, self._values[run.file], strict=True):
+                    into[i, run.steps] = values[run.rows]
+            if self._counts[video] < steps:
+                for into in found:
+                    into[i, self._counts[video] :] = 0
+        return [torch.from_numpy(each) for each in found]
 
 
 class SequenceCache:

@@ -145,11 +145,11 @@ def _vectors(store: FeatureStore, features: list[str], steps: Steps, kept: Kept)
     return rows, norms
 
 
-def _scan(store: FeatureStore, features: list[str], steps: Steps) -> tuple[Tensor, Tensor]:
-    """Vectors fp16 (N, ΣD), of each feature side by side, and norms fp32 (N, features), 0 where there is no vector."""
-    dims = [store.features[name].dim for name in features]
-    values = np.zeros((int(steps.offsets[-1]), sum(dims)), np.float16)
-    norms = np.zeros((len(values), len(features)), np.float32)
+def _scan(store: FeatureStore, features: list[str], steps: Steps) -> tuple[list[Tensor], Tensor]:
+    """Vectors of each feature, fp16 (N, D), and norms, fp32 (N, features), 0 where there is no vector."""
+    count = int(steps.offsets[-1])
+    values = [np.zeros((count, store.features[name].dim), np.float16) for name in features]
+    norms = np.zeros((count, len(features)), np.float32)
     columns = ["take", "frame_index", *(column for name in features for column in (name, f"{name}_norm"))]
     for batch in store.tables["frames"].batches(columns):
         rows = steps.rows(batch["take"].to_numpy(), batch["frame_index"].to_numpy().astype(np.int64))
@@ -157,15 +157,13 @@ def _scan(store: FeatureStore, features: list[str], steps: Steps) -> tuple[Tenso
         to = rows[from_]
         cuts = np.flatnonzero((np.diff(from_) != 1) | (np.diff(to) != 1)) + 1
         runs = list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(to)], strict=True)) if len(to) else []
-        left = 0
-        for i, (name, dim) in enumerate(zip(features, dims, strict=True)):
+        for i, name in enumerate(features):
             norms[to, i] = batch[f"{name}_norm"].fill_null(0).to_numpy(zero_copy_only=False)[from_]
             own = stored_values(batch[name])
             for first, last in runs:  # consecutive rows here and there
                 length, at, into = last - first, from_[first], to[first]
-                values[into : into + length, left : left + dim] = own[at : at + length]
-            left += dim
-    return torch.from_numpy(values), torch.from_numpy(norms)
+                values[i][into : into + length] = own[at : at + length]
+    return [torch.from_numpy(each) for each in values], torch.from_numpy(norms)
 
 
 def _motionless(roles: list[Role], rows: list[Video], steps: Steps, norms: Tensor) -> int:

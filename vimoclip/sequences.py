@@ -1,10 +1,10 @@
 """Sequences: the vectors of whole videos, z_t for t = 1 … T, packed one video after another, and batches of them.
 
 Motion at t runs from the frame before, so frame 0 has none: every fusion reads t = 1 … T, and of a video of one frame
-that frame, without motion. Vectors lie in one fp16 matrix, in the memory of the machine or of the GPU, or in files that
-are mapped (sequence_cache.py); which rows are a video's, int64 offsets say. There are no worker processes: cutting a
-batch out takes a small part of the time of a training step (benchmarks/sequences.py). Reading them from a store is in
-sequence_reader.py.
+that frame, without motion. Vectors lie in an fp16 matrix a role, in the memory of the machine or of the GPU, or in
+files that are mapped (sequence_cache.py); which rows are a video's, int64 offsets say. There are no worker processes:
+cutting a batch out takes a small part of the time of a training step (benchmarks/sequences.py). Reading them from a
+store is in sequence_reader.py.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,36 +41,43 @@ class Batch:
 class Rows(Protocol):
     """Where the vectors of all videos are."""
 
-    def read(self, videos: NDArray[np.int64], steps: int) -> Tensor:
-        """fp16 (B, steps, ΣD): the vectors of videos, of each role side by side; of any value beyond a video's end."""
+    def read(self, videos: NDArray[np.int64], steps: int) -> list[Tensor]:
+        """Of each role fp16 (B, steps, D): the vectors of videos; of any value beyond a video's end."""
 
 
 class PackedRows:
-    """One matrix in memory. values: (N, ΣD). offsets: int64 (V + 1,), video v is rows offsets[v] to offsets[v + 1]."""
+    """Matrices in memory, one a role. parts: each (N, D). offsets: int64 (V + 1,), video v is rows offsets[v] to
+    offsets[v + 1]."""
 
-    def __init__(self, values: Tensor, offsets: NDArray[np.int64]) -> None:
-        self.values, self._offsets = values, offsets
+    def __init__(self, parts: Sequence[Tensor], offsets: NDArray[np.int64]) -> None:
+        self.parts, self._offsets = list(parts), offsets
 
-    def read(self, videos: NDArray[np.int64], steps: int) -> Tensor:
+    def read(self, videos: NDArray[np.int64], steps: int) -> list[Tensor]:
         """As of `Rows`."""
-        return (_copied if self.values.device.type == "cpu" else gathered)(self.values, self._offsets, videos, steps)
+        on_cpu = self.parts[0].device.type == "cpu"
+        return (_copied if on_cpu else gathered)(self.parts, self._offsets, videos, steps)
 
 
-def _copied(values: Tensor, offsets: NDArray[np.int64], videos: NDArray[np.int64], steps: int) -> Tensor:
+def _copied(parts: list[Tensor], offsets: NDArray[np.int64], videos: NDArray[np.int64], steps: int) -> list[Tensor]:
     """Video by video, which on a CPU is faster than row by row; by numpy, which copies three times as fast as torch."""
-    found = values.new_empty(len(videos), steps, values.shape[1])
-    into, own = found.numpy(), values.numpy()
-    for i, (a, b) in enumerate(zip(offsets[videos].tolist(), offsets[videos + 1].tolist(), strict=True)):
-        into[i, : b - a] = own[a:b]
-        into[i, b - a :] = 0  # or equal batches would differ in what memory held before
+    bounds = list(zip(offsets[videos].tolist(), offsets[videos + 1].tolist(), strict=True))
+    found = []
+    for rows in (part.numpy() for part in parts):
+        into = np.empty((len(bounds), steps, rows.shape[1]), rows.dtype)
+        for i, (a, b) in enumerate(bounds):
+            into[i, : b - a] = rows[a:b]
+            if b - a < steps:
+                into[i, b - a :] = 0  # or equal batches would differ in what memory held before
+        found.append(torch.from_numpy(into))
     return found
 
 
-def gathered(values: Tensor, offsets: NDArray[np.int64], videos: NDArray[np.int64], steps: int) -> Tensor:
-    """By one kernel. What lies beyond a video's end is rows of others."""
-    first = torch.as_tensor(offsets[videos], device=values.device)
-    rows = first[:, None] + torch.arange(steps, device=values.device)
-    return values[rows.clamp(max=len(values) - 1)]
+def gathered(parts: list[Tensor], offsets: NDArray[np.int64], videos: NDArray[np.int64], steps: int) -> list[Tensor]:
+    """By one kernel each. What lies beyond a video's end is rows of others."""
+    device = parts[0].device
+    first = torch.as_tensor(offsets[videos], device=device)
+    rows = (first[:, None] + torch.arange(steps, device=device)).clamp(max=len(parts[0]) - 1)
+    return [part[rows] for part in parts]
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ class Sequences:
         self.targets = targets
         self.report = report or SequenceReport(videos=len(self.video_ids), frames=int(offsets[-1]))
         self.rows, self._lengths = rows, lengths
-        self._norms = PackedRows(norms, offsets)
+        self._norms = PackedRows([norms], offsets)
 
     def __len__(self) -> int:
         return len(self.video_ids)
@@ -124,13 +131,13 @@ class Sequences:
     def to(self, device: torch.device) -> "Sequences":
         """The same with its batches on a device, and with vectors that are in memory there too, where they fit."""
         rows = self.rows
-        if isinstance(rows, PackedRows) and rows.values.nbytes <= SHARE * free_bytes(device):
-            rows = PackedRows(rows.values.to(device), self.offsets)
+        if isinstance(rows, PackedRows) and sum(part.nbytes for part in rows.parts) <= SHARE * free_bytes(device):
+            rows = PackedRows([part.to(device) for part in rows.parts], self.offsets)
         return Sequences(
             self.video_ids,
             self.offsets,
             rows,
-            self._norms.values.to(device),
+            self._norms.parts[0].to(device),
             self.dims,
             self._lengths,
             self.classes,
@@ -141,13 +148,12 @@ class Sequences:
     def batch(self, videos: NDArray[np.int64]) -> Batch:
         """The videos of these numbers, padded to the longest, on the device of labels and norms."""
         device, steps = self.targets.device, int(self.steps[videos].max())
-        values = self.rows.read(videos, steps)
-        if values.device != device:  # vectors that did not fit there
-            values = values.pin_memory().to(device, non_blocking=True)
-        norms = self._norms.read(videos, steps)
+        parts = self.rows.read(videos, steps)
+        if parts[0].device != device:  # vectors that did not fit there
+            parts = [part.pin_memory().to(device, non_blocking=True) for part in parts]
+        (norms,) = self._norms.read(videos, steps)
         within = torch.arange(steps, device=device) < torch.as_tensor(self.steps[videos], device=device)[:, None]
         vectors, present = dict[Role, Tensor](), dict[Role, Tensor]()
-        parts = torch.split(values, list(self.dims.values()), dim=-1)
         for i, (role, part) in enumerate(zip(self.dims, parts, strict=True)):
             present[role] = within & (norms[..., i] > 0)
             vectors[role] = part.float() if self._lengths == "unit" else part.float() * norms[..., i, None]

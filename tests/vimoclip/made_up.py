@@ -39,7 +39,7 @@ def sequences(videos: int, seed: int, labels: Literal["several", "one"] = "sever
     return Sequences(
         [f"{seed}/{video}.mp4" for video in range(videos)],
         offsets,
-        PackedRows(torch.from_numpy(values).half(), offsets),
+        PackedRows([torch.from_numpy(values[:, :D]).half(), torch.from_numpy(values[:, D:]).half()], offsets),
         torch.from_numpy(norms),
         {"image": D, "motion": D},
         "unit",

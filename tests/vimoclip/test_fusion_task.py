@@ -11,7 +11,7 @@ from vimoclip.errors import RunError
 from vimoclip.fusion_config import PRESETS, FusionConfig, LossConfig, Role
 from vimoclip.fusion_task import FusionTask, scores
 from vimoclip.metrics import by_count, of_several
-from vimoclip.sequences import Sequences
+from vimoclip.sequences import PackedRows, Sequences
 from vimoclip.training import Training
 
 CPU = torch.device("cpu")
@@ -49,10 +49,10 @@ def test_what_image_and_motion_say_is_learned(config: FusionConfig) -> None:
 
 def one_input(role: Role, held_out: Sequences) -> Any:
     def only(made: Sequences) -> Sequences:
-        first = {"image": 0, "motion": 8}[role]
-        values = made.rows.values[:, first : first + 8].contiguous()  # type: ignore[attr-defined]
-        norms = made._norms.values[:, first // 8][:, None]
-        rows = type(made.rows)(values, made.offsets)  # type: ignore[call-arg]
+        number = list(made.dims).index(role)
+        parts = made.rows.parts[number : number + 1]  # type: ignore[attr-defined]
+        norms = made._norms.parts[0][:, number : number + 1]
+        rows = PackedRows(parts, made.offsets)
         return Sequences(made.video_ids, made.offsets, rows, norms, {role: 8}, "unit", made.classes, made.targets)
 
     config = replace(CONFIG, tfam=replace(SMALL, fusion=role))
