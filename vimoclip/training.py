@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from vimoclip.atomic import replacing
 from vimoclip.errors import DivergedError, RunError
+from vimoclip.event_file import event_file
 from vimoclip.fusion_config import TrainingConfig
 from vimoclip.optimizer import WeightAverage, adamw, learning_rate, training_precision
 
@@ -116,11 +117,12 @@ class Training:
             DivergedError: a loss is not finite; it names the videos. RunError: the state cannot be written.
         """
         observer = observer or TrainingObserver()
-        with _deterministic(self._device):
+        with _deterministic(self._device), event_file(self._folder, self.records) as events:
             for epoch in range(len(self.records), self._config.epochs):
                 record = self._epoch(epoch, observer)
                 self.records.append(record)
                 self._write()
+                events.add(record)
                 observer.ended(record)
         if self._average is not None:
             self._average.swap()
