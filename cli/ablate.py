@@ -30,6 +30,7 @@ def ablate(
     train_split: fusion_options.TrainSplit = "train",
     eval_split: fusion_options.EvalSplit = None,
     hold_out: fusion_options.HoldOut = 0.2,
+    least_videos: fusion_options.LeastVideos = None,
     segments: fusion_options.Segments = None,
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
@@ -58,6 +59,7 @@ def ablate(
         train=train_split,
         held_out=eval_split,
         share=hold_out,
+        least_videos=least_videos,
         segments=segments,
         run=RunConfig(device=device, threads=threads),
     )

@@ -28,6 +28,15 @@ EvalSplit = Annotated[
     typer.Option("--eval-split", help="The split to evaluate on after every epoch.", show_default="val, else test"),
 ]
 HoldOut = Annotated[float, typer.Option("--hold-out", help="Share held out by lot where no video has a split.")]
+LeastVideos = Annotated[
+    int | None,
+    typer.Option(
+        "--least-videos",
+        min=1,
+        help="Leave out classes that fewer videos to train on show.",
+        show_default="a class that none shows is refused",
+    ),
+]
 Segments = Annotated[
     Path | None,
     typer.Option("--segments", help="CSV or .xlsx: label, segment.", show_default="head, middle, tail by train videos"),

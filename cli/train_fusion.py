@@ -34,6 +34,7 @@ def train_fusion(
         float | None,
         typer.Option(help="Share of train to cut off and choose the best epoch on.", show_default="none is chosen"),
     ] = None,
+    least_videos: fusion_options.LeastVideos = None,
     segments: fusion_options.Segments = None,
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
@@ -64,6 +65,7 @@ def train_fusion(
         train=train_split,
         held_out=eval_split,
         share=hold_out,
+        least_videos=least_videos,
         segments=segments,
         run=RunConfig(device=device, threads=threads),
     )

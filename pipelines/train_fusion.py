@@ -12,13 +12,14 @@ from pipelines.fusion_run import begin, begun, default_folder, features_of, fini
 from schemas.videos import Video
 from vimoclip.checkpoint import Meta, Source, read_checkpoint, write_checkpoint
 from vimoclip.class_segments import read_segments
+from vimoclip.classes import taught_classes
 from vimoclip.config import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.errors import RunError
 from vimoclip.fusion_config import FusionConfig
 from vimoclip.fusion_task import FusionTask
 from vimoclip.place import Where
-from vimoclip.sequence_reader import Kept, classes_of, read_sequences
+from vimoclip.sequence_reader import Kept, read_sequences
 from vimoclip.sequences import SequenceReport, Sequences
 from vimoclip.splits import hold_out, of_split, splits
 from vimoclip.store import FeatureStore
@@ -36,8 +37,9 @@ class TrainFusionRequest:
 
     folder: of the run; None is one of the store's and the settings' own, in `runs`. held_out: the split that is
     evaluated on after every epoch; None is val, or test, whichever there is. share: of the videos that is held out by
-    lot where no video has a split. segments: a table of classes (vimoclip/class_segments.py). versions: the snapshot
-    to begin on; None is the newest.
+    lot where no video has a split. least_videos: of the train split that must show a class; None refuses a label that
+    none of them shows. segments: a table of classes (vimoclip/class_segments.py). versions: the snapshot to begin on;
+    None is the newest.
     """
 
     store: Where
@@ -46,6 +48,7 @@ class TrainFusionRequest:
     train: str = TRAIN
     held_out: str | None = None
     share: float = 0.2
+    least_videos: int | None = None
     segments: Path | None = None
     versions: dict[str, int] | None = None
     run: RunConfig = field(default_factory=RunConfig)
@@ -114,16 +117,13 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Fus
     device = pick_device(request.run.device)
     store = snapshot(report.folder, request.store, request.versions)
     train, held_out, report.train, report.held_out = _chosen(request, store)
-    classes = classes_of(store)
-    segments = read_segments(request.segments, classes) if request.segments else None
-    sequences = dict[str, Sequences]()
+    parts = {"train": train} | ({"held_out": held_out} if held_out else {})
     if config.select_on is not None:
-        train, select = hold_out(train, config.select_on, config.training.seed)
-        sequences["select"] = _read(request, store, select, classes)
+        parts["train"], parts["select"] = hold_out(train, config.select_on, config.training.seed)
         report.train += f", but for {config.select_on:g} of it, by lot, to choose the best epoch on"
-    sequences["train"] = _read(request, store, train, classes)
-    if held_out:
-        sequences["held_out"] = _read(request, store, held_out, classes)
+    classes = taught_classes(store, parts["train"], request.least_videos)
+    segments = read_segments(request.segments, classes) if request.segments else None
+    sequences = {name: _read(request, store, videos, classes) for name, videos in parts.items()}
     report.classes = len(classes)
     report.sequences = {name: each.report for name, each in sequences.items()}
     what = identity(store, config, classes, report.train, report.held_out)

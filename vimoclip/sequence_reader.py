@@ -40,11 +40,6 @@ class Kept:
     folder: Path | None = None
 
 
-def classes_of(store: FeatureStore) -> list[str]:
-    """Every label that a video of the store has, in the order of their names."""
-    return store.labels()["label"].unique().sort().to_list()
-
-
 def read_sequences(
     store: FeatureStore,
     config: SequenceConfig,

@@ -105,6 +105,7 @@ def test_a_row_of_table_2_by_its_columns(place: Path) -> None:
         (["--set", "training.lr=fast"], 1, "lr has a value it cannot have"),
         (["--config", "nowhere.toml"], 1, "nowhere.toml cannot be read"),
         (["--train-split", "nowhere"], 1, "Expected: train, val"),
+        (["--least-videos", "99"], 1, "too few classes"),
         (["--device", "tpu"], 1, "no such device"),
         (["--segments", "nowhere.csv"], 1, "nowhere.csv cannot be read"),
         (["--set", "sequences.image=dino"], 1, "no feature to take image from"),

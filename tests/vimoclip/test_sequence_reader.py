@@ -13,11 +13,12 @@ import pytest
 from schemas.labels import Label
 from tests.vimoclip.stores import embedded, features, make_store, ok_row
 from vimoclip.arrays import vectors
+from vimoclip.classes import classes_of
 from vimoclip.errors import ConfigError, RunError, StoreDamagedError, UnknownColumnError
 from vimoclip.feature_rows import put_feature
 from vimoclip.fusion_config import Fusion, SequenceConfig
 from vimoclip.lock import writer_lock
-from vimoclip.sequence_reader import Kept, classes_of, read_sequences
+from vimoclip.sequence_reader import Kept, read_sequences
 from vimoclip.sequences import Sequences
 from vimoclip.splits import of_split
 from vimoclip.store import FeatureStore
