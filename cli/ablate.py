@@ -45,7 +45,8 @@ def ablate(
     Run it again at any time: what is trained is kept, and more seeds or rows are added to it.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
-    asked = fusion_options.settings_of(preset, config, changes or [], {"training": training, "loss": {"name": loss}})
+    flags = {"training": training, "loss": {"name": loss}}
+    asked = fusion_options.settings_of(preset, config, changes or [], flags)
     from cli.ablation_progress import AblationProgress
     from pipelines.ablate import ROWS, AblateRequest, named, run_all
     from pipelines.ablation_files import write_files

@@ -12,7 +12,11 @@ from vimoclip.fusion_config import FusionConfig, Loss, Preset, settings
 PresetName = Annotated[Preset, typer.Option("--preset", help="The paper's settings, or what we think best.")]
 LossName = Annotated[
     Loss | None,
-    typer.Option("--loss", help="cross-entropy is for one behaviour a video.", show_default="the preset's"),
+    typer.Option(
+        "--loss",
+        help="bce and asymmetric are for several behaviours a video.",
+        show_default="the preset's; cross-entropy where each video shows one",
+    ),
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", show_default="30")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Videos a step.", show_default="8")]

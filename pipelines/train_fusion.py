@@ -101,7 +101,8 @@ def run(request: TrainFusionRequest, observer: FusionObserver | None = None) -> 
 
 def _known(request: TrainFusionRequest, report: TrainFusionReport) -> None:
     _, meta = read_checkpoint(report.folder)
-    if meta.config != request.config:
+    one_each = replace(request.config, loss=request.config.loss.fitting(one_each=True))
+    if meta.config not in (request.config, one_each):
         raise RunError(
             f"{report.folder} holds a finished run with other settings.",
             hint="Name another folder with --run.",
@@ -124,6 +125,7 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Fus
     classes = taught_classes(store, parts["train"], request.least_videos)
     segments = read_segments(request.segments, classes) if request.segments else None
     sequences = {name: _read(request, store, videos, classes) for name, videos in parts.items()}
+    config = replace(config, loss=config.loss.fitting(all(each.one_each for each in sequences.values())))
     report.classes = len(classes)
     report.sequences = {name: each.report for name, each in sequences.items()}
     what = identity(store, config, classes, report.train, report.held_out)

@@ -4,7 +4,7 @@ Each difference between the presets is one setting that can be given by itself.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from vimoclip.config import Config
@@ -130,9 +130,14 @@ class TfamConfig(Config):
 @dataclass(frozen=True)
 class LossConfig(Config):
     """The loss, as in vimoclip/losses.py. `bce` and `asymmetric` are for videos of several behaviours,
-    `cross-entropy` for videos of one. gamma_positive, gamma_negative, margin: of the asymmetric loss alone."""
+    `cross-entropy` for videos of one.
+
+    of_one: the loss in the place of `name` where every video shows exactly one, which the labels themselves say.
+    gamma_positive, gamma_negative, margin: of the asymmetric loss alone.
+    """
 
     name: Loss = "asymmetric"
+    of_one: Loss = "cross-entropy"
     gamma_positive: float = 0.0
     gamma_negative: float = 4.0
     margin: float = 0.05
@@ -142,6 +147,10 @@ class LossConfig(Config):
         for name in ("gamma_positive", "gamma_negative"):
             _not_negative(name, getattr(self, name))
         _fraction("margin", self.margin)
+
+    def fitting(self, one_each: bool) -> "LossConfig":
+        """The same for videos of one behaviour each, or of several."""
+        return replace(self, name=self.of_one) if one_each else self
 
 
 @dataclass(frozen=True)
@@ -221,7 +230,7 @@ PRESETS: dict[Preset, FusionConfig] = {
 
 def settings(preset: Preset, *changes: dict[str, Any]) -> FusionConfig:
     """A preset with changes, `{"training": {"lr": 3e-4}, "mixup": "none"}`, the later ones above the earlier. "none" is
-    None, for which TOML has no word.
+    None, for which TOML has no word. A loss that is named is the loss, whatever the labels are.
 
     Raises:
         ConfigError: an unknown setting, or a value it cannot have.
@@ -229,6 +238,8 @@ def settings(preset: Preset, *changes: dict[str, Any]) -> FusionConfig:
     values = PRESETS[preset].to_dict()
     for change in changes:
         for name, value in change.items():
+            if name == "loss" and isinstance(value, dict) and "name" in value:
+                value = {"of_one": value["name"]} | value
             own = values.get(name)
             values[name] = own | _with_none(value) if isinstance(own, dict) and isinstance(value, dict) else value
     return FusionConfig.from_dict(_with_none(values))

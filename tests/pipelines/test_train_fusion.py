@@ -30,6 +30,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 VIDEOS = {f"{n}.mp4": 1 + n % 5 for n in range(24)}
 CONFIG = FusionConfig(
     tfam=TfamConfig(layers=1, width=8, heads=2, feed_forward=8, hidden=4),
+    loss=LossConfig(of_one="asymmetric"),
     training=TrainingConfig(epochs=3, batch_size=4, precision="fp32"),
 )
 
@@ -205,7 +206,10 @@ def test_a_store_of_other_features_is_refused(store: Path, tmp_path: Path) -> No
 
 
 def test_one_behaviour_a_video(store: Path, tmp_path: Path) -> None:
-    report = train(store, tmp_path / "run", config=replace(CONFIG, loss=LossConfig(name="cross-entropy")))
+    config = replace(CONFIG, loss=LossConfig())
+    report = train(store, tmp_path / "run", config=config)
+    assert read_checkpoint(report.folder)[1].config.loss.name == "cross-entropy"
+    assert train(store, tmp_path / "run", config=config).known
     accuracy = report.records[-1]["held_out"]["accuracy"]
     assert measure(store, tmp_path / "run", split="val").metrics.accuracy == pytest.approx(accuracy)
 
