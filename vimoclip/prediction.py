@@ -89,7 +89,7 @@ class Predictions(Sequence[Prediction]):
     """Predictions in the order in which the videos were named.
 
     run: the run's folder. window_s, stride_s: None where whole videos were scored. threshold: of bouts. failed: videos
-    that could not be scored.
+    that could not be scored. left: how many an interruption left.
     """
 
     run: str
@@ -98,6 +98,7 @@ class Predictions(Sequence[Prediction]):
     threshold: float
     found: tuple[Prediction, ...]
     failed: tuple[Failed, ...] = ()
+    left: int = 0
 
     def __len__(self) -> int:
         return len(self.found)
@@ -131,6 +132,7 @@ class Predictions(Sequence[Prediction]):
                 }
                 for each in self
             ],
+            "left": self.left,
             "failed": [{"video": each.video_id, "kind": each.kind, "message": each.message} for each in self.failed],
         }
 

@@ -66,6 +66,10 @@ class Watcher:
     def video(self, video: str, outcome: str) -> None:
         """A video is done: `ok`, or the kind of its failure."""
 
+    def interrupted(self) -> bool:
+        """Ctrl-C: whether what is predicted so far is the answer."""
+        return False
+
 
 class Predictor:
     """Predicts with the run in a folder, on the features of a store.
@@ -104,19 +108,25 @@ class Predictor:
         """
         windows, watcher = windows or Windows(), watcher or Watcher()
         targets, failed = resolve(self._store, names)
+        unusable = len(failed)
         done: dict[Target, Prediction] = {}
         stored = [target for target in targets if target.row is not None]
         files = [target for target in targets if target.row is None]
         watcher.planned(len(stored), len(files))
-        for target, outcome in self._outcomes(stored, files, windows, watcher):
-            if isinstance(outcome, Failed):
-                failed.append(outcome)
-            else:
-                done[target] = outcome
-            watcher.video(target.video, outcome.kind if isinstance(outcome, Failed) else "ok")
+        try:
+            for target, outcome in self._outcomes(stored, files, windows, watcher):
+                if isinstance(outcome, Failed):
+                    failed.append(outcome)
+                else:
+                    done[target] = outcome
+                watcher.video(target.video, outcome.kind if isinstance(outcome, Failed) else "ok")
+        except KeyboardInterrupt:
+            if not watcher.interrupted():
+                raise
         stride_s = windows.window_s / 2 if windows.window_s and windows.stride_s is None else windows.stride_s
         found = tuple(done[target] for target in targets if target in done)
-        return Predictions(str(self._folder), windows.window_s, stride_s, windows.threshold, found, tuple(failed))
+        left = len(targets) - len(found) - (len(failed) - unusable)
+        return Predictions(str(self._folder), windows.window_s, stride_s, windows.threshold, found, tuple(failed), left)
 
     def _outcomes(
         self, stored: list[Target], files: list[Target], windows: Windows, watcher: Watcher
