@@ -1,6 +1,7 @@
 """An ethogram: what is seen in a video when, as a picture. A row a label, seconds from left to right."""
 
 import io
+import warnings
 from typing import Any
 
 from vimoclip.prediction import Prediction
@@ -20,16 +21,18 @@ def png(prediction: Prediction, threshold: float) -> bytes:
     axes = picture.add_subplot()
     for row, label in enumerate(labels):
         _row(axes, prediction, row, label, threshold)
-    axes.set_yticks(range(len(labels)), [_plain(label) for label in labels])
+    axes.set_yticks(range(len(labels)), [_plain(label, 30) for label in labels])
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, prediction.duration_s)
     axes.set_xlabel("seconds")
-    axes.set_title(_plain(prediction.video), loc="left", fontsize=9)
+    axes.set_title(_plain(prediction.video, 80), loc="left", fontsize=9)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)
     data = io.BytesIO()
-    picture.savefig(data, format="png", dpi=144)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # it is drawn as a box
+        picture.savefig(data, format="png", dpi=144)
     return data.getvalue()
 
 
@@ -44,7 +47,7 @@ def _row(axes: Any, prediction: Prediction, row: int, label: str, threshold: flo
     axes.plot(middles, bottom - height * found, color=_CURVE, lw=0.9, marker="." if len(found) == 1 else None)
 
 
-def _plain(text: str) -> str:
-    """Text on one line in which nothing is a formula, and what no font can draw is a box."""
+def _plain(text: str, most: int) -> str:
+    """The end of a text, on one line in which nothing is a formula."""
     shown = "".join(each if each.isprintable() else " " for each in text)
-    return (shown if len(shown) <= 80 else f"…{shown[-79:]}").replace("$", r"\$")
+    return (shown if len(shown) <= most else f"…{shown[1 - most :]}").replace("$", r"\$")
