@@ -19,17 +19,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "predict.md").read_text(encoding="utf-8")
 SIZES = ("layers=1", "width=8", "heads=2", "feed_forward=8")
 SMALL = ["--epochs", "2", *(part for size in SIZES for part in ("--set", f"tfam.{size}"))]
-    "--epochs",
-    "2",
-    "--set",
-    "tfam.layers=1",
-    "--set",
-    "tfam.width=8",
-    "--set",
-    "tfam.heads=2",
-    "--set",
-    "tfam.feed_forward=8",
-]
 
 
 def blocks(language: str) -> list[str]:
