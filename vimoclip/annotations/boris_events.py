@@ -8,8 +8,12 @@ the package `boris-behav-obs`), without the optional `Modifier #n`:
 
 Each video is an observation of its own, with one player and an offset of 0, so that times are those of the video. No
 subject is named. The score is in the comment of the start. BORIS writes times to the millisecond, and here they are to
-the microsecond, so that reading gives the very spans; it has no reader of its own for either form: it imports projects,
-and sheets with the columns time, subject, code, modifier and comment.
+the microsecond, so that reading gives the very spans. Given the events of such a file as a project, the functions of
+that version find every state paired, and export the same columns and cells but for that, and for the date, which is
+left empty here.
+
+BORIS has no reader of its own for either form: it imports projects, and sheets with the columns time, subject, code,
+modifier and comment.
 """
 
 import csv
@@ -85,6 +89,8 @@ def _aggregated(prediction: Prediction) -> Iterator[dict[str, str]]:
     for bout in sorted(prediction.bouts, key=lambda bout: (bout.label, bout.start_s)):
         yield _observation(prediction, bout) | {
             "Observation type": "Media file",
+            "Subject": "No focal subject",
+            "Behavioral category": "Not defined",
             "Coding duration": _time(prediction.duration_s),
             "FPS (frame/s)": f"{prediction.fps:.3f}",
             "Observation duration by subject by observation": f"{covered:.3f}",
@@ -94,8 +100,8 @@ def _aggregated(prediction: Prediction) -> Iterator[dict[str, str]]:
             "Duration (s)": _time(bout.end_s - bout.start_s),
             "Image index start": "NA",
             "Image index stop": "NA",
-            "Image file path start": "NA",
-            "Image file path stop": "NA",
+            "Image file path start": "",
+            "Image file path stop": "",
             "Comment start": _score(bout),
             "Comment stop": "",
         }
@@ -111,6 +117,8 @@ def _tabular(prediction: Prediction) -> Iterator[dict[str, str]]:
         yield _observation(prediction, bout) | {
             "Observation duration": _time(prediction.duration_s),
             "Observation type": "Media file(s)",
+            "Subject": "",
+            "Behavioral category": "",
             "FPS": f"{prediction.fps:.3f}",
             "Behavior type": kind,
             "Time": _time(time_s),
@@ -129,9 +137,7 @@ def _observation(prediction: Prediction, bout: PredictedBout) -> dict[str, str]:
         "Source": f"player #1:{prediction.path}",
         "Time offset (s)": "0",
         "Media duration (s)": _time(prediction.duration_s),
-        "Subject": "No focal subject",
         "Behavior": bout.label,
-        "Behavioral category": "",
         "Media file name": prediction.path,
     }
 
