@@ -30,8 +30,8 @@ def here(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
     folder = tmp_path_factory.mktemp("page")
     shutil.copytree(clips, folder / "clips")
     (folder / "new" / "night").mkdir(parents=True)
-    for name, behaviour in (("a.mp4", "circling"), ("night/b.mp4", "still")):
-        write_clip(folder / "new" / name, render(behaviour, 8, 12, (96, 64)), 24.0)
+    write_clip(folder / "new" / "a.mp4", render("circling", 8, 12, (96, 64)), 24.0)
+    write_clip(folder / "new" / "night" / "b.mp4", render("still", 8, 12, (96, 64)), 24.0)
     return folder
 
 

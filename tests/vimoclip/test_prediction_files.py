@@ -39,7 +39,7 @@ def test_json(tmp_path: Path) -> None:
 def test_events(tmp_path: Path) -> None:
     for name in ("e.csv", "e.tsv"):
         for form in ("aggregated", "tabular"):
-            path = write_events(FOUND, tmp_path / name, form)  # type: ignore[arg-type]
+            path = write_events(FOUND, tmp_path / name, form)
             assert sorted(spans(read(path))[FOUND[0].path]) == [
                 ("rests", 1.0, 3.0),
                 ("rests", 4.0, 6.0),

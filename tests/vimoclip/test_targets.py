@@ -66,7 +66,7 @@ def test_each_once_in_the_order_of_the_names(store: FeatureStore, tmp_path: Path
     new.mkdir()
     for name in ("z.mp4", "y.MOV", ".hidden.mp4", "notes.txt"):
         (new / name).write_bytes(name.encode())
-    names = [new, new / "z.mp4", "[1].mp4", f"{new}/../new/y.MOV", "[1].mp4"]
+    names: list[str | Path] = [new, new / "z.mp4", "[1].mp4", f"{new}/../new/y.MOV", "[1].mp4"]
     assert videos(store, *names) == [(f"{new}/y.MOV", False), (f"{new}/z.mp4", False), ("[1].mp4", True)]
 
 
