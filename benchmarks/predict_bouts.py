@@ -10,8 +10,6 @@ touch are one. Peak memory is that of `vimoclip predict` with its decoder, on th
 """
 
 import argparse
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,8 +22,12 @@ from rich.table import Table
 import vimoclip
 from benchmarks.ingest import peak
 from benchmarks.machine import describe
+from pipelines import ingest, train_fusion
+from pipelines.request import IngestRequest
+from pipelines.train_fusion import TrainFusionRequest
 from vimoclip.config import RunConfig
 from vimoclip.cut import cut
+from vimoclip.fusion_config import settings
 from vimoclip.prediction import PredictedBout, Prediction, predicted_bouts
 from vimoclip.savannah import BEHAVIOURS, FPS, Scene, Span, plan, write_folder
 from vimoclip.shapes import write_clip
@@ -70,7 +72,7 @@ def compared(bouts: Sequence[PredictedBout], spans: Sequence[Span]) -> dict[str,
     """The counts of each label that a span or a bout has: the best bouts choose first, each the span it shares most of
     the union with."""
     counts = {}
-    for label in sorted({each.label for each in (*bouts, *spans)}):
+    for label in sorted({bout.label for bout in bouts} | {span.label for span in spans}):
         free = [span for span in spans if span.label == label]
         own = sorted((bout for bout in bouts if bout.label == label), key=lambda bout: -bout.score)
         right = 0
@@ -106,17 +108,17 @@ def write_long(path: Path, scenes: Sequence[Scene]) -> list[Span]:
 
 def trained(folder: Path, options: argparse.Namespace) -> tuple[Path, Path]:
     """Store and run."""
-    store, run = folder / "store", folder / "run"
+    store, run, where = folder / "store", folder / "run", _where(options)
     write_folder(folder / "clips", options.train, options.seed, options.behaviours)
-    threads = ["--store", str(store), "--threads", str(options.threads)]
-    _command("ingest", str(folder / "clips"), "--clip-model", "vimoclip-tiny", "--flow", "dis", *threads)
-    settings = [part for change in options.set for part in ("--set", change)]
-    _command("train-fusion", "--run", str(run), "--epochs", str(options.epochs), *settings, *threads)
+    asked = {"clip": {"model": "vimoclip-tiny"}, "flow": {"estimator": "dis"}}
+    ingest.run(IngestRequest([folder / "clips"], store, asked, where))
+    config = settings("default", {"training": {"epochs": options.epochs}, "tfam": {"layers": options.layers}})
+    train_fusion.run(TrainFusionRequest(store, config, run, run=where))
     return store, run
 
 
-def _command(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "vimoclip", *arguments], check=True, stdout=subprocess.DEVNULL)
+def _where(options: argparse.Namespace) -> RunConfig:
+    return RunConfig(device=options.device, threads=options.threads)
 
 
 def shown(console: Console, found: Prediction, spans: Sequence[Span]) -> float:
@@ -148,12 +150,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--train", type=int, default=720, help="clips of 2 s; three of five are trained on")
     parser.add_argument("--behaviours", nargs="+", default=BEHAVIOURS, choices=BEHAVIOURS, metavar="NAME")
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of train-fusion")
+    parser.add_argument("--layers", type=int, default=4, help="of TFAM, fewer to try the script out")
     parser.add_argument("--window", type=float, default=2.0)
     parser.add_argument("--stride", type=float, default=0.5)
     parser.add_argument("--memory", type=float, nargs="*", default=(1.0, 5.0, 10.0), help="minutes")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--folder", type=Path, help="keep everything here")
     options = parser.parse_args(arguments)
     console = Console(soft_wrap=True, highlight=False)
@@ -172,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run,
             window_s=options.window,
             stride_s=options.stride,
-            settings=RunConfig(device="cpu", threads=options.threads),
+            settings=_where(options),
         )
         seconds = time.perf_counter() - began
         what = f"{found.frames} frames, {found.duration_s / 60:.1f} minutes of {count} clips"
@@ -183,8 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             part = folder / f"{minutes:g}-minutes.mp4"
             frames = cut(folder / "long.mp4", 0.0, 60 * minutes, part)
             windows = ["--window", str(options.window), "--stride", str(options.stride)]
-            where = ["--run", str(run), "--store", str(store), "--threads", str(options.threads), "--device", "cpu"]
-            most = peak(["predict", str(part), *windows, *where])
+            where = ["--run", str(run), "--store", str(store), "--threads", str(options.threads)]
+            most = peak(["predict", str(part), *windows, *where, "--device", options.device])
             console.print(f"{minutes:g} minutes, {frames} frames: peak {most / 1e6:.0f} MB")
 
 

@@ -19,7 +19,6 @@ from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Resta
 from vimoclip.errors import StoreDamagedError
 from vimoclip.feature_rows import lacking
 from vimoclip.ordered_frames import OrderedFrames
-from vimoclip.outside import worker_of
 from vimoclip.store import FeatureStore
 from vimoclip.targets import Target
 from vimoclip.window_rows import FrameRows
@@ -101,6 +100,8 @@ def of_files(
     """
     if not targets:
         return
+    from vimoclip.outside import worker_of  # loads open_clip, for which who reads a store need not wait
+
     worker = worker_of(store, list(features), run)
     jobs = {str(n): target for n, target in enumerate(targets)}  # two may have one name in two spellings
     for outcome in worker.embed(Job(n, target.path) for n, target in jobs.items()):

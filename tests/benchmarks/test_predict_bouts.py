@@ -1,14 +1,11 @@
 """What bouts are compared by, against known answers; and the whole script on a minute of nothing much."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.predict_bouts import Count, compared, joined, write_long
+from benchmarks.predict_bouts import Count, compared, joined, main, write_long
 from vimoclip.chunks import FrameChunk
 from vimoclip.config import Sampling
 from vimoclip.prediction import PredictedBout
@@ -59,20 +56,11 @@ def test_the_long_video_is_its_clips(tmp_path: Path) -> None:
     assert max(span.end_s for span in spans) <= 96 / FPS
 
 
-def test_the_script(tmp_path: Path) -> None:
-    small = [part for name in ("layers", "heads") for part in ("--set", f"tfam.{name}=1")]
-    small += ["--set", "tfam.width=16", "--set", "tfam.feed_forward=16"]
-    command = [sys.executable, "-m", "benchmarks.predict_bouts", "--minutes", "0.1", "--clip-s", "2", "--train", "10"]
-    command += ["--behaviours", "walking", "resting", "--epochs", "2", "--memory", "0.05", "--folder", str(tmp_path)]
-    search = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    printed = subprocess.run(
-        [*command, *small],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": search},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert printed.returncode == 0, printed.stderr
-    assert "144 frames, 0.1 minutes of 3 clips, 9 windows of 2 s" in printed.stdout
-    assert "0.05 minutes, 72 frames: peak" in printed.stdout and "walking" in printed.stdout
+@pytest.mark.usefixtures("one_thread")
+def test_the_script(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    small = ["--minutes", "0.1", "--clip-s", "2", "--train", "5", "--behaviours", "walking", "resting"]
+    main([*small, "--epochs", "2", "--layers", "1", "--memory", "0.05", "--folder", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "144 frames, 0.1 minutes of 3 clips, 9 windows of 2 s" in printed
+    assert "0.05 minutes, 72 frames: peak" in printed and "walking" in printed
