@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from tests.cli.runner import document, vimoclip
@@ -114,3 +115,17 @@ def test_an_interruption_says_what_is_left(place: Path, monkeypatch: pytest.Monk
     assert result.exit_code == 130 and f"with {len(VIDEOS) - 1} videos left" in result.stderr
     lines = (place / "p.csv").read_text().splitlines()
     assert {line.split(",")[0] for line in lines[1:]} == {sorted(VIDEOS)[0]}
+
+
+@pytest.mark.parametrize("form", ["aggregated", "tabular"])
+def test_bouts_come_back_as_labels(place: Path, form: str) -> None:
+    flags = ["--window", "0.4", "--threshold", "0.2", "--boris", "e.tsv", "--boris-form", form]
+    found = document("predict", "*", *HERE, *flags)
+    assert vimoclip("label", "e.tsv").exit_code == 0
+    labels = FeatureStore.open(place / "vimoclip-store").labels().filter(pl.col("source") == "e.tsv")
+    assert sorted(labels.select("video_id", "label", "start_s", "end_s").rows()) == sorted(
+        (each["video"], bout["label"], bout["start_s"], bout["end_s"])
+        for each in found["videos"]
+        for bout in each["bouts"]
+    )
+    assert len(labels) > len(VIDEOS)
