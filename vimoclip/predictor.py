@@ -145,11 +145,8 @@ class Predictor:
         seen: _Seen | None = None
         for target, event in events:
             if seen is None or seen.target != target or isinstance(event, Again):
-                if seen is not None and seen.target == target:
-                    scoring.forget(seen)
                 seen = _Seen(target, WindowRows(windows.window_s, windows.stride_s))
             if isinstance(event, Failed):
-                scoring.forget(seen)
                 yield target, event
             elif isinstance(event, Ended):
                 for window in seen.windows.rest(event.duration_s):
@@ -204,7 +201,8 @@ class _Seen:
 
 
 class _Scoring:
-    """Windows that wait to be scored together, and the videos that are complete once they are."""
+    """Windows that wait to be scored together, and the videos that are complete once they are. Those of a video that
+    failed or began again are scored for nothing."""
 
     def __init__(self, predictor: Predictor, threshold: float) -> None:
         self._predictor, self._threshold = predictor, threshold
@@ -226,11 +224,6 @@ class _Scoring:
         self._complete.append(seen)
         if all(waiting is not seen for waiting, _, _ in self._waiting):
             yield from self.score()
-
-    def forget(self, seen: _Seen) -> None:
-        """The video failed, or begins again."""
-        self._waiting = [each for each in self._waiting if each[0] is not seen]
-        self._steps = sum(len(read) for _, _, read in self._waiting)
 
     def score(self) -> Iterator[tuple[Target, Prediction | Failed]]:
         """Score what waits."""
