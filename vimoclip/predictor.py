@@ -189,6 +189,32 @@ class Predictor:
         return tuple(self._meta.classes)
 
 
+class Predict:
+    """Predicts on one snapshot of a store, as `store.predict`."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+
+    def __call__(
+        self,
+        videos: Iterable[str | Path] | str | Path,
+        run: str | Path,
+        *,
+        window_s: float | None = None,
+        stride_s: float | None = None,
+        threshold: float = 0.5,
+        settings: RunConfig | None = None,
+    ) -> Predictions:
+        """What a run of train-fusion sees in videos: files, folders, or ids and patterns of ids of the store.
+
+        run: its folder. window_s, stride_s, threshold: see `Windows`. settings: where to compute. What is raised: see
+        `Windows`, `Predictor` and its `predict`.
+        """
+        names = [videos] if isinstance(videos, str | Path) else videos
+        windows = Windows(window_s, stride_s, threshold)
+        return Predictor(self._store, Path(run), settings or RunConfig()).predict(names, windows)
+
+
 @dataclass(eq=False)
 class _Seen:
     """One video on its way. spans, found: of its windows so far, start_s and end_s, and probabilities."""
