@@ -35,6 +35,7 @@ from vimoclip.store_place import DERIVED, TABLES, beside, check_format, check_fr
 from vimoclip.tables import Table
 
 if TYPE_CHECKING:
+    from vimoclip.predictor import Predict
     from vimoclip.search import Search
 
 
@@ -240,6 +241,13 @@ class FeatureStore:
         from vimoclip.search import Search  # which needs this module
 
         return Search(self)
+
+    @functools.cached_property
+    def predict(self) -> "Predict":
+        """`predict(["new", "site/*"], run="runs/x", window_s=2)`: the behaviours that a run sees. See predictor.py."""
+        from vimoclip.predictor import Predict  # which loads torch, and needs this module
+
+        return Predict(self)
 
     def located(self, asked: dict[str, dict[str, Any]]) -> StoreConfig:
         """The store's settings, with weights looked for where the user now says they lie."""
