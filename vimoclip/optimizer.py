@@ -52,7 +52,7 @@ def layer_rates(names: Sequence[str], decay: float) -> dict[str, float]:
     `transformer.resblocks.3`, `layer2.0`. What comes before the first is block 0. What comes after the last, and a
     final projection `proj`, is block L, whose rate is 1.
     """
-    blocks = [found[1] if (found := re.match(r"(.*?\.\d+)\.", name)) else None for name in names]
+    blocks = [named[1] if (named := re.match(r"(.*?\.\d+)\.", name)) else None for name in names]
     order = [None, *dict.fromkeys(block for block in blocks if block is not None)]
     found, depth, top = dict[str, float](), 0, len(order)
     for name, block in zip(names, blocks, strict=True):

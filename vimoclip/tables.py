@@ -12,6 +12,7 @@ import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from vimoclip.errors import StoreDamagedError, StoreMissingError
 from vimoclip.lance_errors import lance_errors
@@ -108,6 +109,11 @@ class Table:
         """`count` rows from the row `first` on, in the order in which `batches` streams all of them."""
         with lance_errors(self.place, self.name, "read"):
             return self._dataset.to_table(columns=columns, offset=first, limit=count)
+
+    def take(self, rows: NDArray[np.int64], columns: list[str]) -> pa.Table:
+        """The rows of these numbers, in their order; numbered as `batches` streams all of them."""
+        with lance_errors(self.place, self.name, "read"):
+            return self._dataset.take(rows.tolist(), columns=columns)
 
     def fragments(self) -> dict[str, int]:
         """Its fragments in order: what their rows and columns follow from, as text that no other fragment has, and the

@@ -27,6 +27,7 @@ from vimoclip.epoch_losses import EpochLosses
 from vimoclip.errors import RunError
 from vimoclip.fusion_config import TrainingConfig
 from vimoclip.optimizer import WeightAverage, adamw, learning_rate, training_precision
+from vimoclip.peers import ALONE, Peers
 
 STATE, METRICS = "state.pt", "metrics.jsonl"
 
@@ -95,10 +96,11 @@ class Training:
         score: Callable[[Record], float | None] | None = None,
         rates: Mapping[str, float] | None = None,
         keep_s: float = KEEP_S,
+        peers: Peers = ALONE,
     ) -> None:
         """folder: of the run; None keeps nothing. score: of a record, what the best epoch is chosen by, or None.
         rates: of parameters by name, what the learning rate is multiplied by. keep_s: seconds between two states that
-        are kept in an epoch.
+        are kept in an epoch. peers: that train together; the first of them keeps.
 
         Raises:
             RunError: the folder holds a run of another identity, or one that cannot be read.
@@ -111,6 +113,7 @@ class Training:
         self._precision = training_precision(config.precision, device)
         self._optimizer = adamw(task.model, config, rates)
         self._average = WeightAverage(task.model, config.ema) if config.ema is not None else None
+        self._peers = peers
         self._keep_s, self._kept = keep_s, time.monotonic()
         self._steps, self._known = 0, list[float]()  # of the epoch that is going on
         self._random: dict[str, Tensor] | None = None
@@ -179,7 +182,8 @@ class Training:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             loss = self._task.loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]
-        value = loss.detach()
+        value = self._peers.sum(loss.detach())
+        self._peers.sum_gradients(self._task.model)
         if self._config.clip_gradient is not None:
             norm = nn.utils.clip_grad_norm_(self._task.model.parameters(), self._config.clip_gradient)
             value = value + 0 * norm  # not finite where a gradient is not
@@ -206,7 +210,7 @@ class Training:
 
     def _write(self) -> None:
         self._kept = time.monotonic()
-        if self._folder is None:
+        if self._folder is None or self._peers.rank:
             return
         random = {"cpu": torch.get_rng_state()}
         if self._device.type == "cuda":
@@ -255,7 +259,8 @@ class Training:
                 hint="Give the same, or another folder for a new run.",
             )
         self.records = state["records"]
-        self._write_metrics(path.parent)  # a kill may have come between the two files
+        if not self._peers.rank:
+            self._write_metrics(path.parent)  # a kill may have come between the two files
 
 
 @contextlib.contextmanager
