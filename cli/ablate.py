@@ -7,6 +7,7 @@ import typer
 
 from cli import options, render, training_options
 from pipelines.engine import Engine
+from vimoclip.fusion_config import settings
 
 
 @render.handled

@@ -48,7 +48,7 @@ def finish(report: TrainReport) -> bool:
     if figures:
         render.err.print(render.table(f"After epoch {last['epoch']}", ("", ""), figures, numbers=("",)))
     if report.interrupted:
-        render.err.print("Interrupted. What is done is kept; the same command goes on from there.")
+        render.err.print("Interrupted. The last epoch is kept; the same command goes on from there.")
         return False
     if report.selected is not None:
         chosen = f"Epoch {report.selected} is the best on what was cut from train"

@@ -90,7 +90,7 @@ def records_of(folder: Path) -> list[Record]:
 def identity(
     store: FeatureStore,
     config: Config,
-    features: Mapping[str, Feature],
+    features: Mapping[Any, Feature],
     classes: list[str],
     split: TrainingSplit,
 ) -> dict[str, Any]:

@@ -33,8 +33,8 @@ from vimoclip.training import Record, Training
 class TrainFusionRequest:
     """What to train, and on what.
 
-    folder: of the run; None is one of the store's and the settings' own, in `runs`. segments: a table of classes (vimoclip/class_segments.py). versions: the snapshot
-    to begin on; None is the newest.
+    folder: of the run; None is one of the store's and the settings' own, in `runs`. segments: a table of classes
+    (vimoclip/class_segments.py). versions: the snapshot to begin on; None is the newest.
     """
 
     store: Where
@@ -104,7 +104,7 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Run
     leave(training, report, task.model.state_dict(), write)
 
 
-def features_of(store: FeatureStore, config: FusionConfig) -> dict[Role, Feature]:
+def features_of(store: FeatureStore, config: FusionConfig) -> Mapping[Role, Feature]:
     """The features that a run reads, by role."""
     return {role: store.features[getattr(config.sequences, role)] for role in ROLES[config.tfam.fusion]}
 

@@ -97,7 +97,8 @@ class FeatureWriter:
                 hint="Was it stored by another version of FFmpeg? Remove it and ingest it again.",
             )
         vectors = frames.features[self.feature.name]
-        check_vectors(video.video_id, self.feature, vectors, np.ones(n, np.bool_))
+        due = np.arange(first, first + n) > 0 if self.feature.kind == "motion" else np.ones(n, np.bool_)
+        check_vectors(video.video_id, self.feature, vectors, due)
         self._buffer_rows(take.addresses[first : first + n], vectors)
         take.count += n
 

@@ -192,7 +192,7 @@ def test_without_splits_some_are_held_out_by_lot(tmp_path: Path) -> None:
 def test_splits_by_name(store: Path, tmp_path: Path) -> None:
     report = train(store, tmp_path / "run", split=Asked("val", "train"))
     assert (report.train, report.held_out) == ("split val", "split train")
-    assert train(store, tmp_path / "alone", train="val").held_out == "nothing"
+    assert train(store, tmp_path / "alone", split=Asked("val")).held_out == "nothing"
     with pytest.raises(RunError, match="No video is in the split nowhere"):
         train(store, tmp_path / "other", split=Asked(held_out="nowhere"))
     assert not (tmp_path / "other").exists()

@@ -127,7 +127,7 @@ def mirrored(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     found = np.ascontiguousarray(planes[..., ::-1])
     u = found[..., 0, :, :]
     np.maximum(u, 1, out=u)  # code 0 means what 1 does
-    np.subtract(2 * REST, u, out=u, casting="unsafe")
+    np.negative(u, out=u)  # 256 − u, as bytes wrap around, and REST is half of that
     return found
 
 
