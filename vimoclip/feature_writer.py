@@ -50,6 +50,7 @@ class FeatureWriter:
         Raises:
             FeatureError: the name cannot be a feature's. SettingsError: the store has another feature of this name.
         """
+        store.check_settled()
         check_name(store, feature.name)
         self._store, self._check = store, check
         self._frames = store.tables["frames"].latest()

@@ -12,7 +12,6 @@ _OWN_FILES = {
     ".writer.lock",
     ".writer.json",
     ".writer.json.new",
-    "models",
     *(f"{name}.lance" for name in (*TABLES, *DERIVED)),
 }
 

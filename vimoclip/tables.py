@@ -137,6 +137,12 @@ class Table:
             known = name in self._dataset.tags.list()
             (self._dataset.tags.update if known else self._dataset.tags.create)(name, self.version)
 
+    def untag(self, name: str) -> None:
+        """Let go of the version that has a name, if one has."""
+        with lance_errors(self.place, self.name, "tagged"):
+            if name in self._dataset.tags.list():
+                self._dataset.tags.delete(name)
+
     def append(self, rows: pa.Table) -> None:
         """Add rows; `rows` must have the table's very schema."""
         with lance_errors(self.place, self.name, "written"):
