@@ -2,8 +2,8 @@
 
 It takes commits of three tables: the vectors in `frames`, the fingerprint that each row of `videos` names, the row of
 `features`. So the first commit pins the snapshot before, in the row of the feature that is to come; from then on
-to open the store is to open that snapshot. The last commit takes the pin away. A kill between them leaves a store that can be
-read as it was, and not written to until the switch is done: `vimoclip embed --motion` goes on with it.
+whoever opens the store opens that snapshot. The last commit takes the pin away. A kill between them leaves a store that
+can be read as it was, and not written to until the switch is done: `vimoclip embed --motion` goes on with it.
 """
 
 import json
