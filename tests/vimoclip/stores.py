@@ -65,8 +65,6 @@ def label_all(
     with writer_lock(store.place):
         writer = StoreWriter(store)
         rows = sorted(store.rows(), key=lambda row: row.video_id)
-        if split is not None:
-            writer.put(*(replace(row, split=split(n)) for n, row in enumerate(rows)))
         labels = [Label(video_id=row.video_id, label=label(n), source="t") for n, row in enumerate(rows)]
         writer.set_labels(labels, [row.video_id for row in rows], "t")
         writer.flush()
