@@ -60,7 +60,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, made: Path, one_thread: None)
     """Two students, of either image."""
     folder = tmp_path_factory.mktemp("runs")
     for encoding in ("uvm", "wheel"):
-        train(made, folder / encoding, config=replace(CONFIG, encoding=encoding))  # type: ignore[arg-type]
+        train(made, folder / encoding, config=replace(CONFIG, encoding=encoding))
     return {encoding: folder / encoding for encoding in ("uvm", "wheel")}
 
 

@@ -101,7 +101,7 @@ def test_checkpointing_changes_no_number(
     batch = np.array([0, 1, 2])
     found = []
     for checkpointing in ("off", "on"):
-        made = task(teacher, segments, replace(CONFIG, checkpointing=checkpointing))  # type: ignore[arg-type]
+        made = task(teacher, segments, replace(CONFIG, checkpointing=checkpointing))
         assert made.checkpointing == (checkpointing == "on")
         found.append(gradients(made, batch))
     assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
