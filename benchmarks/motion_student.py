@@ -1,6 +1,6 @@
 """What a trained student is worth: TFAM on the rendered world, with the starting student's vectors and a trained one's.
 
-    python -m benchmarks.motion_student FOLDER [--clips 400] [--seeds 5] [--epochs 10] [--fusion-epochs 20] [--threads 0]
+    python -m benchmarks.motion_student FOLDER [--clips 400] [--seeds 5] [--epochs 10] [--fusion-epochs 20]
 
 Renders clips of the behaviours that no single frame tells apart (vimoclip.savannah.PAIRS), ingests them with
 vimoclip-tiny and DIS, trains a student on either image of the flow, and adds its vectors. Then TFAM is trained on each
@@ -130,8 +130,8 @@ def main() -> None:
     changes = [_change(text) for text in asked.student]
     for image in asked.encodings:
         config = motion_settings("default", *changes, {"encoding": image, "training": {"epochs": asked.epochs}})
-        request = TrainMotionRequest(store, config, asked.folder / "runs" / f"student-{image}", Asked(), run)
-        report = train_motion.run(request)
+        student = TrainMotionRequest(store, config, asked.folder / "runs" / f"student-{image}", Asked(), run)
+        report = train_motion.run(student)
         last = report.records[-1]
         console.print(
             f"student on {image}: loss {report.records[0]['loss']:.3f} to {last['loss']:.3f}, cosine to the image "
@@ -142,8 +142,10 @@ def main() -> None:
     snapshot = FeatureStore.open(store)
     for row, seed in itertools.product(rows(asked.encodings), range(asked.seeds)):
         folder = asked.folder / "runs" / f"{row.name.replace(', ', '-').replace(' ', '-')}-{seed}"
-        config = config_of(row, asked.fusion_epochs, seed)
-        train_fusion.run(TrainFusionRequest(store, config, folder, Asked(held_out="val"), run=run))
+        request = TrainFusionRequest(
+            store, config_of(row, asked.fusion_epochs, seed), folder, Asked(held_out="val"), run=run
+        )
+        train_fusion.run(request)
         found.setdefault(row.name, []).append(measure(snapshot, folder))
     _print(console, found)
 
