@@ -130,7 +130,7 @@ def main() -> None:
     changes = [_change(text) for text in asked.student]
     for image in asked.encodings:
         config = motion_settings("default", *changes, {"encoding": image, "training": {"epochs": asked.epochs}})
-        student = TrainMotionRequest(store, config, asked.folder / "runs" / f"student-{image}", Asked(), run)
+        student = TrainMotionRequest(store, config, asked.folder / "runs" / f"student-{image}", Asked(), run=run)
         report = train_motion.run(student)
         last = report.records[-1]
         console.print(

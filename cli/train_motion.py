@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, render, training_options
+from pipelines.engine import Engine
 from vimoclip.config import FlowImage
 from vimoclip.motion_config import settings
 
@@ -29,6 +30,9 @@ def train_motion(
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
     threads: options.Threads = 0,
+    engine: options.Engine = "auto",
+    workers: options.Workers = 0,
+    ray_address: options.RayAddress = None,
     as_json: options.Json = False,
 ) -> None:
     """Train the motion student, MoCLIP, on the flow and the labels of a store. No video is decoded.
@@ -43,6 +47,7 @@ def train_motion(
     }
     asked = training_options.settings_of(settings, preset, config, changes or [], flags)
     from cli.training_progress import TrainingProgress
+    from pipelines.executor import is_ray
     from pipelines.train_motion import TrainMotionRequest, run
     from pipelines.training_split import Asked
     from vimoclip.config import RunConfig
@@ -54,8 +59,14 @@ def train_motion(
         split=Asked(train_split, eval_split, hold_out),
         run=RunConfig(device=device, threads=threads),
     )
+    chosen = Engine(engine, workers, ray_address)
     with TrainingProgress("segments") as progress:
-        report = run(request, progress)
+        if is_ray(request.run, chosen):
+            from pipelines import motion_peers
+
+            report = motion_peers.run(request, chosen, progress)
+        else:
+            report = run(request, progress)
     if as_json:
         render.print_json(report)
     _print(report, store)

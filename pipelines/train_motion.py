@@ -32,12 +32,14 @@ from vimoclip.training import Record, Training
 
 @dataclass(frozen=True)
 class TrainMotionRequest:
-    """What to train, and on what. folder: of the run; None is one of the store's and the settings' own, in `runs`."""
+    """What to train, and on what. folder: of the run; None is one of the store's and the settings' own, in `runs`.
+    versions: the snapshot to begin on; None is the newest."""
 
     store: Where
     config: MotionConfig
     folder: Path | None = None
     split: Asked = field(default_factory=Asked)
+    versions: dict[str, int] | None = None
     run: RunConfig = field(default_factory=RunConfig)
     kept: Kept = field(default_factory=Kept)
 
@@ -75,7 +77,7 @@ def run(request: TrainMotionRequest, observer: RunObserver | None = None, peers:
 def _train(request: TrainMotionRequest, report: TrainMotionReport, observer: RunObserver, peers: Peers) -> None:
     config = request.config
     set_threads(request.run)
-    store = snapshot(report.folder, request.store)
+    store = snapshot(report.folder, request.store, request.versions)
     split = training_split(store, request.split, config.select_on, config.training.seed)
     report.train, report.held_out = split.said_train, split.said_held_out
     classes = classes_of(store)
