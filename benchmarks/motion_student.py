@@ -21,6 +21,7 @@ from typing import get_args
 
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from benchmarks.machine import describe
 from pipelines import embed, ingest, train_fusion, train_motion
@@ -101,14 +102,18 @@ def measure(store: FeatureStore, folder: Path) -> Measured:
     device = pick_device("auto")
     found, shown = scores(model.to(device), sequences.to(device)), sequences.targets.bool()
     metrics = of_several(found, sequences.targets, by_count(meta.counts), config.training.batch_size)
-    pairs = list[float | None]()
-    for one, other in PAIRS:
-        a, b = meta.classes.index(one), meta.classes.index(other)
-        alone = shown[:, a] != shown[:, b]
-        right = (found[:, a] > found[:, b]) == shown[:, a]
-        pairs.append(float(right[alone].float().mean()) if alone.any() else None)
+    numbers = {name: number for number, name in enumerate(meta.classes)}
+    pairs = [share_right(found, shown, numbers[one], numbers[other]) for one, other in PAIRS]
     known = [share for share in pairs if share is not None]
     return Measured(metrics.macro or 0.0, pairs, sum(known) / len(known))
+
+
+def share_right(found: Tensor, shown: Tensor, one: int, other: int) -> float | None:
+    """Of the videos that show just one of two classes, the share whose score of it is the higher; None where there is
+    none. found: scores (V, C). shown: bool (V, C)."""
+    alone = shown[:, one] != shown[:, other]
+    right = (found[:, one] > found[:, other]) == shown[:, one]
+    return int(right[alone].sum()) / int(alone.sum()) if alone.any() else None
 
 
 def main() -> None:

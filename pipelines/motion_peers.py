@@ -18,7 +18,7 @@ from pipelines.run_folder import default_folder, finished, records_of, snapshot
 from pipelines.train_motion import TrainMotionReport, TrainMotionRequest
 from pipelines.training_run import RunObserver
 from vimoclip.device import pick_device
-from vimoclip.errors import UsageError
+from vimoclip.errors import ConfigError, UsageError
 from vimoclip.peers import Peers
 from vimoclip.place import place
 from vimoclip.training import METRICS
@@ -61,7 +61,8 @@ def run(request: TrainMotionRequest, engine: Engine, observer: RunObserver | Non
     """Train on Ray: `engine.workers` processes, or one on each GPU of this machine.
 
     Raises:
-        UsageError: there is no GPU, and no number of processes was given. VimoclipError: as `train_motion.run`; no
+        UsageError: there is no GPU, and no number of processes was given. ConfigError: more than there is room
+        for. VimoclipError: as `train_motion.run`; no
         cluster answers; a process died.
     """
     folder = (request.folder or default_folder(request.store, request.config, "motion")).absolute()
@@ -80,6 +81,12 @@ def run(request: TrainMotionRequest, engine: Engine, observer: RunObserver | Non
     side_by_side = 1 if torch.cuda.device_count() and request.run.device != "cpu" else world
     try:
         with RayRuns(engine.address, side_by_side, request.run.device) as runs:
+            if runs.together < world:  # one that cannot start would be waited for
+                raise ConfigError(
+                    "There is no room for so many workers.",
+                    received=f"--workers {world}",
+                    expected=f"at most {runs.together}, one a GPU or a core of the cluster",
+                )
             report = dict(runs.map(as_peer, peers))[0]
     except KeyboardInterrupt:
         report = TrainMotionReport(folder, interrupted=True)
