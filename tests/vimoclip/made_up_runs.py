@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipelines import train_fusion
 from pipelines.train_fusion import TrainFusionRequest
+from pipelines.training_split import Asked
 from schemas.labels import Label
 from tests.vimoclip.stores import make_store
 from vimoclip.config import RunConfig
@@ -48,6 +49,6 @@ def run_on(
         loss=loss or CONFIG.loss,
         sequences=sequences or CONFIG.sequences,
     )
-    request = TrainFusionRequest(str(store.place), config, folder, share=0.3, run=ONE)
+    request = TrainFusionRequest(str(store.place), config, folder, split=Asked(share=0.3), run=ONE)
     train_fusion.run(request)
     return folder

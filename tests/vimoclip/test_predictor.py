@@ -200,7 +200,7 @@ def test_a_motionless_video_and_one_of_one_frame(
 def test_a_run_on_a_feature_that_was_added(clips: Path, tmp_path: Path, tiny_model: str, fusion: Fusion) -> None:
     ingest(clips, store=tmp_path / "store", model=tiny_model, label_folders=True, run=ONE)
     other = write_tiny_clip(tmp_path / "other", seed=3)
-    assert embed.run(embed.EmbedRequest(tmp_path / "store", "other", {"model": other}, ONE)).complete
+    assert embed.run(embed.EmbedRequest(tmp_path / "store", "other", {"model": other}, run=ONE)).complete
     store = FeatureStore.open(tmp_path / "store")
     run = run_on(store, tmp_path / "run", fusion, sequences=SequenceConfig(image="other"))
     path = next((clips / "still").iterdir())
