@@ -103,8 +103,7 @@ class ClipTeacher:
         return pooled(self.tower(self.pixels(images).to(self._dtype)))
 
     def pixels(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 (N, 3, S, S) images of any size to what the tower takes, fp32, on the device: served and trained
-        alike."""
+        """uint8 (N, 3, S, S) images of any size to what the tower takes, fp32, on the device."""
         found = images.to(self.device).float()
         if found.shape[-1] != self.preprocessing.size:
             size = (self.preprocessing.size, self.preprocessing.size)
