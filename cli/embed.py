@@ -7,10 +7,9 @@ import typer
 
 from cli import options, render
 from pipelines.engine import Engine
-from schemas.features import OWN
 from vimoclip.errors import UsageError
 
-_, OWN_MOTION = OWN
+MOCLIP = "moclip"  # as schemas/features.py has it, which --help is not to load
 
 
 @render.handled
@@ -68,7 +67,7 @@ def embed(
         raise UsageError("Which feature?", expected="--as FEATURE, or --motion RUN")
     request = EmbedRequest(
         store=store,
-        feature=feature or OWN_MOTION,
+        feature=feature or MOCLIP,
         asked=asked,
         motion=motion,
         run=RunConfig(device=device, threads=threads, timeout_s=timeout),
@@ -100,7 +99,7 @@ def _print(report: Any, store: str, motion: Path | None) -> None:
         render.err.print(render.table("Failed", ("video", "kind", "why"), report.failed[:20]))
         if len(report.failed) > 20:
             render.err.print(f"… and {len(report.failed) - 20} more (--json lists them all)")
-    what = f"--as {report.feature}" if report.feature != OWN_MOTION else f"--motion {motion}"
+    what = f"--as {report.feature}" if report.feature != MOCLIP else f"--motion {motion}"
     again = f"vimoclip embed {what} {render.at(store)}"
     if report.interrupted:
         render.err.print(f"Interrupted. What is done is kept; {again} goes on from there.", markup=False)

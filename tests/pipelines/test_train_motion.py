@@ -17,17 +17,20 @@ from pipelines.train_fusion import TrainFusionRequest
 from pipelines.train_motion import TrainMotionReport, TrainMotionRequest
 from pipelines.training_run import RunObserver
 from pipelines.training_split import Asked
+from schemas.labels import Label
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest
 from tests.vimoclip.test_training import timeless
 from vimoclip.config import RunConfig
 from vimoclip.errors import CheckpointError, ModelError, RunError, SettingsError, UnknownColumnError
 from vimoclip.fusion_config import FusionConfig, TfamConfig, TrainingConfig
+from vimoclip.lock import writer_lock
 from vimoclip.moclip import MoClip
 from vimoclip.motion_config import MotionConfig
 from vimoclip.store import FeatureStore
 from vimoclip.student_checkpoint import MOCLIP, read_student
 from vimoclip.training import METRICS, STATE, Record
+from vimoclip.writer import StoreWriter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -133,7 +136,15 @@ tests.train(Path(sys.argv[1]), Path(sys.argv[2]), Killed())
 
 
 def test_the_best_epoch_is_kept_beside_the_last(store: Path, tmp_path: Path) -> None:
-    report = train(store, tmp_path / "run", config=replace(CONFIG, select_on=0.3))
+    own = Path(shutil.copytree(store, tmp_path / "store"))
+    with writer_lock(FeatureStore.open(own).place):  # two labels that every part shows
+        writer = StoreWriter(FeatureStore.open(own))
+        ids = sorted(row.video_id for row in FeatureStore.open(own).rows())
+        writer.set_labels([Label(video_id=each, label=label, source="t") for each in ids for label in "ab"], ids, "t")
+        writer.flush()
+    config, split = replace(CONFIG, select_on=0.3), Asked(least_videos=2)
+    report = train(own, tmp_path / "run", config=config, split=split)
+    assert report.classes == 2
     by_epoch = [record["select"]["micro"] for record in report.records]
     assert report.selected == 1 + by_epoch.index(max(by_epoch))
     assert read_student(tmp_path / "run" / "selected").meta.metrics["epoch"] == report.selected
@@ -142,15 +153,15 @@ def test_the_best_epoch_is_kept_beside_the_last(store: Path, tmp_path: Path) -> 
 
 def test_what_cannot_be_trained_on_is_refused(store: Path, tmp_path: Path, clips: Path, tiny_model: str) -> None:
     few = tmp_path / "few"
-    few.mkdir()
     for n, clip in enumerate(sorted(clips.rglob("*.mp4"))[:4]):
-        shutil.copy2(clip, few / f"{n}.mp4")
+        (few / "ab"[n % 2]).mkdir(parents=True, exist_ok=True)
+        shutil.copy2(clip, few / "ab"[n % 2] / f"{n}.mp4")
     ingest(few, store=tmp_path / "unlabelled", model=tiny_model)
-    with pytest.raises(RunError, match=r"without a label.*`vimoclip label FILE`"):
+    with pytest.raises(RunError, match=r"No video has a label.*`vimoclip label FILE`"):
         train(tmp_path / "unlabelled", tmp_path / "run", split=Asked(share=0.5))
-    ingest(few, store=tmp_path / "flowless", model=tiny_model, asked={"keep_flow": False})
+    ingest(few, store=tmp_path / "flowless", model=tiny_model, asked={"keep_flow": False}, label_folders=True)
     with pytest.raises(RunError, match="keeps no flow"):
-        train(tmp_path / "flowless", tmp_path / "run", split=Asked(share=0.5))
+        train(tmp_path / "flowless", tmp_path / "run", split=Asked(share=0.3))
     with pytest.raises(UnknownColumnError, match="no feature to take image from"):
         train(store, tmp_path / "run", config=replace(CONFIG, image="siglip"))
     assert not (tmp_path / "run").exists()
