@@ -1,6 +1,7 @@
 """What a trained student is worth: TFAM on the rendered world, with the starting student's vectors and a trained one's.
 
     python -m benchmarks.motion_student FOLDER [--clips 400] [--seeds 5] [--epochs 10] [--fusion-epochs 20]
+        [--width 128] [--encodings uvm wheel] [--student NAME=VALUE ...]
 
 Renders clips of the behaviours that no single frame tells apart (vimoclip.savannah.PAIRS), ingests them with
 vimoclip-tiny and DIS, trains a student on either image of the flow, and adds its vectors. Then TFAM is trained on each
@@ -80,12 +81,13 @@ def rows(encodings: list[FlowImage]) -> list[Row]:
     return found + [Row(f"cross, trained on {image}", "cross", f"trained_{image}") for image in encodings]
 
 
-def config_of(row: Row, epochs: int, seed: int) -> FusionConfig:
-    """The default's settings, but for the row's input and a length that suits few videos."""
+def config_of(row: Row, epochs: int, seed: int, width: int) -> FusionConfig:
+    """The default's settings, but for the row's input and a size that suits few videos."""
+    size = {"width": width, "feed_forward": 4 * width}
     return fusion_settings(
         "default",
         {
-            "tfam": {"fusion": row.fusion, "positions": "sinusoidal" if row.positions else None},
+            "tfam": {"fusion": row.fusion, "positions": "sinusoidal" if row.positions else None, **size},
             "sequences": {"motion": row.motion},
             "training": {"epochs": epochs, "seed": seed},
         },
@@ -124,6 +126,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=10, help="of a student")
     parser.add_argument("--fusion-epochs", type=int, default=20, help="of a TFAM")
+    parser.add_argument("--width", type=int, default=128, help="of a TFAM")
     parser.add_argument("--encodings", nargs="+", choices=get_args(FlowImage), default=list(get_args(FlowImage)))
     parser.add_argument("--student", nargs="*", default=[], metavar="NAME=VALUE", help="settings of train-motion")
     parser.add_argument("--threads", type=int, default=0)
@@ -148,7 +151,7 @@ def main() -> None:
     for row, seed in itertools.product(rows(asked.encodings), range(asked.seeds)):
         folder = asked.folder / "runs" / f"{row.name.replace(', ', '-').replace(' ', '-')}-{seed}"
         request = TrainFusionRequest(
-            store, config_of(row, asked.fusion_epochs, seed), folder, Asked(held_out="val"), run=run
+            store, config_of(row, asked.fusion_epochs, seed, asked.width), folder, Asked(held_out="val"), run=run
         )
         train_fusion.run(request)
         found.setdefault(row.name, []).append(measure(snapshot, folder))

@@ -9,7 +9,7 @@ from benchmarks.motion_student import _change, _compared, config_of, rows
 def test_each_row_is_one_input_of_the_same_settings() -> None:
     found = rows(["uvm", "wheel"])
     assert [row.name for row in found][:2] == ["image, no positions", "image"]
-    configs = {row.name: config_of(row, 3, 7) for row in found}
+    configs = {row.name: config_of(row, 3, 7, 16) for row in found}
     assert configs["image, no positions"].tfam.positions is None and configs["image"].tfam.positions == "sinusoidal"
     assert configs["cross, trained on wheel"].sequences.motion == "trained_wheel"
     assert configs["motion, starting"].sequences.motion == "moclip"
