@@ -22,7 +22,7 @@ from vimoclip.classes import taught_classes
 from vimoclip.config import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.fusion_config import ROLES, FusionConfig, Role
-from vimoclip.fusion_task import FusionTask
+from vimoclip.fusion_task import FusionTask, calibrate
 from vimoclip.place import Where
 from vimoclip.sequence_reader import Kept, read_sequences
 from vimoclip.sequences import SequenceReport, Sequences
@@ -102,6 +102,7 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Run
         meta = Meta(config, classes, counts, sources, where, store.versions, record)
         model = meta.model()
         model.load_state_dict(dict(state))
+        calibrate(model.to(device).eval(), task.train, config.loss.name)
         write_checkpoint(folder, model, meta)
 
     leave(training, report, task.model.state_dict(), write)
