@@ -96,6 +96,10 @@ class Corpus:
         if "behaviour" in stale:
             stale.remove("behaviour")
             self.settings, self.lost = replace(self.settings, behaviour=None), True
+            self.notes.append(
+                "The behaviour space is stale: a feature that its model reads has changed. Train anew, then `vimoclip "
+                "index --behaviour RUN`."
+            )
         for space in stale:
             feature = self.settings.spaces[space].feature
             if feature not in self._store.features:

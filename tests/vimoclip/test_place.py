@@ -140,3 +140,14 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch, server: Ser
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(StoreUnreachableError, match=r"does not answer: s3://animals/store.*AWS_ENDPOINT_URL"):
         FeatureStore.open("s3://animals/store")
+
+
+def test_a_file_is_written_whole_and_replaced(tmp_path: Path, remote: str) -> None:
+    for at in (place(tmp_path / "é store"), place(remote)):
+        at.write("models/ab/x.bin", b"12")
+        at.write("models/ab/x.bin", b"345")
+        assert at.read("models/ab/x.bin") == b"345"
+        assert at.names() == ["models"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError):
+        place(tmp_path / "file").write("models/x", b"")
