@@ -4,8 +4,8 @@
 
 On a rendered savannah with vimoclip-tiny, in FOLDER, which is rendered and ingested where it is not there yet. Half of
 the clips of each behaviour, by lot, train a fusion run; the others are asked and searched, so that the behaviour space
-has seen neither the examples nor the answers. An example is the longest labelled span of a clip; its own clip is no
-answer. precision@10: of the ten best bouts, how many have the example's label where their best segment is. Chance is
+has seen neither the examples nor the answers. An example is a labelled span of half a second or more; its own clip is
+no answer. precision@10: of the ten best bouts, how many have the example's label where their best segment is. Chance is
 the share of the segments that have it. Intervals are over the examples.
 """
 
@@ -39,7 +39,7 @@ from vimoclip.lock import writer_lock
 from vimoclip.store import FeatureStore
 from vimoclip.writer import StoreWriter
 
-TOP = 10
+TOP, SHORTEST_S = 10, 0.5
 LEARNT, HELD_OUT = "learnt", "asked"
 SPACES: tuple[Space, ...] = get_args(Space)
 NOTHING = (
@@ -80,10 +80,10 @@ def main() -> None:
 
 def made(folder: Path, clips: int, width: int, epochs: int, window_s: float, run: RunConfig) -> FeatureStore:
     """A copy of the world's store in which half of each behaviour is learnt, with all three spaces."""
-    store, of = world(folder, clips), f"{width}-{epochs}"
-    where = folder / f"behaviours-{of}"
+    where = folder / "halves"
     if not where.is_dir():
-        shutil.copytree(store, folder / "copying")
+        shutil.rmtree(folder / "copying", ignore_errors=True)
+        shutil.copytree(world(folder, clips), folder / "copying")
         halve(folder / "copying")
         (folder / "copying").rename(where)
     config = settings(
@@ -91,20 +91,20 @@ def made(folder: Path, clips: int, width: int, epochs: int, window_s: float, run
         {"tfam": {"width": width, "feed_forward": 4 * width}, "training": {"epochs": epochs}},
     )
     trained = train_fusion.run(
-        TrainFusionRequest(where, config, folder / f"run-{of}", train=LEARNT, held_out=HELD_OUT, run=run)
+        TrainFusionRequest(where, config, folder / f"run-{width}-{epochs}", train=LEARNT, held_out=HELD_OUT, run=run)
     )
     index.run(IndexRequest(where, window_s, window_s / 2, behaviour=trained.folder, run=run))
     return FeatureStore.open(where)
 
 
 def halve(where: Path) -> None:
-    """Put half of the videos of each behaviour, by lot, into either split."""
+    """Put half of the videos of each behaviour, that which they show the longest, by lot into either split."""
     with writer_lock(where):
         store = FeatureStore.open(where)
         by_label = defaultdict(list)
-        for video_id, label in sorted(main_labels(store).items()):
-            by_label[label].append(video_id)
-        splits = {}
+        for video_id, spans in sorted(label_spans(store).items()):
+            by_label[max(spans, key=lambda span: span.end_s - span.start_s).label].append(video_id)
+        splits = dict[str, str]()
         for label in sorted(by_label):
             random.Random(label).shuffle(by_label[label])
             splits |= {video_id: (LEARNT, HELD_OUT)[n % 2] for n, video_id in enumerate(by_label[label])}
@@ -114,26 +114,16 @@ def halve(where: Path) -> None:
         writer.flush()
 
 
-def main_labels(store: FeatureStore) -> dict[str, str]:
-    """The label that each video shows the longest."""
-    return {video_id: longest(spans).label for video_id, spans in label_spans(store).items()}
-
-
-def longest(spans: Sequence[LabelSpan]) -> LabelSpan:
-    """The first of the longest spans."""
-    return max(spans, key=lambda span: (span.end_s - span.start_s, -span.start_s))
-
-
 def examples(store: FeatureStore) -> list[Example]:
-    """The longest labelled span of each held-out video."""
+    """The labelled spans of held-out videos that last."""
     held_out = set(store.videos().filter(split=HELD_OUT)["video_id"])
     durations = dict(store.videos().select("video_id", "duration_s").iter_rows())
     found = []
     for video_id, spans in sorted(label_spans(store).items()):
-        if video_id in held_out:
-            span = longest(spans)
-            end_s = min(span.end_s, durations[video_id])
-            found.append(Example(video_id, span.label, max(0.0, span.start_s), end_s))
+        for span in spans if video_id in held_out else ():
+            start_s, end_s = max(0.0, span.start_s), min(span.end_s, durations[video_id])
+            if end_s - start_s >= SHORTEST_S:
+                found.append(Example(video_id, span.label, start_s, end_s))
     return found
 
 
@@ -150,9 +140,8 @@ def texts(console: Console, store: FeatureStore, run: RunConfig) -> None:
         chances.append(float(np.mean([name in kinds for kinds in shows.values()])))
         passed += len(store.search(text=words, top=TOP, min_percentile=100, run=run)) > 0
     each = ", ".join(f"{name} {p:.2f}" for name, p in zip(names, precisions, strict=True))
-    console.print(
-        f"species by text, precision@{TOP}: {said(interval(precisions))}, chance {np.mean(chances):.3f}: {each}"
-    )
+    mean = f"{said(interval(precisions))}, chance {np.mean(chances):.3f}"
+    console.print(f"species by text, precision@{TOP}: {mean}: {each}")
     empty = [store.search(text=text, min_percentile=100, run=run) for text in NOTHING]
     none = [hits for hits in empty if not hits]
     console.print(
