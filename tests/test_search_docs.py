@@ -1,5 +1,5 @@
-"""Every command and every piece of Python in docs/search.md, in order, in a folder with the clips of the demo; and every
-command of the README's section on search, in a folder that has what it names."""
+"""Every command and every piece of Python in docs/search.md, in order, in a folder with the clips of the demo; and
+every command of the README's section on search, in a folder that has what it names."""
 
 import re
 import shlex

@@ -19,12 +19,13 @@ from vimoclip.answers import By, Space
 from vimoclip.config import ClipConfig, RunConfig
 from vimoclip.contact_sheet import frames_at
 from vimoclip.errors import ConfigError, ModelError, SearchError, SettingsError, VideoError
-from vimoclip.fusion_config import SequenceConfig
+from vimoclip.fusion_config import Lengths, SequenceConfig
 from vimoclip.store import FeatureStore
 from vimoclip.text import EVERYDAY, TEMPLATES, TextTower
 
 ONE = RunConfig(device="cpu", threads=1)
 BY: tuple[By, ...] = ("behaviour", "mix")
+LENGTHS: tuple[Lengths, ...] = ("unit", "raw")
 WEIGHTS: dict[Space, float] = {"motion": 1, "behaviour": 2}
 
 
@@ -55,13 +56,10 @@ def test_a_stored_file_as_a_clip_is_the_stored_video(store: FeatureStore, videos
 
 
 def test_a_clip_is_seen_by_the_model_as_the_stored_video_is(store: FeatureStore, videos: Path, tmp_path: Path) -> None:
-    for lengths in ("unit", "raw"):
+    for lengths in LENGTHS:
         own = FeatureStore.open(shutil.copytree(str(store.place), tmp_path / lengths / "store"))
-        run(
-            IndexRequest(
-                own.place, behaviour=make_run(own, tmp_path / lengths / "run", "cross", SequenceConfig(lengths=lengths))
-            )
-        )
+        folder = make_run(own, tmp_path / lengths / "run", "cross", SequenceConfig(lengths=lengths))
+        run(IndexRequest(own.place, behaviour=folder))
         for path in sorted(videos.iterdir())[:3]:
             for by in BY:
                 hits = own.refresh().search(clip=path, by=by, weights=WEIGHTS if by == "mix" else None, run=ONE)
@@ -75,8 +73,10 @@ def test_a_clip_is_seen_by_the_model_as_the_stored_video_is(store: FeatureStore,
 def test_any_of_them_finds_frames(store: FeatureStore, videos: Path, tmp_path: Path) -> None:
     path = sorted(videos.iterdir())[2]
     PIL.Image.fromarray(frames_at(path, [0.1])[0]).save(tmp_path / "x.png")
-    for asked in ({"clip": path}, {"image": tmp_path / "x.png"}):
-        hits = store.search(**asked, unit="frames", run=ONE)
+    for hits in (
+        store.search(clip=path, unit="frames", run=ONE),
+        store.search(image=tmp_path / "x.png", unit="frames", run=ONE),
+    ):
         assert hits[0].video_id == path.name and hits.unit == "frames"
     assert store.search(text="a zebra", unit="frames", run=ONE).found
 
