@@ -1,9 +1,10 @@
 """Search on real clips: is the same place found again, and does the index of vectors answer as comparing with all does?
 
     python -m benchmarks.search_real places CAMERA_TRAPS [--fps 1] [--store STORE]
-    python -m benchmarks.search_real index INTERACTIONS [--fps 3] [--store STORE]
+    python -m benchmarks.search_real index INTERACTIONS --fps 5 --model vimoclip-tiny [--store STORE]
 
-ViT-B-32 with random weights and frame differences, in STORE, which is made where it is not there yet.
+ViT-B-32 with random weights, or vimoclip-tiny with its own, and frame differences; in STORE, which is made where it is
+not there yet.
 
 `places`: precision@5 in appearance. A camera is told from the material only where clips lie in a folder of their own
 camera; the first folder of a path is the site. Each clip as a whole asks for others of its site, its own clip being no
@@ -40,22 +41,23 @@ def main() -> None:
     parser.add_argument("what", choices=["places", "index"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--fps", type=float, default=1.0)
+    parser.add_argument("--model", choices=["ViT-B-32", "vimoclip-tiny"], default="ViT-B-32")
     parser.add_argument("--store", type=Path)
     asked = parser.parse_args()
     console = Console(soft_wrap=True, highlight=False)
     console.print(describe())
     with tempfile.TemporaryDirectory() as folder:
-        store = made(asked.folder, asked.store or Path(folder) / "store", asked.fps)
+        store = made(asked.folder, asked.store or Path(folder) / "store", asked.fps, asked.model)
         if asked.what == "places":
             places(console, store)
         else:
             of_index(console, store)
 
 
-def made(folder: Path, where: Path, fps: float) -> FeatureStore:
+def made(folder: Path, where: Path, fps: float, model: str) -> FeatureStore:
     """The store of a folder's clips, ingested where it is not there yet."""
     settings = {
-        "clip": {"model": "ViT-B-32", "weights": "none"},
+        "clip": {"model": model} | ({"weights": "none"} if model == "ViT-B-32" else {}),
         "sampling": {"fps": fps},
         "flow": {"estimator": "frame-difference"},
     }

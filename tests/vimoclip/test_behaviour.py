@@ -116,6 +116,18 @@ def test_segments_are_what_the_model_makes_of_their_frames_alone(
     assert verify(store.place) == []
 
 
+@pytest.mark.parametrize("fusion", ["cross", "motion"])
+def test_of_a_single_frame_the_image_is_read(tmp_path: Path, fusion: Fusion) -> None:
+    store = make_store(tmp_path / "store", {"a.mp4": 9})
+    folder = make_run(store, tmp_path / "run", fusion)
+    assert indexed(store, behaviour=folder, window_s=0.04, stride_s=0.04).total == 9
+    pooled = by_model(folder, store)
+    for row in segments(store.refresh()):
+        expected = pooled("a.mp4", row["start_frame"], row["end_frame"])
+        assert row["end_frame"] - row["start_frame"] == 1 and (expected is None) == (fusion == "motion")
+        assert row["behaviour"] is None if expected is None else row["behaviour"] == pytest.approx(expected, abs=2e-3)
+
+
 def test_the_pieces_that_frames_come_in_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = make_store(tmp_path / "store", {"a.mp4": 130, "b.mp4": 60}, chunk=37)
     indexed(store, behaviour=make_run(store, tmp_path / "run"), stride_s=0.3)
