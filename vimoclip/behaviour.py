@@ -102,7 +102,7 @@ def load(store: FeatureStore, made: MadeBy, device: torch.device = _CPU) -> Beha
     except CheckpointError as error:
         raise CheckpointError(
             "The model of the behaviour space cannot be read.",
-            received=error.what,
+            received=error.what.rstrip("."),
             expected=f"the files of a finished run in {where}",
             hint="`vimoclip index --behaviour RUN` puts them there.",
         ) from error

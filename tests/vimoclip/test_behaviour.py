@@ -259,7 +259,7 @@ def test_a_model_that_is_lost_or_damaged(own: FeatureStore, name: str) -> None:
     with pytest.raises(CheckpointError, match=r"model of the behaviour space.*index --behaviour RUN"):
         own.refresh().search(video="a.mp4", by="behaviour")
     path.unlink()
-    with pytest.raises(CheckpointError, match=f"Received: no {name}"):
+    with pytest.raises(CheckpointError, match=f"{name} cannot be read"):
         own.refresh().search(video="a.mp4", by="behaviour")
     assert own.refresh().search(label=LABELS[2], by="behaviour").found  # which needs no model
     assert own.refresh().search(video="a.mp4").found
