@@ -171,15 +171,16 @@ def memory(minutes: float) -> None:
             (folder / name).mkdir()
             write_clip(folder / name / "video.mp4", frames, 25.0, options=options)
             models = ["--clip-model", model, "--flow", "dis"]
-            peaks.append(_peak([str(folder / name), "--store", str(folder / f"{name}-store"), *models]))
+            peaks.append(peak(["ingest", str(folder / name), "--store", str(folder / f"{name}-store"), *models]))
             console.print(f"{name}: {250 * repeats} frames, peak {peaks[-1] / 1e6:.0f} MB")
         console.print(f"{minutes:g} minutes over 10 seconds: {(peaks[1] - peaks[0]) / 1e6:+.0f} MB")
 
 
-def _peak(arguments: list[str]) -> int:
-    """Largest resident memory of the command and its children, sampled ten times a second."""
-    process = subprocess.Popen([sys.executable, "-m", "vimoclip", "ingest", *arguments], stderr=subprocess.DEVNULL)
-    peak = 0
+def peak(arguments: list[str]) -> int:
+    """Largest resident memory of a command and its children, sampled ten times a second."""
+    command = [sys.executable, "-m", "vimoclip", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    most = 0
     while process.poll() is None:
         total = 0
         for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
@@ -187,10 +188,10 @@ def _peak(arguments: list[str]) -> int:
                 total += one.memory_info().rss
             except psutil.NoSuchProcess:
                 continue
-        peak = max(peak, total)
+        most = max(most, total)
         time.sleep(0.1)
     assert process.returncode == 0
-    return peak
+    return most
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from cli.index import index
 from cli.ingest import ingest
 from cli.label import label
 from cli.optimize import optimize
+from cli.predict import predict
 from cli.remove import remove
 from cli.search import search
 from cli.status import status
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 
 OF_THE_STORE = (ingest, embed, features, status, errors, label)
-OF_WHAT_IS_IN_IT = (index, search, train_fusion, ablate, evaluate, export)
+OF_WHAT_IS_IN_IT = (index, search, train_fusion, ablate, evaluate, predict, export)
 OF_ITS_UPKEEP = (verify, remove, optimize, doctor)
 
 for command in (*OF_THE_STORE, *OF_WHAT_IS_IN_IT, *OF_ITS_UPKEEP):

@@ -14,7 +14,7 @@ from typing import Any
 
 from pipelines.engine import Engine
 from pipelines.executor import Executor, executor
-from pipelines.plan import Plan, content_hash
+from pipelines.plan import Plan
 from pipelines.rates import Rates
 from pipelines.request import Observer
 from pipelines.telling import Telling
@@ -30,6 +30,7 @@ from vimoclip.interrupts import held_back
 from vimoclip.lock import Held, writer_lock
 from vimoclip.place import Where
 from vimoclip.store import FeatureStore
+from vimoclip.video_files import content_hash
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Known is known by size and modification time, without opening the file; else by 
 another id is a duplicate while the first file is there, and a move when it is gone: features and labels follow it.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pipelines.sources import Source
 from schemas.videos import Video
 from vimoclip.embedded import Job
 from vimoclip.errors import SourceError
+from vimoclip.video_files import content_hash
 from vimoclip.writer import MOVED
 
 
@@ -193,10 +193,3 @@ def _content(path: str) -> str:
         return content_hash(path)
     except OSError:
         return ""
-
-
-def content_hash(path: str) -> str:
-    """`blake2b-128:<hex>` of the whole file. Raises OSError."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
-    return f"blake2b-128:{digest.hexdigest()}"

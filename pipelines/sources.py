@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vimoclip.errors import SourceError
-from vimoclip.video import EXTENSIONS
+from vimoclip.video_files import videos_under
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
     problems: list[tuple[str, str]] = []
     for path in named:
         root = path if path.is_dir() else path.parent
-        for file in _walk(path, problems) if path.is_dir() else [path]:
+        for file in videos_under(path, problems) if path.is_dir() else [path]:
             if str(file) in seen:
                 continue
             try:
@@ -90,22 +90,3 @@ def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
             hint="A video with another suffix is taken when it is named itself.",
         )
     return Sources(list(found.values()), roots, problems)
-
-
-def _walk(folder: Path, problems: list[tuple[str, str]]) -> Iterable[Path]:
-    def unlisted(error: OSError) -> None:
-        problems.append((str(error.filename), f"The folder cannot be listed: {error.strerror}."))
-
-    visited = set()
-    for place, folders, files in os.walk(folder, followlinks=True, onerror=unlisted):
-        real = os.path.realpath(place)
-        if real in visited:  # a link that leads back up
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            file = Path(place, name)
-            dangling = os.path.islink(file) and not os.path.exists(file)
-            if not name.startswith(".") and file.suffix.lower() in EXTENSIONS and not dangling:
-                yield file

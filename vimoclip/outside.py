@@ -43,10 +43,7 @@ def of_clip(
     if not path.is_file():
         raise SearchError("There is no such file.", received=path, expected="a video file")
     features = {str(space): store.features[settings.spaces[space].feature] for space in spaces}
-    worker = EmbedWorker(store.config, run, _models(store, list(features.values())))
-    for feature in worker.features:
-        if feature.name in {own.name for own in features.values()}:
-            check_same(store.features[feature.name], feature, _OTHER)
+    worker = worker_of(store, list(features.values()), run)
     sums: dict[str, NDArray[np.float64]] = {}
     for outcome in worker.embed([Job(path.name, str(path.absolute()))]):
         if isinstance(outcome, Failed):
@@ -119,6 +116,19 @@ def text_tower(store: FeatureStore, settings: SegmentSettings, run: RunConfig) -
     return tower
 
 
+def worker_of(store: FeatureStore, features: list[Feature], run: RunConfig) -> EmbedWorker:
+    """What makes these features of the store from files, with the store's settings and by the same weights.
+
+    Raises:
+        SettingsError: the weights are others. ModelError. SearchError: motion that was added to the store.
+    """
+    worker = EmbedWorker(store.config, run, _models(store, features))
+    for feature in worker.features:
+        if feature.name in {own.name for own in features}:
+            check_same(store.features[feature.name], feature, _OTHER)
+    return worker
+
+
 def tower_of(store: FeatureStore, feature: Feature) -> ClipConfig:
     """The settings of an image feature's tower."""
     return Added.of([feature]).towers[feature.name] if feature.added else store.config.clip
@@ -132,7 +142,7 @@ def _models(store: FeatureStore, features: list[Feature]) -> Added:
         return Added(towers, alone=True)
     if other := sorted(set(moving) - set(OWN)):
         raise SearchError(
-            f"A clip cannot be embedded as {', '.join(other)}.",
-            hint="Search with --by appearance, or by a stored video.",
+            f"A file cannot be embedded as {', '.join(other)}.",
+            hint="Use a stored video; a search can also do with --by appearance.",
         )
     return Added({name: config for name, config in towers.items() if name not in OWN})

@@ -7,7 +7,7 @@ take is whole; it never changes under the reader, and `refresh()` takes a new on
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from schemas.flow import FLOW
 from schemas.frames import frames_schema
 from schemas.labels import LABELS, Label
 from schemas.videos import VIDEOS, Video
-from vimoclip.config import StoreConfig
+from vimoclip.config import RunConfig, StoreConfig
 from vimoclip.errors import (
     SettingsError,
     StoreDamagedError,
@@ -35,6 +35,7 @@ from vimoclip.store_place import DERIVED, TABLES, beside, check_format, check_fr
 from vimoclip.tables import Table
 
 if TYPE_CHECKING:
+    from vimoclip.prediction import Predictions
     from vimoclip.search import Search
 
 
@@ -240,6 +241,27 @@ class FeatureStore:
         from vimoclip.search import Search  # which needs this module
 
         return Search(self)
+
+    def predict(
+        self,
+        videos: Iterable[str | Path] | str | Path,
+        run: str | Path,
+        *,
+        window_s: float | None = None,
+        stride_s: float | None = None,
+        threshold: float = 0.5,
+        settings: RunConfig | None = None,
+    ) -> "Predictions":
+        """What a run of train-fusion sees in videos: files, folders, or ids and patterns of ids of the store.
+
+        run: its folder. window_s, stride_s, threshold: see vimoclip.predictor.Windows. settings: where to compute. What
+        is raised: see vimoclip.predictor.Predictor.
+        """
+        from vimoclip.predictor import Predictor, Windows  # loads torch
+
+        names = [videos] if isinstance(videos, str | Path) else videos
+        windows = Windows(window_s, stride_s, threshold)
+        return Predictor(self, Path(run), settings or RunConfig()).predict(names, windows)
 
     def located(self, asked: dict[str, dict[str, Any]]) -> StoreConfig:
         """The store's settings, with weights looked for where the user now says they lie."""

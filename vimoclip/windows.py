@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vimoclip.errors import ConfigError
 
-_CLOCK_S = 1e-6
+CLOCK_S = 1e-6
 """A frame so little before a window's start is in it: what floats round must not decide."""
 
 
@@ -46,9 +46,9 @@ def spans(duration_s: float, window_s: float, stride_s: float) -> tuple[NDArray[
     A video that is no longer than a window is one.
     """
     last = duration_s - window_s
-    if last <= _CLOCK_S:
+    if last <= CLOCK_S:
         return np.zeros(1), np.array([duration_s])
-    starts = np.append(np.arange(np.ceil((last - _CLOCK_S) / stride_s)) * stride_s, last)
+    starts = np.append(np.arange(np.ceil((last - CLOCK_S) / stride_s)) * stride_s, last)
     return starts, starts + window_s
 
 
@@ -72,7 +72,7 @@ class WindowMeans:
 
     def __init__(self, duration_s: float, window_s: float, stride_s: float, spaces: list[str]) -> None:
         self._starts, self._ends = spans(duration_s, window_s, stride_s)
-        self._bounds = self._starts - _CLOCK_S, np.append(self._ends[:-1] - _CLOCK_S, np.inf)  # no frame is left out
+        self._bounds = self._starts - CLOCK_S, np.append(self._ends[:-1] - CLOCK_S, np.inf)  # no frame is left out
         self._spaces = spaces
         self._open: dict[int, _Open] = {}
         self._first = 0  # of the windows that may still get a frame

@@ -161,7 +161,10 @@ def _spans(event: _Event, several: bool) -> Iterator[tuple[str, float, float]]:
     media, source, durations = event.media
     if event.start_s < 0:
         raise ValueError("it is before the first video begins")
-    videos = _first_player(source) or _first_player(media)
+    if media and _PLAYER.sub("", source, count=1) == media and _number(durations) > 0:
+        videos = [media]  # one duration, so one video, whatever signs are in its name
+    else:
+        videos = _first_player(source) or _first_player(media)
     if not videos:
         raise ValueError("no video")
     if len(videos) == 1 and (not several or _first_player(source)):

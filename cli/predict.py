@@ -1,0 +1,103 @@
+"""`vimoclip predict`: what a trained run sees in videos."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from cli import options, render
+
+if TYPE_CHECKING:
+    from vimoclip.prediction import Predictions
+
+Form = Literal["aggregated", "tabular"]  # as in vimoclip/annotations/boris_events.py, which --help is not to load
+
+
+@render.handled
+def predict(
+    names: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Files, folders, or ids of stored videos: site/*.MP4")
+    ],
+    run_folder: Annotated[Path, typer.Option("--run", help="The folder of a finished run.")],
+    window: Annotated[
+        str | None, typer.Option(help="Score windows so long: 2s, 500ms.", show_default="whole videos")
+    ] = None,
+    stride: Annotated[
+        str | None, typer.Option(help="A window begins every so often.", show_default="half a window")
+    ] = None,
+    threshold: Annotated[float, typer.Option(help="Windows of at least this probability make bouts.")] = 0.5,
+    top: Annotated[int, typer.Option(min=0, help="Labels a video; 0 is all.")] = 5,
+    out: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Write a .csv or .json file.")] = None,
+    boris: Annotated[Path | None, typer.Option(metavar="FILE", help="Write BORIS's events, .csv or .tsv.")] = None,
+    boris_form: Annotated[Form, typer.Option(help="Of these: a line a bout, or a line a START and STOP.")] = (
+        "aggregated"
+    ),
+    timeline: Annotated[Path | None, typer.Option(help="Draw ethograms into a folder, or one into a .png.")] = None,
+    store: options.Store = options.DEFAULT_STORE,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    as_json: options.Json = False,
+) -> None:
+    """Predict behaviours: labels with probabilities for each video and, with --window, bouts in long ones.
+
+    Stored videos are read and never computed again; other files are decoded and embedded with the store's settings.
+    """
+    from cli.prediction_progress import PredictionProgress
+    from cli.seconds import seconds
+    from pipelines.predict import PredictRequest, run
+    from vimoclip.config import RunConfig
+    from vimoclip.predictor import Windows
+
+    request = PredictRequest(
+        store=store,
+        folder=run_folder,
+        names=names,
+        windows=Windows(seconds("--window", window), seconds("--stride", stride), threshold),
+        top=top,
+        out=tuple(out or ()),
+        boris=boris,
+        form=boris_form,
+        timeline=timeline,
+        run=RunConfig(device=device, threads=threads),
+    )
+    with PredictionProgress() as progress:
+        report = run(request, progress)
+    predictions = report.predictions
+    if as_json:
+        render.print_json(predictions.to_dict(top) | {"files": report.files, "seconds": report.seconds})
+    else:
+        _print(predictions, top)
+    for path in report.files:
+        render.err.print(str(path), markup=False, highlight=False)
+    done = f"{len(predictions)} videos in {report.seconds:.1f} s, {len(predictions.failed)} failed."
+    render.err.print(done, markup=False, highlight=False)
+    if predictions.left:
+        render.err.print(f"Interrupted, with {predictions.left} videos left.", highlight=False)
+        raise typer.Exit(render.INTERRUPTED)
+    if predictions.failed:
+        raise typer.Exit(render.SOME_FAILED)
+
+
+def _print(predictions: "Predictions", top: int) -> None:
+    rows = [
+        (
+            each.video,
+            f"{each.duration_s:.2f}",
+            ", ".join(f"{label} {render.percent(score)}" for label, score in each.labels(top)),
+        )
+        for each in predictions
+    ]
+    if rows:
+        what = "in their best windows" if predictions.window_s is not None else "as a whole"
+        title = f"Videos {what}, by {predictions.run}"
+        render.out.print(render.table(title, ("video", "s", "labels, %"), rows, ("s",)))
+    if predictions.window_s is None:
+        return
+    bouts = [
+        (each.video, f"{bout.start_s:.2f}", f"{bout.end_s:.2f}", bout.label, render.percent(bout.score))
+        for each in predictions
+        for bout in each.bouts
+    ]
+    title = f"Bouts: windows of {predictions.window_s:g} s, of at least {render.percent(predictions.threshold)}%"
+    columns = ("video", "from s", "to s", "label", "%")
+    render.out.print(render.table(title, columns, bouts, ("from s", "to s", "%")))

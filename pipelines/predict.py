@@ -1,0 +1,79 @@
+"""Predicting with a run of train-fusion: stored videos, and files that are not in the store, to labels and bouts.
+
+The store is only read, and needs no lock. What is wrong with one video is remembered, and the others are scored.
+"""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vimoclip.annotations.boris_events import Form
+from vimoclip.config import RunConfig
+from vimoclip.place import Where
+from vimoclip.prediction import Predictions
+from vimoclip.prediction_files import (
+    check_events,
+    check_table,
+    check_timeline,
+    write_events,
+    write_table,
+    write_timelines,
+)
+from vimoclip.predictor import Predictor, Watcher, Windows
+from vimoclip.store import FeatureStore
+from vimoclip.targets import resolve
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """What to predict, and what to write of it.
+
+    names: paths, ids or patterns of ids (vimoclip/targets.py). folder: of the run. top: labels a video; 0 is all.
+    out: .csv or .json. boris: .csv or .tsv, in the form `form`. timeline: a folder, or a .png for one video.
+    """
+
+    store: Where
+    folder: Path
+    names: list[str]
+    windows: Windows = field(default_factory=Windows)
+    top: int = 0
+    out: tuple[Path, ...] = ()
+    boris: Path | None = None
+    form: Form = "aggregated"
+    timeline: Path | None = None
+    run: RunConfig = field(default_factory=RunConfig)
+
+
+@dataclass
+class PredictReport:
+    """What was predicted, and the files that were written."""
+
+    predictions: Predictions
+    files: list[Path] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def run(request: PredictRequest, watcher: Watcher | None = None) -> PredictReport:
+    """Predict, and write. Where the watcher keeps what is there at an interruption, that is written.
+
+    Raises:
+        UsageError: a file whose suffix says no form, or one timeline of several videos. SourceError: a name of nothing.
+        CheckpointError, StoreError, ModelError. RunError: the run is not finished, or a file cannot be written.
+    """
+    began = time.monotonic()
+    for path in request.out:
+        check_table(path)
+    if request.boris is not None:
+        check_events(request.boris)
+    store = FeatureStore.open(request.store)
+    predictor = Predictor(store, request.folder, request.run)
+    if request.timeline is not None:
+        check_timeline(request.timeline, len(resolve(store, request.names)[0]))
+    report = PredictReport(predictor.predict(request.names, request.windows, watcher))
+    report.files += [write_table(report.predictions, path, request.top) for path in request.out]
+    if request.boris is not None:
+        report.files.append(write_events(report.predictions, request.boris, request.form))
+    if request.timeline is not None:
+        report.files += write_timelines(report.predictions, request.timeline)
+    report.seconds = time.monotonic() - began
+    return report

@@ -1,0 +1,131 @@
+"""The frames of videos, one video after another, as rows of vectors: read from the store, or decoded and embedded.
+
+Both give the same for the same video: FrameRows in order, and then Ended, or Failed at any point. Again takes back the
+rows before it. In memory are a few thousand frames.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from schemas.features import Feature
+from vimoclip.arrays import stored_values
+from vimoclip.config import RunConfig
+from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Restarted
+from vimoclip.errors import StoreDamagedError
+from vimoclip.feature_rows import lacking
+from vimoclip.ordered_frames import OrderedFrames
+from vimoclip.store import FeatureStore
+from vimoclip.targets import Target
+from vimoclip.window_rows import FrameRows
+
+ROWS = 2048
+"""Rows read at once."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The video is complete. fps: mean decoded frames a second."""
+
+    duration_s: float
+    fps: float
+
+
+@dataclass(frozen=True)
+class Again:
+    """Forget this video's rows so far: it begins again, with other times."""
+
+
+Event = FrameRows | Ended | Again | Failed
+
+
+def of_store(
+    store: FeatureStore, features: Sequence[Feature], targets: Sequence[Target]
+) -> Iterator[tuple[Target, Event]]:
+    """The videos that the store holds. features: of each role, in the order of FrameRows.
+
+    Raises:
+        StoreDamagedError: a video's frames are not whole.
+    """
+    without = {
+        row.video_id: feature.name
+        for feature in features
+        if feature.added
+        for row in lacking(store, store.tables["frames"], feature.name)
+    }
+    whole: dict[int, Target] = {}
+    for target in targets:
+        assert target.row is not None and target.row.take is not None
+        if (name := without.get(target.row.video_id)) is not None:
+            hint = f"`vimoclip embed --as {name}` adds them."
+            yield target, Failed(target.video, "not-embedded", f"The store has no vectors of {name} of it. {hint}")
+        else:
+            whole[target.row.take] = target
+    if not whole:
+        return
+    names = [target.row.video_id for target in whole.values() if target.row is not None]
+    ordered = OrderedFrames(store, store.videos().filter(pl.col("video_id").is_in(names)))
+    columns = ["take", "time_s", *(column for f in features for column in (f.name, f"{f.name}_norm"))]
+    came = dict.fromkeys(whole, 0)
+    for table in ordered.chunks(names, columns, ROWS):
+        table = table.combine_chunks()
+        takes = table["take"].to_numpy()
+        cuts = [0, *(np.flatnonzero(np.diff(takes)) + 1).tolist(), len(takes)]
+        for first, last in itertools.pairwise(cuts):
+            take = int(takes[first])
+            target, row = whole[take], whole[take].row
+            assert row is not None
+            yield target, _rows(table.slice(first, last - first), features)
+            came[take] += last - first
+            if came[take] == row.frames:
+                if row.duration_s is None or row.fps is None:
+                    raise StoreDamagedError(
+                        f"The row of {row.video_id} does not say how long it is.",
+                        hint="Run `vimoclip verify` to see what is damaged.",
+                    )
+                yield target, Ended(row.duration_s, row.fps)
+
+
+def of_files(
+    store: FeatureStore, features: Sequence[Feature], targets: Sequence[Target], run: RunConfig
+) -> Iterator[tuple[Target, Event]]:
+    """Files that the store does not hold, decoded and embedded with its settings.
+
+    Raises:
+        SettingsError, ModelError, SearchError: see `vimoclip.outside.worker_of`.
+    """
+    if not targets:
+        return
+    from vimoclip.outside import worker_of  # loads open_clip, for which who reads a store need not wait
+
+    worker = worker_of(store, list(features), run)
+    jobs = {str(n): target for n, target in enumerate(targets)}  # two may have one name in two spellings
+    for outcome in worker.embed(Job(n, target.path) for n, target in jobs.items()):
+        if isinstance(outcome, Idle):
+            continue
+        target = jobs[outcome.video_id]
+        if isinstance(outcome, EmbeddedFrames):
+            made = [outcome.features[feature.name] for feature in features]
+            norms = np.stack([np.where(each.present, each.norm, 0) for each in made], axis=1)
+            values = np.concatenate([each.values for each in made], axis=1)
+            yield target, FrameRows(outcome.time_s, values, norms.astype(np.float32))
+        elif isinstance(outcome, Restarted):
+            yield target, Again()
+        elif isinstance(outcome, Embedded):
+            yield target, Ended(outcome.info.duration_s, outcome.info.fps)
+        else:
+            yield target, Failed(target.video, outcome.kind, outcome.message)
+
+
+def _rows(table: pa.Table, features: Sequence[Feature]) -> FrameRows:
+    """A stretch of `frames` of one video."""
+    values, norms = [], []
+    for feature in features:
+        values.append(stored_values(table[feature.name].combine_chunks()))
+        norms.append(table[f"{feature.name}_norm"].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False))
+    time_s = table["time_s"].combine_chunks().to_numpy()
+    return FrameRows(time_s, np.concatenate(values, axis=1), np.stack(norms, axis=1))
