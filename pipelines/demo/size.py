@@ -7,8 +7,8 @@ from vimoclip.savannah import PAIRS
 from vimoclip.savannah.behaviours import Behaviour
 
 WORLD: tuple[Behaviour, ...] = (*(name for pair in PAIRS for name in pair), "running", "resting")
-"""What is rendered: the hard pairs, and two behaviours that single frames show. Their clips have these labels alone, and
-standing, so that every label is in every split."""
+"""What is rendered: the hard pairs, and two behaviours that single frames show. Their clips have no other label but
+standing, so that no label is in the held-out splits alone."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The world of a demo on disk: clips with their labels, and a film of some of them in a row, with what it shows when."""
+"""The world of a demo on disk: clips with their labels, and a film of some in a row, with what it shows when."""
 
 import itertools
 from collections.abc import Callable
