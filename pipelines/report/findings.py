@@ -150,5 +150,4 @@ def _search(step: Step, document: dict[str, Any], captions: dict[str, str], path
     asked: list[Picture] = []
     if (video_id := sought.video_id) is not None:
         asked = strip(paths[video_id], sought.start_s, sought.end_s, captions[video_id].rstrip("."))
-    hits = hit_strips(document, captions, sought.label)
-    return SearchShown(sought, step.line, asked, hits, document["searched"])
+    return SearchShown(sought, step.line, asked, hit_strips(document, captions), document["searched"])

@@ -25,12 +25,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class HitStrip:
-    """A hit of a search. caption: the store's, of the video. as_asked: whether it has the label that was looked for;
-    None where none was."""
+    """A hit of a search. caption: the store's, of the video."""
 
     hit: Hit
     caption: str
-    as_asked: bool | None
     pictures: list[Picture]
 
 
@@ -63,12 +61,11 @@ def strip(path: str, start_s: float, end_s: float, what: str, count: int = FRAME
     return pictures(path, spread(start_s, end_s, count), what)
 
 
-def hit_strips(document: dict[str, Any], captions: dict[str, str], label: str | None) -> list[HitStrip]:
-    """The hits of a search's document. captions: by video. label: that was looked for."""
+def hit_strips(document: dict[str, Any], captions: dict[str, str]) -> list[HitStrip]:
+    """The hits of a search's document. captions: by video."""
     shown = []
     for each in document["hits"]:
         hit = Hit(**each | {"labels": tuple(each["labels"]), "best_s": tuple(each["best_s"])})
-        caption = captions.get(hit.video_id, hit.video_id)
-        made = strip(hit.path, hit.start_s, hit.end_s, caption.rstrip("."))
-        shown.append(HitStrip(hit, caption, None if label is None else label in hit.labels, made))
+        caption = captions[hit.video_id]
+        shown.append(HitStrip(hit, caption, strip(hit.path, hit.start_s, hit.end_s, caption.rstrip("."))))
     return shown
