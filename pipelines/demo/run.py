@@ -7,15 +7,16 @@ document that each prints with --json. Each of them goes on where it was stopped
 import csv
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.demo import SizeName, world
-from pipelines.demo.costs import Costs
+from pipelines.demo.costs import Cost, Costs
 from pipelines.demo.size import SIZES, Size
 from pipelines.demo.steps import Places, Step, steps_of
-from pipelines.report.findings import gather
+from pipelines.report.findings import Row, gather
+from pipelines.report.hard_pairs import HardPair
 from pipelines.report.page import page
 from vimoclip.atomic import replacing
 from vimoclip.errors import RunError
@@ -36,11 +37,15 @@ class DemoRequest:
 
 @dataclass
 class DemoReport:
-    """page: the HTML file. documents: what each step said, by name. rendered: whether anything was, in this run."""
+    """page: the HTML file. rendered: whether anything was, in this run. documents: what each step said, by name. costs:
+    see costs.py. rows, pairs: of the page's tables. seconds: of this run."""
 
     page: Path
-    rendered: bool
-    documents: dict[str, Any]
+    rendered: bool = False
+    documents: dict[str, Any] = field(default_factory=dict)
+    costs: dict[str, Cost] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    pairs: list[HardPair] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -68,7 +73,7 @@ def run(request: DemoRequest, carry_out: CarryOut, observer: DemoObserver | None
     places = Places(request.folder)
     costs = Costs(places.costs)
     _check(places, size)
-    report = DemoReport(places.report, False, {})
+    report = DemoReport(places.report)
     if not (places.videos / "labels.csv").is_file():
         observer.rendering(size.clips, places.videos)
     with costs.measured(RENDER, f"{size.clips} clips"):
@@ -81,6 +86,8 @@ def run(request: DemoRequest, carry_out: CarryOut, observer: DemoObserver | None
     found = gather(places, size, steps, report.documents, costs)
     with replacing(places.report) as path:
         path.write_text(page(found), encoding="utf-8")
+    report.rows, report.pairs = found.rows, found.pairs
+    report.costs = {each.name: each.cost for each in found.steps}
     report.seconds = time.monotonic() - began
     return report
 

@@ -5,7 +5,6 @@ import csv
 import io
 import json
 import shlex
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -18,41 +17,11 @@ from pipelines.demo.run import DemoReport, DemoRequest, run
 from pipelines.demo.size import Size
 from pipelines.demo.steps import Places, steps_of
 from tests.cli.runner import vimoclip
+from tests.pipelines.report.reader import Page, read
 from vimoclip import open_store
 from vimoclip.errors import RunError
 
 SIZE = Size(clips=24, motion_epochs=1, fusion_epochs=2, width=32, seeds=1, in_a_row=2)
-VOID = {"meta", "img", "link", "br", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """Every element with its attributes, the text and the style of all; refuses elements that do not nest."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text, self.style = "", ""
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert not self._open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if "style" in self._open:
-            self.style += data
-        else:
-            self.text += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +36,7 @@ def report(folder: Path) -> DemoReport:
 
 @pytest.fixture(scope="module")
 def page(report: DemoReport) -> Page:
-    return Page(report.page.read_text(encoding="utf-8"))
+    return read(report.page.read_text(encoding="utf-8"))
 
 
 def test_the_store_holds_what_was_rendered(report: DemoReport, folder: Path) -> None:

@@ -14,8 +14,8 @@ from vimoclip.splits import of_split
 from vimoclip.store import FeatureStore
 from vimoclip.writer import StoreWriter
 
-SHOWN = (("walking",), ("stalking",), ("walking", "stalking"), ("standing",), ("flying", "standing"))
-"""In turn. Nothing jumps, and no video shows any of the other pairs."""
+SHOWN = (("walking",), ("stalking",), ("walking", "stalking"), ("standing",))
+"""In turn. No video shows any of the other pairs."""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
         labels = [
             Label(video_id=name, label=label, source="t")
             for n, name in enumerate(VIDEOS)
-            for label in (*SHOWN[n % len(SHOWN)], *(("jumping",) if n == 0 else ()))
+            for label in SHOWN[n % len(SHOWN)]
         ]
         writer.set_labels(labels, VIDEOS, "t")
         writer.flush()
@@ -47,12 +47,11 @@ def test_told_adds_up() -> None:
 
 def test_each_video_that_shows_one_of_a_pair_is_judged(store: FeatureStore, runs: dict[Fusion, list[Path]]) -> None:
     pairs = hard_pairs(store, of_split(store), runs)
-    assert [(pair.one, pair.other) for pair in pairs] == [("walking", "stalking"), ("flying", "jumping")]
+    assert [(pair.one, pair.other, pair.videos) for pair in pairs] == [("walking", "stalking", 8)]
     for fusion, (folder,) in runs.items():
         walking = [_right(store, folder, name, "walking", "stalking") for name in _showing("walking")]
         stalking = [_right(store, folder, name, "stalking", "walking") for name in _showing("stalking")]
         assert pairs[0].told[fusion] == Told(sum(walking + stalking), len(walking + stalking))
-    assert pairs[0].videos == 6
 
 
 def test_runs_of_several_seeds_are_judged_together(store: FeatureStore, runs: dict[Fusion, list[Path]]) -> None:
