@@ -36,7 +36,7 @@ def alone(worker: EmbedWorker, path: Path) -> float:
     """
     teacher, motion, size = worker.models.towers["clip"], worker.models.motion, worker.config.clip.batch_size
     assert motion is not None
-    student, estimator = motion.student, motion.estimator
+    student, estimator = motion.students["moclip"], motion.estimator
     spent, previous, previous_s = 0.0, None, 0.0
     images: list[torch.Tensor] = []
     planes = [np.full((2, PLANE, PLANE), REST, np.uint8)]  # of the first frame, which has no motion

@@ -74,7 +74,7 @@ def by_hand(worker: EmbedWorker, path: Path, frames: int) -> float:
     """Seconds of the loop over so many frames. The one before them, which has no flow, is not timed."""
     teacher, motion = worker.models.towers["clip"], worker.models.motion
     assert motion is not None
-    student, estimator, resize = motion.student, motion.estimator, teacher.preprocessing.resize
+    student, estimator, resize = motion.students["moclip"], motion.estimator, teacher.preprocessing.resize
     previous, began = None, 0.0
     with av.open(str(path)) as container:
         for picture in itertools.islice(container.decode(video=0), 1 + frames):

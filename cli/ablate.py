@@ -5,8 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import fusion_options, options, render
+from cli import options, render, training_options
 from pipelines.engine import Engine
+from vimoclip.fusion_config import settings
 
 
 @render.handled
@@ -16,22 +17,22 @@ def ablate(
         str | None,
         typer.Option(help="Of image, motion, embedding, temporal, cross; by comma.", show_default="all five"),
     ] = None,
-    preset: fusion_options.PresetName = "default",
-    loss: fusion_options.LossName = None,
-    epochs: fusion_options.Epochs = None,
-    batch_size: fusion_options.BatchSize = None,
-    lr: fusion_options.Rate = None,
+    preset: training_options.PresetName = "default",
+    loss: training_options.LossName = None,
+    epochs: training_options.Epochs = None,
+    batch_size: training_options.BatchSize = None,
+    lr: training_options.Rate = None,
     seed: Annotated[int | None, typer.Option(help="The first one.", show_default="49")] = None,
-    changes: fusion_options.Changes = None,
-    config: fusion_options.Settings = None,
+    changes: training_options.Changes = None,
+    config: training_options.ConfigFile = None,
     run_folder: Annotated[
         Path | None, typer.Option("--run", help="The ablation's folder.", show_default="runs/… by store and settings")
     ] = None,
-    train_split: fusion_options.TrainSplit = "train",
-    eval_split: fusion_options.EvalSplit = None,
-    hold_out: fusion_options.HoldOut = 0.2,
-    least_videos: fusion_options.LeastVideos = None,
-    segments: fusion_options.Segments = None,
+    train_split: training_options.TrainSplit = "train",
+    eval_split: training_options.EvalSplit = None,
+    hold_out: training_options.HoldOut = 0.2,
+    least_videos: training_options.LeastVideos = None,
+    segments: training_options.Segments = None,
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -45,21 +46,21 @@ def ablate(
     Run it again at any time: what is trained is kept, and more seeds or rows are added to it.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
-    asked = fusion_options.settings_of(preset, config, changes or [], {"training": training, "loss": {"name": loss}})
+    asked = training_options.settings_of(
+        settings, preset, config, changes or [], {"training": training, "loss": {"name": loss}}
+    )
     from cli.ablation_progress import AblationProgress
     from pipelines.ablate import ROWS, AblateRequest, named, run_all
     from pipelines.ablation_files import write_files
     from pipelines.train_fusion import TrainFusionRequest
+    from pipelines.training_split import Asked
     from vimoclip.config import RunConfig
 
     base = TrainFusionRequest(
         store=store,
         config=asked,
         folder=run_folder,
-        train=train_split,
-        held_out=eval_split,
-        share=hold_out,
-        least_videos=least_videos,
+        split=Asked(train_split, eval_split, hold_out, least_videos),
         segments=segments,
         run=RunConfig(device=device, threads=threads),
     )

@@ -1,16 +1,31 @@
-"""`vimoclip embed`: a further model over the videos that are in a store."""
+"""`vimoclip embed`: a further model over the videos that are in a store, or a trained student over their flow."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cli import options, render
 from pipelines.engine import Engine
+from vimoclip.errors import UsageError
+
+MOCLIP = "moclip"  # as schemas/features.py has it, which --help is not to load
 
 
 @render.handled
 def embed(
-    feature: Annotated[str, typer.Option("--as", metavar="FEATURE", help="The feature's name: bioclip, siglip, …")],
+    feature: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="FEATURE",
+            help="The feature's name: bioclip, siglip, …",
+            show_default="with --motion, in the place of moclip",
+        ),
+    ] = None,
+    motion: Annotated[
+        Path | None, typer.Option("--motion", metavar="RUN", help="The folder of a run of train-motion.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="open_clip name, hf-hub:…, local-dir:…, vimoclip-tiny")] = None,
     weights: options.Weights = None,
     preprocess: options.Preprocess = None,
@@ -28,6 +43,9 @@ def embed(
 ) -> None:
     """Add a feature: the vectors of another model for every stored frame, beside those that are there.
 
+    With --motion, those of a motion student that was trained, from the flow that the store keeps; without --as in the
+    place of moclip.
+
     Run it again at any time: it goes on where it stopped. Readers see the feature once it is complete, and from then on
     every ingest fills it too.
     """
@@ -42,10 +60,16 @@ def embed(
         "precision": precision,
         "resize": resize,
     }
+    asked = {name: value for name, value in asked.items() if value is not None}
+    if motion is not None and asked:
+        raise UsageError("A student has its teacher's settings.", received=", ".join(f"--{name}" for name in asked))
+    if motion is None and feature is None:
+        raise UsageError("Which feature?", expected="--as FEATURE, or --motion RUN")
     request = EmbedRequest(
         store=store,
-        feature=feature,
-        asked={name: value for name, value in asked.items() if value is not None},
+        feature=feature or MOCLIP,
+        asked=asked,
+        motion=motion,
         run=RunConfig(device=device, threads=threads, timeout_s=timeout),
         engine=Engine(engine, workers, ray_address),
         wait=not no_wait,
@@ -54,14 +78,14 @@ def embed(
         report = run(request, progress)
     if as_json:
         render.print_json(report)
-    _print(report, store)
+    _print(report, store, motion)
     if report.interrupted:
         raise typer.Exit(render.INTERRUPTED)
     if report.failed:
         raise typer.Exit(render.SOME_FAILED)
 
 
-def _print(report: Any, store: str) -> None:
+def _print(report: Any, store: str, motion: Path | None) -> None:
     rows = [
         ("embedded", report.embedded, f"{report.frames} frames"),
         ("skipped", report.known, "have it already" if report.known else ""),
@@ -75,11 +99,12 @@ def _print(report: Any, store: str) -> None:
         render.err.print(render.table("Failed", ("video", "kind", "why"), report.failed[:20]))
         if len(report.failed) > 20:
             render.err.print(f"… and {len(report.failed) - 20} more (--json lists them all)")
-    again = f"vimoclip embed --as {report.feature} {render.at(store)}"
+    what = f"--as {report.feature}" if report.feature != MOCLIP else f"--motion {motion}"
+    again = f"vimoclip embed {what} {render.at(store)}"
     if report.interrupted:
         render.err.print(f"Interrupted. What is done is kept; {again} goes on from there.", markup=False)
     elif not report.complete:
-        render.err.print(f"No video could be embedded, and no reader sees {report.feature} yet.", markup=False)
+        render.err.print(f"No video could be embedded, and no reader sees the new {report.feature} yet.", markup=False)
     elif report.failed:
         render.err.print(f"These have no {report.feature}; {again} tries them again.", markup=False)
     else:

@@ -20,6 +20,7 @@ from cli.remove import remove
 from cli.search import search
 from cli.status import status
 from cli.train_fusion import train_fusion
+from cli.train_motion import train_motion
 from cli.verify import verify
 
 app = typer.Typer(
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 
 OF_THE_STORE = (ingest, embed, features, status, errors, label)
-OF_WHAT_IS_IN_IT = (index, search, train_fusion, ablate, evaluate, predict, export)
+OF_WHAT_IS_IN_IT = (index, search, train_motion, train_fusion, ablate, evaluate, predict, export)
 OF_ITS_UPKEEP = (verify, remove, optimize, doctor)
 TO_BEGIN_WITH = (demo,)
 

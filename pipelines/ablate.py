@@ -16,7 +16,8 @@ from typing import Literal
 
 from pipelines.engine import Engine
 from pipelines.executor import is_ray
-from pipelines.train_fusion import FusionObserver, TrainFusionReport, TrainFusionRequest, run
+from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest, run
+from pipelines.training_run import RunObserver
 from vimoclip.atomic import replacing
 from vimoclip.errors import ConfigError, RunError
 from vimoclip.fusion_config import Fusion, FusionConfig
@@ -97,7 +98,7 @@ class AblateReport:
     seconds: float = 0.0
 
 
-class AblateObserver(FusionObserver):
+class AblateObserver(RunObserver):
     """Told also which run begins and ends; this one ignores it all."""
 
     def run(self, fusion: Fusion, seed: int, number: int, of: int) -> None:

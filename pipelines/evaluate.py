@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipelines.fusion_run import finished
-from pipelines.train_fusion import SELECTED
+from pipelines.run_folder import finished
+from pipelines.training_run import SELECTED
 from vimoclip.checkpoint import read_checkpoint
 from vimoclip.class_segments import read_segments
 from vimoclip.config import RunConfig

@@ -74,6 +74,7 @@ def drop(where: Where, name: str, wait: bool = True, on_wait: Callable[[str], No
     at = FeatureStore.open(where).place
     with writer_lock(at, wait, on_wait) as lock:
         store = FeatureStore.open(at)
+        store.check_settled()
         _added(store, name)
         with held_back():
             lock.check()
@@ -92,6 +93,7 @@ def rename(where: Where, old: str, new: str, wait: bool = True, on_wait: Callabl
     at = FeatureStore.open(where).place
     with writer_lock(at, wait, on_wait) as lock:
         store = FeatureStore.open(at)
+        store.check_settled()
         feature = _added(store, old)
         check_name(store, new)
         if new in store.features | store.unfinished:

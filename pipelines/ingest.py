@@ -123,7 +123,7 @@ class _Ingest:
             return report
         asked = self._request.asked
         config = StoreConfig.from_dict(asked) if store is None else store.located(asked)
-        added = Added.of(store.features.values()) if store else NOTHING_ADDED
+        added = _added(store) if store else NOTHING_ADDED
         with executor(config, self._request.run, self._request.engine, added) as embedder:
             if store is None:
                 self._lock.check()  # loading the models may have taken long
@@ -179,6 +179,14 @@ def _embed(embedder: Executor, identify: Identify, recorder: Recorder, writer: S
     finally:
         with held_back():
             outcomes.close()  # type: ignore[attr-defined]
+
+
+def _added(store: FeatureStore) -> Added:
+    if not any(feature.training == "trained" for feature in store.features.values()):
+        return Added.of(store.features.values())
+    from vimoclip.students import added_of  # with torch, which Ray's driver does without
+
+    return added_of(store)
 
 
 def _check_features(store: FeatureStore, embedder: Executor) -> None:

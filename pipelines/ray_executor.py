@@ -100,7 +100,7 @@ class RayExecutor:
             self._start()
             first = self.actors[0]
             self.config, self.features = first.config, first.features
-            self._added = Added.of(self.features, added.alone)
+            self._added = replace(Added.of(self.features, added.alone), students=added.students)
             for _ in range(workers - 1):
                 self._start()
             self.device = f"{workers} Ray workers, the first on {first.device} ({first.name})"

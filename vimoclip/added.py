@@ -1,28 +1,34 @@
-"""Features that were added to a store: which models a worker needs to make them."""
+"""Features beside those that a store began with: which models a worker needs to make them."""
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from schemas.features import Feature
 from vimoclip.config import ClipConfig
 
+if TYPE_CHECKING:  # with torch, which takes seconds
+    from vimoclip.student_checkpoint import Student
+
 
 @dataclass(frozen=True)
 class Added:
-    """Image features beside a store's own: the settings of each one's tower, by name.
+    """What is computed beside a store's own features, or instead of them.
 
-    alone: the store's own, clip and moclip, are not computed. Every tower gets the store's batch size.
+    towers: of image features that were added, the settings of each one's tower, by name. students: of motion features
+    the trained student, by name; of `moclip` it takes the place of the starting one. alone: the store's own, clip and
+    moclip, are not computed, and so no student is needed. Every tower gets the store's batch size.
     """
 
     towers: Mapping[str, ClipConfig] = field(default_factory=dict)
     alone: bool = False
+    students: "Mapping[str, Student]" = field(default_factory=dict)
 
     @classmethod
     def of(cls, features: Iterable[Feature], alone: bool = False) -> Self:
-        """Those among `features`, with the settings that they were made with."""
-        settings = {feature.name: feature.settings for feature in features}
+        """The image features that were added among `features`, with the settings that they were made with."""
+        settings = {feature.name: feature.settings for feature in features if feature.kind == "image"}
         towers = {name: ClipConfig.from_dict(json.loads(text)) for name, text in settings.items() if text is not None}
         return cls(towers, alone)
 

@@ -1,46 +1,36 @@
-"""A trained TFAM as a folder: model.safetensors, its weights, and meta.json, all that is needed to build it again.
+"""A trained TFAM as a folder of two files (checkpoint_files.py), and what is known of it.
 
 meta.json also says what the vectors were made with, by the fingerprints of their features: a model is never fed with
-vectors of another kind. It is written last and names the SHA-256 of the weights, so that a folder in which an older
-run's files are half replaced is refused rather than read.
+vectors of another kind.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
-from safetensors.torch import load, save
 
 from schemas.features import Feature
-from vimoclip.atomic import replacing
+from vimoclip.checkpoint_files import (
+    META,
+    WEIGHTS,
+    Kind,
+    Source,
+    damaged,
+    in_folder,
+    not_its_own,
+    read_body,
+    read_weights,
+    write_files,
+)
 from vimoclip.errors import CheckpointError, ConfigError
 from vimoclip.fusion_config import ROLES, FusionConfig, Role
 from vimoclip.tfam import Tfam
 
-FORMAT = "vimoclip-tfam"
-VERSION = 1
-WEIGHTS, META = "model.safetensors", "meta.json"
+__all__ = ["META", "WEIGHTS", "Meta", "Source", "read_checkpoint", "write_checkpoint"]
 
-_HINT = "Name the folder of a finished run of `vimoclip train-fusion`."
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a sequence was of. name: of the feature. fingerprint: of what made it. model: for people."""
-
-    name: str
-    fingerprint: str
-    dim: int
-    model: str
-
-    @classmethod
-    def of(cls, feature: Feature) -> "Source":
-        return cls(feature.name, feature.fingerprint, feature.dim, feature.model)
+TFAM = Kind("vimoclip-tfam", 1, "TFAM", "train-fusion")
 
 
 @dataclass(frozen=True)
@@ -86,13 +76,7 @@ def write_checkpoint(folder: Path, model: Tfam, meta: Meta) -> None:
     Raises:
         RunError: they cannot be written.
     """
-    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()})
-    with replacing(folder / WEIGHTS) as path:
-        path.write_bytes(data)
-    head = {"format": FORMAT, "version": VERSION, "weights_sha256": hashlib.sha256(data).hexdigest()}
-    body = {**head, **asdict(meta), "config": meta.config.to_dict()}
-    with replacing(folder / META) as path:
-        path.write_text(json.dumps(body, ensure_ascii=False, indent=2, allow_nan=False), encoding="utf-8")
+    write_files(folder, TFAM, model.state_dict(), {**asdict(meta), "config": meta.config.to_dict()})
 
 
 def read_checkpoint(folder: Path) -> tuple[Tfam, Meta]:
@@ -102,49 +86,17 @@ def read_checkpoint(folder: Path) -> tuple[Tfam, Meta]:
         CheckpointError: no checkpoint, one of another format or a newer version, or a damaged one.
     """
     meta, sha256 = _meta(folder)
-    try:
-        data = (folder / WEIGHTS).read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"{folder / WEIGHTS} cannot be read.", received=error.strerror, expected="the model's weights", hint=_HINT
-        ) from error
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise CheckpointError(
-            f"{folder / WEIGHTS} is not the file that {META} was written for.",
-            received=f"SHA-256 {hashlib.sha256(data).hexdigest()}",
-            expected=sha256,
-            hint="It is damaged, or its run was stopped while it was written; run the same training again.",
-        )
+    state = read_weights(in_folder(folder), folder, TFAM, sha256)
     model = meta.model()
     try:
-        model.load_state_dict(load(data))
-    except (RuntimeError, safetensors.SafetensorError) as error:
-        raise CheckpointError(
-            f"The weights in {folder} are not those of its own {META}.",
-            received=str(error).splitlines()[-1].strip()[:200],
-            hint="It was changed by hand; restore it, or train anew.",
-        ) from error
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise not_its_own(folder, error) from error
     return model.eval(), meta
 
 
 def _meta(folder: Path) -> tuple[Meta, str]:
-    path = folder / META
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read.", received=error.strerror, hint=_HINT) from error
-    except ValueError as error:
-        raise CheckpointError(f"{path} is no JSON.", received=error, hint=_HINT) from error
-    if not isinstance(body, dict) or body.get("format") != FORMAT:
-        found = body.get("format", "none") if isinstance(body, dict) else type(body).__name__
-        raise CheckpointError(f"{folder} holds no TFAM.", received=f"format {found}", expected=FORMAT, hint=_HINT)
-    if body.get("version") != VERSION:
-        raise CheckpointError(
-            f"{folder} was written by another version of ViMoCLIP.",
-            received=f"version {body.get('version')}",
-            expected=VERSION,
-            hint="Install the newest version.",
-        )
+    body = read_body(in_folder(folder), folder, TFAM)
     try:
         sha256 = body["weights_sha256"]
         known = {name: body[name] for name in ("classes", "counts", "store", "versions", "metrics")}
@@ -154,6 +106,5 @@ def _meta(folder: Path) -> tuple[Meta, str]:
         with torch.device("meta"):
             meta.model()
     except (KeyError, TypeError, ValueError, ConfigError) as error:
-        said = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise CheckpointError(f"{path} is damaged.", received=said, hint=_HINT) from error
+        raise damaged(folder, TFAM, error) from error
     return meta, str(sha256)

@@ -5,13 +5,14 @@ a hub or local folder, and never replaced by random ones unless `none` asks for 
 """
 
 import contextlib
+import copy
 import dataclasses
 import json
 import logging
 import os
 import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -52,8 +53,9 @@ Input = tuple[int, str, str]
 class ClipTeacher:
     """A frozen image tower on a device.
 
-    Attributes: `config` with weights, precision and batch size resolved; `tower`; `preprocessing`; `dim`, the width D;
-    `weights_sha256` of the tower's architecture and tensors; `training`, `pretrained` or `random`.
+    Attributes: `config` with weights, precision and batch size resolved; `tower`; its `architecture`; `preprocessing`;
+    `dim`, the width D; `weights_sha256` of the tower's architecture and tensors; `training`, `pretrained`, `random` or
+    `trained`.
     """
 
     def __init__(self, config: ClipConfig, device: torch.device) -> None:
@@ -73,6 +75,7 @@ class ClipTeacher:
         self._dtype = DTYPES[config.precision]
         model, architecture = load_model(config)
         visual = model.visual
+        self.architecture = architecture
         self.preprocessing = _preprocessing(visual.preprocess_cfg, config)
         self.weights_sha256 = sha256(architecture, visual)
         self.training: Training = "random" if config.weights == "none" else "pretrained"
@@ -97,13 +100,42 @@ class ClipTeacher:
     @torch.inference_mode()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """uint8 (N, 3, S, S) images to raw z, fp32 (N, D), on the device."""
-        pixels = images.to(self.device).float()
-        if pixels.shape[-1] != self.preprocessing.size:
+        return pooled(self.tower(self.pixels(images).to(self._dtype)))
+
+    def pixels(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 (N, 3, S, S) images of any size to what the tower takes, fp32, on the device."""
+        found = images.to(self.device).float()
+        if found.shape[-1] != self.preprocessing.size:
             size = (self.preprocessing.size, self.preprocessing.size)
-            pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
-        z = self.tower(((pixels - self._mean) / self._std).to(self._dtype))
-        pooled: torch.Tensor = z[0] if isinstance(z, tuple) else z  # CoCa's tower gives its tokens too
-        return pooled.float()
+            found = F.interpolate(found, size, mode="bilinear", align_corners=False, antialias=True)
+        return (found - self._mean) / self._std
+
+    def with_weights(self, state: Mapping[str, torch.Tensor]) -> "ClipTeacher":
+        """The same with other weights of its tower, which are trained ones.
+
+        Raises:
+            ModelError: they are not of this tower; no memory for them on the device.
+        """
+        tower = copy.deepcopy(self.tower).to("cpu", torch.float32)
+        try:
+            tower.load_state_dict(dict(state))
+        except RuntimeError as error:
+            raise ModelError(
+                f"The student's weights are not of {self.config.model}.",
+                received=str(error).splitlines()[-1].strip()[:200],
+                expected="those of a student of this very model",
+            ) from error
+        other = copy.copy(self)
+        other.weights_sha256, other.training = sha256(self.architecture, tower), "trained"
+        with room_for(self.config.model, self.device):
+            other.tower = tower.eval().to(self.device, self._dtype)
+        return other
+
+
+def pooled(z: Any) -> torch.Tensor:
+    """The vectors fp32 (N, D) of what a tower gives: CoCa's gives its tokens too."""
+    found: torch.Tensor = z[0] if isinstance(z, tuple) else z
+    return found.float()
 
 
 def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:

@@ -55,6 +55,20 @@ class Config:
             made[name] = value
         return cls(**made)
 
+    def changed(self, *changes: dict[str, Any]) -> Self:
+        """With changes, `{"training": {"lr": 3e-4}, "mixup": "none"}`, the later ones above the earlier. "none" is
+        None, for which TOML has no word.
+
+        Raises:
+            ConfigError: an unknown setting, or a value it cannot have.
+        """
+        values = self.to_dict()
+        for change in changes:
+            for name, value in change.items():
+                own = values.get(name)
+                values[name] = own | _with_none(value) if isinstance(own, dict) and isinstance(value, dict) else value
+        return self.from_dict(_with_none(values))
+
     def __post_init__(self) -> None:
         """Check every field against its annotation. Subclasses add their own bounds after calling this.
 
@@ -65,6 +79,10 @@ class Config:
             value = getattr(self, f.name)
             if not _fits(value, f.type):
                 raise ConfigError(f"{f.name} has a value it cannot have.", received=repr(value), expected=_say(f.type))
+
+
+def _with_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if value == "none" else value for name, value in values.items()}
 
 
 _UNIONS = (types.UnionType, typing.Union)  # of a Literal and None, `|` makes the latter
@@ -90,7 +108,26 @@ def _say(kind: Any) -> str:
     return "nothing" if kind is type(None) else str(getattr(kind, "__name__", kind))
 
 
-def _positive(name: str, value: float | None) -> None:
+def at_least_one(name: str, value: int) -> None:
+    """Raises ConfigError."""
+    if value < 1:
+        raise ConfigError(f"{name} must be positive.", received=value, expected="1 or more")
+
+
+def fraction(name: str, value: float) -> None:
+    """Raises ConfigError."""
+    if not 0 <= value < 1:
+        raise ConfigError(f"{name} is a fraction.", received=value, expected="0 or more, and less than 1")
+
+
+def not_negative(name: str, value: float) -> None:
+    """Raises ConfigError."""
+    if not (math.isfinite(value) and value >= 0):
+        raise ConfigError(f"{name} cannot be negative.", received=value, expected="a finite number, 0 or more")
+
+
+def positive(name: str, value: float | None) -> None:
+    """Raises ConfigError."""
     if value is not None and not (math.isfinite(value) and value > 0):
         raise ConfigError(f"{name} must be positive.", received=value, expected="a finite number above 0")
 
@@ -111,8 +148,8 @@ class Sampling(Config):
         super().__post_init__()
         if self.fps is not None and self.every is not None:
             raise UsageError("Give fps or every, not both.", received=f"fps={self.fps}, every={self.every}")
-        _positive("fps", self.fps)
-        _positive("every", self.every)
+        positive("fps", self.fps)
+        positive("every", self.every)
 
 
 @dataclass(frozen=True)
@@ -223,7 +260,7 @@ class RunConfig(Config):
         super().__post_init__()
         if self.threads < 0:
             raise ConfigError("threads cannot be negative.", received=self.threads, expected="0 or more")
-        _positive("timeout_s", self.timeout_s)
+        positive("timeout_s", self.timeout_s)
         if self.timeout_s > LONGEST_TIMEOUT_S:
             raise ConfigError(
                 "timeout_s is too long.", received=self.timeout_s, expected=f"up to {LONGEST_TIMEOUT_S:g}"

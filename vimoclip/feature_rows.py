@@ -23,7 +23,11 @@ def lacking(store: FeatureStore, frames: Table, name: str) -> list[Video]:
     rows = {row.take: row for row in store.rows() if row.status == "ok"}
     if name not in frames.schema.names:
         return list(rows.values())
-    takes = frames.read(["take"], pc.field(f"{name}_norm").is_null())["take"]
+    feature = store.features.get(name) or store.unfinished.get(name)
+    null = pc.field(f"{name}_norm").is_null()
+    if feature is not None and feature.kind == "motion":  # which the first frame never has
+        null &= pc.field("frame_index") > 0
+    takes = frames.read(["take"], null)["take"]
     return [rows[take] for take in pc.unique(takes).to_pylist() if take in rows]
 
 

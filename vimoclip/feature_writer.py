@@ -50,6 +50,7 @@ class FeatureWriter:
         Raises:
             FeatureError: the name cannot be a feature's. SettingsError: the store has another feature of this name.
         """
+        store.check_settled()
         check_name(store, feature.name)
         self._store, self._check = store, check
         self._frames = store.tables["frames"].latest()
@@ -97,7 +98,8 @@ class FeatureWriter:
                 hint="Was it stored by another version of FFmpeg? Remove it and ingest it again.",
             )
         vectors = frames.features[self.feature.name]
-        check_vectors(video.video_id, self.feature, vectors, np.ones(n, np.bool_))
+        due = np.arange(first, first + n) > 0 if self.feature.kind == "motion" else np.ones(n, np.bool_)
+        check_vectors(video.video_id, self.feature, vectors, due)
         self._buffer_rows(take.addresses[first : first + n], vectors)
         take.count += n
 

@@ -3,11 +3,10 @@
 Each difference between the presets is one setting that can be given by itself.
 """
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from vimoclip.config import Config
+from vimoclip.config import Config, at_least_one, fraction, not_negative, positive
 from vimoclip.errors import ConfigError, UsageError
 
 Fusion = Literal["cross", "temporal", "embedding", "image", "motion"]
@@ -60,21 +59,6 @@ def fusion_of(attention: Attention | None, concat: Concat | None, inputs: Inputs
     return concat or "temporal"
 
 
-def _at_least_one(name: str, value: int) -> None:
-    if value < 1:
-        raise ConfigError(f"{name} must be positive.", received=value, expected="1 or more")
-
-
-def _fraction(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise ConfigError(f"{name} is a fraction.", received=value, expected="0 or more, and less than 1")
-
-
-def _not_negative(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value >= 0):
-        raise ConfigError(f"{name} cannot be negative.", received=value, expected="a finite number, 0 or more")
-
-
 @dataclass(frozen=True)
 class SequenceConfig(Config):
     """What the model reads of a store.
@@ -119,20 +103,25 @@ class TfamConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("layers", "width", "heads", "feed_forward", "hidden"):
-            _at_least_one(name, getattr(self, name))
+            at_least_one(name, getattr(self, name))
         if self.width % (2 * self.heads):
             raise ConfigError(
                 "width must be a multiple of twice the heads.", received=f"width {self.width}, heads {self.heads}"
             )
-        _fraction("dropout", self.dropout)
+        fraction("dropout", self.dropout)
 
 
 @dataclass(frozen=True)
 class LossConfig(Config):
     """The loss, as in vimoclip/losses.py. `bce` and `asymmetric` are for videos of several behaviours,
-    `cross-entropy` for videos of one. gamma_positive, gamma_negative, margin: of the asymmetric loss alone."""
+    `cross-entropy` for videos of one.
+
+    of_one: the loss in the place of `name` where every video shows exactly one, which the labels themselves say.
+    gamma_positive, gamma_negative, margin: of the asymmetric loss alone.
+    """
 
     name: Loss = "asymmetric"
+    of_one: Loss = "cross-entropy"
     gamma_positive: float = 0.0
     gamma_negative: float = 4.0
     margin: float = 0.05
@@ -140,8 +129,12 @@ class LossConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("gamma_positive", "gamma_negative"):
-            _not_negative(name, getattr(self, name))
-        _fraction("margin", self.margin)
+            not_negative(name, getattr(self, name))
+        fraction("margin", self.margin)
+
+    def fitting(self, one_each: bool) -> "LossConfig":
+        """The same for videos of one behaviour each, or of several."""
+        return replace(self, name=self.of_one) if one_each else self
 
 
 @dataclass(frozen=True)
@@ -171,16 +164,20 @@ class TrainingConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("epochs", "batch_size"):
-            _at_least_one(name, getattr(self, name))
+            at_least_one(name, getattr(self, name))
         for name in ("lr", "clip_gradient"):
-            value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"{name} must be positive.", received=value, expected="a finite number above 0")
+            positive(name, getattr(self, name))
         for name in ("lr_end", "weight_decay", "seed"):
-            _not_negative(name, getattr(self, name))
+            not_negative(name, getattr(self, name))
         for name in ("warmup", "ema"):
             if getattr(self, name) is not None:
-                _fraction(name, getattr(self, name))
+                fraction(name, getattr(self, name))
+
+
+def check_share(name: str, value: float | None) -> None:
+    """Raises ConfigError."""
+    if value is not None and not 0 < value < 1:
+        raise ConfigError(f"{name} is a share.", received=value, expected="more than 0, and less than 1")
 
 
 @dataclass(frozen=True)
@@ -201,10 +198,8 @@ class FusionConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.select_on is not None and not 0 < self.select_on < 1:
-            raise ConfigError("select_on is a share.", received=self.select_on, expected="more than 0, and less than 1")
-        if self.mixup is not None and not (math.isfinite(self.mixup) and self.mixup > 0):
-            raise ConfigError("mixup must be positive.", received=self.mixup, expected="a finite number above 0")
+        check_share("select_on", self.select_on)
+        positive("mixup", self.mixup)
 
 
 PRESETS: dict[Preset, FusionConfig] = {
@@ -220,19 +215,13 @@ PRESETS: dict[Preset, FusionConfig] = {
 
 
 def settings(preset: Preset, *changes: dict[str, Any]) -> FusionConfig:
-    """A preset with changes, `{"training": {"lr": 3e-4}, "mixup": "none"}`, the later ones above the earlier. "none" is
-    None, for which TOML has no word.
-
-    Raises:
-        ConfigError: an unknown setting, or a value it cannot have.
-    """
-    values = PRESETS[preset].to_dict()
-    for change in changes:
-        for name, value in change.items():
-            own = values.get(name)
-            values[name] = own | _with_none(value) if isinstance(own, dict) and isinstance(value, dict) else value
-    return FusionConfig.from_dict(_with_none(values))
+    """A preset with changes, the later ones above the earlier: see `Config.changed`. A loss that is named is the loss,
+    whatever the labels are. Raises ConfigError."""
+    return PRESETS[preset].changed(*map(_named_loss, changes))
 
 
-def _with_none(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: None if value == "none" else value for name, value in values.items()}
+def _named_loss(change: dict[str, Any]) -> dict[str, Any]:
+    loss = change.get("loss")
+    if not (isinstance(loss, dict) and "name" in loss):
+        return change
+    return change | {"loss": {"of_one": loss["name"]} | loss}

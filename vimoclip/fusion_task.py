@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vimoclip import batching
+from vimoclip import batching, calibration
 from vimoclip.errors import RunError
 from vimoclip.fusion_config import FusionConfig, Loss
 from vimoclip.losses import loss_of
@@ -25,6 +25,8 @@ class FusionTask:
     second for the best one to be chosen on.
 
     segments: of each class, for the metrics; by default by how many videos of `train` show it.
+
+    Attributes: `model`; `train`, on the device.
 
     Raises:
         RunError: with cross-entropy, a video of several behaviours.
@@ -44,7 +46,7 @@ class FusionTask:
         for sequences in (train, *self._evaluated.values()):
             check_labels(sequences, config.loss.name)
         self._config, self._device = config, device
-        self._train = train.to(device)
+        self.train = train.to(device)
         self._loss, self._segments = loss_of(config.loss), segments
         torch.manual_seed(config.training.seed)
         self.model = Tfam(config.tfam, train.dims, len(train.classes)).to(device)
@@ -52,7 +54,7 @@ class FusionTask:
     def plan(self, epoch: int) -> list[NDArray[np.int64]]:
         """Batches of about one length."""
         training = self._config.training
-        return batching.shuffled(self._train.steps, training.batch_size, training.seed, epoch)
+        return batching.shuffled(self.train.steps, training.batch_size, training.seed, epoch)
 
     def loss(self, batch: NDArray[np.int64]) -> Tensor:
         """Of these videos, mixed where that is asked for."""
@@ -63,11 +65,11 @@ class FusionTask:
 
     def batch(self, videos: NDArray[np.int64]) -> Batch:
         """These videos of the train split."""
-        return self._train.batch(videos)
+        return self.train.batch(videos)
 
     def names(self, batch: NDArray[np.int64]) -> list[str]:
         """Ids of videos."""
-        return [self._train.video_ids[video] for video in batch]
+        return [self.train.video_ids[video] for video in batch]
 
     def evaluate(self) -> dict[str, Any]:
         """Metrics of vimoclip.metrics, of `held_out` and of `select`; nothing of what there is not."""
@@ -77,7 +79,7 @@ class FusionTask:
 
         precision = training_precision(self._config.training.precision, self._device)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        segments = self._segments or metrics.by_count(self._train.counts())
+        segments = self._segments or metrics.by_count(self.train.counts())
         measure = metrics.of_one if self._config.loss.name == "cross-entropy" else metrics.of_several
         together = self._config.training.batch_size
         return {
@@ -98,6 +100,12 @@ def scores(model: Tfam, sequences: Sequences, dtype: torch.dtype = torch.float32
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             found[torch.from_numpy(batch.videos)] = model(batch.vectors, batch.present).float().cpu()
     return found
+
+
+def calibrate(model: Tfam, train: Sequences, loss: Loss) -> None:
+    """Make probabilities of a trained model's logits (calibration.py), by the videos it was trained on."""
+    one_each = loss == "cross-entropy"
+    calibration.apply(model, calibration.fit(scores(model, train), train.targets.cpu(), one_each))
 
 
 def check_labels(sequences: Sequences, loss: Loss) -> None:

@@ -1,6 +1,8 @@
 """What a step of training does to the weights: AdamW along a cosine, and their moving average."""
 
 import math
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -23,16 +25,43 @@ def learning_rate(config: TrainingConfig, progress: float) -> float:
     return config.lr_end + (config.lr - config.lr_end) * (1 + math.cos(math.pi * u)) / 2
 
 
-def adamw(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW with a model's parameters in two groups, that of matrices first, by whether they decay."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim >= 2]
-    others = [parameter for parameter in model.parameters() if parameter.ndim < 2]
+def adamw(model: nn.Module, config: TrainingConfig, rates: Mapping[str, float] | None = None) -> torch.optim.AdamW:
+    """AdamW over a model's parameters that are trained, in groups by learning rate, and of each the matrices first, by
+    whether they decay. Without decay it is Adam.
+
+    rates: of parameters by name, what the learning rate is multiplied by; 1 for those that are not named. Each group
+    has its own as `rate`.
+    """
+    rates = rates or {}
+    parts: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parts.setdefault((rates.get(name, 1.0), parameter.ndim < 2), []).append(parameter)
     decay = config.weight_decay
     groups = [
-        {"params": matrices, "weight_decay": decay},
-        {"params": others, "weight_decay": decay if config.decay == "all" else 0.0},
+        {"params": parts[part], "rate": part[0], "weight_decay": 0.0 if part[1] and config.decay != "all" else decay}
+        for part in sorted(parts)
     ]
     return torch.optim.AdamW(groups, lr=config.lr, fused=True)
+
+
+def layer_rates(names: Sequence[str], decay: float) -> dict[str, float]:
+    """What the learning rate of a tower's parameters is multiplied by: decay^(L − l) in block l.
+
+    names: of the parameters, in the tower's order. A block is what a name has up to its first number between dots:
+    `transformer.resblocks.3`, `layer2.0`. What comes before the first is block 0. What comes after the last, and a
+    final projection `proj`, is block L, whose rate is 1.
+    """
+    blocks = [named[1] if (named := re.match(r"(.*?\.\d+)\.", name)) else None for name in names]
+    order = [None, *dict.fromkeys(block for block in blocks if block is not None)]
+    found, depth, top = dict[str, float](), 0, len(order)
+    for name, block in zip(names, blocks, strict=True):
+        if block is not None:
+            depth = order.index(block)
+        elif depth == top - 1:
+            depth = top
+        found[name] = decay ** (0 if name == "proj" else top - depth)
+    return found
 
 
 def training_precision(precision: TrainingPrecision, device: torch.device) -> Literal["bf16", "fp32"]:

@@ -24,6 +24,7 @@ from vimoclip.errors import SearchError, SettingsError, VideoError
 from vimoclip.feature_rows import check_same
 from vimoclip.queries import Query
 from vimoclip.store import FeatureStore
+from vimoclip.students import added_of
 from vimoclip.text import EVERYDAY, TextTower
 from vimoclip.windows import mean_direction
 from vimoclip.worker import EmbedWorker
@@ -140,9 +141,5 @@ def _models(store: FeatureStore, features: list[Feature]) -> Added:
     moving = [feature.name for feature in features if feature.kind == "motion"]
     if not moving:
         return Added(towers, alone=True)
-    if other := sorted(set(moving) - set(OWN)):
-        raise SearchError(
-            f"A file cannot be embedded as {', '.join(other)}.",
-            hint="Use a stored video; a search can also do with --by appearance.",
-        )
-    return Added({name: config for name, config in towers.items() if name not in OWN})
+    own = {name: config for name, config in towers.items() if name not in OWN}
+    return Added(own, students=added_of(store, [feature for feature in features if feature.kind == "motion"]).students)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from vimoclip.errors import StoreError, StoreUnreachableError
+from vimoclip.atomic import replacing
+from vimoclip.errors import RunError, StoreError, StoreUnreachableError
 
 SCHEMES = ("s3", "gs", "az")
 _NOT_SERVED = ("Generic ", "necessary privileges", "valid authentication", "Commit result", " 401 ", " 403 ")
@@ -50,6 +51,13 @@ class Place(Protocol):
 
     def read(self, name: str) -> bytes | None:
         """A small file of it, if it is there and can be read."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file there, whole or not at all; one of its name is replaced.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
 
     def size(self, table: str | None = None) -> int:
         """Bytes of a table, or of all that lies there; files that vanish meanwhile count as nothing."""
@@ -132,6 +140,13 @@ class Folder:
         except OSError:
             return None
 
+    def write(self, name: str, data: bytes) -> None:
+        try:
+            with replacing(self.path / name) as path:
+                path.write_bytes(data)
+        except RunError as error:
+            raise StoreError(error.what, received=error.received, expected=error.expected, hint=error.hint) from error
+
     def size(self, table: str | None = None) -> int:
         total = 0
         for folder, _, names in os.walk(self.path / f"{table}.lance" if table else self.path):
@@ -209,6 +224,12 @@ class ObjectPrefix:
                 return bytes(obstore.get(self.client, name).bytes())
         except FileNotFoundError:
             return None
+
+    def write(self, name: str, data: bytes) -> None:
+        import obstore
+
+        with self.errors():
+            obstore.put(self.client, name, data)
 
     def size(self, table: str | None = None) -> int:
         import obstore

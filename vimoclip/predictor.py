@@ -145,11 +145,8 @@ class Predictor:
         seen: _Seen | None = None
         for target, event in events:
             if seen is None or seen.target != target or isinstance(event, Again):
-                if seen is not None and seen.target == target:
-                    scoring.forget(seen)
                 seen = _Seen(target, WindowRows(windows.window_s, windows.stride_s))
             if isinstance(event, Failed):
-                scoring.forget(seen)
                 yield target, event
             elif isinstance(event, Ended):
                 for window in seen.windows.rest(event.duration_s):
@@ -170,13 +167,14 @@ class Predictor:
         """fp32 (n, C) of n windows."""
         counts = np.array([len(rows) for rows in read], np.int64)
         offsets = np.concatenate([[0], np.cumsum(counts)])
-        values = torch.from_numpy(np.concatenate([rows.values for rows in read]))
+        widths = [feature.dim for feature in self._features]
+        values = torch.split(torch.from_numpy(np.concatenate([rows.values for rows in read])), widths, dim=1)
         sequences = Sequences(
             [""] * len(read),
             offsets,
             PackedRows(values, offsets),
             torch.from_numpy(np.concatenate([rows.norms for rows in read])),
-            {role: feature.dim for role, feature in zip(self._roles, self._features, strict=True)},
+            dict(zip(self._roles, widths, strict=True)),
             self._meta.config.sequences.lengths,
             self._meta.classes,
             torch.zeros(len(read), len(self._meta.classes), dtype=torch.uint8),
@@ -192,6 +190,32 @@ class Predictor:
         return tuple(self._meta.classes)
 
 
+class Predict:
+    """Predicts on one snapshot of a store, as `store.predict`."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+
+    def __call__(
+        self,
+        videos: Iterable[str | Path] | str | Path,
+        run: str | Path,
+        *,
+        window_s: float | None = None,
+        stride_s: float | None = None,
+        threshold: float = 0.5,
+        settings: RunConfig | None = None,
+    ) -> Predictions:
+        """What a run of train-fusion sees in videos: files, folders, or ids and patterns of ids of the store.
+
+        run: its folder. window_s, stride_s, threshold: see `Windows`. settings: where to compute. What is raised: see
+        `Windows`, `Predictor` and its `predict`.
+        """
+        names = [videos] if isinstance(videos, str | Path) else videos
+        windows = Windows(window_s, stride_s, threshold)
+        return Predictor(self._store, Path(run), settings or RunConfig()).predict(names, windows)
+
+
 @dataclass(eq=False)
 class _Seen:
     """One video on its way. spans, found: of its windows so far, start_s and end_s, and probabilities."""
@@ -204,7 +228,8 @@ class _Seen:
 
 
 class _Scoring:
-    """Windows that wait to be scored together, and the videos that are complete once they are."""
+    """Windows that wait to be scored together, and the videos that are complete once they are. Those of a video that
+    failed or began again are scored for nothing."""
 
     def __init__(self, predictor: Predictor, threshold: float) -> None:
         self._predictor, self._threshold = predictor, threshold
@@ -226,11 +251,6 @@ class _Scoring:
         self._complete.append(seen)
         if all(waiting is not seen for waiting, _, _ in self._waiting):
             yield from self.score()
-
-    def forget(self, seen: _Seen) -> None:
-        """The video failed, or begins again."""
-        self._waiting = [each for each in self._waiting if each[0] is not seen]
-        self._steps = sum(len(read) for _, _, read in self._waiting)
 
     def score(self) -> Iterator[tuple[Target, Prediction | Failed]]:
         """Score what waits."""

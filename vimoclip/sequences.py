@@ -167,6 +167,11 @@ class Sequences:
         """All videos in batches of about one length, always in the same order."""
         return map(self.batch, batching.by_length(self.steps, batch_size))
 
+    @property
+    def one_each(self) -> bool:
+        """Whether every video shows exactly one behaviour."""
+        return bool((self.targets.sum(dim=1, dtype=torch.int64) == 1).all())
+
     def counts(self) -> list[int]:
         """How many videos show each class."""
         return [int(n) for n in self.targets.sum(dim=0, dtype=torch.int64).tolist()]

@@ -7,9 +7,8 @@ take is whole; it never changes under the reader, and `refresh()` takes a new on
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -22,20 +21,20 @@ from schemas.flow import FLOW
 from schemas.frames import frames_schema
 from schemas.labels import LABELS, Label
 from schemas.videos import VIDEOS, Video
-from vimoclip.config import RunConfig, StoreConfig
+from vimoclip.config import StoreConfig
 from vimoclip.errors import (
-    SettingsError,
-    StoreDamagedError,
     StoreError,
     UnknownColumnError,
     UnknownVideoError,
 )
 from vimoclip.place import Place, Where, place
 from vimoclip.store_place import DERIVED, TABLES, beside, check_format, check_free, missing
+from vimoclip.store_settings import check_settings, located
+from vimoclip.stored_features import stored_features, switching
 from vimoclip.tables import Table
 
 if TYPE_CHECKING:
-    from vimoclip.prediction import Predictions
+    from vimoclip.predictor import Predict
     from vimoclip.search import Search
 
 
@@ -44,17 +43,19 @@ class FeatureStore:
 
     Attributes: `config`, the store's settings; `features`, what each vector column is, by name; `unfinished`, those
     that are still being added, which no reader sees; `fingerprint` of those that every take is made with; `tables`,
-    the tables at the snapshot's versions.
+    the tables at the snapshot's versions; `switching`, the feature that is taking another's place, which a kill left
+    at that: the snapshot is the one before.
     """
 
     def __init__(self, at: Place, tables: dict[str, Table]) -> None:
         self.place, self.tables = at, tables
         metadata = tables["videos"].schema.metadata or {}
         self.config = StoreConfig.from_dict(json.loads(metadata[SETTINGS_KEY]))
-        features = [_feature(row) for row in tables["features"].read().to_pylist()]
+        features = stored_features(tables["features"])
         self.features = {feature.name: feature for feature in features if feature.complete}
         self.unfinished = {feature.name: feature for feature in features if not feature.complete}
         self.fingerprint = store_fingerprint(features)
+        self.switching: str | None = None
 
     @staticmethod
     def exists(where: Where) -> bool:
@@ -82,7 +83,13 @@ class FeatureStore:
             others = {name: beside(videos, name) for name in TABLES if name not in ("videos", "features")}
             others |= {name: beside(videos, name) for name in DERIVED if at.has(name)}
             if videos.latest_version == videos.version and features.latest_version == features.version:
-                return cls(at, others | {"features": features, "videos": videos})
+                tables = others | {"features": features, "videos": videos}
+                if (found := switching(stored_features(features))) is None:
+                    return cls(at, tables)
+                name, pinned = found
+                store = cls(at, tables | {each: Table.open(at, each, pinned[each]) for each in TABLES})
+                store.switching = name
+                return store
 
     @classmethod
     def create(cls, where: Where, config: StoreConfig, features: list[Feature]) -> "FeatureStore":
@@ -118,6 +125,19 @@ class FeatureStore:
         """Keep this snapshot on the disk, whatever is optimized, under a name of letters, digits and `.-_`."""
         for table in TABLES:
             self.tables[table].tag(name)
+
+    def check_settled(self) -> None:
+        """Refuse to write while a feature is taking another's place.
+
+        Raises:
+            StoreError: it is; nobody does that meanwhile if the caller has the write lock.
+        """
+        if self.switching is not None:
+            raise StoreError(
+                f"A motion feature was taking the place of another in {self.place}, and was stopped.",
+                received=self.switching,
+                hint="`vimoclip embed --motion RUN` goes on with it. Until then the store is read as it was.",
+            )
 
     def refresh(self) -> "FeatureStore":
         """A snapshot of the store as it is now."""
@@ -242,35 +262,16 @@ class FeatureStore:
 
         return Search(self)
 
-    def predict(
-        self,
-        videos: Iterable[str | Path] | str | Path,
-        run: str | Path,
-        *,
-        window_s: float | None = None,
-        stride_s: float | None = None,
-        threshold: float = 0.5,
-        settings: RunConfig | None = None,
-    ) -> "Predictions":
-        """What a run of train-fusion sees in videos: files, folders, or ids and patterns of ids of the store.
+    @functools.cached_property
+    def predict(self) -> "Predict":
+        """`predict(["new", "site/*"], run="runs/x", window_s=2)`: the behaviours that a run sees. See predictor.py."""
+        from vimoclip.predictor import Predict  # which loads torch, and needs this module
 
-        run: its folder. window_s, stride_s, threshold: see vimoclip.predictor.Windows. settings: where to compute. What
-        is raised: see vimoclip.predictor.Predictor.
-        """
-        from vimoclip.predictor import Predictor, Windows  # loads torch
-
-        names = [videos] if isinstance(videos, str | Path) else videos
-        windows = Windows(window_s, stride_s, threshold)
-        return Predictor(self, Path(run), settings or RunConfig()).predict(names, windows)
+        return Predict(self)
 
     def located(self, asked: dict[str, dict[str, Any]]) -> StoreConfig:
         """The store's settings, with weights looked for where the user now says they lie."""
-        clip, flow = (
-            {name: value for name, value in asked.get(section, {}).items() if _is_place(name, value)}
-            for section in ("clip", "flow")
-        )
-        own = self.config
-        return replace(own, clip=replace(own.clip, **clip), flow=replace(own.flow, **flow))
+        return located(self.config, asked)
 
     def check_settings(self, asked: dict[str, Any]) -> None:
         """Refuse settings that contradict the store's own. `asked` holds only what the user gave, by section.
@@ -279,47 +280,4 @@ class FeatureStore:
             ConfigError: an unknown setting, or a value it cannot have.
             SettingsError: naming each setting with both values.
         """
-        StoreConfig.from_dict(asked)
-        own = self.config.to_dict()
-        clashes = []
-        for section, values in asked.items():
-            if not isinstance(values, dict):
-                values, stored, of = {section: values}, {section: own[section]}, ""
-            else:
-                stored, of = own[section], f"{section} "
-            # They ask for nothing definite.
-            open_ended = {"weights": "default", "precision": "auto", "batch_size": 0, "estimator": "auto"}
-            clashes += [
-                f"{of}{name} is {stored[name]!r} in the store and {value!r} was asked for"
-                for name, value in values.items()
-                if stored[name] != value
-                and open_ended.get(name, ...) != value
-                and not (_is_place(name, value) and stored[name] is not None)  # DIS has no weights to look for
-            ]
-        if clashes:
-            raise SettingsError(
-                f"The store {self.place} was made with other settings.",
-                received="; ".join(clashes),
-                expected="the store's own settings",
-                hint="Leave those flags out, or make another store with --store.",
-            )
-
-
-def _is_place(name: str, value: object) -> bool:
-    """Whether a setting says where weights lie rather than which they are; the SHA-256 of the features says that."""
-    return isinstance(value, str) and (
-        (name == "model" and value.startswith("local-dir:")) or (name == "weights" and Path(value).is_file())
-    )
-
-
-def _feature(row: dict[str, Any]) -> Feature:
-    stored = row.pop("fingerprint")
-    feature = Feature(**row)
-    if feature.fingerprint != stored:
-        raise StoreDamagedError(
-            f"The feature {feature.name} does not match its own fingerprint.",
-            received=stored,
-            expected=feature.fingerprint,
-            hint="Its row was changed by hand; restore it, or ingest into a new store.",
-        )
-    return feature
+        check_settings(self.place, self.config, asked)

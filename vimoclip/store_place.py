@@ -8,7 +8,12 @@ from vimoclip.tables import Table
 TABLES = ("frames", "flow", "labels", "features", "videos")  # videos last: with it the store exists
 DERIVED = ("segments",)
 """Tables that a store need not have: they can be made again from the others."""
-_OWN_FILES = {".writer.lock", ".writer.json", ".writer.json.new", *(f"{name}.lance" for name in (*TABLES, *DERIVED))}
+_OWN_FILES = {
+    ".writer.lock",
+    ".writer.json",
+    ".writer.json.new",
+    *(f"{name}.lance" for name in (*TABLES, *DERIVED)),
+}
 
 
 def missing(at: Place) -> StoreMissingError:

@@ -12,6 +12,7 @@ import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from vimoclip.errors import StoreDamagedError, StoreMissingError
 from vimoclip.lance_errors import lance_errors
@@ -109,6 +110,11 @@ class Table:
         with lance_errors(self.place, self.name, "read"):
             return self._dataset.to_table(columns=columns, offset=first, limit=count)
 
+    def take(self, rows: NDArray[np.int64], columns: list[str]) -> pa.Table:
+        """The rows of these numbers, in their order; numbered as `batches` streams all of them."""
+        with lance_errors(self.place, self.name, "read"):
+            return self._dataset.take(rows.tolist(), columns=columns)
+
     def fragments(self) -> dict[str, int]:
         """Its fragments in order: what their rows and columns follow from, as text that no other fragment has, and the
         number by which `of_fragment` takes them."""
@@ -130,6 +136,12 @@ class Table:
         with lance_errors(self.place, self.name, "tagged"):
             known = name in self._dataset.tags.list()
             (self._dataset.tags.update if known else self._dataset.tags.create)(name, self.version)
+
+    def untag(self, name: str) -> None:
+        """Let go of the version that has a name, if one has."""
+        with lance_errors(self.place, self.name, "tagged"):
+            if name in self._dataset.tags.list():
+                self._dataset.tags.delete(name)
 
     def append(self, rows: pa.Table) -> None:
         """Add rows; `rows` must have the table's very schema."""

@@ -1,18 +1,18 @@
 """The training loop, for whatever is trained: AdamW, a cosine, an average of the weights, and a state to go on from.
 
-What is trained is a `Task`: it names the batches of an epoch by the numbers of their videos and gives the loss of one.
-After every epoch, state.pt and metrics.jsonl in the run's folder are replaced whole, so that a run that is killed goes
-on from its last epoch. Everything random follows from the seed and the number of the epoch: on one machine, with as
-many threads, a run gives the same numbers every time, whether it was interrupted or not.
+What is trained is a `Task`: it names the batches of an epoch by the numbers of their items, which are videos or parts
+of them, and gives the loss of one. After every epoch, state.pt and metrics.jsonl in the run's folder are replaced
+whole; in a long epoch, state.pt every few minutes too. A run that is killed goes on from there. Everything random
+follows from the seed and the number of the epoch, and its state is kept: on one machine, with as many threads, a run
+gives the same numbers every time, whether it was interrupted or not.
 """
 
 import contextlib
 import json
-import math
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,14 +23,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vimoclip.atomic import replacing
-from vimoclip.errors import DivergedError, RunError
+from vimoclip.epoch_losses import EpochLosses
+from vimoclip.errors import RunError
 from vimoclip.event_file import event_file
 from vimoclip.fusion_config import TrainingConfig
 from vimoclip.optimizer import WeightAverage, adamw, learning_rate, training_precision
+from vimoclip.peers import ALONE, Peers
 
 STATE, METRICS = "state.pt", "metrics.jsonl"
 
 CHECKED_TOGETHER = 32  # losses of a GPU
+KEEP_S = 300.0
 
 Record = dict[str, Any]
 """Of an epoch: epoch, from 1; loss, the mean over its batches; lr, the last; seconds; and what the task evaluates."""
@@ -44,13 +47,13 @@ class Task(Protocol):
         """On the device. In `loss` it is in train mode and under autocast."""
 
     def plan(self, epoch: int) -> list[NDArray[np.int64]]:
-        """The batches of an epoch, counting from 0: the numbers of the videos of each."""
+        """The batches of an epoch, counting from 0: the numbers of the items of each. The same whenever it is asked."""
 
     def loss(self, batch: NDArray[np.int64]) -> Tensor:
         """The loss of a batch, one number."""
 
     def names(self, batch: NDArray[np.int64]) -> list[str]:
-        """The names of the videos of a batch."""
+        """The names of the videos of a batch, for people."""
 
     def evaluate(self) -> dict[str, Any]:
         """Figures of the model as it now is, as JSON has them."""
@@ -71,8 +74,8 @@ class TrainingObserver:
     def began(self, epoch: int, batches: int) -> None:
         """An epoch, from 1, of so many batches begins."""
 
-    def step(self, videos: int) -> None:
-        """A batch of so many videos is done."""
+    def step(self, items: int) -> None:
+        """A batch of so many items is done."""
 
     def ended(self, record: Record) -> None:
         """An epoch is done, evaluated and on the disk."""
@@ -92,8 +95,13 @@ class Training:
         folder: Path | None = None,
         identity: dict[str, Any] | None = None,
         score: Callable[[Record], float | None] | None = None,
+        rates: Mapping[str, float] | None = None,
+        keep_s: float = KEEP_S,
+        peers: Peers = ALONE,
     ) -> None:
         """folder: of the run; None keeps nothing. score: of a record, what the best epoch is chosen by, or None.
+        rates: of parameters by name, what the learning rate is multiplied by. keep_s: seconds between two states that
+        are kept in an epoch. peers: that train together; the first of them keeps.
 
         Raises:
             RunError: the folder holds a run of another identity, or one that cannot be read.
@@ -104,8 +112,12 @@ class Training:
         self._task, self._config, self._device, self._folder = task, config, device, folder
         self._identity = json.loads(json.dumps(identity or {}))
         self._precision = training_precision(config.precision, device)
-        self._optimizer = adamw(task.model, config)
+        self._optimizer = adamw(task.model, config, rates)
         self._average = WeightAverage(task.model, config.ema) if config.ema is not None else None
+        self._peers = peers
+        self._keep_s, self._kept = keep_s, time.monotonic()
+        self._steps, self._known = 0, list[float]()  # of the epoch that is going on
+        self._random: dict[str, Tensor] | None = None
         if folder is not None and (folder / STATE).exists():
             self._go_on(folder / STATE)
 
@@ -117,7 +129,10 @@ class Training:
             DivergedError: a loss is not finite; it names the videos. RunError: the state cannot be written.
         """
         observer = observer or TrainingObserver()
-        with _deterministic(self._device), event_file(self._folder, self.records) as events:
+        with (
+            _deterministic(self._device),
+            event_file(None if self._peers.rank else self._folder, self.records) as events,
+        ):
             for epoch in range(len(self.records), self._config.epochs):
                 record = self._epoch(epoch, observer)
                 self.records.append(record)
@@ -132,19 +147,33 @@ class Training:
     def _epoch(self, epoch: int, observer: TrainingObserver) -> Record:
         began = time.monotonic()
         torch.manual_seed(int(np.random.SeedSequence([self._config.seed, epoch]).generate_state(1)[0]))
+        if self._random is not None:
+            self._set_random(self._random)
         plan = self._task.plan(epoch)
         observer.began(epoch + 1, len(plan))
-        losses = _Losses(self._task, CHECKED_TOGETHER if self._device.type == "cuda" else 1)
+        losses = EpochLosses(self._task.names, CHECKED_TOGETHER if self._device.type == "cuda" else 1, self._known)
         self._task.model.train()
         for i, batch in enumerate(plan, 1):
+            if i <= self._steps:
+                observer.step(len(batch))
+                continue
             lr = learning_rate(self._config, (epoch + i / len(plan)) / self._config.epochs)
             losses.add(batch, self.step(batch, lr))
+            if i < len(plan) and time.monotonic() - self._kept > self._keep_s:
+                self._known, self._steps = losses.known(), i
+                self._write()
             observer.step(len(batch))
         figures: Record = {"epoch": epoch + 1, "loss": losses.mean(), "lr": lr}
+        self._known, self._steps, self._random = [], 0, None
         with self._averaged():
             figures |= self._task.evaluate()
             self._choose(figures)
         return figures | {"seconds": round(time.monotonic() - began, 3)}
+
+    def _set_random(self, states: dict[str, Tensor]) -> None:
+        torch.set_rng_state(states["cpu"].cpu())
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(states["cuda"].cpu(), self._device)
 
     def _choose(self, record: Record) -> None:
         """Remember the model, as it would be kept, where no epoch before was as good."""
@@ -158,12 +187,13 @@ class Training:
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             loss = self._task.loss(batch)
         loss.backward()  # type: ignore[no-untyped-call]
-        value = loss.detach()
+        value = self._peers.sum(loss.detach())
+        self._peers.sum_gradients(self._task.model)
         if self._config.clip_gradient is not None:
             norm = nn.utils.clip_grad_norm_(self._task.model.parameters(), self._config.clip_gradient)
             value = value + 0 * norm  # not finite where a gradient is not
         for group in self._optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["rate"]
         self._optimizer.step()
         self._optimizer.zero_grad()
         if self._average is not None:
@@ -184,11 +214,16 @@ class Training:
             self._average.swap()
 
     def _write(self) -> None:
-        if self._folder is None:
+        self._kept = time.monotonic()
+        if self._folder is None or self._peers.rank:
             return
+        random = {"cpu": torch.get_rng_state()}
+        if self._device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self._device)
         state = {
             "identity": self._identity,
             "records": self.records,
+            "epoch": {"steps": self._steps, "losses": self._known, "random": random if self._steps else None},
             "model": self._task.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "average": self._average.state() if self._average is not None else None,
@@ -213,6 +248,8 @@ class Training:
                     self._average.load(state["average"])
                 if state["best"] is not None:
                     self.best = Best(**state["best"])
+                epoch = state["epoch"]
+                self._steps, self._known, self._random = epoch["steps"], epoch["losses"], epoch["random"]
         except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
             raise RunError(
                 f"The run in {path.parent} cannot be gone on with.",
@@ -227,42 +264,8 @@ class Training:
                 hint="Give the same, or another folder for a new run.",
             )
         self.records = state["records"]
-        self._write_metrics(path.parent)  # a kill may have come between the two files
-
-
-class _Losses:
-    """The losses of an epoch, looked at `together` at a time: to look at each would make a GPU wait for every step."""
-
-    def __init__(self, task: Task, together: int) -> None:
-        self._task, self._together = task, together
-        self._new: list[tuple[NDArray[np.int64], Tensor]] = []
-        self._known: list[float] = []
-
-    def add(self, batch: NDArray[np.int64], loss: Tensor) -> None:
-        """Raises DivergedError."""
-        self._new.append((batch, loss))
-        if len(self._new) >= self._together:
-            self._look()
-
-    def mean(self) -> float:
-        """Raises DivergedError."""
-        self._look()
-        return math.fsum(self._known) / len(self._known)
-
-    def _look(self) -> None:
-        values = torch.stack([loss for _, loss in self._new]).tolist() if self._new else []
-        for (batch, _), value in zip(self._new, values, strict=True):
-            if not math.isfinite(value):
-                names = self._task.names(batch)
-                raise DivergedError(
-                    "The loss, or its gradient, is not finite.",
-                    received=f"{value} on {', '.join(names[:8])}" + (f" and {len(names) - 8} more" * (len(names) > 8)),
-                    expected="a finite number",
-                    hint="The last epoch is kept. Try a lower learning rate; if it is always these videos, "
-                    "`vimoclip verify` checks their vectors.",
-                )
-        self._known += values
-        self._new.clear()
+        if not self._peers.rank:
+            self._write_metrics(path.parent)  # a kill may have come between the two files
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ gives the same bits alone, in any company and after a resume.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -30,15 +30,15 @@ Result = TypeVar("Result")
 
 @dataclasses.dataclass(frozen=True)
 class Motion:
-    """The motion student, and the estimator of the flow that it is shown."""
+    """The motion students by feature, and the estimator of the flow that they are shown."""
 
-    student: MotionStudent
+    students: dict[str, MotionStudent]
     estimator: FlowEstimator[Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Models:
-    """What embeds: the image towers by feature, the teacher being that of clip; and what moclip is made with."""
+    """What embeds: the image towers by feature, the teacher being that of clip; and what motion is made with."""
 
     towers: dict[str, ClipTeacher]
     motion: Motion | None = None
@@ -90,7 +90,7 @@ class VideoEmbedder:
         stored = chunk.frames[chunk.stored]
         # A resized frame does not depend on the others: halving leaves its bits alone, and needs no note.
         resized = {
-            shape: itertools.chain.from_iterable(_in_halves(partial(_resize, tower, chunk.pixel_aspect), stored))
+            shape: itertools.chain.from_iterable(in_halves(partial(_resize, tower, chunk.pixel_aspect), stored))
             for shape, tower in self._inputs.items()
         }
         for frame, n, time_s, stored in zip(
@@ -126,7 +126,7 @@ class VideoEmbedder:
         steps, self._steps = self._steps, []
         pairs = [step.pair for step in steps]
         pairs += pairs[-1:] * (estimator.batch_size - len(pairs))
-        parts = _in_halves(estimator.flows, pairs)
+        parts = in_halves(estimator.flows, pairs)
         self.reduced_batch |= len(parts) > 1
         for step, flow in zip(steps, itertools.chain.from_iterable(parts), strict=False):  # the last may be padding
             row, aspect = step.row, step.pixel_aspect
@@ -147,14 +147,14 @@ class VideoEmbedder:
             for shape, image in rows[0].images.items()
         }
         features = {
-            name: _unit(self._forward(tower, batches[tower.input])[:n], np.ones(n, np.bool_))
+            name: unit_vectors(self._forward(tower, batches[tower.input])[:n], np.ones(n, np.bool_))
             for name, tower in self._towers.items()
         }
         if self._motion is not None:
-            at_rest = np.full((2, PLANE, PLANE), REST, np.uint8)
-            planes = np.stack([at_rest if row.planes is None else row.planes for row in rows] + [at_rest] * (size - n))
+            planes = full_batch([row.planes for row in rows], size)
             moving = np.array([row.planes is not None for row in rows])
-            features["moclip"] = _unit(self._forward(self._motion.student, planes)[:n], moving)
+            for name, student in self._motion.students.items():
+                features[name] = unit_vectors(self._forward(student, planes)[:n], moving)
         first, self._done = self._done, self._done + n
         return EmbeddedFrames(
             self.job.video_id,
@@ -168,7 +168,7 @@ class VideoEmbedder:
 
     def _forward(self, tower: Callable[[Images], torch.Tensor], batch: Images) -> np.ndarray:
         """Raw vectors, fp32 (N, D); in halves where the device has no memory for the whole batch."""
-        parts = _in_halves(tower, batch)
+        parts = in_halves(tower, batch)
         self.reduced_batch |= len(parts) > 1
         return np.concatenate([z.cpu().numpy() for z in parts])
 
@@ -177,7 +177,7 @@ def _resize(tower: ClipTeacher, pixel_aspect: float, frames: np.ndarray) -> torc
     return tower.resize(frames, pixel_aspect)
 
 
-def _in_halves(compute: Callable[[Batch], Result], batch: Batch) -> list[Result]:
+def in_halves(compute: Callable[[Batch], Result], batch: Batch) -> list[Result]:
     """`compute` of the batch, in one part; where the device has no memory for that, of its halves, and so on."""
     try:
         return [compute(batch)]
@@ -186,10 +186,21 @@ def _in_halves(compute: Callable[[Batch], Result], batch: Batch) -> list[Result]
             raise
     torch.cuda.empty_cache()
     half = len(batch) // 2
-    return _in_halves(compute, batch[:half]) + _in_halves(compute, batch[half:])
+    return in_halves(compute, batch[:half]) + in_halves(compute, batch[half:])
 
 
-def _unit(z: np.ndarray, present: np.ndarray) -> Vectors:
+def full_batch(planes: Sequence[np.ndarray | None], size: int) -> np.ndarray:
+    """uint8 (size, 2, 224, 224) planes of frames in order; at rest where a frame has no motion, and in the padding."""
+    at_rest = np.full((2, PLANE, PLANE), REST, np.uint8)
+    return np.stack([at_rest if own is None else own for own in planes] + [at_rest] * (size - len(planes)))
+
+
+def unit_vectors(z: np.ndarray, present: np.ndarray) -> Vectors:
+    """Raw z, fp32 (n, D), as it is stored. present: of which frames, bool (n,).
+
+    Raises:
+        VideoError: `not-finite`: one of these is zero or not finite.
+    """
     norm = np.linalg.norm(z, axis=1)
     if not (np.isfinite(norm[present]).all() and (norm[present] > 0).all()):
         raise VideoError(

@@ -2,7 +2,8 @@
 
 For each stored frame t: z_image = Φ_teacher(frame t); f_t, the flow from the frame decoded just before; and
 z_motion = Φ_student(image of f_t), where f_t has been through the codec that the store keeps it in, so that a student
-is served the very bytes it will be trained on. Features that were added to a store are further z_image. How the
+is served the very bytes it will be trained on. Features that were added to a store are further z_image, or further
+z_motion of students that were trained. How the
 frames of one video become batches is in video_embedder.py.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 import torch
 
-from schemas.features import Feature
+from schemas.features import OWN, Feature
 from vimoclip.added import NOTHING_ADDED, Added
 from vimoclip.chunks import FrameChunk
 from vimoclip.clip import ClipTeacher
@@ -27,6 +28,7 @@ from vimoclip.errors import ModelError, VideoError
 from vimoclip.flow import FlowEstimator, make_estimator, resolve
 from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE
 from vimoclip.moclip import MotionStudent
+from vimoclip.students import settings_of, weights_of
 from vimoclip.video import Restart, VideoInfo
 from vimoclip.video_embedder import Models, Motion, VideoEmbedder
 
@@ -57,9 +59,17 @@ class EmbedWorker:
             teacher = towers["clip"] = ClipTeacher(config.clip, self.device)
             config = dataclasses.replace(config, clip=teacher.config, flow=flow)
             estimator = make_estimator(flow, self.device, pick_precision(config.clip.precision, self.device))
-            motion = Motion(MotionStudent(teacher, flow.image), estimator)
-            how = _motion_settings(flow, estimator)
-            self.features += [_feature("clip", teacher), _feature("moclip", teacher, how)]
+            students = {"moclip": MotionStudent(teacher, flow.image)}
+            students |= {name: student.served(teacher) for name, student in added.students.items()}
+            motion = Motion(students, estimator)
+            self.features.append(_feature("clip", teacher))
+            for name, served in students.items():
+                how = _motion_settings(dataclasses.replace(flow, image=served.image), estimator)
+                feature = _feature(name, served.tower, how)
+                if (student := added.students.get(name)) is not None:
+                    settings = None if name in OWN else settings_of(student)
+                    feature = dataclasses.replace(feature, weights=weights_of(student), settings=settings)
+                self.features.append(feature)
         for name, clip in added.towers.items():
             clip = dataclasses.replace(clip, batch_size=config.clip.batch_size)
             tower = towers[name] = _tower(name, clip, self.device, added.alone)
@@ -146,7 +156,7 @@ def _feature(name: str, tower: ClipTeacher, motion: dict[str, Any] | None = None
         model=clip.model,
         weights=clip.weights,
         weights_sha256=tower.weights_sha256,
-        training=tower.training if motion is None else "starting",
+        training="starting" if motion is not None and tower.training != "trained" else tower.training,
         preprocessing=json.dumps(how | (motion or {}), sort_keys=True),
         precision=clip.precision,
         packages=json.dumps({package: _version(package) for package in _RECORDED}),

@@ -55,6 +55,7 @@ class StoreWriter:
     """
 
     def __init__(self, store: FeatureStore, check: Callable[[], None] = lambda: None) -> None:
+        store.check_settled()
         self._store, self._check = store, check
         self._tables = {name: table.latest() for name, table in store.tables.items()}
         self._of_takes = [name for name in ("frames", "flow", "segments") if name in self._tables]

@@ -84,8 +84,8 @@ def test_flags_are_above_set_above_the_file_above_the_preset(place: Path) -> Non
     result = vimoclip("train-fusion", *SMALL, *more)
     assert result.exit_code == 0, result.stderr
     training = {"lr": 0.25, "weight_decay": 0.7, "seed": 5, "epochs": 2, "ema": None}
-    tfam = {**SIZES, "positions": None}
-    expected = settings("default", {"mixup": 0.9, "training": training, "tfam": tfam, "loss": {"name": "bce"}})
+    tfam, loss = {**SIZES, "positions": None}, {"name": "bce", "of_one": "bce"}
+    expected = settings("default", {"mixup": 0.9, "training": training, "tfam": tfam, "loss": loss})
     assert config(place / "run") == expected.to_dict()
 
 

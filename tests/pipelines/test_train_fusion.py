@@ -12,8 +12,10 @@ import torch
 
 from pipelines import evaluate, train_fusion
 from pipelines.evaluate import EvaluateReport, EvaluateRequest
-from pipelines.fusion_run import RUN, default_folder
-from pipelines.train_fusion import FusionObserver, TrainFusionReport, TrainFusionRequest
+from pipelines.run_folder import RUN, default_folder
+from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest
+from pipelines.training_run import RunObserver
+from pipelines.training_split import Asked
 from schemas.labels import Label
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.checkpoint import read_checkpoint
@@ -30,6 +32,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 VIDEOS = {f"{n}.mp4": 1 + n % 5 for n in range(24)}
 CONFIG = FusionConfig(
     tfam=TfamConfig(layers=1, width=8, heads=2, feed_forward=8, hidden=4),
+    loss=LossConfig(of_one="asymmetric"),
     training=TrainingConfig(epochs=3, batch_size=4, precision="fp32"),
 )
 
@@ -57,7 +60,7 @@ def store(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "store"))
 
 
-def train(store: Path, folder: Path, observer: FusionObserver | None = None, **more: Any) -> TrainFusionReport:
+def train(store: Path, folder: Path, observer: RunObserver | None = None, **more: Any) -> TrainFusionReport:
     request = TrainFusionRequest(store, more.pop("config", CONFIG), folder, run=RunConfig(threads=1), **more)
     return train_fusion.run(request, observer)
 
@@ -70,7 +73,7 @@ def timeless(records: list[Record]) -> list[Record]:
     return [{name: value for name, value in record.items() if name != "seconds"} for record in records]
 
 
-class StopsAfter(FusionObserver):
+class StopsAfter(RunObserver):
     """Ctrl-C after an epoch."""
 
     def __init__(self, epoch: int) -> None:
@@ -183,17 +186,17 @@ def test_a_snapshot_that_is_gone(store: Path, tmp_path: Path) -> None:
 
 def test_without_splits_some_are_held_out_by_lot(tmp_path: Path) -> None:
     store = labelled(tmp_path, split=False)
-    report = train(store, tmp_path / "run", share=0.3)
+    report = train(store, tmp_path / "run", split=Asked(share=0.3))
     assert report.held_out == "0.3, by lot"
     assert report.sequences["train"].videos + report.sequences["held_out"].videos == 23
 
 
 def test_splits_by_name(store: Path, tmp_path: Path) -> None:
-    report = train(store, tmp_path / "run", train="val", held_out="train")
+    report = train(store, tmp_path / "run", split=Asked("val", "train"))
     assert (report.train, report.held_out) == ("split val", "split train")
-    assert train(store, tmp_path / "alone", train="val").held_out == "nothing"
+    assert train(store, tmp_path / "alone", split=Asked("val")).held_out == "nothing"
     with pytest.raises(RunError, match="No video is in the split nowhere"):
-        train(store, tmp_path / "other", held_out="nowhere")
+        train(store, tmp_path / "other", split=Asked(held_out="nowhere"))
     assert not (tmp_path / "other").exists()
 
 
@@ -205,13 +208,20 @@ def test_a_store_of_other_features_is_refused(store: Path, tmp_path: Path) -> No
 
 
 def test_one_behaviour_a_video(store: Path, tmp_path: Path) -> None:
-    report = train(store, tmp_path / "run", config=replace(CONFIG, loss=LossConfig(name="cross-entropy")))
+    config = replace(CONFIG, loss=LossConfig())
+    report = train(store, tmp_path / "run", config=config)
+    assert read_checkpoint(report.folder)[1].config.loss.name == "cross-entropy"
+    assert train(store, tmp_path / "run", config=config).known
     accuracy = report.records[-1]["held_out"]["accuracy"]
     assert measure(store, tmp_path / "run", split="val").metrics.accuracy == pytest.approx(accuracy)
 
 
 def test_each_store_and_each_setting_has_a_folder_of_its_own(tmp_path: Path) -> None:
-    one = default_folder(tmp_path, CONFIG)
-    assert one == default_folder(str(tmp_path), CONFIG) and one.parts[0] == "runs" and one.name.startswith("cross-")
-    assert one != default_folder(tmp_path / "other", CONFIG)
-    assert one != default_folder(tmp_path, replace(CONFIG, mixup=None))
+    one = default_folder(tmp_path, CONFIG, "cross")
+    assert (
+        one == default_folder(str(tmp_path), CONFIG, "cross")
+        and one.parts[0] == "runs"
+        and one.name.startswith("cross-")
+    )
+    assert one != default_folder(tmp_path / "other", CONFIG, "cross")
+    assert one != default_folder(tmp_path, replace(CONFIG, mixup=None), "cross")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pipelines import train_fusion
 from pipelines.train_fusion import TrainFusionRequest
+from pipelines.training_split import Asked
 from schemas.labels import Label
 from tests.vimoclip.stores import make_store
 from vimoclip.config import RunConfig
@@ -17,6 +18,7 @@ ONE = RunConfig(device="cpu", threads=1)
 VIDEOS = {f"{n}.mp4": 1 + 7 * n % 40 for n in range(12)} | {"long.mp4": 130, "site/x' OR '1'='1.mp4": 9}
 CONFIG = FusionConfig(
     tfam=TfamConfig(layers=1, width=16, heads=2, feed_forward=16, hidden=8),
+    loss=LossConfig(of_one="asymmetric"),
     training=TrainingConfig(epochs=6, batch_size=4, lr=1e-2, ema=None, precision="fp32"),
     mixup=None,
 )
@@ -47,6 +49,6 @@ def run_on(
         loss=loss or CONFIG.loss,
         sequences=sequences or CONFIG.sequences,
     )
-    request = TrainFusionRequest(str(store.place), config, folder, share=0.3, run=ONE)
+    request = TrainFusionRequest(str(store.place), config, folder, split=Asked(share=0.3), run=ONE)
     train_fusion.run(request)
     return folder

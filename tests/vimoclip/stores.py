@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from schemas.features import Feature
+from schemas.labels import Label
 from schemas.videos import Video
 from vimoclip.config import ClipConfig, StoreConfig
 from vimoclip.embedded import EmbeddedFrames, Vectors
@@ -55,6 +56,18 @@ def make_store(
             writer.put(ok_row(video_id, take, count, store.fingerprint))
         writer.flush()
     return store.refresh()
+
+
+def label_all(
+    store: FeatureStore, label: Callable[[int], str], split: Callable[[int], str | None] | None = None
+) -> None:
+    """Give the n-th video a label of the whole, and a split."""
+    with writer_lock(store.place):
+        writer = StoreWriter(store)
+        rows = sorted(store.rows(), key=lambda row: row.video_id)
+        labels = [Label(video_id=row.video_id, label=label(n), source="t") for n, row in enumerate(rows)]
+        writer.set_labels(labels, [row.video_id for row in rows], "t")
+        writer.flush()
 
 
 def features(dims: Mapping[str, int] = DIMS) -> list[Feature]:

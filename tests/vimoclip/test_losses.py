@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from vimoclip.fusion_config import LossConfig
-from vimoclip.losses import asymmetric, binary_cross_entropy, cross_entropy, loss_of
+from vimoclip.losses import (
+    asymmetric,
+    binary_cross_entropy,
+    cross_entropy,
+    distillation,
+    loss_of,
+    positives_only,
+    weighted,
+)
 
 
 @pytest.fixture
@@ -83,3 +91,34 @@ def test_losses_of_bf16_logits_are_fp32(batch: tuple[Tensor, Tensor]) -> None:
     for loss in (binary_cross_entropy, cross_entropy, loss_of(LossConfig())):
         found = loss(logits.bfloat16(), targets.to(torch.uint8))
         assert found.dtype == torch.float32 and torch.equal(found, loss(logits.bfloat16().float(), targets))
+
+
+def test_the_student_s_classification_is_equation_5_with_its_negatives(batch: tuple[Tensor, Tensor]) -> None:
+    logits, targets = batch
+    positives, negatives = [], []
+    for x, y in zip(logits.double().flatten().tolist(), targets.flatten().tolist(), strict=True):
+        p = 1 / (1 + math.exp(-x))
+        positives.append(-10 * y * math.log(p))
+        negatives.append(-(1 - y) * math.log(1 - p))
+    count = targets.numel()
+    expected = (math.fsum(positives) + math.fsum(negatives)) / count
+    assert weighted(logits, targets, 10).item() == pytest.approx(expected, rel=1e-5)
+    assert positives_only(logits, targets, 10).item() == pytest.approx(math.fsum(positives) / count, rel=1e-5)
+    assert weighted(logits, targets, 1).item() == pytest.approx(binary_cross_entropy(logits, targets).item(), rel=1e-6)
+
+
+def test_positives_alone_are_pleased_by_every_class(batch: tuple[Tensor, Tensor]) -> None:
+    logits, targets = batch
+    assert positives_only(torch.full_like(logits, 1e3), targets, 10) == 0
+    assert weighted(torch.full_like(logits, 1e3), targets, 10) > 100
+
+
+def test_distillation_is_equation_6() -> None:
+    generator = torch.Generator().manual_seed(2)
+    z, image = torch.randn(5, 7, generator=generator) * 9, torch.randn(5, 7, generator=generator)
+    cosines = []
+    for a, b in zip(z.double().tolist(), image.double().tolist(), strict=True):
+        dot = math.fsum(x * y for x, y in zip(a, b, strict=True))
+        cosines.append(dot / math.sqrt(math.fsum(x * x for x in a) * math.fsum(y * y for y in b)))
+    assert distillation(z, image).item() == pytest.approx(1 - math.fsum(cosines) / 5, rel=1e-5)
+    assert distillation(z, 3 * z).item() == pytest.approx(0, abs=1e-6)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from vimoclip.fusion_config import Decay, TfamConfig, TrainingConfig
-from vimoclip.optimizer import WeightAverage, adamw, learning_rate, training_precision
+from vimoclip.optimizer import WeightAverage, adamw, layer_rates, learning_rate, training_precision
 from vimoclip.tfam import Tfam
 
 
@@ -71,3 +71,47 @@ def test_precision() -> None:
     cpu = torch.device("cpu")
     assert training_precision("fp32", cpu) == "fp32" and training_precision("bf16", cpu) == "bf16"
     assert training_precision("auto", torch.device("mps")) == "fp32"
+
+
+def test_the_rates_of_a_tower_grow_from_block_to_block() -> None:
+    vit = ["class_embedding", "proj", "conv1.weight", "ln_pre.bias"]
+    vit += [f"transformer.resblocks.{n}.ln_1.weight" for n in range(2)] + ["ln_post.weight"]
+    assert list(layer_rates(vit, 0.5).values()) == [0.125, 1, 0.125, 0.125, 0.25, 0.5, 1]
+    resnet = ["conv1.weight", "bn1.bias", "layer1.0.bn1.weight", "layer1.1.bn1.weight", "layer2.0.downsample.0.weight"]
+    assert list(layer_rates([*resnet, "attnpool.q_proj.bias"], 0.5).values()) == [
+        1 / 16,
+        1 / 16,
+        1 / 8,
+        1 / 4,
+        1 / 2,
+        1,
+    ]
+    assert set(layer_rates(vit, 1).values()) == {1}
+
+
+def test_a_step_goes_as_far_as_the_rate_says_and_what_is_frozen_stays() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2))
+    model[2].requires_grad_(False)
+    config = TrainingConfig(weight_decay=0, lr=0.5)
+    optimizer = adamw(model, config, {"0.weight": 0.25, "0.bias": 0.25})
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    for group in optimizer.param_groups:
+        group["lr"] = config.lr * group["rate"]
+    optimizer.step()
+    moved = [float((old - new.detach()).abs().max()) for old, new in zip(before, model.parameters(), strict=True)]
+    assert moved == pytest.approx([0.125, 0.125, 0.5, 0.5, 0, 0], abs=1e-5)  # Adam's first step is the rate itself
+
+
+def test_without_decay_it_is_adam() -> None:
+    models = [nn.Linear(3, 1) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    own = adamw(models[0], TrainingConfig(weight_decay=0, lr=1e-3))
+    torchs = torch.optim.Adam(models[1].parameters(), lr=1e-3)
+    for step in range(5):
+        for model, optimizer in zip(models, (own, torchs), strict=True):
+            (model(torch.full((2, 3), step + 1.0)) - 3).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    torch.testing.assert_close(models[0].weight, models[1].weight)

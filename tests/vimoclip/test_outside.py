@@ -125,7 +125,7 @@ def test_a_model_whose_text_tower_does_not_fit_its_tokenizer(videos: Path, tmp_p
 def test_a_space_of_an_added_feature(store: FeatureStore, videos: Path, tmp_path: Path) -> None:
     where = Path(shutil.copytree(str(store.place), tmp_path / "store"))
     other = write_tiny_clip(tmp_path / "other", seed=3)
-    assert embed.run(embed.EmbedRequest(where, "other", {"model": other}, ONE)).complete
+    assert embed.run(embed.EmbedRequest(where, "other", {"model": other}, run=ONE)).complete
     run(IndexRequest(where, features={"appearance": "other"}))
     added = FeatureStore.open(where)
     path = sorted(videos.iterdir())[1]

@@ -140,3 +140,14 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch, server: Ser
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(StoreUnreachableError, match=r"does not answer: s3://animals/store.*AWS_ENDPOINT_URL"):
         FeatureStore.open("s3://animals/store")
+
+
+def test_a_file_is_written_whole_and_replaced(tmp_path: Path, remote: str) -> None:
+    for at in (place(tmp_path / "store"), place(remote)):
+        for data in (b"one", b"another"):
+            at.write("models/1/meta.json", data)
+            assert at.read("models/1/meta.json") == data
+        assert at.names() == ["models"]
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StoreError, match="cannot be written"):
+        place(tmp_path / "file").write("models/1/meta.json", b"")

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 
+from pipelines import embed
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest
 from tests.vimoclip.made_up_runs import CONFIG, ONE, VIDEOS, labelled, run_on
@@ -18,6 +20,7 @@ from vimoclip.checkpoint import read_checkpoint
 from vimoclip.errors import CheckpointError, ConfigError, RunError, SettingsError, SourceError, UsageError
 from vimoclip.fusion_config import Fusion, LossConfig, Role, SequenceConfig
 from vimoclip.fusion_task import scores
+from vimoclip.lock import writer_lock
 from vimoclip.predictor import Predictor, Watcher, Windows
 from vimoclip.sequence_reader import read_sequences
 from vimoclip.shapes import render, write_clip
@@ -51,7 +54,7 @@ def run(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_stored_video_has_the_scores_of_the_model_that_is_evaluated(
     store: FeatureStore, tmp_path: Path, fusion: Fusion, loss: str, sequences: SequenceConfig
 ) -> None:
-    folder = run_on(store, tmp_path / "run", fusion, LossConfig(name=loss), sequences)  # type: ignore[arg-type]
+    folder = run_on(store, tmp_path / "run", fusion, LossConfig(name=loss, of_one=loss), sequences)  # type: ignore[arg-type]
     model, meta = read_checkpoint(folder)
     read = read_sequences(store, meta.config.sequences, fusion, of_split(store), meta.classes)
     logits = scores(model, read).double().numpy()
@@ -191,6 +194,29 @@ def test_a_motionless_video_and_one_of_one_frame(
     found = store.predict(tmp_path, run, window_s=0.25, settings=ONE)
     assert [each.frames for each in found] == [12, 1] and not found.failed
     assert all(np.isfinite(each.window_probabilities).all() for each in found)
+
+
+@pytest.mark.parametrize("fusion", ["image", "cross"])
+def test_a_run_on_a_feature_that_was_added(clips: Path, tmp_path: Path, tiny_model: str, fusion: Fusion) -> None:
+    ingest(clips, store=tmp_path / "store", model=tiny_model, label_folders=True, run=ONE)
+    other = write_tiny_clip(tmp_path / "other", seed=3)
+    assert embed.run(embed.EmbedRequest(tmp_path / "store", "other", {"model": other}, run=ONE)).complete
+    store = FeatureStore.open(tmp_path / "store")
+    run = run_on(store, tmp_path / "run", fusion, sequences=SequenceConfig(image="other"))
+    path = next((clips / "still").iterdir())
+    again = tmp_path / "again.mp4"
+    again.write_bytes(path.read_bytes() + b"\0\0\0\x08free")
+    stored, file = store.predict([path, again], run, settings=ONE)
+    assert (stored.stored, file.stored) == (True, False)
+    assert np.array_equal(stored.probabilities, file.probabilities)
+    with writer_lock(store.place):  # a video that came since, from whom the feature was taken
+        frames = store.tables["frames"]
+        where = pc.field("take") == next(row.take for row in store.rows() if row.video_id == stored.video)
+        rows = frames.addresses(["other", "other_norm"], where)
+        nothing = {name: pa.nulls(len(rows), rows[name].type) for name in ("other", "other_norm")}
+        frames.fill(pa.table({**nothing, "_rowid": rows["_rowid"]}))
+    found = store.refresh().predict("still/*", run, settings=ONE)
+    assert [(each.video_id, each.kind) for each in found.failed] == [(stored.video, "not-embedded")] and len(found) == 1
 
 
 @pytest.mark.parametrize("fusion", ["image", "motion"])

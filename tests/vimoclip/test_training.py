@@ -235,3 +235,47 @@ def test_a_gradient_that_is_not_finite_is_one_too() -> None:
 
     with pytest.raises(DivergedError, match=r"nan on 0\.mp4, 1\.mp4"):
         Training(Root(), replace(LINE, clip_gradient=1.0), CPU).run()
+
+
+@pytest.mark.parametrize("batches", [2, 5, 13])
+def test_a_long_epoch_goes_on_from_within(
+    tmp_path: Path, batches: int, unbroken: tuple[list[Record], list[Tensor]]
+) -> None:
+    def begin() -> tuple[Training, FusionTask]:
+        task = FusionTask(CONFIG, sequences(30, 1), sequences(20, 2), CPU)
+        return Training(task, CONFIG.training, CPU, tmp_path, IDENTITY, keep_s=0), task
+
+    run, _ = begin()
+    with pytest.raises(KeyboardInterrupt):
+        run.run(Breaks(batches))
+    again, task = begin()
+    trained = Counts()
+    again.run(trained)
+    assert_same(again, task, unbroken)
+    # each batch once: the ones before are told of, for the bar, and not trained again
+    per_epoch = len(task.plan(0))
+    assert trained.steps == 3 * per_epoch - (batches + 1) // per_epoch * per_epoch
+
+
+class Counts(TrainingObserver):
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def step(self, items: int) -> None:
+        self.steps += 1
+
+
+def test_no_step_is_made_twice(tmp_path: Path) -> None:
+    task = Line()
+    seen: list[list[int]] = []
+    loss = task.loss
+
+    def counted(batch: np.ndarray) -> Tensor:
+        seen.append(batch.tolist())
+        return loss(batch)
+
+    task.loss = counted  # type: ignore[method-assign]
+    for breaks in (1, 4, 99):  # within the first epoch, and within the second
+        with contextlib.suppress(KeyboardInterrupt):
+            Training(task, replace(LINE, epochs=2), CPU, tmp_path, keep_s=0).run(Breaks(breaks))
+    assert seen == 2 * [batch.tolist() for batch in task.plan(0)]

@@ -122,6 +122,15 @@ def decode(data: bytes) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8).reshape(2, PLANE, PLANE)
 
 
+def mirrored(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The codes of the mirrored video, left for right, uint8 (..., 2, 224, 224): what moved right moves left."""
+    found = np.ascontiguousarray(planes[..., ::-1])
+    u = found[..., 0, :, :]
+    np.maximum(u, 1, out=u)  # code 0 means what 1 does
+    np.negative(u, out=u)  # 256 − u, as bytes wrap around, and REST is half of that
+    return found
+
+
 def flow_image(planes: NDArray[np.uint8], kind: FlowImage) -> NDArray[np.uint8]:
     """The student's images, uint8 (N, 3, 224, 224), of uint8 (N, 2, 224, 224) codes.
 

@@ -1,20 +1,22 @@
-"""A run of train-fusion as a folder: what it was begun with, and on which snapshot of the store.
+"""A run that trains something as a folder: what it was begun with, and on which snapshot of the store.
 
 run.json            what its numbers follow from: settings, store, snapshot, splits, classes, features
 state.pt            to go on from, and metrics.jsonl, a line an epoch (vimoclip/training.py)
-model.safetensors   when it is finished, with meta.json (vimoclip/checkpoint.py)
+model.safetensors   when it is finished, with meta.json (vimoclip/checkpoint_files.py)
 """
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipelines.training_split import TrainingSplit
 from schemas.features import Feature
 from vimoclip.atomic import replacing
-from vimoclip.checkpoint import META
+from vimoclip.checkpoint_files import META
+from vimoclip.config import Config
 from vimoclip.errors import RunError, StoreError
-from vimoclip.fusion_config import ROLES, FusionConfig, Role
 from vimoclip.place import Where, place
 from vimoclip.store import FeatureStore
 from vimoclip.training import METRICS, STATE, Record
@@ -22,10 +24,11 @@ from vimoclip.training import METRICS, STATE, Record
 RUN = "run.json"
 
 
-def default_folder(store: Where, config: FusionConfig) -> Path:
-    """The same for the same store and settings, so that the same command goes on with the same run."""
-    what = json.dumps([str(place(store)), config.to_dict()], sort_keys=True)
-    return Path("runs") / f"{config.tfam.fusion}-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
+def default_folder(store: Where, config: Config, what: str) -> Path:
+    """The same for the same store and settings, so that the same command goes on with the same run. what: is trained,
+    for people."""
+    made_of = json.dumps([str(place(store)), config.to_dict()], sort_keys=True)
+    return Path("runs") / f"{what}-{hashlib.sha256(made_of.encode()).hexdigest()[:8]}"
 
 
 def finished(folder: Path) -> bool:
@@ -84,22 +87,21 @@ def records_of(folder: Path) -> list[Record]:
         raise RunError(f"{folder / METRICS} cannot be read.", received=error, expected="a line an epoch") from error
 
 
-def features_of(store: FeatureStore, config: FusionConfig) -> dict[Role, Feature]:
-    """The features that a run reads, by role."""
-    return {role: store.features[getattr(config.sequences, role)] for role in ROLES[config.tfam.fusion]}
-
-
 def identity(
-    store: FeatureStore, config: FusionConfig, classes: list[str], train: str, held_out: str
+    store: FeatureStore,
+    config: Config,
+    features: Mapping[Any, Feature],
+    classes: list[str],
+    split: TrainingSplit,
 ) -> dict[str, Any]:
-    """All that the numbers of a run follow from. train, held_out: which videos, in words."""
+    """All that the numbers of a run follow from. features: that it reads, by role."""
     return {
         "config": config.to_dict(),
         "versions": store.versions,
-        "train": train,
-        "held_out": held_out,
+        "train": split.said_train,
+        "held_out": split.said_held_out,
         "classes": classes,
-        "features": {role: feature.fingerprint for role, feature in features_of(store, config).items()},
+        "features": {role: feature.fingerprint for role, feature in features.items()},
     }
 
 

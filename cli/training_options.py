@@ -1,18 +1,23 @@
-"""What train-fusion and ablate share: how a training's settings are given."""
+"""What train-fusion, train-motion and ablate share: how a training's settings are given."""
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 
+from vimoclip.config import Config
 from vimoclip.errors import ConfigError
-from vimoclip.fusion_config import FusionConfig, Loss, Preset, settings
+from vimoclip.fusion_config import Loss, Preset
 
 PresetName = Annotated[Preset, typer.Option("--preset", help="The paper's settings, or what we think best.")]
 LossName = Annotated[
     Loss | None,
-    typer.Option("--loss", help="cross-entropy is for one behaviour a video.", show_default="the preset's"),
+    typer.Option(
+        "--loss",
+        help="bce and asymmetric are for several behaviours a video.",
+        show_default="the preset's; cross-entropy where each video shows one",
+    ),
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", show_default="30")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Videos a step.", show_default="8")]
@@ -21,13 +26,24 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting: --set tfam.pooling=mean --set mixup=none."),
 ]
-Settings = Annotated[Path | None, typer.Option("--config", help="Settings as TOML, above the preset and below flags.")]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Settings as TOML, above the preset and below flags.")
+]
 TrainSplit = Annotated[str, typer.Option("--train-split", help="The split to train on.")]
 EvalSplit = Annotated[
     str | None,
     typer.Option("--eval-split", help="The split to evaluate on after every epoch.", show_default="val, else test"),
 ]
 HoldOut = Annotated[float, typer.Option("--hold-out", help="Share held out by lot where no video has a split.")]
+SelectOn = Annotated[
+    float | None,
+    typer.Option(
+        "--select-on", help="Share of train to cut off and choose the best epoch on.", show_default="none is chosen"
+    ),
+]
+RunFolder = Annotated[
+    Path | None, typer.Option("--run", help="The run's folder.", show_default="runs/… by store and settings")
+]
 LeastVideos = Annotated[
     int | None,
     typer.Option(
@@ -43,7 +59,18 @@ Segments = Annotated[
 ]
 
 
-def settings_of(preset: Preset, config: Path | None, changes: list[str], flags: dict[str, Any]) -> FusionConfig:
+C_co = TypeVar("C_co", bound=Config, covariant=True)
+
+
+class Settings(Protocol[C_co]):
+    """A preset with changes, such as `vimoclip.fusion_config.settings`."""
+
+    def __call__(self, preset: Preset, *changes: dict[str, Any]) -> C_co: ...
+
+
+def settings_of(
+    settings: Settings[C_co], preset: Preset, config: Path | None, changes: list[str], flags: dict[str, Any]
+) -> C_co:
     """The settings that preset, file, --set and flags give together; later ones win. What is None was not given.
 
     Raises:

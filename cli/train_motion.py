@@ -1,0 +1,91 @@
+"""`vimoclip train-motion`: a motion student, from the flow of a store."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cli import options, render, training_options
+from pipelines.engine import Engine
+from vimoclip.config import FlowImage
+from vimoclip.motion_config import settings
+
+
+@render.handled
+def train_motion(
+    preset: training_options.PresetName = "default",
+    encoding: Annotated[
+        FlowImage | None, typer.Option(help="The image of the flow that the student sees.", show_default="uvm")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(show_default="10")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Segments of 30 frames a step.", show_default="32")] = None,
+    lr: training_options.Rate = None,
+    seed: Annotated[int | None, typer.Option(show_default="49")] = None,
+    changes: training_options.Changes = None,
+    config: training_options.ConfigFile = None,
+    run_folder: training_options.RunFolder = None,
+    train_split: training_options.TrainSplit = "train",
+    eval_split: training_options.EvalSplit = None,
+    hold_out: training_options.HoldOut = 0.2,
+    select_on: training_options.SelectOn = None,
+    least_videos: training_options.LeastVideos = None,
+    store: options.Store = options.DEFAULT_STORE,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    engine: options.Engine = "auto",
+    workers: options.Workers = 0,
+    ray_address: options.RayAddress = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train the motion student, MoCLIP, on the flow and the labels of a store. No video is decoded.
+
+    Run it again at any time: the same command goes on where it stopped. The store may be ingested into meanwhile; a run
+    keeps to the store as it was when it began.
+    """
+    flags: dict[str, Any] = {
+        "training": {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed},
+        "encoding": encoding,
+        "select_on": select_on,
+    }
+    asked = training_options.settings_of(settings, preset, config, changes or [], flags)
+    from cli.training_progress import TrainingProgress
+    from pipelines.executor import is_ray
+    from pipelines.train_motion import TrainMotionRequest, run
+    from pipelines.training_split import Asked
+    from vimoclip.config import RunConfig
+
+    request = TrainMotionRequest(
+        store=store,
+        config=asked,
+        folder=run_folder,
+        split=Asked(train_split, eval_split, hold_out, least_videos),
+        run=RunConfig(device=device, threads=threads),
+    )
+    chosen = Engine(engine, workers, ray_address)
+    with TrainingProgress("segments") as progress:
+        if is_ray(request.run, chosen):
+            from pipelines import motion_peers
+
+            report = motion_peers.run(request, chosen, progress)
+        else:
+            report = run(request, progress)
+    if as_json:
+        render.print_json(report)
+    _print(report, store)
+    if report.interrupted:
+        raise typer.Exit(render.INTERRUPTED)
+
+
+def _print(report: Any, store: str) -> None:
+    from cli import training_progress
+
+    rows = [
+        (name, found.videos, found.segments, found.frames, found.unlabelled, found.one_frame, found.flowless)
+        for name, found in report.segments.items()
+    ]
+    if rows:
+        columns = ("", "videos", "segments", "frames", "no label", "one frame", "no flow")
+        title = f"{report.train}; {report.held_out} held out; {report.classes} classes"
+        render.err.print(render.table(title, columns, rows, numbers=columns[1:]))
+    if training_progress.finish(report):
+        made = f"vimoclip embed --motion {report.folder} --as moclip_trained {render.at(store)}"
+        render.err.print(f"Next: {made}", markup=False, highlight=False)

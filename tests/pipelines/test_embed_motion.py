@@ -1,0 +1,274 @@
+"""A trained student over the stored flow: beside moclip and in its place, whatever is killed, and ever after."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+
+from pipelines import embed, features
+from pipelines import ingest as ingesting
+from pipelines.embed import EmbedRequest
+from pipelines.filling import EmbedReport
+from pipelines.index import IndexRequest
+from pipelines.index import run as index
+from pipelines.request import IngestRequest, Observer
+from tests.models import write_tiny_clip
+from tests.pipelines.runs import contents, ingest
+from tests.pipelines.test_train_motion import CONFIG, ONE, train
+from vimoclip import feature_switch
+from vimoclip.errors import CheckpointError, FeatureError, RunError, SettingsError, StoreError
+from vimoclip.lock import writer_lock
+from vimoclip.store import FeatureStore
+from vimoclip.tables import Table
+from vimoclip.verify import verify
+from vimoclip.writer import StoreWriter
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
+    """Four clips, one of a single frame, and labels. Not to be written to."""
+    folder = tmp_path_factory.mktemp("videos")
+    for n, clip in enumerate(sorted(clips.rglob("*.mp4"))[::2][:4]):
+        shutil.copy2(clip, folder / f"{n}.mp4")
+    (folder / "labels.csv").write_text("filepath,label\n" + "".join(f"{n}.mp4,{'ab'[n % 2]}\n" for n in range(4)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def more(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
+    """A fifth clip."""
+    folder = tmp_path_factory.mktemp("more")
+    shutil.copy2(sorted(clips.rglob("*.mp4"))[1], folder / "fifth.mp4")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, videos: Path, tiny_model: str) -> Path:
+    where = tmp_path_factory.mktemp("made") / "store"
+    ingest(videos, store=where, model=tiny_model)
+    return where
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, made: Path, one_thread: None) -> dict[str, Path]:
+    """Two students, of either image."""
+    folder = tmp_path_factory.mktemp("runs")
+    for encoding in ("uvm", "wheel"):
+        train(made, folder / encoding, config=replace(CONFIG, encoding=encoding))
+    return {encoding: folder / encoding for encoding in ("uvm", "wheel")}
+
+
+@pytest.fixture
+def store(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "store"))
+
+
+def add(store: Path, run: Path | None, name: str = "moclip", observer: Observer | None = None) -> EmbedReport:
+    return embed.run(EmbedRequest(store, name, motion=run, run=ONE), observer)
+
+
+def matrix(store: Path, video_id: str, name: str) -> np.ndarray:
+    vectors = FeatureStore.open(store).sequence(video_id, [name])[name].to_pylist()
+    assert vectors[0] is None
+    return np.array(vectors[1:], np.float16)
+
+
+@pytest.mark.parametrize("encoding", ["uvm", "wheel"])
+def test_beside_moclip_and_for_videos_that_come_later(
+    store: Path, videos: Path, more: Path, runs: dict[str, Path], encoding: str
+) -> None:
+    report = add(store, runs[encoding], "trained")
+    assert (report.embedded, report.frames, report.failed, report.complete) == (4, 40, [], True)
+    assert ingesting.run(IngestRequest([more], store, run=ONE)).ingested == 1
+    assert ingesting.run(IngestRequest([videos], store, run=ONE)).known == 4
+    served = matrix(store, "fifth.mp4", "trained")
+    assert served.tobytes() != matrix(store, "fifth.mp4", "moclip").tobytes()
+    assert add(store, runs[encoding], "again").embedded == 5  # from the flow that the ingest stored
+    for video_id in ("0.mp4", "3.mp4", "fifth.mp4"):
+        assert matrix(store, video_id, "again").tobytes() == matrix(store, video_id, "trained").tobytes()
+    opened = FeatureStore.open(store)
+    feature = opened.features["trained"]
+    assert (feature.kind, feature.training, feature.added) == ("motion", "trained", True)
+    assert feature.fingerprint == opened.features["again"].fingerprint != opened.features["moclip"].fingerprint
+    assert verify(store) == []
+
+
+def test_the_files_need_not_be_there_nor_the_run(
+    tmp_path: Path, videos: Path, more: Path, tiny_model: str, runs: dict[str, Path]
+) -> None:
+    own = Path(shutil.copytree(videos, tmp_path / "videos"))
+    ingest(own, store=tmp_path / "store", model=tiny_model)
+    shutil.rmtree(own)
+    run = Path(shutil.copytree(runs["uvm"], tmp_path / "run"))
+    assert add(tmp_path / "store", run, "trained").complete
+    shutil.rmtree(run)
+    (tmp_path / "store").rename(tmp_path / "moved")
+    assert ingesting.run(IngestRequest([more], tmp_path / "moved", run=ONE)).ingested == 1
+    assert matrix(tmp_path / "moved", "fifth.mp4", "trained").shape == (9, 16)
+    assert add(tmp_path / "moved", None, "trained").known == 5
+
+
+class Stop(Observer):
+    """Interrupts after a number of videos."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def video(self, video_id: str, outcome: str) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["trained", "moclip"])
+def test_an_interruption_keeps_what_is_done(store: Path, runs: dict[str, Path], name: str) -> None:
+    before = contents(store)
+    report = add(store, runs["uvm"], name, Stop(2))
+    assert (report.interrupted, report.embedded, report.left, report.complete) == (True, 2, 2, False)
+    assert contents(store) == before
+    assert not [fault for fault in verify(store) if not fault.harmless]
+    report = add(store, runs["uvm"] if name == "moclip" else None, name)
+    assert (report.known, report.embedded, report.complete) == (2, 2, True)
+    assert verify(store) == []
+
+
+def test_in_the_place_of_moclip_and_ever_after(
+    store: Path, videos: Path, more: Path, runs: dict[str, Path], tiny_model: str
+) -> None:
+    before = FeatureStore.open(store)
+    old = before.sequence("0.mp4", ["moclip"])
+    assert add(store, runs["wheel"]).complete
+    assert before.sequence("0.mp4", ["moclip"]).equals(old)  # a snapshot stays what it was
+    opened = FeatureStore.open(store)
+    assert list(opened.features) == ["clip", "moclip"] and not opened.unfinished
+    feature = opened.features["moclip"]
+    assert (
+        feature.training == "trained"
+        and not feature.added
+        and feature.fingerprint != before.features["moclip"].fingerprint
+    )
+    assert {row.fingerprint for row in opened.rows()} == {opened.fingerprint}
+    assert verify(store) == []
+    report = ingesting.run(IngestRequest([videos], store, run=ONE))
+    assert (report.known, report.ingested) == (4, 0)
+    assert ingesting.run(IngestRequest([more], store, run=ONE)).ingested == 1
+    assert add(store, runs["wheel"]).known == 5
+    assert add(store, runs["wheel"], "beside").embedded == 5
+    for video_id in ("0.mp4", "fifth.mp4"):
+        assert matrix(store, video_id, "beside").tobytes() == matrix(store, video_id, "moclip").tobytes()
+    assert add(store, runs["uvm"]).complete  # and another student after it
+    assert matrix(store, "0.mp4", "beside").tobytes() != matrix(store, "0.mp4", "moclip").tobytes()
+    assert verify(store) == []
+
+
+CALLS = ("tag", "upsert", "drop_columns", "copy_columns", "replace", "untag")
+
+
+class Killed(BaseException):
+    """As if the process had ended."""
+
+
+def test_killed_before_any_commit_of_the_switch_readers_see_the_old_and_the_same_command_goes_on(
+    made: Path, tmp_path: Path, runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, expected = contents(made), None
+    switching = feature_switch.switch
+    for kill in range(100):
+        store = Path(shutil.copytree(made, tmp_path / str(kill)))
+        left = [kill]
+
+        def counted(call: Any, left: list[int] = left) -> Any:
+            def made(*arguments: Any, **named: Any) -> Any:
+                if left[0] == 0:
+                    raise Killed
+                left[0] -= 1
+                return call(*arguments, **named)
+
+            return made
+
+        def switch(*arguments: Any) -> Any:
+            with pytest.MonkeyPatch.context() as patch:
+                for name in CALLS:
+                    patch.setattr(Table, name, counted(getattr(Table, name)))
+                return switching(*arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("pipelines.embed_motion.switch", switch)
+            try:
+                add(store, runs["uvm"])
+                done = True
+            except Killed:
+                done = False
+        expected = expected or contents_after(made, tmp_path / "whole", runs["uvm"])
+        found = FeatureStore.open(store)
+        if done:
+            assert contents(store) == expected and verify(store) == []
+            break
+        assert contents(store) in (old, expected)
+        if found.switching is not None:
+            assert contents(store) == old
+            with pytest.raises(StoreError, match=r"was stopped.*`vimoclip embed --motion RUN` goes on"):
+                features.drop(store, "moclip-next")
+            with pytest.raises(StoreError, match="was stopped"):
+                write_to(store)
+        assert add(store, runs["uvm"]).complete
+        assert contents(store) == expected and FeatureStore.open(store).switching is None
+        assert not [fault for fault in verify(store) if not fault.harmless]
+    assert kill > 10
+
+
+def contents_after(made: Path, where: Path, run: Path) -> dict[str, Any]:
+    shutil.copytree(made, where)
+    add(where, run)
+    return contents(where)
+
+
+def write_to(store: Path) -> None:
+    with writer_lock(store):
+        StoreWriter(FeatureStore.open(store))
+
+
+def test_a_search_by_a_clip_uses_the_student(store: Path, videos: Path, runs: dict[str, Path]) -> None:
+    add(store, runs["uvm"], "trained")
+    index(IndexRequest(store, features={"motion": "trained"}))
+    hits = FeatureStore.open(store).search(clip=str(videos / "2.mp4"), by="motion", run=ONE)
+    assert hits[0].video_id == "2.mp4" and hits[0].score == pytest.approx(1, abs=1e-2)
+
+
+def test_what_cannot_be_embedded_is_refused(
+    store: Path, tmp_path: Path, videos: Path, runs: dict[str, Path], tiny_model: str, clips: Path
+) -> None:
+    with pytest.raises(CheckpointError, match=r"cannot be read.*finished run of `vimoclip train-motion`"):
+        add(store, tmp_path / "nothing", "trained")
+    ingest(videos, store=tmp_path / "flowless", model=tiny_model, asked={"keep_flow": False})
+    with pytest.raises(RunError, match=r"keeps no flow.*without --no-keep-flow"):
+        add(tmp_path / "flowless", runs["uvm"])
+    ingest(videos, store=tmp_path / "other", model=write_tiny_clip(tmp_path / "model", seed=9))
+    with pytest.raises(CheckpointError, match="another teacher than the store has"):
+        add(tmp_path / "other", runs["uvm"])
+    with pytest.raises(FeatureError):
+        add(store, runs["uvm"], "clip")
+    add(store, runs["uvm"], "trained")
+    with pytest.raises(SettingsError, match="weights_sha256"):
+        add(store, runs["wheel"], "trained")
+    shutil.rmtree(store / "models")
+    with pytest.raises(CheckpointError, match=r"models/.* cannot be read"):
+        ingesting.run(IngestRequest([clips], store, run=ONE))
+
+
+def test_moclip_stays_where_flow_is_lost(store: Path, runs: dict[str, Path]) -> None:
+    (take,) = [row.take for row in FeatureStore.open(store).rows() if row.video_id == "2.mp4"]
+    flow = FeatureStore.open(store).tables["flow"]
+    flow.delete((pc.field("take") == take) & (pc.field("frame_index") == 3))
+    old = contents(store)
+    with pytest.raises(FeatureError, match=r"1 videos cannot be embedded, and moclip stays.*2\.mp4.*frame 3"):
+        add(store, runs["uvm"])
+    assert contents(store) == old
+    report = add(store, runs["uvm"], "beside")
+    assert report.complete and [video_id for video_id, _, _ in report.failed] == ["2.mp4"]

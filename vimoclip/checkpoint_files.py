@@ -1,0 +1,142 @@
+"""A trained model as two files: model.safetensors, its weights, and meta.json, all that is needed to build it again.
+
+meta.json is written last and names the SHA-256 of the weights, so that a folder in which an older run's files are half
+replaced is refused rather than read. What is in it beside that is said where each kind of model is.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from safetensors.torch import load, save
+from torch import Tensor
+
+from schemas.features import Feature
+from vimoclip.atomic import replacing
+from vimoclip.errors import CheckpointError
+
+WEIGHTS, META = "model.safetensors", "meta.json"
+
+Get = Callable[[str], bytes]
+"""The bytes of a file by its name. Raises OSError."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a checkpoint is of. format, version: of its meta.json. what: for people. command: that makes one."""
+
+    format: str
+    version: int
+    what: str
+    command: str
+
+    @property
+    def hint(self) -> str:
+        """What to do where there is none."""
+        return f"Name the folder of a finished run of `vimoclip {self.command}`."
+
+
+@dataclass(frozen=True)
+class Source:
+    """What vectors were of. name: of the feature. fingerprint: of what made it. model: for people."""
+
+    name: str
+    fingerprint: str
+    dim: int
+    model: str
+
+    @classmethod
+    def of(cls, feature: Feature) -> "Source":
+        return cls(feature.name, feature.fingerprint, feature.dim, feature.model)
+
+
+def write_files(folder: Path, kind: Kind, state: Mapping[str, Tensor], body: Mapping[str, Any]) -> None:
+    """Write both files, the folder too; one that is there already is replaced.
+
+    Raises:
+        RunError: they cannot be written.
+    """
+    data = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
+    with replacing(folder / WEIGHTS) as path:
+        path.write_bytes(data)
+    head = {"format": kind.format, "version": kind.version, "weights_sha256": hashlib.sha256(data).hexdigest()}
+    with replacing(folder / META) as path:
+        path.write_text(json.dumps({**head, **body}, ensure_ascii=False, indent=2, allow_nan=False), encoding="utf-8")
+
+
+def in_folder(folder: Path) -> Get:
+    """The files of a folder."""
+    return lambda name: (folder / name).read_bytes()
+
+
+def read_body(get: Get, where: object, kind: Kind) -> dict[str, Any]:
+    """What meta.json says. where: for people.
+
+    Raises:
+        CheckpointError: it cannot be read, or is of another format or version.
+    """
+    path = f"{where}/{META}"
+    try:
+        body = json.loads(get(META).decode("utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read.", received=error.strerror, hint=kind.hint) from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is no JSON.", received=error, hint=kind.hint) from error
+    if not isinstance(body, dict) or body.get("format") != kind.format:
+        found = body.get("format", "none") if isinstance(body, dict) else type(body).__name__
+        raise CheckpointError(
+            f"{where} holds no {kind.what}.", received=f"format {found}", expected=kind.format, hint=kind.hint
+        )
+    if body.get("version") != kind.version:
+        raise CheckpointError(
+            f"{where} was written by another version of ViMoCLIP.",
+            received=f"version {body.get('version')}",
+            expected=kind.version,
+            hint="Install the newest version.",
+        )
+    return body
+
+
+def damaged(where: object, kind: Kind, error: Exception) -> CheckpointError:
+    """The error that says what of meta.json cannot be."""
+    said = f"{error} is missing" if isinstance(error, KeyError) else error
+    return CheckpointError(f"{where}/{META} is damaged.", received=said, hint=kind.hint)
+
+
+def read_weights(get: Get, where: object, kind: Kind, sha256: str) -> dict[str, Tensor]:
+    """The tensors by name.
+
+    Raises:
+        CheckpointError: they cannot be read, or are not those that meta.json was written for.
+    """
+    path = f"{where}/{WEIGHTS}"
+    try:
+        data = get(WEIGHTS)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read.", received=error.strerror, expected="the model's weights", hint=kind.hint
+        ) from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise CheckpointError(
+            f"{path} is not the file that {META} was written for.",
+            received=f"SHA-256 {hashlib.sha256(data).hexdigest()}",
+            expected=sha256,
+            hint="It is damaged, or its run was stopped while it was written; run the same training again.",
+        )
+    try:
+        return load(data)
+    except safetensors.SafetensorError as error:
+        raise not_its_own(where, error) from error
+
+
+def not_its_own(where: object, error: Exception) -> CheckpointError:
+    """The error that says that weights are not of the model that meta.json describes."""
+    return CheckpointError(
+        f"The weights in {where} are not those of its own {META}.",
+        received=str(error).splitlines()[-1].strip()[:200],
+        hint="It was changed by hand; restore it, or train anew.",
+    )
