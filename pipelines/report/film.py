@@ -22,16 +22,16 @@ class Lane:
 @dataclass(frozen=True)
 class Film:
     """lanes: by when their label is first to be seen, those that only were predicted last. recall, precision: of frames
-    and labels; None where there is nothing to take them of."""
+    and labels; precision is None where nothing was predicted."""
 
     duration_s: float
     lanes: tuple[Lane, ...]
-    recall: float | None
+    recall: float
     precision: float | None
 
 
 def compared(duration_s: float, spans: Sequence[Span], predicted: dict[str, Any]) -> Film:
-    """predicted: a video of `Predictions.to_dict`."""
+    """spans: some. predicted: a video of `Predictions.to_dict`."""
     bouts = [Span(bout["label"], bout["start_s"], bout["end_s"]) for bout in predicted["bouts"]]
     labels = list(dict.fromkeys(span.label for span in (*spans, *bouts)))
     lanes = tuple(Lane(label, _of(label, spans), _of(label, bouts)) for label in labels)
@@ -41,7 +41,7 @@ def compared(duration_s: float, spans: Sequence[Span], predicted: dict[str, Any]
         to_be_seen, was_seen = _at(times, lane.spans), _at(times, lane.bouts)
         true, seen = true + int(to_be_seen.sum()), seen + int(was_seen.sum())
         both += int((to_be_seen & was_seen).sum())
-    return Film(duration_s, lanes, both / true if true else None, both / seen if seen else None)
+    return Film(duration_s, lanes, both / true, both / seen if seen else None)
 
 
 def _of(label: str, spans: Sequence[Span]) -> tuple[Span, ...]:
