@@ -26,7 +26,8 @@ from vimoclip.store import FeatureStore
 HELD_OUT = ("val", TEST)
 """The splits that no model was trained on."""
 
-WITHOUT, WITH = "image", "cross"
+WITHOUT: Fusion = "image"
+WITH: Fusion = "cross"
 """The fusions that the hard pairs are compared by."""
 
 PACKAGES = ("vimoclip", "torch", "open_clip_torch", "pylance", "lancedb", "av", "opencv-python-headless")
