@@ -27,7 +27,7 @@ test: venv
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 demo: venv
-	$(BIN)/python -m pipelines.demo
+	$(BIN)/vimoclip demo $(DEMO_ARGS)
 
 format: venv
 	$(BIN)/ruff check --fix .

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from cli import options, render, training_options
 from pipelines.engine import Engine
@@ -72,12 +73,13 @@ def ablate(
     files = write_files(report) if not report.interrupted else []
     if as_json:
         render.print_json(report)
-    _print(report, files)
+    _print(report, files, render.err if as_json else render.out)
     if report.interrupted:
         raise typer.Exit(render.INTERRUPTED)
 
 
-def _print(report: Any, files: list[Path]) -> None:
+def _print(report: Any, files: list[Path], console: Console) -> None:
+    """console: for the table."""
     from pipelines.ablation_files import FIGURES, NAMES, cell
 
     figures = [figure for figure in FIGURES if any(row.last.get(figure) for row in report.rows)]
@@ -95,7 +97,7 @@ def _print(report: Any, files: list[Path]) -> None:
     ]
     if rows:
         title = f"After the last epoch, in percent, on {report.held_out}; mean and 95% interval"
-        render.out.print(render.table(title, columns, rows, numbers=columns[1:]))
+        console.print(render.table(title, columns, rows, numbers=columns[1:]))
         render.err.print(
             "best epoch: the highest micro mAP of any epoch and seed, chosen on the very videos it is of: it flatters. "
             "paper: Table 2, on Animal Kingdom.",

@@ -4,6 +4,7 @@ import typer
 
 from cli import render
 from cli.ablate import ablate
+from cli.demo import demo
 from cli.doctor import doctor
 from cli.embed import embed
 from cli.errors import errors
@@ -33,8 +34,9 @@ app = typer.Typer(
 OF_THE_STORE = (ingest, embed, features, status, errors, label)
 OF_WHAT_IS_IN_IT = (index, search, train_motion, train_fusion, ablate, evaluate, predict, export)
 OF_ITS_UPKEEP = (verify, remove, optimize, doctor)
+TO_BEGIN_WITH = (demo,)
 
-for command in (*OF_THE_STORE, *OF_WHAT_IS_IN_IT, *OF_ITS_UPKEEP):
+for command in (*TO_BEGIN_WITH, *OF_THE_STORE, *OF_WHAT_IS_IN_IT, *OF_ITS_UPKEEP):
     app.command(cls=render.Command)(command)
 
 

@@ -4,7 +4,7 @@ import base64
 import contextlib
 import html as escaping
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import PIL.Image
@@ -59,13 +59,14 @@ def html(hits: Hits, frames: int = FRAMES) -> str:
 
 def _row(hit: Hit, frames: int) -> str:
     made = strip(hit, frames)
-    pictures = "".join(f'<img style="display:inline" alt="" src="{source}">' for source in _sources(made))
+    pictures = "".join(f'<img style="display:inline" alt="" src="{source}">' for source in data_uris(made.frames))
     title, note = escaping.escape(made.title), escaping.escape(made.note)
     return f'<tr><td style="text-align:left"><b>{title}</b><br>{note}<br>{pictures}</td></tr>'
 
 
-def _sources(made: Strip) -> Iterator[str]:
-    for frame in made.frames:
+def data_uris(frames: Iterable[NDArray[np.uint8]]) -> Iterator[str]:
+    """RGB frames, uint8 (H, W, 3), as JPEGs that a page holds within itself."""
+    for frame in frames:
         data = io.BytesIO()
         with contextlib.closing(PIL.Image.fromarray(frame)) as image:
             image.save(data, "JPEG", quality=_QUALITY)

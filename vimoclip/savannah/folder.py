@@ -1,7 +1,7 @@
 """Clips as users have them: H.264 files and a labels.csv (docs/labels.md)."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vimoclip.savannah.behaviours import BEHAVIOURS, FPS
@@ -23,8 +23,16 @@ COLUMNS = (
 )
 
 
-def write_folder(folder: Path, count: int, seed: int = 0, behaviours: Sequence[str] = BEHAVIOURS) -> list[Scene]:
+def write_folder(
+    folder: Path,
+    count: int,
+    seed: int = 0,
+    behaviours: Sequence[str] = BEHAVIOURS,
+    written: Callable[[], None] = lambda: None,
+) -> list[Scene]:
     """Write `<folder>/<name>.mp4` of each scene of `plan`, and at last `<folder>/labels.csv` with a row a span.
+
+    written: told after each clip.
 
     Raises:
         ConfigError: as `plan`.
@@ -33,6 +41,7 @@ def write_folder(folder: Path, count: int, seed: int = 0, behaviours: Sequence[s
     folder.mkdir(parents=True, exist_ok=True)
     for scene in scenes:
         write_clip(folder / f"{scene.name}.mp4", scene.frames(), FPS)
+        written()
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)

@@ -1,0 +1,56 @@
+"""`vimoclip demo`: everything once, on a world that is rendered."""
+
+import contextlib
+import io
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import options, render
+from pipelines.demo import SizeName
+
+
+@render.handled
+def demo(
+    folder: Annotated[
+        Path | None, typer.Argument(help="For all that is made.", show_default="demo, or demo-full")
+    ] = None,
+    size: Annotated[SizeName, typer.Option(help="small: one seed, minutes; full: five seeds, hours.")] = "small",
+    as_json: options.Json = False,
+) -> None:
+    """Render a savannah, ingest it, train on it, search it, predict on it, and write a page of what came out.
+
+    Needs no network. Run it again at any time: what is done is kept.
+    """
+    from cli.demo_progress import DemoProgress
+    from pipelines.demo.run import DemoRequest, run
+
+    where = folder or Path("demo" if size == "small" else f"demo-{size}")
+    report = run(DemoRequest(where, size), carry_out, DemoProgress())
+    if as_json:
+        render.print_json(report)
+    made = f"All of it in {report.seconds:.1f} s. Open {report.page} in a browser."
+    render.err.print(f"\n{made}", markup=False, highlight=False)
+    following = f"vimoclip search --text 'a zebra in the desert' --store {shlex.quote(str(where / 'store'))}"
+    render.err.print(f"Next: {following}", markup=False, highlight=False)
+
+
+def carry_out(command: Sequence[str]) -> Any:
+    """A command in this process, with its progress on stderr: the document that it prints with --json.
+
+    Raises:
+        typer.Exit: it ended otherwise than it should; it has said why.
+    """
+    from cli.main import app
+
+    name, *words = command
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        status = app([name, "--json", *words], standalone_mode=False)
+    if status:
+        raise typer.Exit(status)
+    return json.loads(said.getvalue())

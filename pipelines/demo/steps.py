@@ -1,0 +1,148 @@
+"""The steps of a demo as command lines: what is carried out is what is shown, and what anybody could type."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pipelines.demo.size import Size
+from pipelines.demo.world import TEST, scenes_of
+from vimoclip.fusion_config import Fusion
+from vimoclip.savannah import PAIRS
+
+StepName = Literal[
+    "ingest", "status", "train-motion", "embed", "ablate", "index", "search by span", "search by text",
+    "search by label", "predict",
+]  # fmt: skip
+
+SEED = 49
+"""The first of the ablation's, which is its default."""
+
+LABEL, TEXT = "lying down", "an elephant in the woodland"
+"""What is searched for; the clip is the first one of the test split that shows one of a hard pair."""
+
+
+@dataclass(frozen=True)
+class Sought:
+    """What a search is for. title: by what. label: that a hit should have; none of words. video_id, start_s, end_s: of
+    the stretch that is more wanted of."""
+
+    title: str
+    label: str | None = None
+    video_id: str | None = None
+    start_s: float = 0.0
+    end_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command. about: what it does, in a few words. command: its words after `vimoclip`."""
+
+    name: StepName
+    about: str
+    command: tuple[str, ...]
+    sought: Sought | None = None
+
+    @property
+    def line(self) -> str:
+        """To be pasted into a shell."""
+        return shlex.join(("vimoclip", *self.command))
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a demo keeps what it makes, all below one folder."""
+
+    folder: Path
+
+    @property
+    def videos(self) -> Path:
+        return self.folder / "videos"
+
+    @property
+    def film(self) -> Path:
+        return self.folder / "film.mp4"
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def student(self) -> Path:
+        return self.folder / "runs" / "motion"
+
+    @property
+    def ablation(self) -> Path:
+        return self.folder / "runs" / "table2"
+
+    @property
+    def costs(self) -> Path:
+        return self.folder / "costs.json"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+    def run(self, fusion: Fusion, seed: int = SEED) -> Path:
+        """A run of the ablation."""
+        return self.ablation / f"{fusion}-{seed}"
+
+
+def steps_of(size: Size, places: Places) -> list[Step]:
+    """All of them, in order."""
+    store = ("--store", str(places.store))
+    student = ("--epochs", str(size.motion_epochs), "--lr", "3e-4", "--batch-size", "8")
+    narrow = ("--set", f"tfam.width={size.width}", "--set", f"tfam.feed_forward={4 * size.width}")
+    fusions = ("--epochs", str(size.fusion_epochs), "--lr", "5e-4", *narrow)
+    windows, events = ("--window", "1s", "--stride", "250ms"), places.folder / "events.tsv"
+    hard = {behaviour for pair in PAIRS for behaviour in pair}
+    asked = next(scene for scene in scenes_of(size) if scene.split == TEST and scene.behaviour in hard)
+    video_id = f"{asked.name}.mp4"
+    shown = ("--top", "4", *store)
+    return [
+        Step(
+            "ingest",
+            "decode, optical flow, the vectors of every frame",
+            ("ingest", str(places.videos), "--clip-model", "vimoclip-tiny", "--flow", "dis", *store),
+        ),
+        Step(
+            "train-motion",
+            "the motion student, on the stored flow",
+            ("train-motion", "--run", str(places.student), *student, *store),
+        ),
+        Step(
+            "embed",
+            "its vectors, in the place of the starting student's",
+            ("embed", "--motion", str(places.student), *store),
+        ),
+        Step(
+            "ablate",
+            "the five fusions of Table 2",
+            ("ablate", "--run", str(places.ablation), "--seeds", str(size.seeds), *fusions, *store),
+        ),
+        Step("index", "segments for search", ("index", *store)),
+        Step(
+            "search by span",
+            "more of a second of a clip",
+            ("search", video_id, "--from", "0.5", "--to", "1.5", "--by", "motion", "--exclude", "video", *shown),
+            Sought("By a second of a clip, in motion", asked.behaviour, video_id, 0.5, 1.5),
+        ),
+        Step(
+            "search by text",
+            "what words describe",
+            ("search", "--text", TEXT, *shown),
+            Sought(f"By words: “{TEXT}”"),
+        ),
+        Step(
+            "search by label",
+            "what moves like the clips of a label",
+            ("search", "--label", LABEL, "--by", "motion", *shown),
+            Sought(f"By the label “{LABEL}”, in motion", LABEL),
+        ),
+        Step(
+            "predict",
+            "bouts in a film that is not in the store",
+            ("predict", str(places.film), "--run", str(places.run("cross")), *windows, "--boris", str(events), *store),
+        ),
+        Step("status", "what is in the store", ("status", *store)),
+    ]
