@@ -30,6 +30,8 @@ from vimoclip.windows import check_window
 from vimoclip.writer import GRACE
 
 FLUSH_ROWS, FLUSH_BYTES = 50_000, 128 << 20
+FRAGMENTS = 16
+"""From so many on they are merged: each run adds one, and to merge rewrites every segment for a few new ones."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,10 @@ class _Index:
             if added := vector_index.update(table, space, self._lock.check):
                 report.vectors[space] = added
                 table = table.latest()
-        table.tidy(GRACE)
+        if len(table.fragments()) > FRAGMENTS:
+            table.tidy(GRACE)
+        else:
+            table.clean(GRACE)
         table = table.latest()
         report.total = table.count()
         report.exact = not any(vector_index.has_index(table, space) for space in self._settings.names)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 
+from pipelines import index
 from pipelines.index import IndexReport, IndexRequest, run
 from schemas.features import Feature
 from tests.vimoclip.stores import embedded, features, make_store, ok_row
@@ -244,3 +245,15 @@ def test_in_an_object_store(remote: str) -> None:
     hits = store.refresh().search(video="a.mp4", start_s=1, end_s=2, exclude="video")
     assert {hit.video_id for hit in hits} == {*VIDEOS, "new.mp4"} - {"a.mp4"}
     assert verify(remote) == []
+
+
+def test_fragments_are_merged_once_there_are_many(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "FRAGMENTS", 2)
+    counts = []
+    for n in range(5):
+        add(store, f"more/{n}.mp4", 60)
+        indexed(store)
+        counts.append(len(FeatureStore.open(store.place).tables["segments"].fragments()))
+    assert counts[:2] == [1, 2] and max(counts) == 2 and min(counts[2:]) == 1
+    kept = rows(store)
+    assert len(kept) == SEGMENTS + 5 * 2 and verify(store.place) == []
