@@ -91,7 +91,7 @@ class Places:
 def steps_of(size: Size, places: Places) -> list[Step]:
     """All of them, in order."""
     store = ("--store", str(places.store))
-    student = ("--epochs", str(size.motion_epochs), "--lr", "3e-4", "--batch-size", "8")
+    student = ("--epochs", str(size.motion_epochs), "--lr", "1e-3", "--batch-size", "8")
     narrow = ("--set", f"tfam.width={size.width}", "--set", f"tfam.feed_forward={4 * size.width}")
     fusions = ("--epochs", str(size.fusion_epochs), "--lr", "5e-4", *narrow)
     windows, events = ("--window", "1s", "--stride", "250ms"), places.folder / "events.tsv"
