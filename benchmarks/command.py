@@ -41,10 +41,10 @@ def start(
     return command
 
 
-def finish(command: subprocess.Popen[str]) -> str:
+def finish(command: subprocess.Popen[str], deadline_s: float = DEADLINE_S) -> str:
     """Wait for it; what it said since."""
     try:
-        return command.communicate(timeout=DEADLINE_S)[1]
+        return command.communicate(timeout=deadline_s)[1]
     except subprocess.TimeoutExpired:
         kill_session(command)
         return command.communicate()[1] + "\nIt hung."

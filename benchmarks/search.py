@@ -163,15 +163,28 @@ def cold_span(console: Console, store: FeatureStore) -> None:
 
 
 def of_frames(console: Console, folder: Path, frames: int) -> None:
-    """How fast frames become segments."""
+    """How fast frames become segments, and what those of 1% new videos take; a search among single frames."""
     from benchmarks.store import new_store, unit_vectors, write_videos
 
     store = new_store(folder / "store")
-    write_videos(store, max(1, frames // 500), unit_vectors(500), b"")
+    videos = max(100, frames // 500)
+    write_videos(store, videos, unit_vectors(500), b"")
     report = run(IndexRequest(store.place))
     console.print(
         f"{report.videos * 500} frames of 2 × 512 become {report.segments} segments in {report.seconds:.1f} s: "
         f"{report.videos * 500 / report.seconds:.0f} frames/s"
+    )
+    write_videos(store.refresh(), videos // 100, unit_vectors(500), b"", videos)
+    added = run(IndexRequest(store.place))
+    ratio = added.seconds / report.seconds
+    console.print(f"  {added.videos} more videos, 1%: {added.seconds:.2f} s, {ratio:.3f} of that")
+    search = FeatureStore.open(store.place).search
+    began = time.perf_counter()
+    first = search(vector=unit_vectors(1)[0], unit="frames")
+    median = timed(lambda query: search(vector=query, unit="frames"), unit_vectors(5))[1]
+    console.print(
+        f"  among {first.searched} frames: the first search {time.perf_counter() - began - 5 * median:.2f} s, "
+        f"then {median * 1e3:.0f} ms"
     )
 
 

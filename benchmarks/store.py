@@ -133,8 +133,8 @@ def unit_vectors(count: int) -> np.ndarray:
     return unit
 
 
-def write_videos(store: FeatureStore, count: int, values: np.ndarray, flow: bytes) -> float:
-    """Add `count` videos of these very vectors; the seconds that took."""
+def write_videos(store: FeatureStore, count: int, values: np.ndarray, flow: bytes, first: int = 0) -> float:
+    """Add `count` videos of these very vectors, numbered from `first` on; the seconds that took."""
     frames, half = len(values), values.astype(np.float16)
     present = np.ones(frames, np.bool_)
     moving = present.copy()
@@ -146,7 +146,7 @@ def write_videos(store: FeatureStore, count: int, values: np.ndarray, flow: byte
     began = time.perf_counter()
     with writer_lock(store.place):
         writer = StoreWriter(store)
-        for n in range(count):
+        for n in range(first, first + count):
             take, video_id = writer.new_take(), f"{n:06d}.mp4"
             writer.add(take, EmbeddedFrames(video_id, index, index, index / 25, norm, features, encoded))
             writer.put(row(video_id, f"/{video_id}", "/", 0, take, store.fingerprint, frames))

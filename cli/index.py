@@ -1,6 +1,7 @@
 """`vimoclip index`: the segments that search looks through."""
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,7 +18,13 @@ def index(
     motion: Annotated[
         str | None, typer.Option(metavar="FEATURE", help="What motion is made from.", show_default="moclip")
     ] = None,
+    behaviour: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Make behaviour by this finished run of train-fusion; none: make none."),
+    ] = None,
     store: options.Store = options.DEFAULT_STORE,
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
     no_wait: options.NoWait = False,
     as_json: options.Json = False,
 ) -> None:
@@ -30,13 +37,17 @@ def index(
     from cli.seconds import seconds
     from pipelines.index import IndexRequest, run
     from schemas.segments import Space
+    from vimoclip.config import RunConfig
 
+    model: Path | Literal["none"] | None = "none" if behaviour == "none" else Path(behaviour) if behaviour else None
     given: dict[Space, str | None] = {"appearance": appearance, "motion": motion}
     request = IndexRequest(
         store=store,
         window_s=seconds("--window", window),
         stride_s=seconds("--stride", stride),
         features={space: name for space, name in given.items() if name is not None},
+        behaviour=model,
+        run=RunConfig(device=device, threads=threads),
         wait=not no_wait,
     )
     with IndexProgress() as progress:
@@ -47,17 +58,19 @@ def index(
 
 
 def _print(report: Any, store: str) -> None:
-    made_from = {space: made.feature for space, made in report.settings.spaces.items()}
+    made_from = {space: f"made from {made.feature}" for space, made in report.settings.spaces.items()}
+    if (model := report.settings.behaviour) is not None:
+        made_from["behaviour"] = f"made by the model {model.id}"
     rows = [
         ("indexed", report.videos, f"{report.segments} segments of {report.settings.window_s:g} s"),
         ("skipped", report.known, "have theirs already" if report.known else ""),
         ("in all", report.videos + report.known, f"{report.total} segments"),
     ]
     render.err.print(render.table(f"Index in {report.seconds:.1f} s", ("", "videos", "what"), rows, ("videos",)))
-    for space, feature in made_from.items():
+    for space, how in made_from.items():
         added = report.vectors.get(space)
         what = f", {added} rows into its index of vectors" if added else ""
-        render.err.print(f"{space} is made from {feature}{what}.", markup=False, highlight=False)
+        render.err.print(f"{space} is {how}{what}.", markup=False, highlight=False)
     if report.rebuilt:
         render.err.print(f"All were made anew: {'; '.join(report.rebuilt)}.", markup=False, highlight=False)
     if report.exact:

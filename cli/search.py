@@ -2,12 +2,12 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from cli import options, render
-from vimoclip.answers import By, Exclude
+from vimoclip.answers import By, Exclude, Space, Unit
 from vimoclip.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def search(
         float, typer.Option(help="Only what is more alike than so many of 100 random pairs.")
     ] = 0.0,
     exclude: Annotated[Exclude, typer.Option(help="Of the query's own video: its span, all, or nothing.")] = ("span"),
+    unit: Annotated[Unit, typer.Option(help="Search among segments or single frames.")] = "segments",
     labelled: Annotated[list[str] | None, typer.Option(help="Only what has this label, or any of several.")] = None,
     not_labelled: Annotated[list[str] | None, typer.Option(help="Only what has not.")] = None,
     split: Annotated[list[str] | None, typer.Option(help="Only videos of this split, or of any of several.")] = None,
@@ -72,6 +73,7 @@ def search(
         top=top,
         min_percentile=min_percentile,
         exclude=exclude,
+        unit=unit,
         filters=Filters(
             tuple(labelled or ()), tuple(not_labelled or ()), tuple(split or ()), _where(where), tuple(videos or ())
         ),
@@ -98,7 +100,7 @@ def _weights(text: str | None) -> Any:
         except ValueError:
             found = {}
             break
-    if not found or found.keys() - {"appearance", "motion"}:
+    if not found or found.keys() - set(get_args(Space)):
         raise UsageError("--weights says what each space counts.", received=text, expected="appearance=1,motion=2")
     return found
 

@@ -165,13 +165,18 @@ def _runs(
         from pipelines.ray_runs import RayRuns
 
         with RayRuns(request.engine.address, request.side_by_side, base.run.device) as runs:
-            yield from _told(runs.map(run, requests), observer)
+            shared = {key: _with_threads(one, runs.threads) for key, one in requests.items()}
+            yield from _told(runs.map(run, shared), observer)
         return
     for number, (key, one) in enumerate(requests.items(), 1):
         observer.run(*key, number, len(requests))
         trained = run(one, observer)
         observer.done(*key, trained)
         yield (*key, trained)
+
+
+def _with_threads(one: TrainFusionRequest, threads: int) -> TrainFusionRequest:
+    return replace(one, run=replace(one.run, threads=one.run.threads or threads))
 
 
 def _told(

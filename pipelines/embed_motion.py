@@ -17,10 +17,11 @@ from vimoclip.feature_rows import check_name, lacking
 from vimoclip.feature_switch import NEXT, REPLACED, switch
 from vimoclip.feature_writer import FeatureWriter
 from vimoclip.flow_embedder import FlowEmbedder
+from vimoclip.kept_models import keep
 from vimoclip.lock import Held
 from vimoclip.store import FeatureStore
 from vimoclip.student_checkpoint import Student, read_student
-from vimoclip.students import keep, student_of, weights_of
+from vimoclip.students import student_of, weights_of
 
 
 class EmbedMotion(Filling):
@@ -62,7 +63,7 @@ class EmbedMotion(Filling):
             return report  # no model needs to be loaded to know this
         if self._folder is not None:
             self._lock.check()
-            keep(store.place, self._folder, student)
+            keep(store.place, student.id, self._folder)
         embedder = FlowEmbedder(store, name, student, self._run)
         writer = FeatureWriter(store, embedder.feature, self._lock.check)
         self.fill(writer, embedder, store.config.clip, live)

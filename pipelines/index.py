@@ -1,25 +1,29 @@
 """Segments: windows over the stored frames, which search looks through, and the indexes by which it finds them.
 
-Videos that have none yet get theirs; run it again after an ingest. When a feature, the window or the stride is another
-now, all of them are made anew. Each commit adds whole videos, so that a kill leaves a shorter index, and the same
-command goes on from there.
+Videos that have none yet get theirs; run it again after an ingest. When a feature, the model of the behaviour space,
+the window or the stride is another now, all of them are made anew. Each commit adds whole videos, so that a kill leaves
+a shorter index, and the same command goes on from there.
 """
 
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.segments import SegmentSettings, Space
+from schemas.segments import MadeBy, SegmentSettings, Space
 from schemas.videos import Video
 from vimoclip import vector_index
+from vimoclip.config import RunConfig
 from vimoclip.errors import SearchError
+from vimoclip.frame_vectors import Pool
 from vimoclip.interrupts import held_back
 from vimoclip.lock import Held, writer_lock
 from vimoclip.place import Where
 from vimoclip.row_buffer import RowBuffer
-from vimoclip.segments import STRIDE_S, WINDOW_S, made_from, schema_of, segments_of, settings_of
+from vimoclip.segments import STRIDE_S, WINDOW_S, changed, made_from, schema_of, segments_of, settings_of
 from vimoclip.store import FeatureStore
 from vimoclip.tables import Table
 from vimoclip.windows import check_window
@@ -31,12 +35,18 @@ FLUSH_ROWS, FLUSH_BYTES = 50_000, 128 << 20
 @dataclass(frozen=True)
 class IndexRequest:
     """What to index. window_s, stride_s, features (by space): None, or a space that is not named, is as the index has
-    it, or for a first one as `vimoclip.segments` says."""
+    it, or for a first one as `vimoclip.segments` says.
+
+    behaviour: the folder of a finished run of train-fusion, by whose model the behaviour space is made; "none" is no
+    such space, and None is as the index has it. run: where the model runs.
+    """
 
     store: Where
     window_s: float | None = None
     stride_s: float | None = None
     features: dict[Space, str] = field(default_factory=dict)
+    behaviour: Path | Literal["none"] | None = None
+    run: RunConfig = field(default_factory=RunConfig)
     wait: bool = True
 
 
@@ -80,7 +90,7 @@ def run(request: IndexRequest, observer: Observer | None = None) -> IndexReport:
 
     Raises:
         SearchError: the store has nothing to make segments from. FeatureError, ConfigError: what was asked for cannot
-        be. StoreError.
+        be. CheckpointError: the run is not finished, or of other features than the store's. StoreError.
     """
     observer = observer or Observer()
     began = time.monotonic()
@@ -95,7 +105,7 @@ class _Index:
     """One run, with the write lock held."""
 
     def __init__(self, request: IndexRequest, store: FeatureStore, lock: Held, observer: Observer) -> None:
-        self._store, self._lock, self._observer = store, lock, observer
+        self._store, self._lock, self._observer, self._run = store, lock, observer, request.run
         self._before = settings_of(store)
         self._settings = _wanted(store, request, self._before)
 
@@ -117,7 +127,7 @@ class _Index:
         table = table.latest()
         self._lock.check()
         table.index("take")
-        for space in self._settings.spaces:
+        for space in self._settings.names:
             if vector_index.wants_rows(table, space):
                 self._observer.indexing(space)
             if added := vector_index.update(table, space, self._lock.check):
@@ -126,7 +136,7 @@ class _Index:
         table.tidy(GRACE)
         table = table.latest()
         report.total = table.count()
-        report.exact = not any(vector_index.has_index(table, space) for space in self._settings.spaces)
+        report.exact = not any(vector_index.has_index(table, space) for space in self._settings.names)
         return report
 
     def _table(self, rebuild: bool) -> Table:
@@ -140,7 +150,7 @@ class _Index:
 
     def _fill(self, table: Table, todo: list[Video], report: IndexReport) -> None:
         buffer = RowBuffer(table.schema)
-        for rows in segments_of(self._store, self._settings, todo) if todo else ():
+        for rows in segments_of(self._store, self._settings, todo, self._pool()) if todo else ():
             buffer.add(rows.cast(table.schema))
             report.videos += 1
             report.segments += rows.num_rows
@@ -149,6 +159,15 @@ class _Index:
             self._observer.videos(report.videos, len(todo))
         if buffer.rows:
             self._commit(table, buffer)
+
+    def _pool(self) -> Pool | None:
+        if self._settings.behaviour is None:
+            return None
+        from vimoclip.behaviour import load  # torch
+        from vimoclip.device import pick_device, set_threads
+
+        set_threads(self._run)
+        return load(self._store, self._settings.behaviour, pick_device(self._run.device))
 
     def _commit(self, table: Table, buffer: RowBuffer) -> None:
         self._lock.check()
@@ -174,7 +193,18 @@ def _wanted(store: FeatureStore, request: IndexRequest, before: SegmentSettings 
             received=", ".join(store.features) or "no features",
             expected="clip or moclip, or --appearance or --motion with the name of another",
         )
-    return SegmentSettings(window, stride, spaces)
+    return SegmentSettings(window, stride, spaces, _behaviour(store, request, before))
+
+
+def _behaviour(store: FeatureStore, request: IndexRequest, before: SegmentSettings | None) -> MadeBy | None:
+    """The model that is asked for; else the one that there is, unless its features have changed."""
+    if request.behaviour == "none":
+        return None
+    if request.behaviour is None:
+        return before.behaviour if before is not None and "behaviour" not in changed(store, before) else None
+    from vimoclip.behaviour import keep  # torch
+
+    return keep(store, request.behaviour)
 
 
 def _differences(before: SegmentSettings, after: SegmentSettings) -> list[str]:
@@ -195,6 +225,12 @@ def _differences(before: SegmentSettings, after: SegmentSettings) -> list[str]:
             found.append(f"{space} was made from {old_made.feature} and is from {new_made.feature}")
         elif old_made != new_made:
             found.append(f"{new_made.feature} has changed since")
+    if before.behaviour != after.behaviour:
+        old_model, new_model = before.behaviour, after.behaviour
+        if old_model is None or new_model is None:
+            found.append(f"behaviour {'was not there' if old_model is None else 'is no longer made'}")
+        else:
+            found.append(f"behaviour was made by model {old_model.id} and is by {new_model.id}")
     return found
 
 

@@ -61,9 +61,8 @@ def run(request: TrainMotionRequest, engine: Engine, observer: RunObserver | Non
     """Train on Ray: `engine.workers` processes, or one on each GPU of this machine.
 
     Raises:
-        UsageError: there is no GPU, and no number of processes was given. ConfigError: more than there is room
-        for. VimoclipError: as `train_motion.run`; no
-        cluster answers; a process died.
+        UsageError: there is no GPU, and no number of processes was given. ConfigError: more than there is room for.
+        VimoclipError: as `train_motion.run`; no cluster answers; a process died.
     """
     folder = (request.folder or default_folder(request.store, request.config, "motion")).absolute()
     world = engine.workers or torch.cuda.device_count()
@@ -74,10 +73,8 @@ def run(request: TrainMotionRequest, engine: Engine, observer: RunObserver | Non
     from pipelines.ray_runs import RayRuns
 
     versions = snapshot(folder, request.store).versions  # that all of them read, whatever is ingested meanwhile
-    whole = replace(request, folder=folder, store=str(place(request.store)), versions=versions)
     folder.mkdir(parents=True, exist_ok=True)
     meeting = folder / f".peers-{uuid.uuid4().hex}"
-    peers = {rank: PeerRequest(whole, rank, world, meeting) for rank in range(world)}
     side_by_side = 1 if torch.cuda.device_count() and request.run.device != "cpu" else world
     try:
         with RayRuns(engine.address, side_by_side, request.run.device) as runs:
@@ -87,6 +84,9 @@ def run(request: TrainMotionRequest, engine: Engine, observer: RunObserver | Non
                     received=f"--workers {world}",
                     expected=f"at most {runs.together}, one a GPU or a core of the cluster",
                 )
+            own = replace(request.run, threads=request.run.threads or runs.threads)
+            whole = replace(request, folder=folder, store=str(place(request.store)), versions=versions, run=own)
+            peers = {rank: PeerRequest(whole, rank, world, meeting) for rank in range(world)}
             report = dict(runs.map(as_peer, peers))[0]
     except KeyboardInterrupt:
         report = TrainMotionReport(folder, interrupted=True)

@@ -20,7 +20,8 @@ WAIT_S = 1.0
 
 class RayRuns:
     """A cluster that runs are given to, from its making until `close`. Attributes: `together`, how many it has room for
-    at a time."""
+    at a time; `threads`, of each: its share of the cores, without which runs on CPUs stand in each other's way, or 0 on
+    GPUs."""
 
     def __init__(self, address: str | None, side_by_side: int, device: str) -> None:
         """side_by_side: runs at a time on a GPU, or on all CPUs where there is none or `device` is cpu.
@@ -32,6 +33,7 @@ class RayRuns:
         on_gpu = device != "cpu" and self._cluster.room("GPU") >= 1
         cpus = 0.0 if on_gpu else max(1.0, self._cluster.room("CPU") / side_by_side)
         self._needs: dict[str, Any] = {"num_gpus": 1 / side_by_side if on_gpu else 0, "num_cpus": cpus}
+        self.threads = int(cpus)
         self.together = self._cluster.room("GPU") * side_by_side if on_gpu else int(self._cluster.room("CPU") / cpus)
 
     def __enter__(self) -> "RayRuns":

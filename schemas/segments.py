@@ -7,6 +7,8 @@ the video's end, and a video that is shorter than a window is one segment. Range
 
 - `appearance` is made from an image feature, `motion` from one of motion, where there are frames with motion; null
   elsewhere, such as of a video of one frame.
+- `behaviour`, where it was asked for, is no mean: it is what a fusion model makes of the frames, at unit length
+  (vimoclip/behaviour.py). The model's files are in the store, in `models/<id>/`. Null where the model sees nothing.
 - All segments of a take are committed together: a take is in the table whole or not at all.
 - Readers see only rows whose take the `videos` row names, as of `frames`.
 - What the vectors were made from is in the table's schema metadata; vectors of a feature with another fingerprint
@@ -22,8 +24,8 @@ import pyarrow as pa
 
 from schemas import key
 
-Space = Literal["appearance", "motion"]
-SPACES: tuple[Space, ...] = ("appearance", "motion")
+Space = Literal["appearance", "motion", "behaviour"]
+SPACES: tuple[Space, ...] = ("appearance", "motion", "behaviour")
 
 INDEX_KEY = b"vimoclip:index"
 """Schema metadata: what the segments were made from, as the JSON of a `SegmentSettings`."""
@@ -31,19 +33,35 @@ INDEX_KEY = b"vimoclip:index"
 
 @dataclass(frozen=True)
 class MadeFrom:
-    """The feature that a space's vectors are the means of, with its fingerprint then."""
+    """The feature that vectors are made from, with its fingerprint then."""
 
     feature: str
     fingerprint: str
 
 
 @dataclass(frozen=True)
+class MadeBy:
+    """A fusion model. id: 16 hex digits of its weights file. dim: the width of its vectors. reads: by role."""
+
+    id: str
+    dim: int
+    reads: Mapping[str, MadeFrom]
+
+
+@dataclass(frozen=True)
 class SegmentSettings:
-    """What segments are made from. window_s, stride_s: seconds. spaces: by name, in the order of SPACES."""
+    """What segments are made from. window_s, stride_s: seconds. spaces: those that are means, by name, in the order of
+    SPACES. behaviour: the model of that space, where there is one."""
 
     window_s: float
     stride_s: float
     spaces: Mapping[str, MadeFrom]
+    behaviour: MadeBy | None = None
+
+    @property
+    def names(self) -> list[Space]:
+        """All spaces."""
+        return [space for space in SPACES if space in self.spaces or (space == "behaviour" and self.behaviour)]
 
     def to_json(self) -> str:
         """As it is kept in the table."""
@@ -60,7 +78,11 @@ class SegmentSettings:
         spaces: dict[str, MadeFrom] = {
             name: MadeFrom(**found["spaces"][name]) for name in SPACES if name in found["spaces"]
         }
-        return cls(float(found["window_s"]), float(found["stride_s"]), spaces)
+        behaviour = None
+        if (made := found.get("behaviour")) is not None:
+            reads = {role: MadeFrom(**each) for role, each in made["reads"].items()}
+            behaviour = MadeBy(str(made["id"]), int(made["dim"]), reads)
+        return cls(float(found["window_s"]), float(found["stride_s"]), spaces, behaviour)
 
 
 def segments_schema(dims: Mapping[str, int], settings: SegmentSettings) -> pa.Schema:

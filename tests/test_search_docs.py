@@ -1,4 +1,5 @@
-"""Every command and every piece of Python in docs/search.md, in order, in a folder with the clips of the demo."""
+"""Every command and every piece of Python in docs/search.md, in order, in a folder with the clips of the demo; and
+every command of the README's section on search, in a folder that has what it names."""
 
 import re
 import shlex
@@ -6,17 +7,24 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import pytest
 
 from tests.cli.runner import vimoclip
+from tests.cli.test_train_fusion import SMALL
+from tests.vimoclip.searches import make_run
 from vimoclip.contact_sheet import frames_at
+from vimoclip.shapes import write_clip
+from vimoclip.store import FeatureStore
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "search.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "docs" / "search.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.M | re.S)
+def blocks(language: str, page: str = PAGE) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.M | re.S)
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +43,10 @@ def said(here: Path, tiny_model: str) -> dict[str, str]:
         patched.chdir(here)
         for line in "".join(blocks("sh")).splitlines():
             _, *words = shlex.split(line, comments=True)
-            model = ["--clip-model", tiny_model] if words[0] == "ingest" else []  # the real one cannot be had here
+            # The real model cannot be had here, and a training of the usual size would take hours.
+            more = {"ingest": ["--clip-model", tiny_model], "train-fusion": SMALL}.get(words[0], [])
             words = [word.replace("width=320", "width=96").replace("height=180", "height=64") for word in words]
-            result = vimoclip(*words, *model)
+            result = vimoclip(*words, *more)
             assert result.exit_code == 0, (line, result.stderr)
             found[" ".join(words)] = result.stdout + result.stderr
     return found
@@ -72,3 +81,27 @@ def test_python(said: dict[str, str], here: Path, monkeypatch: pytest.MonkeyPatc
     assert len(names["hits"]) == 5
     assert set(names["table"]["split"]) == {"train"}
     assert len(names["like_a_frame"]) > 0
+
+
+def test_the_readme(tmp_path: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    labels = ["video,label,split"]
+    for n, name in enumerate(("site/a.MP4", "site/b.MP4", "c.mp4", "d.mp4", "e.mp4")):
+        path = tmp_path / "videos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_clip(path, iter(rng.integers(0, 256, (80, 32, 48, 3), np.uint8)), 25)
+        labels.append(f"{name},{'grazing' if n % 2 else 'resting'},{'val' if n > 2 else 'train'}")
+    (tmp_path / "videos" / "labels.csv").write_text("\n".join(labels) + "\n")
+    shutil.copy(tmp_path / "videos" / "c.mp4", "new.mp4")
+    assert vimoclip("ingest", "videos", "--clip-model", tiny_model).exit_code == 0
+    make_run(FeatureStore.open("vimoclip-store"), Path("runs/cross-1a2b3c4d"))
+    (block,) = blocks("sh", README[README.index("\n## Search\n") : README.index("\n## More of it\n")])
+    lines = block.splitlines()
+    assert len(lines) == 8
+    for line in lines:
+        _, *words = shlex.split(line, comments=True)
+        result = vimoclip(*words)
+        assert result.exit_code == 0, (line, result.stderr)
+        assert words[0] == "index" or "bouts like" in result.stderr, line
+    assert Path("hits.png").is_file()

@@ -7,9 +7,10 @@ from typing import Literal
 
 from vimoclip.errors import UsageError
 
-Space = Literal["appearance", "motion"]  # as in schemas/segments.py, which --help is not to load
+Space = Literal["appearance", "motion", "behaviour"]  # as in schemas/segments.py, which --help is not to load
 By = Literal[Space, "mix"]
 Exclude = Literal["span", "video", "nothing"]
+Unit = Literal["segments", "frames"]
 
 EVEN: Mapping[Space, float] = {"appearance": 1.0, "motion": 1.0}
 
@@ -18,8 +19,9 @@ EVEN: Mapping[Space, float] = {"appearance": 1.0, "motion": 1.0}
 class Answers:
     """Which answers are wanted.
 
-    by: the space that is compared; `mix` weighs all with `weights`. top: bouts. min_percentile: hits below it are none.
-    exclude: what of a stored query's own video is no answer: the span that it is made of, all of the video, or nothing.
+    by: the space that is compared; `mix` weighs several by `weights`, by default appearance and motion evenly. top:
+    bouts. min_percentile: hits below it are none. exclude: what of a stored query's own video is no answer: the span
+    that it is made of, all of the video, or nothing.
     """
 
     by: By = "appearance"

@@ -15,6 +15,7 @@ from schemas.features import Feature
 from vimoclip.checkpoint_files import (
     META,
     WEIGHTS,
+    Get,
     Kind,
     Source,
     damaged,
@@ -79,24 +80,27 @@ def write_checkpoint(folder: Path, model: Tfam, meta: Meta) -> None:
     write_files(folder, TFAM, model.state_dict(), {**asdict(meta), "config": meta.config.to_dict()})
 
 
-def read_checkpoint(folder: Path) -> tuple[Tfam, Meta]:
-    """The model, on the CPU and in eval mode, and all about it.
+def read_checkpoint(where: Path | Get, name: object = None) -> tuple[Tfam, Meta]:
+    """The model, on the CPU and in eval mode, and all about it: of a run's folder, or of the files that are to be had
+    from elsewhere; name: of that, for people.
 
     Raises:
         CheckpointError: no checkpoint, one of another format or a newer version, or a damaged one.
     """
-    meta, sha256 = _meta(folder)
-    state = read_weights(in_folder(folder), folder, TFAM, sha256)
+    get = in_folder(where) if isinstance(where, Path) else where
+    name = where if name is None else name
+    meta, sha256 = _meta(get, name)
+    state = read_weights(get, name, TFAM, sha256)
     model = meta.model()
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        raise not_its_own(folder, error) from error
+        raise not_its_own(name, error) from error
     return model.eval(), meta
 
 
-def _meta(folder: Path) -> tuple[Meta, str]:
-    body = read_body(in_folder(folder), folder, TFAM)
+def _meta(get: Get, where: object) -> tuple[Meta, str]:
+    body = read_body(get, where, TFAM)
     try:
         sha256 = body["weights_sha256"]
         known = {name: body[name] for name in ("classes", "counts", "store", "versions", "metrics")}
@@ -106,5 +110,5 @@ def _meta(folder: Path) -> tuple[Meta, str]:
         with torch.device("meta"):
             meta.model()
     except (KeyError, TypeError, ValueError, ConfigError) as error:
-        raise damaged(folder, TFAM, error) from error
+        raise damaged(where, TFAM, error) from error
     return meta, str(sha256)

@@ -5,17 +5,22 @@ so, but never left out. All columns but the vectors are in memory; a space's vec
 """
 
 import functools
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from schemas.segments import SegmentSettings
+from schemas.segments import SegmentSettings, Space
+from schemas.videos import Video
 from vimoclip import vector_index
+from vimoclip.answers import Unit
 from vimoclip.arrays import vectors
 from vimoclip.cosines import lengths
 from vimoclip.errors import SearchError
+from vimoclip.frame_vectors import Pool
 from vimoclip.segments import changed, segments_of, settings_of
 from vimoclip.store import FeatureStore
 from vimoclip.tables import Table
@@ -26,8 +31,11 @@ PACKED_BYTES = 1 << 30
 _FEW = 8
 """A space is read whole once this part of its rows is asked for, or as many were read by themselves as it has."""
 
+_PIECE = 1 << 16
+"""So many rows are read at a time of a space that is larger."""
+
 _OF_VIDEOS = ["video_id", "take", "split", "path", "duration_s"]
-_COLUMNS = ["take", "start_frame", "end_frame", "start_s", "end_s"]
+_COLUMNS = ["take", "start_s", "end_s"]
 Rows = NDArray[np.int64]
 Vectors = tuple[NDArray[np.float16], NDArray[np.float32]]
 
@@ -35,9 +43,12 @@ Vectors = tuple[NDArray[np.float16], NDArray[np.float32]]
 class Corpus:
     """The segments of a snapshot's videos. Row numbers count them video by video, in order of time.
 
-    Attributes: `settings`; per video `video_ids`, `splits`, `paths` and `durations`, in seconds; per row `video` (into
-    video_ids), `start_s` and `end_s`; `notes`, what is out of date.
+    Attributes: `unit`, what a row is; `settings`; per video `video_ids`, `splits`, `paths` and `durations`, in seconds;
+    per row `video` (into video_ids), `start_s` and `end_s`; `notes`, what is out of date; `lost`, whether there is a
+    behaviour space that is of no use, since a feature that its model reads has changed.
     """
+
+    unit: Unit = "segments"
 
     def __init__(self, store: FeatureStore) -> None:
         """Read all but the vectors.
@@ -45,34 +56,50 @@ class Corpus:
         Raises:
             SearchError: the store has no segments, or they are of a feature that is gone. StoreDamagedError.
         """
-        settings = settings_of(store)
-        if settings is None:
-            raise SearchError(
-                f"The store {store.place} has no segments to search.",
-                expected="those that `vimoclip index` makes",
-                hint="Run `vimoclip index`.",
-            )
-        self.settings: SegmentSettings = settings
+        self._store = store
         self.notes: list[str] = []
-        self._store, self._table = store, store.tables["segments"]
+        self.lost = False
         live = pc.field("status") == "ok"
         videos = store.tables["videos"].read(_OF_VIDEOS, live & pc.field("take").is_valid()).to_pydict()
         self.video_ids, self._takes = videos["video_id"], videos["take"]
         self.splits, self.paths, self.durations = videos["split"], videos["path"], videos["duration_s"]
+        self._missing: list[Video] = []
+        self._fresh: pa.Table | None = None
+        self._arrange(self._open(), {take: n for n, take in enumerate(self._takes)})
+
+    def _open(self) -> pa.Table | None:
+        """Set `settings`, `_table` and what is missing in it; its rows: _COLUMNS, and their `_rowid`."""
+        settings = settings_of(self._store)
+        if settings is None:
+            raise SearchError(
+                f"The store {self._store.place} has no segments to search.",
+                expected="those that `vimoclip index` makes",
+                hint="Run `vimoclip index`.",
+            )
+        self.settings: SegmentSettings = settings
+        self._table = self._store.tables["segments"]
         stale = self._changed()
         found = self._table.addresses(_COLUMNS) if not stale else None
         there = set(np.unique(found["take"].to_numpy()).tolist()) if found is not None else set()
-        missing = set(self._takes) - there
-        self._fresh = self._from_frames(settings, missing) if missing else None
+        if missing := set(self._takes) - there:
+            self._missing = [row for row in self._store.rows() if row.status == "ok" and row.take in missing]
+            self._fresh = self._from_frames(replace(self.settings, behaviour=None))
         if missing and not stale:
             self.notes.append(
                 f"{_videos(len(missing))} came after the index was made, and searched from the frames: run `vimoclip "
                 "index`."
             )
-        self._arrange(found, {take: n for n, take in enumerate(self._takes)})
+        return found
 
-    def _changed(self) -> list[str]:
+    def _changed(self) -> list[Space]:
         stale = changed(self._store, self.settings)
+        if "behaviour" in stale:
+            stale.remove("behaviour")
+            self.settings, self.lost = replace(self.settings, behaviour=None), True
+            self.notes.append(
+                "The behaviour space is stale: a feature that its model reads has changed. Train anew, then `vimoclip "
+                "index --behaviour RUN`."
+            )
         for space in stale:
             feature = self.settings.spaces[space].feature
             if feature not in self._store.features:
@@ -89,13 +116,29 @@ class Corpus:
             )
         return stale
 
-    def _from_frames(self, settings: SegmentSettings, missing: set[int]) -> pa.Table | None:
-        rows = [row for row in self._store.rows() if row.status == "ok" and row.take in missing]
-        tables = list(segments_of(self._store, settings, rows))
+    def column(self, space: str) -> str:
+        """The name of a space's column in the table."""
+        return space
+
+    def _from_frames(self, settings: SegmentSettings, pool: Pool | None = None) -> pa.Table | None:
+        tables = list(segments_of(self._store, settings, self._missing, pool))
         return pa.concat_tables(tables) if tables else None
 
+    @functools.cached_property
+    def pool(self) -> Pool:
+        """The model of the behaviour space, on the CPU: a query is one stretch of frames.
+
+        Raises:
+            CheckpointError: it is not in the store.
+        """
+        from vimoclip.behaviour import load  # torch
+
+        if self.settings.behaviour is None:
+            raise ValueError("there is no behaviour space")
+        return load(self._store, self.settings.behaviour)
+
     def _arrange(self, found: pa.Table | None, videos: dict[int, int]) -> None:
-        parts = [table.select(_COLUMNS) for table in (found, self._fresh) if table is not None]
+        parts = [table for table in (found, self._fresh) if table is not None]
         columns = {name: np.concatenate([part[name].to_numpy() for part in parts] or [[]]) for name in _COLUMNS}
         takes = columns["take"].astype(np.int64)
         distinct, inverse = np.unique(takes, return_inverse=True)
@@ -133,22 +176,34 @@ class Corpus:
 
     def dim(self, space: str) -> int:
         """The width D of a space."""
+        if space == "behaviour" and self.settings.behaviour is not None:
+            return self.settings.behaviour.dim
         return self._store.features[self.settings.spaces[space].feature].dim
 
     def vectors(self, space: str, rows: Rows) -> Vectors:
         """Vectors of rows, fp16 (n, D), and their lengths, fp32 (n,); one that is not there is zero, and so is its."""
         places = self._place[rows]
         if space not in self._packed:
-            size = (self._stored + (self._fresh.num_rows if self._fresh else 0)) * self.dim(space) * 2
             self._asked[space] = self._asked.get(space, 0) + len(rows)
             few = len(rows) * _FEW < len(self) and self._asked[space] < len(self)
-            if few or size > PACKED_BYTES:
+            if few or not self._fits(space):
                 return self._read(space, places)
             self._packed[space] = self._pack(space)
         packed, sizes = self._packed[space]
         if len(places) == len(packed) and np.array_equal(places, np.arange(len(packed))):
             return packed, sizes
         return packed[places], sizes[places]
+
+    def pieces(self, space: str, rows: Rows) -> Iterator[tuple[slice, Vectors]]:
+        """The `vectors` of many rows: at once where the space is held in memory, else a part of `rows` at a time."""
+        step = max(1, len(rows)) if self._fits(space) else _PIECE
+        for first in range(0, len(rows), step):
+            part = slice(first, first + step)
+            yield part, self.vectors(space, rows[part])
+
+    def _fits(self, space: str) -> bool:
+        rows = self._stored + (self._fresh.num_rows if self._fresh is not None else 0)
+        return 2 * rows * self.dim(space) <= PACKED_BYTES
 
     def unit_vectors(self, space: str, rows: Rows) -> NDArray[np.float32]:
         """Vectors of a few rows, fp32 (n, D), of unit length; NaN where there is none."""
@@ -163,7 +218,7 @@ class Corpus:
     @functools.cached_property
     def indexed(self) -> dict[str, Table]:
         """The table, by space whose vectors it has an index of."""
-        spaces = self.settings.spaces if self._stored else ()
+        spaces = self.settings.names if self._stored else ()
         return {space: self._table for space in spaces if vector_index.has_index(self._table, space)}
 
     @functools.cached_property
@@ -176,27 +231,38 @@ class Corpus:
         return np.array(self._takes, np.int64)
 
     def _pack(self, space: str) -> Vectors:
-        fresh = self._fresh.num_rows if self._fresh is not None else 0
-        packed = np.zeros((self._stored + fresh, self.dim(space)), np.float16)
+        column, fresh = self.column(space), self._fresh_column(space)
+        packed = np.zeros((self._stored + (len(fresh) if fresh is not None else 0), self.dim(space)), np.float16)
         filled = 0
         if self._stored:
-            for batch in self._table.batches([space], rows=1 << 14):
-                packed[filled : filled + batch.num_rows] = vectors(batch[space])
+            for batch in self._table.batches([column], rows=1 << 14):
+                packed[filled : filled + batch.num_rows] = vectors(batch[column])
                 filled += batch.num_rows
-        if self._fresh is not None:
-            packed[filled:] = vectors(self._fresh[space])
+        if fresh is not None:
+            packed[filled:] = vectors(fresh)
         packed[np.isnan(packed[:, 0])] = 0
         return packed, lengths(packed)
+
+    def _fresh_column(self, space: str) -> pa.ChunkedArray | None:
+        """The vectors of the rows that are not in the table."""
+        if self._fresh is None:
+            return None
+        if space == "behaviour" and space not in self._fresh.schema.names:  # once, and where somebody asks for it
+            made = self._from_frames(replace(self.settings, spaces={}), self.pool)
+            assert made is not None
+            self._fresh = self._fresh.append_column(made.schema.field(space), made[space])
+        return self._fresh[space]
 
     def _read(self, space: str, places: NDArray[np.int64]) -> Vectors:
         out = np.zeros((len(places), self.dim(space)), np.float16)
         stored = places < self._stored
         if stored.any():
             order = np.sort(places[stored])
-            found = vectors(vector_index.take(self._table, order, [space])[space])
+            column = self.column(space)
+            found = vectors(vector_index.take(self._table, order, [column])[column])
             out[stored] = found[np.searchsorted(order, places[stored])]
-        if not stored.all() and self._fresh is not None:
-            out[~stored] = vectors(self._fresh[space].take(pa.array(places[~stored] - self._stored)))
+        if not stored.all() and (fresh := self._fresh_column(space)) is not None:
+            out[~stored] = vectors(fresh.take(pa.array(places[~stored] - self._stored)))
         out[np.isnan(out[:, 0])] = 0
         return out, lengths(out)
 

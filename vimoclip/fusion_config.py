@@ -98,7 +98,7 @@ class TfamConfig(Config):
     hidden: int = 256
     dropout: float = 0.1
     positions: Positions | None = "sinusoidal"
-    pooling: Pooling = "attention"
+    pooling: Pooling = "mean"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -153,11 +153,11 @@ class TrainingConfig(Config):
     batch_size: int = 8
     lr: float = 1e-4
     lr_end: float = 1e-6
-    warmup: float = 0.05
+    warmup: float = 0.0
     weight_decay: float = 0.1
-    decay: Decay = "matrices"
-    clip_gradient: float | None = 1.0
-    ema: float | None = 0.999
+    decay: Decay = "all"
+    clip_gradient: float | None = None
+    ema: float | None = None
     seed: int = 49
     precision: TrainingPrecision = "auto"
 
@@ -205,9 +205,8 @@ class FusionConfig(Config):
 PRESETS: dict[Preset, FusionConfig] = {
     "paper": FusionConfig(
         sequences=SequenceConfig(lengths="raw", most_frames=None),
-        tfam=TfamConfig(positions=None, pooling="mean"),
+        tfam=TfamConfig(positions=None),
         loss=LossConfig(name="bce"),
-        training=TrainingConfig(warmup=0.0, decay="all", clip_gradient=None, ema=None),
         mixup=None,
     ),
     "default": FusionConfig(),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import polars as pl
 
@@ -42,9 +42,10 @@ _COLUMNS: dict[str, Any] = {
 class Hits(Sequence[Hit]):
     """Hits, best first, and how they were found. A notebook shows them with frames of each.
 
-    query: what was searched for, in words. by: the weight of each space. searched: segments that could be an answer.
-    exact: whether the query was compared with each of them. closest: the best score, with its percentile, also where it
-    did not pass; None where nothing could be compared. notes: what else there is to know.
+    query: what was searched for, in words. by: the weight of each space. searched: how many segments, or frames, could
+    be an answer; unit: which of the two. exact: whether the query was compared with each of them. closest: the best
+    score, with its percentile, also where it did not pass; None where nothing could be compared. notes: what else there
+    is to know.
     """
 
     query: str
@@ -54,6 +55,7 @@ class Hits(Sequence[Hit]):
     exact: bool
     closest: tuple[float, float | None] | None
     notes: tuple[str, ...]
+    unit: Literal["segments", "frames"] = "segments"
 
     def __len__(self) -> int:
         return len(self.found)
@@ -71,11 +73,11 @@ class Hits(Sequence[Hit]):
     @property
     def summary(self) -> str:
         """One line: what was found, or that nothing was."""
-        where = f"among {self.searched} segments, {'exactly' if self.exact else 'by the index'}"
+        where = f"among {self.searched} {self.unit}, {'exactly' if self.exact else 'by the index'}"
         if self.found:
             return f"{len(self)} bouts like {self.query}, {where}."
         if self.closest is None:
-            return f"No match for {self.query}: no segment can be compared with it."
+            return f"No match for {self.query}: no {self.unit[:-1]} can be compared with it."
         score, percentile = self.closest
         worth = "" if percentile is None else f", above {percentile:.2f}% of random pairs"
         return f"No match for {self.query} {where}; the closest has {score:.3f}{worth}."
@@ -86,6 +88,7 @@ class Hits(Sequence[Hit]):
             "query": self.query,
             "by": self.by,
             "searched": self.searched,
+            "unit": self.unit,
             "exact": self.exact,
             "closest": None if self.closest is None else dict(zip(("score", "percentile"), self.closest, strict=True)),
             "notes": list(self.notes),

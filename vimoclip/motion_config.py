@@ -13,7 +13,9 @@ from vimoclip.fusion_config import Preset, TrainingConfig, check_share
 Classification = Literal["bce", "positives-only"]
 Checkpointing = Literal["auto", "on", "off"]
 
-DEFAULT_TRAINING = TrainingConfig(epochs=10, batch_size=32, lr=1e-4, warmup=0.1, weight_decay=0.05)
+DEFAULT_TRAINING = TrainingConfig(
+    epochs=10, batch_size=32, lr=1e-4, warmup=0.1, weight_decay=0.05, decay="matrices", clip_gradient=1.0, ema=0.999
+)
 
 
 @dataclass(frozen=True)

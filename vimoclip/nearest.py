@@ -29,6 +29,10 @@ _FIRST, _MORE, _MOST = 4, 8, 8192
 """The index is asked for _FIRST hits a bout, then for _MORE times as many, up to _MOST; then all are compared."""
 
 
+_LACKING: tuple[set[str], ...] = (set(), {"motion"}, {"behaviour"}, {"motion", "behaviour"})
+"""What segments may lack: motion, and what a model of motion alone makes of a single frame."""
+
+
 @dataclass(frozen=True)
 class Candidates:
     """Which rows may be an answer.
@@ -97,9 +101,9 @@ def scores(corpus: Corpus, query: Query, weights: Weights, rows: Rows) -> NDArra
     """Weighted cosines of rows, fp32 (n,), over the spaces that both have; -inf where they share none."""
     total, share = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)
     for space, weight in weights.items():
-        values, lengths = corpus.vectors(space, rows)
-        total += weight * cosines(values, lengths, query.vectors[space])
-        share += weight * (lengths > 0)
+        for part, (values, lengths) in corpus.pieces(space, rows):
+            total[part] += weight * cosines(values, lengths, query.vectors[space])
+            share[part] += weight * (lengths > 0)
     found = np.divide(total, share, out=np.full_like(total, -np.inf), where=share > 0)
     return np.clip(found, None, 1.0)
 
@@ -133,10 +137,17 @@ def _by_index(corpus: Corpus, query: Query, weights: Weights, asked: int, candid
         near = vector_index.nearest(corpus.indexed[space], space, query.vectors[space], asked, where)
         parts.append(corpus.table_rows(near.address))
         seen[space] = float(near.cosine[-1]) if len(near.cosine) == asked else -1.0
-    # No row that was not seen scores above this: by all spaces, or by appearance alone where it has no motion.
-    unseen = max(sum(weight * seen[space] for space, weight in weights.items()), seen.get("appearance", -1.0))
+    # No row that was not seen scores above this, whichever of the spaces that a segment may lack it does.
+    unseen = max(_mean(weights, seen, lacking) for lacking in _LACKING)
     rows = candidates.among(np.unique(np.concatenate(parts)))
     found = scores(corpus, query, weights, rows)
     kept = found >= unseen - _LANCE
     last = bool(kept.any()) and unseen < candidates.least - _LANCE
     return Ranking(rows[kept], found[kept], candidates.least, exact=False, last=last)
+
+
+def _mean(weights: Weights, seen: dict[str, float], lacking: set[str]) -> float:
+    """The weighted mean of cosines over the spaces but those; -1 where none is left."""
+    rest = {space: weight for space, weight in weights.items() if space not in lacking}
+    total = sum(rest.values())
+    return sum(weight * seen[space] for space, weight in rest.items()) / total if total > 0 else -1.0

@@ -3,7 +3,7 @@
 These load a model, and torch with it. Whoever searches by a span of the store needs neither.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,14 @@ from schemas.segments import SegmentSettings, Space
 from vimoclip.added import Added
 from vimoclip.clip import ClipTeacher
 from vimoclip.config import ClipConfig, RunConfig
+from vimoclip.corpus import Corpus
 from vimoclip.cosines import unit
 from vimoclip.device import pick_device, set_threads
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Job, Restarted
 from vimoclip.errors import SearchError, SettingsError, VideoError
 from vimoclip.feature_rows import check_same
-from vimoclip.queries import Query
+from vimoclip.frame_vectors import FrameVectors
+from vimoclip.queries import Query, read_by
 from vimoclip.store import FeatureStore
 from vimoclip.students import added_of
 from vimoclip.text import EVERYDAY, TextTower
@@ -32,34 +34,45 @@ from vimoclip.worker import EmbedWorker
 _OTHER = "Its weights have changed since the store was made; put the old ones back."
 
 
-def of_clip(
-    store: FeatureStore, settings: SegmentSettings, spaces: Iterable[Space], path: Path, run: RunConfig
-) -> Query:
-    """The mean direction of a file's frames, decoded, sampled and embedded with the store's settings.
+def of_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], path: Path, run: RunConfig) -> Query:
+    """The mean direction of a file's frames, decoded, sampled and embedded with the store's settings; their behaviour
+    is what the model makes of them as one segment, for which the vectors of all of them are held.
 
     Raises:
         VideoError: it cannot be decoded. SearchError: there is no such file, or it cannot be embedded here.
-        SettingsError, ModelError.
+        SettingsError, ModelError, CheckpointError.
     """
     if not path.is_file():
         raise SearchError("There is no such file.", received=path, expected="a video file")
-    features = {str(space): store.features[settings.spaces[space].feature] for space in spaces}
+    means = {space: store.features[corpus.settings.spaces[space].feature] for space in spaces if space != "behaviour"}
+    read = read_by(corpus.settings, spaces)
+    features = {feature.name: feature for feature in (*means.values(), *(store.features[name] for name in read))}
     worker = worker_of(store, list(features.values()), run)
     sums: dict[str, NDArray[np.float64]] = {}
+    parts: list[FrameVectors] = []
     for outcome in worker.embed([Job(path.name, str(path.absolute()))]):
         if isinstance(outcome, Failed):
             raise VideoError(outcome.kind, outcome.message)
         if isinstance(outcome, Restarted):
-            sums = {}
+            sums, parts = {}, []
         if isinstance(outcome, EmbeddedFrames):
-            for space, feature in features.items():
+            for space, feature in means.items():
                 found = outcome.features[feature.name]
                 total = found.values[found.present].astype(np.float64).sum(axis=0)
                 sums[space] = sums.get(space, np.zeros(feature.dim)) + total
+            if read:
+                own = {name: outcome.features[name] for name in read}
+                norms = {name: np.where(each.present, each.norm, 0) for name, each in own.items()}
+                parts.append(FrameVectors({name: each.values for name, each in own.items()}, norms))
         if isinstance(outcome, Embedded):
             break
-    means = {space: mean for space, total in sums.items() if (mean := mean_direction(total)) is not None}
-    return Query("clip", f"the clip {path.name}", {space: mean.astype(np.float32) for space, mean in means.items()})
+    directions = {space: mean_direction(total) for space, total in sums.items()}
+    vectors = {space: mean.astype(np.float32) for space, mean in directions.items() if mean is not None}
+    if parts:
+        (z,) = corpus.pool([FrameVectors.joined(parts)])
+        if z is not None:
+            vectors["behaviour"] = z
+    return Query("clip", f"the clip {path.name}", vectors)
 
 
 def of_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: RunConfig) -> Query:

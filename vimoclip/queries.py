@@ -1,21 +1,23 @@
-"""What is searched for, as vectors: spans and videos of the store, labels, vectors. None of them needs a model.
+"""What is searched for, as vectors: spans and videos of the store, labels, vectors. None of them needs a model, but for
+the behaviour of a span or video, which goes through the model of that space.
 
-Queries that do are in outside.py.
+Queries from outside of the store are in outside.py.
 """
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from schemas.segments import Space
+from schemas.segments import SegmentSettings, Space
 from vimoclip.arrays import vectors
 from vimoclip.corpus import Corpus
 from vimoclip.cosines import unit
 from vimoclip.errors import SearchError, UnknownVideoError
+from vimoclip.frame_vectors import FrameVectors, columns_of
 from vimoclip.label_spans import LabelSpan
 from vimoclip.store import FeatureStore
 from vimoclip.windows import mean_direction
@@ -74,19 +76,21 @@ def check_video(store: FeatureStore, corpus: Corpus, video_id: str) -> int:
 def of_span(
     store: FeatureStore,
     corpus: Corpus,
-    spaces: Iterable[Space],
+    spaces: Collection[Space],
     video_id: str,
     start_s: float | None = None,
     end_s: float | None = None,
 ) -> Query:
-    """The mean direction of a video's frames in [start_s, end_s), or of all of them.
+    """The mean direction of a video's frames in [start_s, end_s), or of all of them; their behaviour is what the model
+    makes of them as one segment.
 
     Raises:
-        UnknownVideoError. SearchError: the span is none of the video, or holds no frame.
+        UnknownVideoError. SearchError: the span is none of the video, or holds no frame. CheckpointError.
     """
     duration = corpus.durations[check_video(store, corpus, video_id)]
-    features = {space: corpus.settings.spaces[space].feature for space in spaces}
-    rows = store.sequence(video_id, list(dict.fromkeys(["time_s", *features.values()])))
+    features = {space: corpus.settings.spaces[space].feature for space in spaces if space != "behaviour"}
+    read = read_by(corpus.settings, spaces)
+    rows = store.sequence(video_id, list(dict.fromkeys(["time_s", *features.values(), *columns_of(read)])))
     time_s = rows["time_s"].to_numpy()
     length = float(time_s[-1]) if duration is None else duration
     whole = start_s is None and end_s is None
@@ -106,17 +110,29 @@ def of_span(
         mean = mean_direction(values[~np.isnan(values[:, 0])].sum(axis=0))
         if mean is not None:
             found[str(space)] = mean.astype(np.float32)
+    if read:
+        (z,) = corpus.pool([FrameVectors.of(rows.slice(first, last - first), read)])
+        if z is not None:
+            found["behaviour"] = z
     about = video_id if whole else f"{video_id} from {start:.2f} s to {end:.2f} s"
     return Query("video" if whole else "span", about, found, Own(video_id, start, end))
 
 
+def read_by(settings: SegmentSettings, spaces: Collection[Space]) -> list[str]:
+    """The features that the model of the behaviour space reads, where that is one of the spaces."""
+    if settings.behaviour is None or "behaviour" not in spaces:
+        return []
+    return [made.feature for made in settings.behaviour.reads.values()]
+
+
 def of_vector(corpus: Corpus, space: Space, values: ArrayLike) -> Query:
-    """A vector (D,) of the feature that the space is made from, of any length.
+    """A vector (D,) of the feature that the space is made from, or of the behaviour space; of any length.
 
     Raises:
         SearchError: it is none.
     """
     dim = corpus.dim(space)
+    of = "the behaviour space" if space == "behaviour" else corpus.settings.spaces[space].feature
     try:
         array = np.asarray(values, np.float64)
     except (ValueError, TypeError) as error:
@@ -124,11 +140,11 @@ def of_vector(corpus: Corpus, space: Space, values: ArrayLike) -> Query:
     direction = unit(array) if array.shape == (dim,) else None
     if direction is None:
         raise SearchError(
-            f"This is no vector of {corpus.settings.spaces[space].feature}.",
+            f"This is no vector of {of}.",
             received=f"shape {array.shape}" if array.shape != (dim,) else "zeros, or what is not finite",
             expected=f"{dim} finite numbers, not all zero",
         )
-    return Query("vector", f"a vector of {corpus.settings.spaces[space].feature}", {space: direction})
+    return Query("vector", f"a vector of {of}", {space: direction})
 
 
 def of_label(corpus: Corpus, spans: Mapping[str, Sequence[LabelSpan]], spaces: Iterable[Space], label: str) -> Query:

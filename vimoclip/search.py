@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from schemas.segments import Space
 from vimoclip import queries
-from vimoclip.answers import Answers, By, Exclude
+from vimoclip.answers import Answers, By, Exclude, Unit
 from vimoclip.background import Background, Weights
 from vimoclip.bouts import Bout, bouts
 from vimoclip.config import RunConfig
@@ -42,7 +42,7 @@ class Search:
 
     def __init__(self, store: "FeatureStore") -> None:
         self._store = store
-        self._backgrounds: dict[tuple[tuple[str, float], ...], Background] = {}
+        self._backgrounds: dict[tuple[Unit, tuple[tuple[str, float], ...]], Background] = {}
         self._towers: dict[RunConfig, TextTower] = {}
 
     def __call__(
@@ -61,30 +61,41 @@ class Search:
         top: int = 10,
         min_percentile: float = 0.0,
         exclude: Exclude = "span",
+        unit: Unit = "segments",
         filters: Filters | None = None,
         run: RunConfig | None = None,
     ) -> Hits:
         """The `top` bouts that are most like the query. by, weights, top, min_percentile, exclude: see `Answers`.
+        unit: what they are made of, the segments of `vimoclip index` or single frames.
 
         Raises:
             UsageError: not one query; what cannot be meant. UnknownVideoError. VideoError: the clip cannot be decoded.
-            SearchError: what the store does not have, or a filter that matches nothing. ModelError, StoreError.
+            SearchError: what the store does not have, or a filter that matches nothing. ModelError, CheckpointError,
+            StoreError.
         """
         answers = Answers(by, weights, top, min_percentile, exclude)
         asked = {"video": video, "clip": clip, "image": image, "text": text, "label": label, "vector": vector}
         kind = _one({name: value for name, value in asked.items() if value is not None})
         if kind != "video" and (start_s is not None or end_s is not None):
             raise UsageError("Only a stored video is searched for by a span.", received=f"a span, and {kind}")
-        self._check_spaces(kind, answers)
-        query = self._query(kind, asked[kind], (start_s, end_s), answers, run or RunConfig())
-        return self.find(query, answers, filters or Filters())
+        corpus = self.corpus if unit == "segments" else self.frames
+        self._check_spaces(kind, corpus, answers)
+        query = self._query(kind, asked[kind], (start_s, end_s), corpus, answers, run or RunConfig())
+        return self._find(query, corpus, answers, filters or Filters())
 
     @functools.cached_property
     def corpus(self) -> Corpus:
         """The segments. Raises SearchError where there are none."""
         return Corpus(self._store)
 
-    def find(self, query: Query, answers: Answers, filters: Filters) -> Hits:
+    @functools.cached_property
+    def frames(self) -> Corpus:
+        """Single frames."""
+        from vimoclip.frame_corpus import FrameCorpus
+
+        return FrameCorpus(self._store)
+
+    def _find(self, query: Query, corpus: Corpus, answers: Answers, filters: Filters) -> Hits:
         """The bouts that are most like a query that is made already.
 
         Raises:
@@ -96,34 +107,35 @@ class Search:
                 f"{query.about} has no {' or '.join(answers.weigh())} to compare.",
                 hint="The first frame of a video has no motion; search with --by appearance.",
             )
-        background = self._background(query, weights)
+        background = self._background(query, corpus, weights)
         candidates = Candidates(
-            matching(self._videos, self.corpus, self._spans, filters) if filters.given else None,
-            self._own_rows(query.own, answers.exclude),
+            matching(self._videos, corpus, self._spans, filters) if filters.given else None,
+            _own_rows(corpus, query.own, answers.exclude),
             background.least(answers.min_percentile),
         )
-        if not (searched := candidates.count(self.corpus)):
+        if not (searched := candidates.count(corpus)):
             raise SearchError(
-                "Besides what is searched for there is no segment to find.",
+                f"Besides what is searched for there is no {corpus.unit[:-1]} to find.",
                 hint="Take a shorter span or a wider filter, ingest more videos, or give --exclude nothing.",
             )
-        for ranking in rankings(self.corpus, query, weights, answers.top, candidates):
-            found, enough = bouts(ranking.hits(self.corpus), answers.top)
+        for ranking in rankings(corpus, query, weights, answers.top, candidates):
+            found, enough = bouts(ranking.hits(corpus), answers.top)
             if enough:
                 break
         return Hits(
             query=query.about,
             by=dict(weights),
-            found=tuple(self._hit(bout, background) for bout in found),
+            found=tuple(self._hit(bout, corpus, background) for bout in found),
             searched=searched,
             exact=ranking.exact,
             closest=None if ranking.best is None else (ranking.best, background.percentile(ranking.best)),
-            notes=tuple(self.corpus.notes),
+            notes=tuple(corpus.notes),
+            unit=corpus.unit,
         )
 
-    def _check_spaces(self, kind: str, answers: Answers) -> None:
+    def _check_spaces(self, kind: str, corpus: Corpus, answers: Answers) -> None:
         """Refuse spaces that the store, or the query, does not have."""
-        has = self.corpus.settings.spaces
+        has = corpus.settings.names
         for space in answers.weigh():
             if kind in ("text", "image") and space != "appearance":
                 raise UsageError(
@@ -134,19 +146,32 @@ class Search:
                     expected="--by appearance",
                 )
             if space not in has:
-                raise SearchError(
-                    f"The segments of {self._store.place} have no {space}.",
-                    received=f"--by {answers.by}",
-                    expected=" or ".join(has),
-                    hint=f"`vimoclip index --{space} FEATURE` makes it, from a feature that `vimoclip features` lists.",
-                )
+                raise self._no_space(space, corpus, answers.by)
         if kind == "vector" and answers.by == "mix":
             raise UsageError("A vector is of one space.", received="--by mix", expected=" or ".join(has))
 
+    def _no_space(self, space: Space, corpus: Corpus, by: str) -> SearchError:
+        makes = "FEATURE` makes it, from a feature that `vimoclip features` lists."
+        if space == "behaviour":
+            makes = "RUN` makes it, by the model of a finished `vimoclip train-fusion`."
+        what = f"The {corpus.unit} of {self._store.place} have no {space}."
+        if corpus.lost and space == "behaviour":
+            what = "The behaviour of the segments is stale: a feature that its model reads has changed since."
+        hint = f"`vimoclip index --{space} {makes}"
+        if corpus.unit == "frames" and space == "behaviour":
+            hint = "Behaviour is of several frames: search among segments, without --unit frames."
+        return SearchError(what, received=f"--by {by}", expected=" or ".join(corpus.settings.names), hint=hint)
+
     def _query(
-        self, kind: str, value: Any, span: tuple[float | None, float | None], answers: Answers, run: RunConfig
+        self,
+        kind: str,
+        value: Any,
+        span: tuple[float | None, float | None],
+        corpus: Corpus,
+        answers: Answers,
+        run: RunConfig,
     ) -> Query:
-        store, corpus, spaces = self._store, self.corpus, list(answers.weigh())
+        store, spaces = self._store, list(answers.weigh())
         if kind == "video":
             return queries.of_span(store, corpus, spaces, value, *span)
         if kind == "label":
@@ -156,7 +181,7 @@ class Search:
         from vimoclip import outside  # loads torch
 
         if kind == "clip":
-            return outside.of_clip(store, corpus.settings, spaces, Path(value), run)
+            return outside.of_clip(store, corpus, spaces, Path(value), run)
         if kind == "image":
             return outside.of_image(store, corpus.settings, Path(value), run)
         if run not in self._towers:
@@ -171,26 +196,15 @@ class Search:
     def _videos(self) -> pl.DataFrame:
         return self._store.videos()
 
-    def _background(self, query: Query, weights: Weights) -> Background:
+    def _background(self, query: Query, corpus: Corpus, weights: Weights) -> Background:
         if query.others is not None:
-            return Background(self.corpus, weights, query.others)
-        key = tuple(sorted(weights.items()))
+            return Background(corpus, weights, query.others)
+        key = corpus.unit, tuple(sorted(weights.items()))
         if key not in self._backgrounds:
-            self._backgrounds[key] = Background(self.corpus, weights)
+            self._backgrounds[key] = Background(corpus, weights)
         return self._backgrounds[key]
 
-    def _own_rows(self, own: Own | None, exclude: Exclude) -> Rows:
-        """The rows that are no answer to what they are part of."""
-        if own is None or exclude == "nothing":
-            return np.empty(0, np.int64)
-        corpus, rows = self.corpus, self.corpus.of_video(self.corpus.video_numbers[own.video_id])
-        own_rows = np.arange(rows.start, rows.stop)
-        if exclude == "video":
-            return own_rows
-        return own_rows[(corpus.end_s[rows] > own.start_s) & (corpus.start_s[rows] < own.end_s)]
-
-    def _hit(self, bout: Bout, background: Background) -> Hit:
-        corpus = self.corpus
+    def _hit(self, bout: Bout, corpus: Corpus, background: Background) -> Hit:
         video_id = corpus.video_ids[bout.video]
         return Hit(
             video_id=video_id,
@@ -203,6 +217,17 @@ class Search:
             split=corpus.splits[bout.video],
             path=corpus.paths[bout.video],
         )
+
+
+def _own_rows(corpus: Corpus, own: Own | None, exclude: Exclude) -> Rows:
+    """The rows that are no answer to what they are part of."""
+    if own is None or exclude == "nothing":
+        return np.empty(0, np.int64)
+    rows = corpus.of_video(corpus.video_numbers[own.video_id])
+    own_rows = np.arange(rows.start, rows.stop)
+    if exclude == "video":
+        return own_rows
+    return own_rows[(corpus.end_s[rows] > own.start_s) & (corpus.start_s[rows] < own.end_s)]
 
 
 def _one(asked: dict[str, Any]) -> str:

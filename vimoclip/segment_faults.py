@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from schemas.segments import INDEX_KEY, SPACES, SegmentSettings, segments_schema
+from schemas.segments import INDEX_KEY, SegmentSettings, segments_schema
 from vimoclip.faults import MOST_PLACES
 from vimoclip.row_faults import UNIT
 from vimoclip.sound_tables import SoundTables
@@ -29,9 +29,7 @@ def check_segments(sound: SoundTables, takes: Takes, named: set[int] | None) -> 
         sound.faults.add("bad-settings", "segments", None, "it does not say what it was made from")
         return
     kinds = {field.name: field.type for field in table.schema if pa.types.is_fixed_size_list(field.type)}
-    dims: dict[str, int] = {
-        space: kinds[space].list_size if space in kinds else 0 for space in SPACES if space in settings.spaces
-    }
+    dims: dict[str, int] = {space: kinds[space].list_size if space in kinds else 0 for space in settings.names}
     sound.check_schema("segments", segments_schema(dims, settings))
     if sound.table("segments", *_KEY) is not None:
         spaces = [space for space in dims if sound.table("segments", space) is not None]

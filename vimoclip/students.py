@@ -1,34 +1,19 @@
-"""The trained students of a store: `models/<id>/` in it has the files of each one that a feature was made with.
+"""The trained students of a store, by which later ingests and searches make the same vectors (kept_models.py).
 
-So a store that is moved takes them along, and later ingests and searches make the same vectors. A feature names its
-student as its weights: `student:<id>`.
+A feature names its student as its weights: `student:<id>`.
 """
 
 import json
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 
 from schemas.features import Feature
 from vimoclip.added import Added
-from vimoclip.checkpoint_files import META, WEIGHTS, Get
-from vimoclip.place import Place
+from vimoclip.kept_models import files_of, folder_of
 from vimoclip.store import FeatureStore
 from vimoclip.student_checkpoint import Student, read_student
 
-MODELS = "models"
 _PREFIX = "student:"
-
-
-def keep(at: Place, folder: Path, student: Student) -> None:
-    """Copy a student's files from its run's folder into the store, meta.json last.
-
-    Raises:
-        StoreError: they cannot be written.
-    """
-    if at.read(f"{MODELS}/{student.id}/{META}") is None:
-        for name in (WEIGHTS, META):
-            at.write(f"{MODELS}/{student.id}/{name}", (folder / name).read_bytes())
 
 
 def weights_of(student: Student) -> str:
@@ -49,17 +34,8 @@ def student_of(store: FeatureStore, feature: Feature) -> Student | None:
     """
     if feature.training != "trained":
         return None
-    where = f"{MODELS}/{feature.weights.removeprefix(_PREFIX)}"
-    return read_student(_files(store.place, where), f"{store.place}/{where}")
-
-
-def _files(at: Place, where: str) -> Get:
-    def get(name: str) -> bytes:
-        if (data := at.read(f"{where}/{name}")) is None:
-            raise FileNotFoundError(2, "No such file", f"{where}/{name}")
-        return data
-
-    return get
+    id = feature.weights.removeprefix(_PREFIX)
+    return read_student(files_of(store.place, id), f"{store.place}/{folder_of(id)}")
 
 
 def added_of(store: FeatureStore, features: Iterable[Feature] | None = None) -> Added:

@@ -59,7 +59,15 @@ class Tfam(nn.Module):
         )
 
     def forward(self, vectors: Mapping[Role, Tensor], present: Mapping[Role, Tensor]) -> Tensor:
-        """Logits (B, classes) of B videos.
+        """Logits (B, classes) of B videos. vectors, present: see `pooled`."""
+        pooled = self.pooled(vectors, present)
+        with torch.autocast(pooled.device.type, enabled=False):  # bf16 logits would tie, and ties have no order
+            logits: Tensor = self.head(pooled)
+        return logits
+
+    def pooled(self, vectors: Mapping[Role, Tensor], present: Mapping[Role, Tensor]) -> Tensor:
+        """What the head is given of B videos, fp32 (B, d): the layers' output, pooled over time; 0 where there is no
+        step.
 
         vectors: z_t of each feature, float (B, T, D), t = 1 … T and then padding, of any value. present: of each,
         bool (B, T), False where there is no vector: padding, or motion that is missing.
@@ -80,10 +88,8 @@ class Tfam(nn.Module):
             x, mask = self._embed(role, z[role]), present[role]
         for layer in self.layers:
             x = layer(x, mask) if memory is None else layer(x, mask, memory, memory_mask)
-        pooled = self.pool(x, mask)
-        with torch.autocast(pooled.device.type, enabled=False):  # bf16 logits would tie, and ties have no order
-            logits: Tensor = self.head(pooled)
-        return logits
+        pooled: Tensor = self.pool(x, mask)
+        return pooled
 
     def _embed(self, name: str, z: Tensor) -> Tensor:
         x: Tensor = self.projection[name](z)

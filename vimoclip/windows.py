@@ -105,6 +105,11 @@ class WindowMeans:
         self.frames += len(time_s)
         yield from self._close(int(np.searchsorted(ends, time_s[-1], "right")))
 
+    @property
+    def oldest(self) -> int:
+        """The first frame that a window which is to come may begin with."""
+        return min((window.start_frame for window in self._open.values()), default=self.frames)
+
     def rest(self) -> Iterator[Window]:
         """There are no more frames; the windows that were open come out."""
         yield from self._close(len(self._starts))

@@ -14,7 +14,9 @@ import pytest
 import vimoclip as package
 from tests.cli.runner import document, vimoclip
 from tests.pipelines.runs import ingest
+from tests.vimoclip.searches import make_run
 from vimoclip.contact_sheet import frames_at
+from vimoclip.store import FeatureStore
 
 HOSTILE = [
     "-dash.mp4",
@@ -173,3 +175,45 @@ print(*sys.modules)
     printed = subprocess.run([sys.executable, "-c", script], cwd=home, capture_output=True, text=True, check=True)
     assert "Like -dash.mp4" in printed.stdout
     assert not {"torch", "open_clip", "av", "cv2", "ray", "lancedb"} & set(printed.stdout.splitlines()[-1].split())
+
+
+@pytest.fixture(scope="module")
+def behaved(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store with a behaviour space, of a run that is gone."""
+    folder = tmp_path_factory.mktemp("behaved")
+    own = Path(shutil.copytree(store, folder / "store [y]"))
+    run = make_run(FeatureStore.open(own), folder / "run [z]")
+    result = vimoclip("index", "--behaviour", run, "--device", "cpu", "--threads", "1", "--store", own)
+    assert result.exit_code == 0
+    assert "behaviour is made by the model " in result.stderr and "behaviour was not there" in result.stderr
+    shutil.rmtree(run)
+    return own
+
+
+@pytest.mark.parametrize("video_id", HOSTILE)
+def test_behaviour_and_frames_of_every_id(behaved: Path, videos: Path, video_id: str) -> None:
+    own: list[str | Path] = ["--exclude", "nothing", "--store", behaved]
+    found = document("search", *own, "--by", "behaviour", "--", video_id)
+    assert found["hits"][0]["video_id"] == video_id and found["by"] == {"behaviour": 1.0}
+    span: list[str | Path] = [*own, "--from", "0.1", "--to", "0.3"]
+    assert document("search", *span, "--by", "behaviour", "--", video_id)["hits"]
+    found = document("search", *span, "--unit", "frames", "--", video_id)
+    assert found["unit"] == "frames" and video_id in {hit["video_id"] for hit in found["hits"]}
+    clip: list[str | Path] = ["--clip", videos / video_id, "--device", "cpu", "--store", behaved]
+    found = document("search", *clip, "--by", "behaviour")
+    assert found["hits"][0]["video_id"] == video_id
+    found = document("search", *clip, "--by", "mix", "--weights", "appearance=1,motion=1,behaviour=2")
+    assert found["by"] == {"appearance": 0.25, "motion": 0.25, "behaviour": 0.5}
+    assert found["hits"][0]["video_id"] == video_id
+
+
+def test_errors_of_behaviour_say_what_to_do(store: Path, behaved: Path, tmp_path: Path) -> None:
+    result = vimoclip("search", "--label", "moving", "--by", "behaviour", "--store", store)
+    assert result.exit_code == 1 and "vimoclip index --behaviour RUN" in result.stderr
+    result = vimoclip("search", "--text", "a zebra", "--by", "behaviour", "--store", behaved)
+    assert result.exit_code == 2 and "appearance alone" in result.stderr
+    result = vimoclip("search", "--label", "moving", "--by", "behaviour", "--unit", "frames", "--store", behaved)
+    assert result.exit_code == 1 and "--unit frames" in result.stderr
+    result = vimoclip("index", "--behaviour", tmp_path / "nowhere", "--store", behaved)
+    assert result.exit_code == 1 and "finished run" in result.stderr
+    assert document("index", "--store", behaved)["rebuilt"] == []

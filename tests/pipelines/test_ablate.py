@@ -13,6 +13,7 @@ from pipelines import ablate, train_fusion
 from pipelines.ablate import PAPER, ROWS, AblateObserver, AblateReport, AblateRequest
 from pipelines.ablation_files import cell, write_files
 from pipelines.engine import Engine
+from pipelines.ray_runs import RayRuns
 from pipelines.train_fusion import TrainFusionRequest
 from tests.clusters import cluster
 from tests.pipelines.test_train_fusion import CONFIG, StopsAfter, labelled, timeless
@@ -120,7 +121,10 @@ def test_on_ray_the_figures_are_the_same(whole: AblateReport, store: Path, tmp_p
     with cluster(num_cpus=2, num_gpus=0) as made:
         engine = Engine("ray", address=str(made.address))
         asked = request(store, tmp_path / "a", seeds=1, rows=("image", "cross"), engine=engine, side_by_side=2)
-        report = ablate.run_all(asked)
+        base = replace(asked.base, run=RunConfig(device="cpu"))  # the share of each is one thread
+        report = ablate.run_all(replace(asked, base=base))
+        with RayRuns(str(made.address), 1, "cpu") as runs:
+            assert (runs.together, runs.threads) == (1, 2)
         (tmp_path / "a" / "ablation.json").unlink()
         with pytest.raises(RunError, match="other settings"):  # what a run raises there is raised here
             changed = replace(SHORT, mixup=None)

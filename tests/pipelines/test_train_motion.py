@@ -26,7 +26,7 @@ from vimoclip.errors import CheckpointError, ModelError, RunError, SettingsError
 from vimoclip.fusion_config import FusionConfig, TfamConfig, TrainingConfig
 from vimoclip.lock import writer_lock
 from vimoclip.moclip import MoClip
-from vimoclip.motion_config import MotionConfig
+from vimoclip.motion_config import DEFAULT_TRAINING, MotionConfig
 from vimoclip.store import FeatureStore
 from vimoclip.student_checkpoint import MOCLIP, read_student
 from vimoclip.training import METRICS, STATE, Record
@@ -35,7 +35,9 @@ from vimoclip.writer import StoreWriter
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CONFIG = MotionConfig(
-    segment=5, hidden=8, training=TrainingConfig(epochs=3, batch_size=4, lr=1e-3, warmup=0.1, precision="fp32")
+    segment=5,
+    hidden=8,
+    training=replace(DEFAULT_TRAINING, epochs=3, batch_size=4, lr=1e-3, precision="fp32"),
 )
 ONE = RunConfig(threads=1, device="cpu")
 

@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pipelines.index import IndexRequest, run
 from schemas.labels import Label
+from schemas.segments import SPACES
 from tests.vimoclip.stores import make_store
 from vimoclip.arrays import vectors
+from vimoclip.checkpoint import Meta, Source, write_checkpoint
+from vimoclip.fusion_config import ROLES, Fusion, FusionConfig, SequenceConfig, TfamConfig
 from vimoclip.store import FeatureStore
 from vimoclip.writer import StoreWriter
 
@@ -50,6 +54,19 @@ def make(where: Path) -> FeatureStore:
     return FeatureStore.open(where)
 
 
+def make_run(
+    store: FeatureStore, folder: Path, fusion: Fusion = "cross", sequences: SequenceConfig | None = None, seed: int = 0
+) -> Path:
+    """A finished run on the store's features, with random weights: a small model without a training."""
+    torch.manual_seed(seed)
+    tfam = TfamConfig(fusion=fusion, layers=1, width=16, heads=2, feed_forward=32, hidden=8)
+    config = FusionConfig(sequences=sequences or SequenceConfig(), tfam=tfam)
+    features = {role: Source.of(store.features[getattr(config.sequences, role)]) for role in ROLES[fusion]}
+    meta = Meta(config, ["läuft", "frißt"], [3, 1], features, str(store.place), {"frames": 1})
+    write_checkpoint(folder, meta.model(), meta)
+    return folder
+
+
 Row = dict[str, Any]
 
 
@@ -57,7 +74,7 @@ def segments(store: FeatureStore) -> list[Row]:
     """Every segment that readers see, its vectors in float64."""
     live = set(store.live_takes())
     return [
-        row | {space: _unit(row[space]) for space in ("appearance", "motion")}
+        row | {space: _unit(row[space]) for space in SPACES if space in row}
         for row in store.tables["segments"].read().to_pylist()
         if row["take"] in live
     ]

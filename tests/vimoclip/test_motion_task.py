@@ -149,7 +149,9 @@ def test_about_as_many_segments_are_mirrored_as_asked_other_ones_every_epoch(
 
 
 def test_training_brings_the_student_near_and_is_measured(teacher: ClipTeacher, segments: MotionSegments) -> None:
-    config = replace(CONFIG, training=replace(TRAINING, epochs=12, lr=3e-3, ema=None), layer_decay=0.9)
+    config = replace(
+        CONFIG, training=replace(TRAINING, epochs=12, lr=3e-3, ema=None, clip_gradient=1.0), layer_decay=0.9
+    )
     made = task(teacher, segments, config, held_out=segments)
     before = made.evaluate()["held_out"]
     records = Training(made, config.training, CPU, rates=made.rates).run()

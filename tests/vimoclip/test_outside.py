@@ -14,14 +14,19 @@ from pipelines import embed
 from pipelines.index import IndexRequest, run
 from tests.models import PREPROCESS, tiny_clip, write_tiny_clip
 from tests.pipelines.runs import ingest
-from vimoclip.answers import By
+from tests.vimoclip.searches import make_run
+from vimoclip.answers import By, Space
 from vimoclip.config import ClipConfig, RunConfig
 from vimoclip.contact_sheet import frames_at
 from vimoclip.errors import ConfigError, ModelError, SearchError, SettingsError, VideoError
+from vimoclip.fusion_config import Lengths, SequenceConfig
 from vimoclip.store import FeatureStore
 from vimoclip.text import EVERYDAY, TEMPLATES, TextTower
 
 ONE = RunConfig(device="cpu", threads=1)
+BY: tuple[By, ...] = ("behaviour", "mix")
+LENGTHS: tuple[Lengths, ...] = ("unit", "raw")
+WEIGHTS: dict[Space, float] = {"motion": 1, "behaviour": 2}
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +53,32 @@ def test_a_stored_file_as_a_clip_is_the_stored_video(store: FeatureStore, videos
         assert hits[0].score == pytest.approx(1, abs=1e-5)
         same = store.search(video=path.name, by=by, exclude="nothing")
         assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in same], abs=1e-4)
+
+
+def test_a_clip_is_seen_by_the_model_as_the_stored_video_is(store: FeatureStore, videos: Path, tmp_path: Path) -> None:
+    for lengths in LENGTHS:
+        own = FeatureStore.open(shutil.copytree(str(store.place), tmp_path / lengths / "store"))
+        folder = make_run(own, tmp_path / lengths / "run", "cross", SequenceConfig(lengths=lengths))
+        run(IndexRequest(own.place, behaviour=folder))
+        for path in sorted(videos.iterdir())[:3]:
+            for by in BY:
+                hits = own.refresh().search(clip=path, by=by, weights=WEIGHTS if by == "mix" else None, run=ONE)
+                same = own.refresh().search(
+                    video=path.name, by=by, weights=WEIGHTS if by == "mix" else None, exclude="nothing"
+                )
+                assert hits[0].video_id == path.name
+                assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in same], abs=1e-3)
+
+
+def test_any_of_them_finds_frames(store: FeatureStore, videos: Path, tmp_path: Path) -> None:
+    path = sorted(videos.iterdir())[2]
+    PIL.Image.fromarray(frames_at(path, [0.1])[0]).save(tmp_path / "x.png")
+    for hits in (
+        store.search(clip=path, unit="frames", run=ONE),
+        store.search(image=tmp_path / "x.png", unit="frames", run=ONE),
+    ):
+        assert hits[0].video_id == path.name and hits.unit == "frames"
+    assert store.search(text="a zebra", unit="frames", run=ONE).found
 
 
 def test_an_image_is_a_frame(store: FeatureStore, videos: Path, tmp_path: Path) -> None:

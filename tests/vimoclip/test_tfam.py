@@ -243,3 +243,14 @@ def test_logits_are_fp32_under_autocast() -> None:
         logits = tfam("cross")(*inputs([4, 3]))
     assert logits.dtype == torch.float32
     assert not torch.equal(logits, logits.bfloat16().float())
+
+
+def test_the_head_is_given_what_is_pooled() -> None:
+    model = Tfam(TfamConfig(layers=1, width=16, heads=2, feed_forward=8, hidden=4), {"image": 8, "motion": 8}, 3).eval()
+    z: dict[Role, Tensor] = {"image": torch.randn(2, 5, 8), "motion": torch.randn(2, 5, 8)}
+    seen: dict[Role, Tensor] = {role: torch.tensor([[True] * 5, [True, True, False, False, False]]) for role in z}
+    pooled = model.pooled(z, seen)
+    assert pooled.shape == (2, 16)
+    assert torch.equal(model.head(pooled), model(z, seen))
+    alone = model.pooled({role: z[role][1:, :2] for role in z}, {role: seen[role][1:, :2] for role in z})
+    assert torch.allclose(alone[0], pooled[1], atol=1e-6)

@@ -1,0 +1,110 @@
+"""The behaviour space: what a run of train-fusion makes of the frames of a segment, before it names a behaviour.
+
+The vector is what TFAM's head is given: the layers' output, pooled over time. All that the classes are told apart by is
+in it, and it is as wide as the model. The head's own layers, LN → hidden → GELU → classes, keep what its classes need
+and drop the rest, so that behaviours which no label names would fall together after them.
+
+A segment is read as training reads a video of these frames alone: t = 1 … T without its first frame, thinned evenly to
+the run's most_frames; of a single frame the image without motion (vimoclip/steps.py). The arithmetic is fp32: a
+segment has the same vector, to 1e-5 before it is rounded, whatever else is indexed.
+
+A run's model is kept in the store (kept_models.py): queries go through the one that the segments went through.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from schemas.segments import MadeBy, MadeFrom
+from vimoclip import kept_models
+from vimoclip.checkpoint import Meta, read_checkpoint
+from vimoclip.checkpoint_files import WEIGHTS
+from vimoclip.cosines import unit
+from vimoclip.errors import CheckpointError
+from vimoclip.frame_vectors import FrameVectors
+from vimoclip.fusion_config import Role
+from vimoclip.steps import Steps
+from vimoclip.store import FeatureStore
+from vimoclip.tfam import Tfam
+
+TOGETHER = 32  # segments
+_CPU = torch.device("cpu")
+
+
+class BehaviourModel:
+    """A `vimoclip.frame_vectors.Pool`."""
+
+    def __init__(self, model: Tfam, meta: Meta, device: torch.device = _CPU) -> None:
+        self._model, self._device = model.to(device), device
+        self._sequences = meta.config.sequences
+        self._features: dict[Role, str] = {role: source.name for role, source in meta.features.items()}
+
+    def __call__(self, segments: Sequence[FrameVectors]) -> list[NDArray[np.float32] | None]:
+        found: list[NDArray[np.float32] | None] = []
+        for first in range(0, len(segments), TOGETHER):
+            pooled = self._pooled([self._steps(each) for each in segments[first : first + TOGETHER]])
+            found += [unit(each) for each in pooled]
+        return found
+
+    def _steps(self, frames: FrameVectors) -> FrameVectors:
+        """Those of the frames that are read, in memory of their own."""
+        count = np.array([len(frames)], np.int64)
+        found = frames.at(Steps.of(np.zeros(1, np.int64), count, self._sequences.most_frames).indices(0))
+        if len(frames) == 1 and "motion" in self._features:
+            found.norms[self._features["motion"]][:] = 0
+        return found
+
+    @torch.inference_mode()
+    def _pooled(self, segments: list[FrameVectors]) -> NDArray[np.float32]:
+        steps = max(map(len, segments))
+        vectors, present = dict[Role, torch.Tensor](), dict[Role, torch.Tensor]()
+        for role, name in self._features.items():
+            values = np.zeros((len(segments), steps, segments[0].values[name].shape[1]), np.float32)
+            norms = np.zeros((len(segments), steps), np.float32)
+            for n, each in enumerate(segments):
+                values[n, : len(each)], norms[n, : len(each)] = each.values[name], each.norms[name]
+            values[norms == 0] = 0  # a vector that is not there is NaN
+            if self._sequences.lengths == "raw":
+                values *= norms[..., None]
+            vectors[role] = torch.from_numpy(values).to(self._device)
+            present[role] = torch.from_numpy(norms > 0).to(self._device)
+        found: NDArray[np.float32] = self._model.pooled(vectors, present).float().cpu().numpy()
+        return found
+
+
+def keep(store: FeatureStore, folder: Path) -> MadeBy:
+    """Copy the model of a finished run into the store, meta.json last, and say what it is.
+
+    Raises:
+        CheckpointError: no finished run, or one on other features than the store's. StoreError: it cannot be written.
+    """
+    model, meta = read_checkpoint(folder)
+    meta.check(store.features)
+    id = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
+    kept_models.keep(store.place, id, folder)
+    reads = {str(role): MadeFrom(source.name, source.fingerprint) for role, source in meta.features.items()}
+    return MadeBy(id, model.config.width, reads)
+
+
+def load(store: FeatureStore, made: MadeBy, device: torch.device = _CPU) -> BehaviourModel:
+    """The model of the store's segments.
+
+    Raises:
+        CheckpointError: its files are not in the store, are damaged, or are of other features than the store's.
+    """
+    where = f"{store.place}/{kept_models.folder_of(made.id)}"
+    try:
+        model, meta = read_checkpoint(kept_models.files_of(store.place, made.id), where)
+    except CheckpointError as error:
+        raise CheckpointError(
+            "The model of the behaviour space cannot be read.",
+            received=error.what.rstrip("."),
+            expected=f"the files of a finished run in {where}",
+            hint="`vimoclip index --behaviour RUN` puts them there.",
+        ) from error
+    meta.check(store.features)
+    return BehaviourModel(model, meta, device)
