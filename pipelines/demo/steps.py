@@ -98,6 +98,7 @@ def steps_of(size: Size, places: Places) -> list[Step]:
     hard = {behaviour for pair in PAIRS for behaviour in pair}
     asked = next(scene for scene in scenes_of(size) if scene.split == TEST and scene.behaviour in hard)
     video_id = f"{asked.name}.mp4"
+    unseen = ("--by", "behaviour", "--split", "val", "--split", TEST)
     shown = ("--top", "4", *store)
     return [
         Step(
@@ -120,12 +121,12 @@ def steps_of(size: Size, places: Places) -> list[Step]:
             "the five fusions of Table 2",
             ("ablate", "--run", str(places.ablation), "--seeds", str(size.seeds), *fusions, *store),
         ),
-        Step("index", "segments for search", ("index", *store)),
+        Step("index", "segments for search", ("index", "--behaviour", str(places.run("cross")), *store)),
         Step(
             "search by span",
             "more of a second of a clip",
-            ("search", video_id, "--from", "0.5", "--to", "1.5", "--by", "motion", "--exclude", "video", *shown),
-            Sought("By a second of a clip, in motion", asked.behaviour, video_id, 0.5, 1.5),
+            ("search", video_id, "--from", "0.5", "--to", "1.5", "--exclude", "video", *unseen, *shown),
+            Sought("By a second of a clip, in behaviour", asked.behaviour, video_id, 0.5, 1.5),
         ),
         Step(
             "search by text",
@@ -135,9 +136,9 @@ def steps_of(size: Size, places: Places) -> list[Step]:
         ),
         Step(
             "search by label",
-            "what moves like the clips of a label",
-            ("search", "--label", LABEL, "--by", "motion", *shown),
-            Sought(f"By the label “{LABEL}”, in motion", LABEL),
+            "what is like the clips of a label",
+            ("search", "--label", LABEL, *unseen, *shown),
+            Sought(f"By the label “{LABEL}”, in behaviour", LABEL),
         ),
         Step(
             "predict",
