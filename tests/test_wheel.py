@@ -20,6 +20,7 @@ from vimoclip.shapes import render, write_clip
 from vimoclip.store import FeatureStore
 
 OURS = ("vimoclip", *PACKAGES)
+REPORT = HOME / "pipelines" / "report"  # with a template and a style sheet
 DECOYS = ("cli.py", "schemas/__init__.py", "pipelines/__init__.py", "av.py")
 
 
@@ -71,7 +72,8 @@ def decoys(tmp_path: Path) -> Path:
 def test_it_holds_our_four_packages_and_nothing_else(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     code = {path for name in OURS for path in (HOME / name).rglob("*.py")}
-    assert held == {path.relative_to(HOME).as_posix() for path in code | set(TINY_FOLDER.iterdir())}
+    data = {*TINY_FOLDER.iterdir(), *(path for path in REPORT.glob("page.*") if path.suffix != ".py")}
+    assert len(data) > 4 and held == {path.relative_to(HOME).as_posix() for path in code | data}
 
 
 def test_the_tiny_model_comes_with_it(environment: Path, tmp_path: Path) -> None:

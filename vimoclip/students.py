@@ -6,12 +6,15 @@ A feature names its student as its weights: `student:<id>`.
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from schemas.features import Feature
 from vimoclip.added import Added
 from vimoclip.kept_models import files_of, folder_of
-from vimoclip.store import FeatureStore
 from vimoclip.student_checkpoint import Student, read_student
+
+if TYPE_CHECKING:  # a worker runs where there is no store (benchmarks/gpu.py)
+    from vimoclip.store import FeatureStore
 
 _PREFIX = "student:"
 
@@ -26,7 +29,7 @@ def settings_of(student: Student) -> str:
     return json.dumps({"student": student.id})
 
 
-def student_of(store: FeatureStore, feature: Feature) -> Student | None:
+def student_of(store: "FeatureStore", feature: Feature) -> Student | None:
     """The student that a feature was made with; None where it is no trained one.
 
     Raises:
@@ -38,7 +41,7 @@ def student_of(store: FeatureStore, feature: Feature) -> Student | None:
     return read_student(files_of(store.place, id), f"{store.place}/{folder_of(id)}")
 
 
-def added_of(store: FeatureStore, features: Iterable[Feature] | None = None) -> Added:
+def added_of(store: "FeatureStore", features: Iterable[Feature] | None = None) -> Added:
     """All that is needed to make these features of a store, by default all that readers see.
 
     Raises:
