@@ -1,5 +1,6 @@
 """The most memory that a piece of work takes, in this process and in those that it starts."""
 
+import contextlib
 import resource
 import sys
 import threading
@@ -53,9 +54,10 @@ def _resident() -> int:
 
 def _tree(process: Path) -> int:
     """Resident bytes of a process and of those below it; 0 of one that is gone."""
-    try:
-        own = int((process / "statm").read_text().split()[1]) * _PAGE
-        below = [each for task in (process / "task").iterdir() for each in (task / "children").read_text().split()]
-    except (OSError, IndexError):
-        return 0
-    return own + sum(_tree(process.parent / each) for each in below)
+    found = 0
+    with contextlib.suppress(OSError, IndexError):
+        found = int((process / "statm").read_text().split()[1]) * _PAGE
+        for task in list((process / "task").iterdir()):
+            with contextlib.suppress(OSError):  # a thread that has ended meanwhile
+                found += sum(_tree(process.parent / each) for each in (task / "children").read_text().split())
+    return found
