@@ -24,7 +24,8 @@ def page(found: Findings) -> str:
 
 
 def _percent(fraction: float, digits: int = 0) -> str:
-    return f"{100 * fraction:.{digits}f}"
+    """Halves upwards: 5 of 8 is 63%, not 62%."""
+    return f"{100 * fraction + 1e-9:.{digits}f}"
 
 
 def _size(count: float) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.report.page import _seconds, _size, page
+from pipelines.report.page import _percent, _seconds, _size, page
 from tests.pipelines.report.made_up import findings
 from tests.pipelines.report.reader import read
 
@@ -45,3 +45,11 @@ def test_sizes(count: float, words: str) -> None:
 @pytest.mark.parametrize(("value", "words"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (60, "1.0 min"), (174, "2.9 min")])
 def test_times(value: float, words: str) -> None:
     assert _seconds(value) == words
+
+
+@pytest.mark.parametrize(
+    ("fraction", "digits", "words"),
+    [(5 / 8, 0, "63"), (23 / 40, 0, "58"), (0.0, 0, "0"), (1.0, 0, "100"), (0.6125, 1, "61.3")],
+)
+def test_shares(fraction: float, digits: int, words: str) -> None:
+    assert _percent(fraction, digits) == words
