@@ -61,9 +61,13 @@ def test_runs_of_several_seeds_are_judged_together(store: FeatureStore, runs: di
 
 
 def test_only_the_videos_that_are_asked_for_count(store: FeatureStore, runs: dict[Fusion, list[Path]]) -> None:
-    (row,) = (row for row in of_split(store) if row.video_id == _showing("stalking")[0])
-    (pair,) = hard_pairs(store, [row], runs)
-    assert (pair.one, pair.videos) == ("walking", 1)
+    rows = {row.video_id: row for row in of_split(store)}
+    for shown, other in (("walking", "stalking"), ("stalking", "walking")):
+        for name in _showing(shown):
+            (pair,) = hard_pairs(store, [rows[name]], runs)
+            assert (pair.one, pair.other, pair.videos) == ("walking", "stalking", 1)
+            for fusion, (folder,) in runs.items():
+                assert pair.told[fusion] == Told(_right(store, folder, name, shown, other), 1)
 
 
 def test_all_pairs_together() -> None:
