@@ -12,11 +12,12 @@ from pipelines.request import Observer
 from schemas.videos import Video
 from vimoclip.config import RunConfig
 from vimoclip.embedded import Job
-from vimoclip.errors import FeatureError, RunError
+from vimoclip.errors import FeatureError
 from vimoclip.feature_rows import check_name, lacking
 from vimoclip.feature_switch import NEXT, REPLACED, switch
 from vimoclip.feature_writer import FeatureWriter
 from vimoclip.flow_embedder import FlowEmbedder
+from vimoclip.flow_rows import flow_of
 from vimoclip.kept_models import keep
 from vimoclip.lock import Held
 from vimoclip.store import FeatureStore
@@ -45,13 +46,7 @@ class EmbedMotion(Filling):
         if self._store.switching is not None:  # a kill came between the commits of a switch
             self._store = switch(self._store, self._lock.check)
         store, report = self._store, self._report
-        if not store.config.keep_flow:
-            raise RunError(
-                f"The store {store.place} keeps no flow to make motion vectors from.",
-                received="a store made with --no-keep-flow",
-                expected="a store that keeps it",
-                hint="Ingest the videos into another store without --no-keep-flow.",
-            )
+        flow_of(store)  # or there is none
         student = self._student()
         student.meta.check(store.features)
         name = NEXT if report.feature == REPLACED else report.feature

@@ -1,7 +1,7 @@
 """Where embedding happens. The driver plans and writes; an executor turns jobs into outcomes and touches no store."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from pipelines.engine import Engine
@@ -9,6 +9,8 @@ from schemas.features import Feature
 from vimoclip.added import NOTHING_ADDED, Added
 from vimoclip.config import RunConfig, StoreConfig
 from vimoclip.embedded import Job, Outcome
+from vimoclip.errors import StoreError
+from vimoclip.interrupts import held_back
 
 
 class Executor(Protocol):
@@ -44,6 +46,22 @@ def executor(config: StoreConfig, run: RunConfig, engine: Engine, added: Added =
         from vimoclip.worker import EmbedWorker  # with torch, which takes seconds: a run with nothing to do needs none
 
         yield EmbedWorker(config, run, added)
+
+
+@contextlib.contextmanager
+def consumed(outcomes: Iterator[Outcome], flush: Callable[[], object]) -> Iterator[None]:
+    """While the block writes outcomes down: whatever ends it, what is complete is flushed, and the executor is left in
+    order. After a KeyboardInterrupt whoever catches it flushes."""
+    try:
+        yield
+    except (KeyboardInterrupt, StoreError):
+        raise  # of a commit that failed nobody knows whether it took place: it must not be made twice
+    except BaseException:
+        flush()
+        raise
+    finally:
+        with held_back():
+            outcomes.close()  # type: ignore[attr-defined]
 
 
 def is_ray(run: RunConfig, engine: Engine) -> bool:

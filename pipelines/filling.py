@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from pipelines.executor import Executor
+from pipelines.executor import Executor, consumed
 from pipelines.plan import Plan
 from pipelines.rates import Rates
 from pipelines.request import Observer
@@ -13,9 +13,8 @@ from pipelines.telling import Telling
 from schemas.videos import Video
 from vimoclip.config import ClipConfig
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
-from vimoclip.errors import StoreError, VideoError
+from vimoclip.errors import VideoError
 from vimoclip.feature_writer import FeatureWriter
-from vimoclip.interrupts import held_back
 from vimoclip.lock import Held
 
 
@@ -76,7 +75,7 @@ class Filling(ABC):
         outcomes = embedder.embed(self.jobs(list(rows.values())))
         telling = Telling(self._lock, self._rates, len(rows), str(embedder.device))
         refused: set[str] = set()
-        try:
+        with consumed(outcomes, writer.flush):
             for outcome in outcomes:
                 self._record_unfit()
                 if not isinstance(outcome, Idle) and outcome.video_id not in refused:
@@ -88,14 +87,6 @@ class Filling(ABC):
                         self._fail(outcome.video_id, error.kind, str(error))
                 telling.tell(self._report.embedded + len(self._report.failed))
             self._record_unfit()
-        except (KeyboardInterrupt, StoreError):
-            raise
-        except BaseException:
-            writer.flush()  # what is complete stays, whatever happened to the rest
-            raise
-        finally:
-            with held_back():
-                outcomes.close()  # type: ignore[attr-defined]
 
     def _record(self, writer: FeatureWriter, row: Video, outcome: Outcome) -> None:
         if isinstance(outcome, EmbeddedFrames):

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from pipelines import label
-from pipelines.executor import Executor, executor
+from pipelines.executor import Executor, consumed, executor
 from pipelines.plan import Identify, Plan, make_plan
 from pipelines.recorder import Recorder
 from pipelines.request import IngestReport, IngestRequest, Observer
@@ -16,9 +16,8 @@ from schemas.videos import Video
 from vimoclip.added import NOTHING_ADDED, Added
 from vimoclip.annotations import Annotations, find_labels, match, read
 from vimoclip.config import StoreConfig
-from vimoclip.errors import LabelError, StoreError
+from vimoclip.errors import LabelError
 from vimoclip.feature_rows import check_same
-from vimoclip.interrupts import held_back
 from vimoclip.lock import Held, writer_lock
 from vimoclip.place import Place, place
 from vimoclip.store import FeatureStore
@@ -166,19 +165,11 @@ class _Ingest:
 
 def _embed(embedder: Executor, identify: Identify, recorder: Recorder, writer: StoreWriter, telling: Telling) -> None:
     outcomes = embedder.embed(identify.jobs())
-    try:
+    with consumed(outcomes, writer.flush):
         for outcome in outcomes:
             recorder.record(outcome)
             telling.tell(recorder.finished)
         recorder.record_seen()
-    except (KeyboardInterrupt, StoreError):
-        raise  # of a commit that failed nobody knows whether it took place: it must not be made twice
-    except BaseException:
-        writer.flush()  # what is complete stays, whatever happened to the rest
-        raise
-    finally:
-        with held_back():
-            outcomes.close()  # type: ignore[attr-defined]
 
 
 def _added(store: FeatureStore) -> Added:

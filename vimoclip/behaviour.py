@@ -52,8 +52,7 @@ class BehaviourModel:
 
     def _steps(self, frames: FrameVectors) -> FrameVectors:
         """Those of the frames that are read, in memory of their own."""
-        count = np.array([len(frames)], np.int64)
-        found = frames.at(Steps.of(np.zeros(1, np.int64), count, self._sequences.most_frames).indices(0))
+        found = frames.at(Steps.alone(len(frames), self._sequences.most_frames))
         if len(frames) == 1 and "motion" in self._features:
             found.norms[self._features["motion"]][:] = 0
         return found

@@ -8,11 +8,28 @@ import torch
 from numpy.typing import NDArray
 
 from vimoclip.device import free_bytes
-from vimoclip.errors import StoreDamagedError
+from vimoclip.errors import RunError, StoreDamagedError
 from vimoclip.flow.encoding import decode
 from vimoclip.sequences import SHARE
 from vimoclip.steps import Steps
+from vimoclip.store import FeatureStore
 from vimoclip.tables import Table
+
+
+def flow_of(store: FeatureStore) -> Table:
+    """The table of a store's flow.
+
+    Raises:
+        RunError: the store keeps none.
+    """
+    if not store.config.keep_flow:
+        raise RunError(
+            f"The store {store.place} keeps no flow, which a motion student is shown.",
+            received="a store made with --no-keep-flow",
+            expected="a store that keeps it",
+            hint="Ingest the videos into another store without --no-keep-flow.",
+        )
+    return store.tables["flow"]
 
 
 class FlowRows:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from schemas.videos import Video
 from vimoclip.errors import RunError
-from vimoclip.flow_rows import FlowRows, read_flow, rows_by_take
+from vimoclip.flow_rows import FlowRows, flow_of, read_flow, rows_by_take
 from vimoclip.fusion_config import SequenceConfig
 from vimoclip.sequence_reader import Kept, read_sequences
 from vimoclip.sequences import SequenceReport, Sequences
@@ -114,14 +114,7 @@ def read_motion_segments(
         RunError: the store keeps no flow, or no video is left. UnknownColumnError, ConfigError, StoreDamagedError: as
         `read_sequences`.
     """
-    flow = store.tables["flow"]
-    if not store.config.keep_flow:
-        raise RunError(
-            f"The store {store.place} keeps no flow, which a motion student is trained on.",
-            received="a store made with --no-keep-flow",
-            expected="a store that keeps it",
-            hint="Ingest the videos into another store without --no-keep-flow.",
-        )
+    flow = flow_of(store)
     rows = rows_by_take(flow)
     moving = [row for row in videos if row.frames != 1]
     whole = [row for row in moving if row.take is not None and rows.get(row.take, 0) == (row.frames or 0) - 1]

@@ -26,6 +26,11 @@ class Steps:
         moments = np.maximum(frames - 1, 1)
         return cls(takes, frames, moments if most is None else np.minimum(moments, most))
 
+    @staticmethod
+    def alone(frames: int, most: int | None) -> Ints:
+        """The steps of one stretch of frames, counted from its first: those of a video of these frames alone."""
+        return Steps.of(np.zeros(1, np.int64), np.array([frames], np.int64), most).indices(0)
+
     @functools.cached_property
     def offsets(self) -> Ints:
         """int64 (V + 1,): video v is rows offsets[v] to offsets[v + 1]."""

@@ -47,8 +47,7 @@ def steps_of(rows: FrameRows, most: int | None, motion: int | None) -> FrameRows
     So the first frame is left out, whose motion runs from a frame before the window. Of a single frame the image is
     read, and no motion. motion: the number of its role, where it is one.
     """
-    count = np.array([len(rows)], np.int64)
-    found = rows.at(Steps.of(np.zeros(1, np.int64), count, most).indices(0))
+    found = rows.at(Steps.alone(len(rows), most))
     if len(rows) == 1 and motion is not None:
         found.norms[:, motion] = 0  # a copy: the rows were picked by number
     return found

@@ -20,6 +20,7 @@ from pipelines.training_split import Asked
 from schemas.labels import Label
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest
+from tests.pipelines.test_train_fusion import StopsAfter
 from tests.vimoclip.test_training import timeless
 from vimoclip.config import RunConfig
 from vimoclip.errors import CheckpointError, ModelError, RunError, SettingsError, UnknownColumnError
@@ -29,7 +30,7 @@ from vimoclip.moclip import MoClip
 from vimoclip.motion_config import DEFAULT_TRAINING, MotionConfig
 from vimoclip.store import FeatureStore
 from vimoclip.student_checkpoint import MOCLIP, read_student
-from vimoclip.training import METRICS, STATE, Record
+from vimoclip.training import METRICS, STATE
 from vimoclip.writer import StoreWriter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -59,17 +60,6 @@ def train(store: Path, folder: Path, observer: RunObserver | None = None, **more
 def whole(store: Path, tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> TrainMotionReport:
     """A run that was not broken off."""
     return train(store, tmp_path_factory.mktemp("whole") / "run")
-
-
-class StopsAfter(RunObserver):
-    """Ctrl-C after an epoch."""
-
-    def __init__(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    def ended(self, record: Record) -> None:
-        if record["epoch"] == self._epoch:
-            raise KeyboardInterrupt
 
 
 def test_a_run_is_a_folder_with_all_that_serving_needs(store: Path, whole: TrainMotionReport) -> None:

@@ -6,20 +6,9 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.pipelines.test_train_fusion import StopsAfter
 from tests.vimoclip.test_training import training
 from vimoclip.event_file import event_file
-from vimoclip.training import Record, TrainingObserver
-
-
-class StopsAfter(TrainingObserver):
-    """Ctrl-C after an epoch."""
-
-    def __init__(self, epoch: int) -> None:
-        self._epoch = epoch
-
-    def ended(self, record: Record) -> None:
-        if record["epoch"] == self._epoch:
-            raise KeyboardInterrupt
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
