@@ -32,7 +32,7 @@ from pipelines.train_fusion import TrainFusionRequest
 from vimoclip.config import RunConfig
 from vimoclip.fusion_config import Fusion, FusionConfig, settings
 from vimoclip.intervals import paired
-from vimoclip.savannah import write_folder
+from vimoclip.savannah import BEHAVIOURS, write_folder
 
 FIGURES: tuple[Figure, ...] = ("micro", "macro")
 
@@ -85,11 +85,11 @@ def main() -> None:
         console.print(f"{name}: {before:.3f}, {kept:.3f}")
 
 
-def world(folder: Path, clips: int) -> Path:
+def world(folder: Path, clips: int, behaviours: Sequence[str] = BEHAVIOURS) -> Path:
     """The store of so many rendered clips in a folder; made where it is not there."""
     videos, store = folder / "videos", folder / "store"
     if not (videos / "labels.csv").is_file():
-        write_folder(videos, clips)
+        write_folder(videos, clips, behaviours=behaviours)
     command = ["ingest", str(videos), "--store", str(store), "--clip-model", "vimoclip-tiny", "--flow", "dis"]
     subprocess.run([sys.executable, "-m", "vimoclip", *command], check=True, stderr=subprocess.DEVNULL)
     return store

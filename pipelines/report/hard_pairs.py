@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from schemas.videos import Video
 from vimoclip.fusion_config import Fusion
-from vimoclip.prediction import Predictions
 from vimoclip.savannah import PAIRS
+from vimoclip.savannah.behaviours import Behaviour
 from vimoclip.store import FeatureStore
+
+Pair = tuple[Behaviour, Behaviour]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,28 @@ class Told:
 NONE_TOLD = Told(0, 0)
 
 
+def judged(store: FeatureStore, videos: Sequence[Video], run: Path) -> dict[Pair, Told]:
+    """How often a run is right about each pair of the savannah that some of the videos show just one of.
+
+    Raises:
+        CheckpointError: a folder that holds no finished run of this store.
+    """
+    ids = [row.video_id for row in videos]
+    labels = set(store.labels().select("label", "video_id").iter_rows())
+    predicted = store.predict(ids, run)
+    p = np.stack([each.probabilities for each in predicted])
+    classes = predicted[0].classes
+    found = {}
+    for one, other in PAIRS:
+        is_one = np.array([(one, video_id) in labels for video_id in ids])
+        is_other = np.array([(other, video_id) in labels for video_id in ids])
+        alone = is_one != is_other
+        if alone.any():
+            lead = (p[:, classes.index(one)] - p[:, classes.index(other)])[alone] * np.where(is_one[alone], 1, -1)
+            found[one, other] = Told(float((lead > 0).sum() + 0.5 * (lead == 0).sum()), int(alone.sum()))
+    return found
+
+
 @dataclass(frozen=True)
 class HardPair:
     """one, other: the two behaviours. videos: that show just one of them. told: by fusion, over all its runs."""
@@ -53,34 +76,20 @@ def hard_pairs(store: FeatureStore, videos: Sequence[Video], runs: dict[Fusion, 
     Raises:
         CheckpointError: a folder that holds no finished run of this store.
     """
-    ids = [row.video_id for row in videos]
-    shown = {label: np.zeros(len(ids), bool) for pair in PAIRS for label in pair}
-    places = {video_id: n for n, video_id in enumerate(ids)}
-    for label, video_id in store.labels().select("label", "video_id").iter_rows():
-        if label in shown and video_id in places:
-            shown[label][places[video_id]] = True
-    predicted = {fusion: [store.predict(ids, run) for run in folders] for fusion, folders in runs.items()}
-    pairs = []
-    for one, other in PAIRS:
-        alone = shown[one] != shown[other]
-        if alone.any():
-            told = {
-                fusion: sum((_told(each, one, other, shown[one], alone) for each in found), NONE_TOLD)
-                for fusion, found in predicted.items()
-            }
-            pairs.append(HardPair(one, other, int(alone.sum()), told))
-    return pairs
+    found = {fusion: [judged(store, videos, run) for run in folders] for fusion, folders in runs.items()}
+    first = next(each for of in found.values() for each in of)
+    return [
+        HardPair(
+            one,
+            other,
+            told.of,
+            {fusion: sum((each[one, other] for each in of), NONE_TOLD) for fusion, of in found.items()},
+        )
+        for (one, other), told in first.items()
+    ]
 
 
 def in_all(pairs: Sequence[HardPair]) -> dict[Fusion, Told]:
     """All pairs together."""
     fusions = dict.fromkeys(fusion for pair in pairs for fusion in pair.told)
     return {fusion: sum((pair.told[fusion] for pair in pairs), NONE_TOLD) for fusion in fusions}
-
-
-def _told(predicted: Predictions, one: str, other: str, is_one: NDArray[np.bool_], alone: NDArray[np.bool_]) -> Told:
-    """predicted: of the videos of `is_one` and `alone`, in their order."""
-    p = np.stack([each.probabilities for each in predicted])
-    classes = predicted[0].classes
-    lead = (p[:, classes.index(one)] - p[:, classes.index(other)])[alone] * np.where(is_one[alone], 1, -1)
-    return Told(float((lead > 0).sum() + 0.5 * (lead == 0).sum()), int(alone.sum()))

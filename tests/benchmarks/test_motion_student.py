@@ -1,9 +1,11 @@
-"""What is compared is what the rows say, and pairs of behaviours are scored on videos that show just one of the two."""
+"""What is compared is what the rows say, and what is printed of it is what was found."""
 
-import torch
+import io
 
-from benchmarks import motion_student
-from benchmarks.motion_student import _change, _compared, config_of, rows
+from rich.console import Console
+
+from benchmarks.motion_student import Measured, _change, _compared, _print, config_of, rows
+from vimoclip.savannah import PAIRS
 
 
 def test_each_row_is_one_input_of_the_same_settings() -> None:
@@ -20,8 +22,15 @@ def test_each_row_is_one_input_of_the_same_settings() -> None:
     assert _change("training.lr=3e-4") == {"training": {"lr": 3e-4}} and _change("loss=bce") == {"loss": "bce"}
 
 
-def test_a_pair_is_judged_by_videos_that_show_just_one_of_the_two() -> None:
-    scores = torch.tensor([[2.0, 1.0], [1.0, 2.0], [5.0, 0.0], [0.0, 3.0], [0.0, 9.0]])
-    shown = torch.tensor([[1, 0], [1, 0], [1, 1], [0, 1], [0, 0]], dtype=torch.bool)
-    assert motion_student.share_right(scores, shown, 0, 1) == 2 / 3
-    assert motion_student.share_right(scores, shown[:, [0, 0]], 0, 1) is None
+def test_what_is_printed_is_the_mean_over_seeds_and_the_difference_seed_by_seed() -> None:
+    pair, other = PAIRS[:2]
+    one, two = Measured(0.5, {pair: 0.5, other: 0.25}), Measured(0.7, {pair: 0.7, other: 0.45})
+    assert one.hard == 0.375
+    console = Console(record=True, width=200, file=io.StringIO())
+    better = [Measured(each.macro + 0.2, {pair: 1.0, other: each.pairs[other]}) for each in (one, two)]
+    _print(console, {"image": [one, two], "cross, starting": better}, "val")
+    said = console.export_text()
+    assert "Split val" in said and f"{pair[0]} / {pair[1]}" in said and f"{PAIRS[2][0]} / " not in said
+    # two values a and b: their mean, and half of their difference times Student's t of one degree of freedom, 12.706
+    assert "60.0 ± 127.1" in said and "100.0 ± 0.0" in said
+    assert "cross, starting over image: macro 20.0 ± 0.0, hard pairs 20.0 ± 63.5 points" in said
