@@ -1,9 +1,11 @@
 """Bouts in a long video of the savannah against what was rendered, and the memory that predicting them takes.
 
     python -m benchmarks.predict_bouts [--minutes 10] [--train 720] [--epochs 30] [--window 2] [--stride 0.5]
+    python -m benchmarks.predict_bouts --store STORE --run RUN --behaviours walking stalking ...
 
 Clips are rendered, ingested with vimoclip-tiny and DIS, and a cross-attention run is trained on them with the default
-settings. Then clips of other seeds, longer ones, are put one after the other into one video, which is predicted by
+settings; or a store and a run of rendered clips are taken, such as benchmarks.motion_student leaves, whose student is
+trained. Then clips of other seeds, longer ones, are put one after the other into one video, which is predicted by
 windows. A bout is right where it shares at least half of the union with a true span of its label that no better bout
 has taken: F1 of each label, and over all, at several thresholds, none of which was chosen. Spans of one label that
 touch are one. Peak memory is that of `vimoclip predict` with its decoder, on the first 1, 5 and 10 minutes.
@@ -108,6 +110,8 @@ def write_long(path: Path, scenes: Sequence[Scene]) -> list[Span]:
 
 def trained(folder: Path, options: argparse.Namespace) -> tuple[Path, Path]:
     """Store and run."""
+    if options.store is not None:
+        return options.store, options.run
     store, run, where = folder / "store", folder / "run", _where(options)
     write_folder(folder / "clips", options.train, options.seed, options.behaviours)
     asked = {"clip": {"model": "vimoclip-tiny"}, "flow": {"estimator": "dis"}}
@@ -147,6 +151,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0, help="of the long video")
     parser.add_argument("--clip-s", type=float, default=4.0, help="of each clip in it")
+    parser.add_argument("--store", type=Path, help="a store that is there, for a run that is there")
+    parser.add_argument("--run", type=Path, help="and that run")
     parser.add_argument("--train", type=int, default=720, help="clips of 2 s; three of five are trained on")
     parser.add_argument("--behaviours", nargs="+", default=BEHAVIOURS, choices=BEHAVIOURS, metavar="NAME")
     parser.add_argument("--epochs", type=int, default=30)
@@ -159,6 +165,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--folder", type=Path, help="keep everything here")
     options = parser.parse_args(arguments)
+    if (options.store is None) != (options.run is None):
+        parser.error("--store and --run are given together")
     console = Console(soft_wrap=True, highlight=False)
     console.print(describe())
     with tempfile.TemporaryDirectory() as temporary:

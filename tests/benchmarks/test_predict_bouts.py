@@ -64,3 +64,8 @@ def test_the_script(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypa
     printed = capsys.readouterr().out
     assert "144 frames, 0.1 minutes of 3 clips, 9 windows of 2 s" in printed
     assert "0.05 minutes, 72 frames: peak" in printed and "walking" in printed
+    taken = ["--store", str(tmp_path / "store"), "--run", str(tmp_path / "run")]
+    main([*small, *taken, "--memory", "--folder", str(tmp_path)])
+    assert capsys.readouterr().out.splitlines()[2:] == printed.splitlines()[2:-1]
+    with pytest.raises(SystemExit):
+        main(taken[:2])
