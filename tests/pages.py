@@ -97,14 +97,18 @@ def code(page: str) -> list[tuple[str, str]]:
 
 
 def run(
-    commands: Iterable[str], more: Mapping[str, list[str]] | None = None, instead: Mapping[str, str] | None = None
+    commands: Iterable[str],
+    more: Mapping[str, list[str]] | None = None,
+    instead: Mapping[str, str] | None = None,
+    ends: int = 0,
 ) -> dict[str, str]:
     """Run a page's commands in the folder that one is in, in order: what each says, on both streams.
 
     A run that a page calls `…/cross-1a2b3c4d` is the newest that is called so up to there. One thread each: more of
     them mostly wait where a model is tiny.
 
-    more: options by command, as `small` gives them. instead: words by those of the page in whose place they are.
+    more: options by the name of a command, as `small` gives them, or by its whole line. instead: words by those of the
+    page in whose place they are. ends: with which exit code each does.
     """
     said = {}
     for line in commands:
@@ -112,8 +116,9 @@ def run(
         assert program == "vimoclip", line
         typed = [_existing((instead or {}).get(word, word)) for word in words]
         threads = ["--threads", "1"] if "--threads" in options(words[0]) else []
-        result = vimoclip(*typed, *(more or {}).get(words[0], []), *threads)
-        assert result.exit_code == 0, (line, result.stdout, result.stderr)
+        added = [option for key in (words[0], line) for option in (more or {}).get(key, [])]
+        result = vimoclip(*typed, *added, *threads)
+        assert result.exit_code == ends, (line, result.stdout, result.stderr)
         said[" ".join(words)] = result.stdout + result.stderr
     return said
 

@@ -12,7 +12,7 @@ from tests.pages import NOT_RUN, PAGES, ROOT, blocks, lines, options, prose, tex
 
 COMMANDS = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 TESTED = {"sh": "commands", "python": "code"}  # the function of tests/pages.py that a test calls for them
-SAID = {"text", "csv"}  # what a block prints, what a file holds
+SAID = {"text", "csv", "toml"}  # what a block prints, what a file holds
 
 
 @pytest.mark.parametrize("page", PAGES)
