@@ -188,10 +188,15 @@ def _told(
 
 
 def _one(base: TrainFusionRequest, folder: Path, fusion: Fusion, seed: int) -> TrainFusionRequest:
+    """The request of a run, which names nothing by where this process stands: on Ray it stands elsewhere."""
     config = base.config
     tfam, training = replace(config.tfam, fusion=fusion), replace(config.training, seed=seed)
     return replace(
-        base, config=replace(config, tfam=tfam, training=training), folder=(folder / f"{fusion}-{seed}").absolute()
+        base,
+        store=str(place(base.store)),
+        segments=base.segments and base.segments.absolute(),
+        config=replace(config, tfam=tfam, training=training),
+        folder=(folder / f"{fusion}-{seed}").absolute(),
     )
 
 

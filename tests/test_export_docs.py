@@ -1,9 +1,7 @@
 """Every command and every piece of Python in docs/export.md, run in a folder with a store."""
 
 import re
-import shlex
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import datasets
@@ -12,15 +10,9 @@ import polars as pl
 import pytest
 
 from schemas.labels import Label
-from tests.cli.runner import vimoclip
+from tests.pages import code, commands, run, text
 from tests.vimoclip.stores import make_store
 from vimoclip.writer import StoreWriter
-
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "export.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.M | re.S)
 
 
 @pytest.fixture(scope="module")
@@ -41,17 +33,16 @@ def namespace(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(here)
         patched.setattr(datasets.config, "HF_DATASETS_CACHE", here / "cache")
-        for line in "".join(blocks("sh")).splitlines():
-            _, *words = shlex.split(line, comments=True)
-            assert vimoclip(*words).exit_code == 0, line
-        for block in blocks("python"):
+        run(commands("docs/export.md"))
+        for block, _ in code("docs/export.md"):
             exec(block, names)
     return names
 
 
 def test_the_page_shows_every_form() -> None:
-    assert len(blocks("sh")) == 1
-    assert len(blocks("python")) == 5
+    shown = text("docs/export.md")
+    assert {f"--format {form}" in shown for form in ("arrow", "npz", "datasets")} == {True}
+    assert len(code("docs/export.md")) == 5
 
 
 def test_polars(namespace: dict[str, Any]) -> None:
@@ -88,7 +79,7 @@ def test_a_query(namespace: dict[str, Any]) -> None:
 
 
 def test_arrays_are_those_of_the_table_on_the_page(namespace: dict[str, Any]) -> None:
-    named = set(re.findall(r"`([a-z_<>]+)`", "".join(re.findall(r"^\| (`.*?) \|", PAGE, re.M))))
+    named = set(re.findall(r"`([a-z_<>]+)`", "".join(re.findall(r"^\| (`.*?) \|", text("docs/export.md"), re.M))))
     expected = {name.replace("<feature>", feature) for name in named for feature in ("clip", "moclip")}
     with np.load(namespace["here"] / "arrays" / "videos" / "a.mp4.npz") as arrays:
         assert set(arrays) == expected

@@ -1,8 +1,7 @@
-"""Every block of docs/python.md and of the README, in order, on a real store; and what the page says they print."""
+"""Every block of docs/python.md, docs/store.md and of the README, in order, and what the pages say that they print."""
 
 import contextlib
 import io
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,12 @@ import pytest
 
 from schemas.labels import Label
 from tests.object_store import Server
+from tests.pages import code
 from tests.vimoclip.stores import make_store
 from vimoclip.place import Where
 from vimoclip.writer import StoreWriter
 
-ROOT = Path(__file__).resolve().parents[1]
 VIDEOS = {"site/IMG_0001.MP4": 50, "site/IMG_0002.MP4": 25, "still.mp4": 1}
-
-
-def blocks(page: str) -> list[tuple[str, str | None]]:
-    """The page's blocks of Python, each with the output that is given right below it."""
-    found = re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", (ROOT / page).read_text(), re.M | re.S)
-    return [(code, said or None) for code, said in found]
 
 
 def fill(where: Where) -> None:
@@ -42,13 +35,13 @@ def fill(where: Where) -> None:
     writer.flush()
 
 
-def run(page: str) -> None:
+def run(blocks: list[tuple[str, str]]) -> None:
     names: dict[str, Any] = {}
-    for code, expected in blocks(page):
+    for block, expected in blocks:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), pl.Config(tbl_width_chars=120):
-            exec(compile(code, page, "exec"), names)
-        assert printed.getvalue() == (expected or ""), code
+            exec(compile(block, "page", "exec"), names)
+        assert printed.getvalue() == expected, block
 
 
 def test_every_block_runs_and_prints_what_the_page_says(
@@ -57,7 +50,17 @@ def test_every_block_runs_and_prints_what_the_page_says(
     monkeypatch.chdir(tmp_path)
     fill("vimoclip-store")
     fill("s3://animals/vimoclip-store")
-    assert len(blocks("docs/python.md")) > 10
-    run("docs/python.md")
-    assert len(blocks("README.md")) == 1
-    run("README.md")
+    assert len(code("docs/python.md")) > 10
+    run(code("docs/python.md"))
+    run(code("README.md"))
+
+
+def test_a_store_is_read_without_us(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill("vimoclip-store")
+    names: dict[str, Any] = {}
+    for block, _ in code("docs/store.md"):
+        assert "vimoclip." not in block
+        exec(compile(block, "page", "exec"), names)
+    assert names["frames"]["frame_index"].to_pylist() == list(range(names["videos"]["frames"][0].as_py()))
+    assert set(names["frames"]["video_id"].to_pylist()) == {names["videos"]["video_id"][0].as_py()}

@@ -1,10 +1,11 @@
 """Segments of classes that a data set names by itself, such as head, middle and tail: the column `segment` of a table.
 
-A CSV file or a workbook of one sheet, with a header; classes are in the first of the columns label, action, class or
-name that it has. Animal Kingdom's is df_action.xlsx.
+A CSV file or a workbook, whose first sheet is read, with a header; classes are in the first of the columns label, action,
+class or name that it has. Animal Kingdom's is df_action.xlsx, which writes `Being Carried` where its other files have
+`Being carried`: a class that is not there as it is written is looked for without regard to case.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vimoclip.annotations.rows import WORKBOOKS, delimited, workbook
@@ -32,7 +33,8 @@ def read_segments(path: Path, classes: Sequence[str]) -> list[str]:
             expected=f"a header with segment, and one of {', '.join(_CLASS)}",
         )
     at, of = header.index(column), header.index("segment")
-    found = {row[at].strip(): row[of].strip() for row in rows[1:] if len(row) > max(at, of) and row[of].strip()}
+    written = {row[at].strip(): row[of].strip() for row in rows[1:] if len(row) > max(at, of) and row[of].strip()}
+    found = {name: segment for name in classes if (segment := _segment(name, written)) is not None}
     missing = [name for name in classes if name not in found]
     if missing:
         raise LabelError(
@@ -41,3 +43,8 @@ def read_segments(path: Path, classes: Sequence[str]) -> list[str]:
             expected="a row for every class of the model",
         )
     return [found[name] for name in classes]
+
+
+def _segment(name: str, written: Mapping[str, str]) -> str | None:
+    alike = {segment for other, segment in written.items() if other.casefold() == name.casefold()}
+    return written.get(name) or (alike.pop() if len(alike) == 1 else None)

@@ -1,10 +1,12 @@
 """Segments from tables of a data set's own."""
 
+from collections import Counter
 from pathlib import Path
 
 import openpyxl
 import pytest
 
+from vimoclip.annotations.classes import class_names
 from vimoclip.class_segments import read_segments
 from vimoclip.errors import LabelError
 
@@ -31,8 +33,19 @@ def test_a_workbook(tmp_path: Path) -> None:
 
 
 def test_animal_kingdoms(shared_annotations: Path) -> None:
-    path = shared_annotations / "animal_kingdom" / "df_action.xlsx"
-    assert read_segments(path, ["Abseiling", "Attacking", "Attending"]) == ["tail", "head", "head"]
+    folder = shared_annotations / "animal_kingdom"
+    classes = list(class_names(folder / "train_multi.txt", "ak_action.csv").values())
+    segments = read_segments(folder / "df_action.xlsx", classes)
+    of = dict(zip(classes, segments, strict=True))
+    assert (of["Abseiling"], of["Attacking"], of["Being carried"]) == ("tail", "head", "tail")
+    assert Counter(segments) == {"head": 17, "middle": 29, "tail": 94}
+
+
+def test_case_matters_only_where_it_tells_classes_apart(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("label,segment\nLying Down,head\nrun,head\nRUN,tail\nEat,head\nEAT,tail\n")
+    assert read_segments(tmp_path / "s.csv", ["Lying down", "run", "RUN"]) == ["head", "head", "tail"]
+    with pytest.raises(LabelError, match="none of eat"):
+        read_segments(tmp_path / "s.csv", ["eat"])
 
 
 @pytest.mark.parametrize(
