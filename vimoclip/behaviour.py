@@ -26,10 +26,9 @@ from vimoclip.checkpoint_files import WEIGHTS
 from vimoclip.cosines import unit
 from vimoclip.errors import CheckpointError
 from vimoclip.frame_vectors import FrameVectors
-from vimoclip.fusion_config import Role
-from vimoclip.steps import Steps
 from vimoclip.store import FeatureStore
 from vimoclip.tfam import Tfam
+from vimoclip.window_sequences import sequences_of, steps_of
 
 TOGETHER = 32  # segments
 _CPU = torch.device("cpu")
@@ -39,39 +38,19 @@ class BehaviourModel:
     """A `vimoclip.frame_vectors.Pool`."""
 
     def __init__(self, model: Tfam, meta: Meta, device: torch.device = _CPU) -> None:
-        self._model, self._device = model.to(device), device
-        self._sequences = meta.config.sequences
-        self._features: dict[Role, str] = {role: source.name for role, source in meta.features.items()}
+        self._model, self._meta, self._device = model.to(device), meta, device
 
     def __call__(self, segments: Sequence[FrameVectors]) -> list[NDArray[np.float32] | None]:
         found: list[NDArray[np.float32] | None] = []
         for first in range(0, len(segments), TOGETHER):
-            pooled = self._pooled([self._steps(each) for each in segments[first : first + TOGETHER]])
-            found += [unit(each) for each in pooled]
-        return found
-
-    def _steps(self, frames: FrameVectors) -> FrameVectors:
-        """Those of the frames that are read, in memory of their own."""
-        found = frames.at(Steps.alone(len(frames), self._sequences.most_frames))
-        if len(frames) == 1 and "motion" in self._features:
-            found.norms[self._features["motion"]][:] = 0
+            steps = [steps_of(each, self._meta) for each in segments[first : first + TOGETHER]]
+            found += [unit(each) for each in self._pooled(steps)]
         return found
 
     @torch.inference_mode()
-    def _pooled(self, segments: list[FrameVectors]) -> NDArray[np.float32]:
-        steps = max(map(len, segments))
-        vectors, present = dict[Role, torch.Tensor](), dict[Role, torch.Tensor]()
-        for role, name in self._features.items():
-            values = np.zeros((len(segments), steps, segments[0].values[name].shape[1]), np.float32)
-            norms = np.zeros((len(segments), steps), np.float32)
-            for n, each in enumerate(segments):
-                values[n, : len(each)], norms[n, : len(each)] = each.values[name], each.norms[name]
-            values[norms == 0] = 0  # a vector that is not there is NaN
-            if self._sequences.lengths == "raw":
-                values *= norms[..., None]
-            vectors[role] = torch.from_numpy(values).to(self._device)
-            present[role] = torch.from_numpy(norms > 0).to(self._device)
-        found: NDArray[np.float32] = self._model.pooled(vectors, present).float().cpu().numpy()
+    def _pooled(self, steps: list[FrameVectors]) -> NDArray[np.float32]:
+        batch = sequences_of(steps, self._meta).to(self._device).batch(np.arange(len(steps)))
+        found: NDArray[np.float32] = self._model.pooled(batch.vectors, batch.present).float().cpu().numpy()
         return found
 
 

@@ -61,9 +61,7 @@ def of_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], path
                 total = found.values[found.present].astype(np.float64).sum(axis=0)
                 sums[space] = sums.get(space, np.zeros(feature.dim)) + total
             if read:
-                own = {name: outcome.features[name] for name in read}
-                norms = {name: np.where(each.present, each.norm, 0) for name, each in own.items()}
-                parts.append(FrameVectors({name: each.values for name, each in own.items()}, norms))
+                parts.append(FrameVectors.made(outcome.features, read))
         if isinstance(outcome, Embedded):
             break
     directions = {space: mean_direction(total) for space, total in sums.items()}

@@ -111,7 +111,7 @@ def of_span(
         if mean is not None:
             found[str(space)] = mean.astype(np.float32)
     if read:
-        (z,) = corpus.pool([FrameVectors.of(rows.slice(first, last - first), read)])
+        (z,) = corpus.pool([FrameVectors.stored(rows.slice(first, last - first), read)])
         if z is not None:
             found["behaviour"] = z
     about = video_id if whole else f"{video_id} from {start:.2f} s to {end:.2f} s"

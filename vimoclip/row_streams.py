@@ -10,18 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from schemas.features import Feature
-from vimoclip.arrays import stored_values
 from vimoclip.config import RunConfig
 from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Restarted
 from vimoclip.errors import StoreDamagedError
 from vimoclip.feature_rows import lacking
+from vimoclip.frame_vectors import FrameRows, FrameVectors, columns_of
 from vimoclip.ordered_frames import OrderedFrames
 from vimoclip.store import FeatureStore
 from vimoclip.targets import Target
-from vimoclip.window_rows import FrameRows
 
 ROWS = 2048
 """Rows read at once."""
@@ -46,7 +44,7 @@ Event = FrameRows | Ended | Again | Failed
 def of_store(
     store: FeatureStore, features: Sequence[Feature], targets: Sequence[Target]
 ) -> Iterator[tuple[Target, Event]]:
-    """The videos that the store holds. features: of each role, in the order of FrameRows.
+    """The videos that the store holds.
 
     Raises:
         StoreDamagedError: a video's frames are not whole.
@@ -69,7 +67,8 @@ def of_store(
         return
     names = [target.row.video_id for target in whole.values() if target.row is not None]
     ordered = OrderedFrames(store, store.videos().filter(pl.col("video_id").is_in(names)))
-    columns = ["take", "time_s", *(column for f in features for column in (f.name, f"{f.name}_norm"))]
+    read = [feature.name for feature in features]
+    columns = ["take", "time_s", *columns_of(read)]
     came = dict.fromkeys(whole, 0)
     for table in ordered.chunks(names, columns, ROWS):
         table = table.combine_chunks()
@@ -79,7 +78,8 @@ def of_store(
             take = int(takes[first])
             target, row = whole[take], whole[take].row
             assert row is not None
-            yield target, _rows(table.slice(first, last - first), features)
+            rows = table.slice(first, last - first)
+            yield target, FrameRows(rows["time_s"].to_numpy(), FrameVectors.stored(rows, read))
             came[take] += last - first
             if came[take] == row.frames:
                 if row.duration_s is None or row.fps is None:
@@ -109,23 +109,11 @@ def of_files(
             continue
         target = jobs[outcome.video_id]
         if isinstance(outcome, EmbeddedFrames):
-            made = [outcome.features[feature.name] for feature in features]
-            norms = np.stack([np.where(each.present, each.norm, 0) for each in made], axis=1)
-            values = np.concatenate([each.values for each in made], axis=1)
-            yield target, FrameRows(outcome.time_s, values, norms.astype(np.float32))
+            vectors = FrameVectors.made(outcome.features, (feature.name for feature in features))
+            yield target, FrameRows(outcome.time_s, vectors)
         elif isinstance(outcome, Restarted):
             yield target, Again()
         elif isinstance(outcome, Embedded):
             yield target, Ended(outcome.info.duration_s, outcome.info.fps)
         else:
             yield target, Failed(target.video, outcome.kind, outcome.message)
-
-
-def _rows(table: pa.Table, features: Sequence[Feature]) -> FrameRows:
-    """A stretch of `frames` of one video."""
-    values, norms = [], []
-    for feature in features:
-        values.append(stored_values(table[feature.name].combine_chunks()))
-        norms.append(table[f"{feature.name}_norm"].combine_chunks().fill_null(0).to_numpy(zero_copy_only=False))
-    time_s = table["time_s"].combine_chunks().to_numpy()
-    return FrameRows(time_s, np.concatenate(values, axis=1), np.stack(norms, axis=1))

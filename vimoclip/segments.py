@@ -113,7 +113,7 @@ def segments_of(
         present = {space: ~np.isnan(array[:, 0]) for space, array in arrays.items()}
         for space, array in arrays.items():
             array[~present[space]] = 0
-        frames = FrameVectors.of(batch, read) if read else None
+        frames = FrameVectors.stored(batch, read) if read else None
         cuts = [0, *(np.flatnonzero(np.diff(takes)) + 1).tolist(), len(takes)]
         for first, last in itertools.pairwise(cuts):
             take = int(takes[first])

@@ -9,27 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vimoclip.steps import Steps
+from vimoclip.frame_vectors import FrameRows
 from vimoclip.windows import CLOCK_S, check_window, spans
-
-
-@dataclass(frozen=True)
-class FrameRows:
-    """n consecutive stored frames. time_s: fp64 (n,). values: fp16 (n, ΣD), the vectors of each role side by side.
-    norms: fp32 (n, roles), 0 where there is no vector."""
-
-    time_s: NDArray[np.float64]
-    values: NDArray[np.float16]
-    norms: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.time_s)
-
-    def at(self, rows: "slice | NDArray[np.int64]") -> "FrameRows":
-        """These of them."""
-        return FrameRows(self.time_s[rows], self.values[rows], self.norms[rows])
 
 
 @dataclass(frozen=True)
@@ -39,18 +21,6 @@ class WindowOfRows:
     start_s: float
     end_s: float
     rows: FrameRows
-
-
-def steps_of(rows: FrameRows, most: int | None, motion: int | None) -> FrameRows:
-    """What a model reads of a window: what it would read of a video of these frames alone (see vimoclip/steps.py).
-
-    So the first frame is left out, whose motion runs from a frame before the window. Of a single frame the image is
-    read, and no motion. motion: the number of its role, where it is one.
-    """
-    found = rows.at(Steps.alone(len(rows), most))
-    if len(rows) == 1 and motion is not None:
-        found.norms[:, motion] = 0  # a copy: the rows were picked by number
-    return found
 
 
 class WindowRows:
@@ -78,18 +48,18 @@ class WindowRows:
         self._parts.append(rows)
         if self._window_s is None or not len(rows):
             return
-        held, last_s = self._held(), float(rows.time_s[-1])
+        held, last_s = FrameRows.joined(self._parts), float(rows.time_s[-1])
         while (end_s := self._next * self._stride_s + self._window_s) - CLOCK_S <= last_s:
             yield from _cut(held, self._next * self._stride_s, end_s, end_s)
             self._next += 1
         # The last window begins after `last_s` less a window, wherever the video ends.
         least = min(self._next * self._stride_s, last_s - self._window_s) - CLOCK_S
         first = int(np.searchsorted(held.time_s, least, "left"))
-        self._parts = [FrameRows(held.time_s[first:].copy(), held.values[first:].copy(), held.norms[first:].copy())]
+        self._parts = [held.at(slice(first, None)).copy()]
 
     def rest(self, duration_s: float) -> Iterator[WindowOfRows]:
         """There are no more frames, and the video is so long; the windows that are left come out."""
-        held = self._held()
+        held = FrameRows.joined(self._parts)
         if self._window_s is None:
             yield WindowOfRows(0.0, duration_s, held)
             return
@@ -97,12 +67,6 @@ class WindowRows:
         for n in range(self._next, len(starts)):
             past = float(ends[n]) if n < len(starts) - 1 else np.inf  # no frame is left out
             yield from _cut(held, float(starts[n]), float(ends[n]), past)
-
-    def _held(self) -> FrameRows:
-        if len(self._parts) == 1:
-            return self._parts[0]
-        columns = ("time_s", "values", "norms")
-        return FrameRows(*(np.concatenate([getattr(part, name) for part in self._parts]) for name in columns))
 
 
 def _cut(held: FrameRows, start_s: float, end_s: float, past_s: float) -> Iterator[WindowOfRows]:

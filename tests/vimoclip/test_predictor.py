@@ -14,7 +14,7 @@ from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest
 from tests.vimoclip.made_up_runs import CONFIG, ONE, VIDEOS, labelled, run_on
 from tests.vimoclip.stores import make_store
-from vimoclip import predictor as module
+from vimoclip import window_scores
 from vimoclip.arrays import vectors
 from vimoclip.checkpoint import read_checkpoint
 from vimoclip.errors import CheckpointError, ConfigError, RunError, SettingsError, SourceError, UsageError
@@ -93,7 +93,7 @@ def test_what_is_scored_together_changes_nothing(
     store: FeatureStore, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = store.predict("*", run, window_s=0.4, settings=ONE)
-    monkeypatch.setattr(module, "MOST_STEPS", 1)
+    monkeypatch.setattr(window_scores, "MOST_STEPS", 1)
     alone = store.predict("*", run, window_s=0.4, settings=ONE)
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one.window_probabilities, other.window_probabilities, atol=1e-6)
@@ -269,7 +269,7 @@ def test_windows_between_the_frames(store: FeatureStore, run: Path) -> None:
 def test_an_interruption_keeps_what_is_there_where_that_is_asked_for(
     store: FeatureStore, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MOST_STEPS", 1)
+    monkeypatch.setattr(window_scores, "MOST_STEPS", 1)
 
     class Stops(Watcher):
         def __init__(self, keep: bool) -> None:

@@ -11,10 +11,10 @@ from tests.vimoclip import awkward
 from tests.vimoclip.made_up_runs import ONE, labelled, run_on
 from tests.vimoclip.stores import embedded
 from vimoclip.embedded import Failed
+from vimoclip.frame_vectors import FrameRows
 from vimoclip.row_streams import Again, Ended, Event, of_files, of_store
 from vimoclip.store import FeatureStore
 from vimoclip.targets import Target, resolve
-from vimoclip.window_rows import FrameRows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,10 +36,7 @@ def rows(events: list[tuple[Target, Event]]) -> dict[str, FrameRows]:
             parts[target.path] = []
         if isinstance(event, FrameRows):
             parts.setdefault(target.path, []).append(event)
-    return {
-        path: FrameRows(*(np.concatenate([getattr(part, name) for part in own]) for name in FrameRows.__annotations__))
-        for path, own in parts.items()
-    }
+    return {path: FrameRows.joined(own) for path, own in parts.items()}
 
 
 def test_a_file_gives_the_rows_that_were_stored_of_it(real: FeatureStore) -> None:
@@ -53,14 +50,12 @@ def test_a_file_gives_the_rows_that_were_stored_of_it(real: FeatureStore) -> Non
     found, same = rows(from_store), rows(from_files)
     assert found.keys() == same.keys() and len(found) == 10
     for path, own in found.items():
-        assert own.values.dtype == np.float16 and len(own) == 10
-        moving = own.norms > 0
-        assert moving[:, 0].all() and moving[:, 1].tolist() == [False] + [True] * 9
-        width = real.features["clip"].dim
-        for name in ("time_s", "norms"):
-            assert np.array_equal(getattr(own, name), getattr(same[path], name))
-        assert np.array_equal(own.values[:, :width], same[path].values[:, :width])
-        assert np.array_equal(own.values[1:], same[path].values[1:])
+        one, other = own.vectors, same[path].vectors
+        assert len(own) == 10 and np.array_equal(own.time_s, same[path].time_s)
+        assert (one.norms["clip"] > 0).all() and (one.norms["moclip"] > 0).tolist() == [False] + [True] * 9
+        for name, first in (("clip", 0), ("moclip", 1)):
+            assert one.values[name].dtype == np.float16 and np.array_equal(one.norms[name], other.norms[name])
+            assert np.array_equal(one.values[name][first:], other.values[name][first:])
 
 
 def test_stored_rows_are_those_that_were_written(tmp_path: Path) -> None:
@@ -70,8 +65,9 @@ def test_stored_rows_are_those_that_were_written(tmp_path: Path) -> None:
     expected = embedded("long.mp4", 0, 130)
     own = found["/videos/long.mp4"]
     assert np.array_equal(own.time_s, expected.time_s)
-    assert np.array_equal(own.values[1:], expected.features["moclip"].values[1:])
-    assert own.norms[0] == 0 and np.array_equal(own.norms[1:, 0], expected.features["moclip"].norm[1:])
+    values, norms = own.vectors.values["moclip"], own.vectors.norms["moclip"]
+    assert np.array_equal(values[1:], expected.features["moclip"].values[1:])
+    assert norms[0] == 0 and np.array_equal(norms[1:], expected.features["moclip"].norm[1:])
 
 
 def test_whatever_lies_on_a_disk_is_predicted_or_named(real: FeatureStore, tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vimoclip.errors import ConfigError
-from vimoclip.window_rows import FrameRows, WindowOfRows, WindowRows, steps_of
+from vimoclip.frame_vectors import FrameRows, FrameVectors
+from vimoclip.window_rows import WindowOfRows, WindowRows
 from vimoclip.windows import spans
 
 
 def rows(time_s: np.ndarray) -> FrameRows:
     n = len(time_s)
-    return FrameRows(time_s, np.arange(2 * n, dtype=np.float16).reshape(n, 2), np.ones((n, 2), np.float32))
+    values = np.arange(2 * n, dtype=np.float16).reshape(n, 2)
+    return FrameRows(time_s, FrameVectors({"clip": values}, {"clip": np.ones(n, np.float32)}))
 
 
 def windows_of(found: WindowRows, time_s: np.ndarray, duration_s: float, cuts: list[int]) -> list[WindowOfRows]:
@@ -47,7 +49,7 @@ def test_they_are_those_of_spans_with_all_of_their_frames(
     numbers = {float(t): n for n, t in enumerate(time_s)}
     for each in found:  # vectors go with their times
         at = [numbers[t] for t in each.rows.time_s.tolist()]
-        assert each.rows.values[:, 0].tolist() == [float(np.float16(2 * n)) for n in at]
+        assert each.rows.vectors.values["clip"][:, 0].tolist() == [float(np.float16(2 * n)) for n in at]
 
 
 def test_what_is_held_is_a_window_however_long_the_video() -> None:
@@ -73,14 +75,3 @@ def test_a_stride_is_by_default_half_a_window() -> None:
 def test_no_windows(window: float, stride: float) -> None:
     with pytest.raises(ConfigError, match="of segments is a time"):
         WindowRows(window, stride)
-
-
-def test_steps_are_those_of_a_video_of_these_frames() -> None:
-    made = rows(np.arange(9) / 25)
-    assert steps_of(made, None, 1).time_s.tolist() == made.time_s[1:].tolist()
-    assert len(steps_of(made, 3, 1)) == 3
-    one = made.at(slice(4, 5))
-    read = steps_of(one, None, 1)
-    assert read.norms.tolist() == [[1, 0]] and read.values.tolist() == one.values.tolist()
-    assert made.norms[4].tolist() == [1, 1]  # what came in is as it was
-    assert steps_of(one, None, None).norms.tolist() == [[1, 1]]
