@@ -1,8 +1,8 @@
 """Segments of classes that a data set names by itself, such as head, middle and tail: the column `segment` of a table.
 
 A CSV file or a workbook, whose first sheet is read, with a header; classes are in the first of the columns label,
-action, class or name that it has. Animal Kingdom's is df_action.xlsx, which writes `Being Carried` where its other files
-have `Being carried`: a class that is not there as it is written is looked for without regard to case.
+action, class or name that it has. Animal Kingdom's is df_action.xlsx, which writes `Being Carried` where its other
+files have `Being carried`: a class that is not there as it is written is looked for without regard to case.
 """
 
 from collections.abc import Mapping, Sequence
