@@ -1,12 +1,13 @@
 """Arrow's columns of vectors as numpy arrays, in the memory they are in."""
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-Column = pa.ChunkedArray | pa.FixedSizeListArray
+Column: TypeAlias = pa.ChunkedArray | pa.FixedSizeListArray
 
 
 def vectors(column: Column) -> NDArray[np.floating]:
