@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from schemas.segments import SegmentSettings, Space
+from schemas.videos import Video
 from vimoclip.answers import Unit
 from vimoclip.corpus import Corpus
 from vimoclip.errors import SearchError
@@ -20,7 +21,7 @@ class FrameCorpus(Corpus):
 
     unit: Unit = "frames"
 
-    def _open(self) -> pa.Table:
+    def _open(self) -> tuple[pa.Table, list[Video]]:
         before = settings_of(self._store)
         asked: dict[Space, str] = {
             space: before.spaces[space].feature
@@ -38,7 +39,7 @@ class FrameCorpus(Corpus):
         self._table = self._store.tables["frames"]
         found = self._table.addresses(["take", "frame_index", "time_s"])
         take, index, time_s = (found[name].to_numpy() for name in ("take", "frame_index", "time_s"))
-        lasts = dict(zip(self._takes, self.durations, strict=True))
+        lasts = dict(zip(self.takes.tolist(), self.durations, strict=True))
         order = np.lexsort((index, take))
         ends = np.append(time_s[order][1:], 0.0)
         for at in np.flatnonzero(np.append(np.diff(take[order]) != 0, len(order) > 0)):  # the last frame of a take
@@ -47,7 +48,7 @@ class FrameCorpus(Corpus):
         end_s = np.empty_like(time_s)
         end_s[order] = ends[: len(order)]
         columns = [found["take"], found["time_s"], pa.chunked_array([end_s]), found["_rowid"]]
-        return pa.table(columns, names=["take", "start_s", "end_s", "_rowid"])
+        return pa.table(columns, names=["take", "start_s", "end_s", "_rowid"]), []
 
     def column(self, space: str) -> str:
         """The feature's."""

@@ -376,21 +376,6 @@ def test_the_index_is_used_where_rows_are_many(tmp_path: Path, monkeypatch: pyte
     assert store.search(vector=np.arange(8.0), top=2000).exact  # it goes on until there can be no more
 
 
-@pytest.mark.parametrize("packed", [0, 1 << 30])
-def test_however_vectors_are_read(tmp_path: Path, packed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vimoclip.corpus.PACKED_BYTES", packed)
-    store = make(tmp_path / "store")
-    add(store, "new.mp4", 90)
-    corpus = store.refresh().search.corpus
-    rows = np.random.default_rng(0).permutation(len(corpus))
-    values, lengths = corpus.vectors("motion", rows)
-    assert (lengths > 0).sum() == len(rows) - 1
-    for n in (0, 5, -1):
-        one, length = corpus.vectors("motion", rows[[n]])
-        assert np.array_equal(one[0], values[n]) and length[0] == lengths[n]
-    assert np.allclose(np.linalg.norm(values.astype(np.float32), axis=1), lengths, atol=1e-6)
-
-
 def test_a_span_loads_no_torch_and_is_quick(store: FeatureStore) -> None:
     script = f"""
 import sys, vimoclip
