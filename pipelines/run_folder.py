@@ -13,8 +13,8 @@ from typing import Any
 
 from pipelines.training_split import TrainingSplit
 from schemas.features import Feature
+from schemas.models import META
 from vimoclip.atomic import replacing
-from vimoclip.checkpoint_files import META
 from vimoclip.config import Config
 from vimoclip.errors import RunError, StoreError
 from vimoclip.place import Where, place

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from schemas.models import WEIGHTS, folder_of
 from schemas.segments import MadeBy, MadeFrom
 from vimoclip import kept_models
 from vimoclip.checkpoint import Meta, read_checkpoint
-from vimoclip.checkpoint_files import WEIGHTS
 from vimoclip.cosines import unit
 from vimoclip.errors import CheckpointError
 from vimoclip.frame_vectors import FrameVectors
@@ -74,7 +74,7 @@ def load(store: FeatureStore, made: MadeBy, device: torch.device = _CPU) -> Beha
     Raises:
         CheckpointError: its files are not in the store, are damaged, or are of other features than the store's.
     """
-    where = f"{store.place}/{kept_models.folder_of(made.id)}"
+    where = f"{store.place}/{folder_of(made.id)}"
     try:
         model, meta = read_checkpoint(kept_models.files_of(store.place, made.id), where)
     except CheckpointError as error:

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 
 from schemas.features import Feature
+from schemas.models import META, WEIGHTS
 from vimoclip.checkpoint_files import (
-    META,
-    WEIGHTS,
     Get,
     Kind,
     Source,

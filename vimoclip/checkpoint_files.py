@@ -16,10 +16,9 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from schemas.features import Feature
+from schemas.models import META, WEIGHTS
 from vimoclip.atomic import replacing
 from vimoclip.errors import CheckpointError
-
-WEIGHTS, META = "model.safetensors", "meta.json"
 
 Get = Callable[[str], bytes]
 """The bytes of a file by its name. Raises OSError."""

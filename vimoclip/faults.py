@@ -12,6 +12,8 @@ _LABELS = "Correct the label file and apply it again with `vimoclip label`."
 
 _DERIVED = "Delete the folder segments.lance of the store, then run `vimoclip index`: it is made from the frames."
 
+_MODEL = "Copy model.safetensors and meta.json of its run into that folder, or restore it from a copy of the store."
+
 FAULTS = {  # name: what to do next
     "missing-table": _RESTORE,  # there is no such table
     "unreadable-table": _RESTORE,  # it cannot be opened
@@ -47,6 +49,7 @@ FAULTS = {  # name: what to do next
     "flow-count": _AGAIN,  # not one a frame but for the first; with --no-keep-flow, any
     "flow-unreadable": _AGAIN,  # its bytes cannot be decoded
     "bad-segment": _DERIVED,  # of frames that are not the video's; or a video's segments do not cover it, each once
+    "missing-model": _MODEL,  # of a feature, or of the behaviour space: it is not in the store, or is not whole
     "damaged-index": "`vimoclip optimize` makes it anew.",  # it cannot be read, or does not find every row
     "without-feature": "`vimoclip embed --as` its name, as often as it takes.",  # an added feature's vector is null
     "unfinished-feature": "`vimoclip embed --as` its name goes on with it, `vimoclip features drop` takes it away.",
@@ -54,7 +57,11 @@ FAULTS = {  # name: what to do next
     "leftover-rows": "Nothing is lost: the next ingest, or `vimoclip optimize`, drops them.",  # their take has no video
 }
 HARMLESS = {"without-feature", "unfinished-feature", "leftover-column", "leftover-rows"}
-_AS_ELSEWHERE = {"damaged-index", "leftover-rows"}  # of segments; any other fault of theirs ends with the table
+_AS_ELSEWHERE = {
+    "damaged-index",
+    "leftover-rows",
+    "missing-model",
+}  # of segments; any other fault of theirs ends with the table
 
 MOST_PLACES, MOST_OF_A_NAME = 5, 100
 

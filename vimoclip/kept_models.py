@@ -1,24 +1,20 @@
-"""The trained models of a store: `models/<id>/` in it has the two files of each (checkpoint_files.py).
+"""The trained models of a store (schemas/models.py), put there and read. unnamed_models.py takes them away.
 
 So a store that is moved takes them along, and whoever ingests into it or searches in it later goes through the same
-model. The id is the first 16 digits of the SHA-256 of the weights.
+model.
 """
 
 from pathlib import Path
 
-from vimoclip.checkpoint_files import META, WEIGHTS, Get
+from schemas.models import META, WEIGHTS, folder_of
+from vimoclip.checkpoint_files import Get
 from vimoclip.place import Place
-
-MODELS = "models"
-
-
-def folder_of(id: str) -> str:
-    """Where a model's files are in the store."""
-    return f"{MODELS}/{id}"
 
 
 def keep(at: Place, id: str, folder: Path) -> None:
     """Copy a model's files from its run's folder into the store, meta.json last; what is there already stays.
+
+    Call it with the write lock held, and keep that until a table names the model.
 
     Raises:
         StoreError: they cannot be written.

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from vimoclip.errors import NoSpaceError, StoreDamagedError, StoreError, StoreReadOnlyError
-from vimoclip.place import ObjectPrefix, Place, not_served, unreachable
+from vimoclip.place import ObjectPrefix, Place
+from vimoclip.unreachable import not_served, unreachable
 
 _KINDS = (OSError, ValueError, RuntimeError, pa.ArrowException)
 

@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from vimoclip.errors import StoreLockedError, StoreUnreachableError
-from vimoclip.place import ObjectPrefix, unreachable
+from vimoclip.place import ObjectPrefix
+from vimoclip.unreachable import unreachable
 
 RENEW_S = 4.0
 LAPSE_S = 30.0

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 from vimoclip.atomic import replacing
-from vimoclip.errors import RunError, StoreError, StoreUnreachableError
+from vimoclip.errors import RunError, StoreError
+from vimoclip.unreachable import unreachable
 
 SCHEMES = ("s3", "gs", "az")
-_NOT_SERVED = ("Generic ", "necessary privileges", "valid authentication", "Commit result", " 401 ", " 403 ")
 _LATE_S = 15 * 60.0
 _BUCKET = re.compile(r"[A-Za-z0-9._-]+")
 _PART = re.compile(r"[^?#\x00-\x1f\x7f]+")  # obstore and Lance cut an address there, as if it were a web page's
@@ -42,8 +42,8 @@ class Place(Protocol):
             StoreError: the place cannot be looked into.
         """
 
-    def names(self) -> list[str]:
-        """What lies there; nothing where nothing is.
+    def names(self, folder: str = "") -> list[str]:
+        """What lies there, or in a folder of it; nothing where nothing is.
 
         Raises:
             StoreError: it can never hold a store, or cannot be looked into.
@@ -57,6 +57,16 @@ class Place(Protocol):
 
         Raises:
             StoreError: it cannot be written.
+        """
+
+    def written_s(self, folder: str) -> float:
+        """When the newest file of a folder was written, in seconds since 1970; 0 where it has none."""
+
+    def drop(self, folder: str, first: str) -> None:
+        """Take a folder of small files away, the file `first` before the others.
+
+        Raises:
+            StoreError: it cannot be.
         """
 
     def size(self, table: str | None = None) -> int:
@@ -112,15 +122,14 @@ class Folder:
         with self._errors():
             return versions.is_dir() and any(versions.glob("*.manifest"))
 
-    def names(self) -> list[str]:
+    def names(self, folder: str = "") -> list[str]:
+        path = self.path / folder
         with self._errors():
-            if not self.path.exists():
+            if not path.exists():
                 return []
-            if self.path.is_dir():
-                return sorted(entry.name for entry in self.path.iterdir())
-        raise StoreError(
-            "A store is a folder.", received=f"the file {self.path}", hint="Name another place with --store."
-        )
+            if path.is_dir():
+                return sorted(entry.name for entry in path.iterdir())
+        raise StoreError("A store is a folder.", received=f"the file {path}", hint="Name another place with --store.")
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -146,6 +155,23 @@ class Folder:
                 path.write_bytes(data)
         except RunError as error:
             raise StoreError(error.what, received=error.received, expected=error.expected, hint=error.hint) from error
+
+    def written_s(self, folder: str) -> float:
+        with self._errors():
+            return max((entry.stat().st_mtime for entry in os.scandir(self.path / folder)), default=0.0)
+
+    def drop(self, folder: str, first: str) -> None:
+        try:
+            for name in sorted(self.names(folder), key=lambda name: name != first):
+                (self.path / folder / name).unlink()
+            (self.path / folder).rmdir()
+        except OSError as error:
+            raise StoreError(
+                f"{self.path / folder} cannot be taken away.",
+                received=error.strerror,
+                expected="a folder of files that you may remove",
+                hint="Change its permissions, and run the same command again.",
+            ) from error
 
     def size(self, table: str | None = None) -> int:
         total = 0
@@ -207,11 +233,11 @@ class ObjectPrefix:
             pages = obstore.list(self.client, f"{table}.lance/_versions", chunk_size=1000)
             return any(entry["path"].endswith(".manifest") for page in pages for entry in page)
 
-    def names(self) -> list[str]:
+    def names(self, folder: str = "") -> list[str]:
         import obstore
 
         with self.errors():
-            found = obstore.list_with_delimiter(self.client)
+            found = obstore.list_with_delimiter(self.client, folder or None)
         paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
         names = (path.rstrip("/").rpartition("/")[2] for path in paths)
         return sorted(name for name in names if name)  # a folder made by hand is an object without a name
@@ -231,46 +257,24 @@ class ObjectPrefix:
         with self.errors():
             obstore.put(self.client, name, data)
 
+    def written_s(self, folder: str) -> float:
+        import obstore
+
+        with self.errors():
+            pages = obstore.list(self.client, folder)
+            return max((entry["last_modified"].timestamp() for page in pages for entry in page), default=0.0)
+
+    def drop(self, folder: str, first: str) -> None:
+        import obstore
+
+        names = sorted(self.names(folder), key=lambda name: name != first)
+        with self.errors():
+            for name in names:
+                obstore.delete(self.client, f"{folder}/{name}")
+
     def size(self, table: str | None = None) -> int:
         import obstore
 
         with self.errors():
             pages = obstore.list(self.client, f"{table}.lance" if table else None)
             return sum(entry["size"] for page in pages for entry in page)
-
-
-def not_served(error: Exception) -> bool:
-    """Whether an error of Lance's is the object store's fault, and not that of what lies there: a file that was cut
-    short is asked for what it does not have (416)."""
-    text = str(error)
-    return any(sign in text for sign in _NOT_SERVED) and " 416 " not in text
-
-
-def unreachable(error: Exception, where: Place) -> StoreUnreachableError:
-    """The error that says why an object store cannot be used, from obstore's or Lance's own."""
-    text = str(error)
-    none = ("There are no credentials", "Give them in the environment: see docs/cluster.md.")
-    unknown = ("The object store does not know you", "Check the credentials in the environment.")
-    refused = ("The object store refuses", "Check the credentials in the environment, and what they allow.")
-    known = {
-        "169.254.169.254": none,  # where a cloud's own machines would find some
-        "get AWS credentials": none,
-        "Account must be specified": none,
-        "resolve region": ("The bucket cannot be found", "Give its AWS_DEFAULT_REGION, or AWS_ENDPOINT_URL."),
-        "NoSuchBucket": ("There is no such bucket", "Make it, or name another with --store."),
-        "ContainerNotFound": ("There is no such container", "Make it, or name another with --store."),
-        "PermanentRedirect": ("The bucket is in another region", "Give its AWS_DEFAULT_REGION."),
-        "ExpiredToken": ("The credentials have expired", "Put fresh ones in the environment."),
-        " 401 ": unknown,
-        "valid authentication": unknown,
-        " 403 ": refused,
-        "necessary privileges": refused,
-    }
-    what, hint = "The object store does not answer", "Check the network and AWS_ENDPOINT_URL, then run it again."
-    for sign, meaning in known.items():
-        if sign in text:
-            what, hint = meaning
-            break
-    return StoreUnreachableError(
-        f"{what}: {where}.", received=text.splitlines()[0][:300], hint=f"{hint} Everything committed is safe."
-    )

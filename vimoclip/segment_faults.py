@@ -5,9 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from schemas.segments import INDEX_KEY, SegmentSettings, segments_schema
+from schemas.segments import segments_schema
+from vimoclip.errors import StoreDamagedError
 from vimoclip.faults import MOST_PLACES
 from vimoclip.row_faults import UNIT
+from vimoclip.segments import settings_in
 from vimoclip.sound_tables import SoundTables
 from vimoclip.tables import Table
 
@@ -24,8 +26,8 @@ def check_segments(sound: SoundTables, takes: Takes, named: set[int] | None) -> 
     if (table := sound.opened.get("segments")) is None:
         return
     try:
-        settings = SegmentSettings.from_json((table.schema.metadata or {})[INDEX_KEY])
-    except (ValueError, TypeError, KeyError, AttributeError):
+        settings = settings_in(table)
+    except StoreDamagedError:
         sound.faults.add("bad-settings", "segments", None, "it does not say what it was made from")
         return
     kinds = {field.name: field.type for field in table.schema if pa.types.is_fixed_size_list(field.type)}

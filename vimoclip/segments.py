@@ -14,6 +14,7 @@ from vimoclip.arrays import vectors
 from vimoclip.errors import FeatureError, StoreDamagedError
 from vimoclip.frame_vectors import FrameVectors, Pool, columns_of
 from vimoclip.store import FeatureStore
+from vimoclip.tables import Table
 from vimoclip.windows import Window, WindowMeans
 
 WINDOW_S, STRIDE_S = 2.0, 1.0
@@ -53,13 +54,20 @@ def settings_of(store: FeatureStore) -> SegmentSettings | None:
         StoreDamagedError: their table does not say.
     """
     table = store.tables.get("segments")
-    if table is None:
-        return None
+    return None if table is None else settings_in(table)
+
+
+def settings_in(table: Table) -> SegmentSettings:
+    """What a version of the table `segments` was made from.
+
+    Raises:
+        StoreDamagedError: it does not say.
+    """
     try:
         return SegmentSettings.from_json((table.schema.metadata or {})[INDEX_KEY])
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoreDamagedError(
-            f"The table segments of {store.place} does not say what it was made from.",
+            f"The table segments of {table.place} does not say what it was made from.",
             hint="Remove segments.lance from it; `vimoclip index` makes it anew.",
         ) from error
 

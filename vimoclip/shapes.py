@@ -1,7 +1,7 @@
 """Short clips of moving shapes whose motion is known exactly, for the demo and for tests.
 
-One shape on a still background, drawn from a seed. How a clip looks (background, shape, colour) follows from its seed
-alone and says nothing about the behaviour; how it moves is `trajectory`:
+One shape on a still background, drawn from a seed. How a clip looks (background, shape, colour; shape_pictures.py)
+follows from its seed alone and says nothing about the behaviour; how it moves is `trajectory`:
 
     drifting   constant velocity to the left or to the right: whole pixels a frame
     circling   at constant speed on a circle
@@ -24,41 +24,24 @@ from pathlib import Path
 from typing import Literal, cast
 
 import av
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vimoclip.errors import ConfigError
+from vimoclip.shape_pictures import Image, Look, draw, reach, stream
 
 Behaviour = Literal["drifting", "circling", "bouncing", "growing", "still"]
-Image = NDArray[np.uint8]
-Plane = NDArray[np.float32]
 
 BEHAVIOURS: tuple[Behaviour, ...] = typing.get_args(Behaviour)
-COLOURS = {
-    "red": (214, 48, 49),
-    "orange": (240, 140, 30),
-    "yellow": (250, 211, 60),
-    "blue": (40, 90, 200),
-    "purple": (130, 70, 170),
-    "white": (240, 240, 235),
-}
 SPLITS = ("train", "test", "train", "val", "train")  # in turn, so that two clips of a behaviour already fill two splits
 
 X264 = {"mbtree": "0"}
 """Makes x264 give the same bytes for the same frames. Its macroblock tree on AVX-512 does not, on one thread either:
 measured, one encode in fifty came out different with it, and none of thousands without."""
 
-_SHAPES = ("disc", "square", "triangle", "star")
-_GROUNDS = (  # dark and light: grass, sand, water, snow
-    ((62, 88, 44), (128, 150, 78)),
-    ((150, 122, 82), (214, 190, 142)),
-    ((36, 84, 104), (92, 150, 160)),
-    ((158, 172, 186), (222, 230, 236)),
-)
 _GROWTH = (0.5, 2.0)
 _SMALLEST = 32
-_LOOK, _PAINT, _VELOCITY, _PATH = range(4)  # random streams: none depends on how much another drew
+_VELOCITY, _PATH = 2, 3  # random streams, beside those of shape_pictures.py
 
 
 @dataclass(frozen=True)
@@ -73,7 +56,7 @@ class Clip:
     @property
     def colour(self) -> str:
         """The colour of the shape, a key of COLOURS."""
-        return _Look.of(self.seed).colour
+        return Look.of(self.seed).colour
 
 
 def plan(clips_per_behaviour: int, seed: int = 0) -> list[Clip]:
@@ -88,7 +71,7 @@ def plan(clips_per_behaviour: int, seed: int = 0) -> list[Clip]:
 
 def velocity(seed: int, size: tuple[int, int] = (320, 240), fps: float = 24.0) -> int:
     """Of a drifting shape: whole pixels a frame, positive to the right, never 0; 0.15 to 0.45 frame widths a second."""
-    rng = _rng(seed, _VELOCITY)
+    rng = stream(seed, _VELOCITY)
     direction = int(rng.choice((-1, 1)))
     return direction * max(1, round(float(rng.uniform(0.15, 0.45)) * size[0] / fps))
 
@@ -106,9 +89,9 @@ def trajectory(
     """
     _check(behaviour, frames, size, fps)
     width, height = size
-    look = _Look.of(seed)
+    look = Look.of(seed)
     radius = look.radius(size)
-    rng = _rng(seed, _PATH)
+    rng = stream(seed, _PATH)
     t = np.arange(frames)
     x, y = np.full(frames, (width - 1) / 2), np.full(frames, (height - 1) / 2)
     r = np.full(frames, radius, np.float64)
@@ -125,7 +108,7 @@ def trajectory(
         slack = max(0, width - 1 - 2 * math.ceil(room) - abs(step) * (frames - 1))
         start = math.ceil(room) + int(rng.integers(0, slack + 1))
         start = start if step > 0 else width - 1 - start
-        margin = _reach(radius) + 1
+        margin = reach(radius) + 1
         x[:] = (start + step * t + margin) % (width + 2 * margin) - margin
         y[:] = round(rng.uniform(room, height - 1 - room))
     elif behaviour == "circling":
@@ -149,7 +132,7 @@ def render(
     Raises:
         ConfigError: as `trajectory`, at the call and not at the first frame.
     """
-    return _draw(seed, trajectory(behaviour, seed, frames, size, fps), size)
+    return draw(seed, trajectory(behaviour, seed, frames, size, fps), size)
 
 
 def write_clip(
@@ -218,30 +201,6 @@ def write_folder(
     return paths
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What a seed decides of a clip's looks. scale: radius as a part of the frame's shorter side."""
-
-    colour: str
-    shape: str
-    ground: int
-    scale: float
-
-    @classmethod
-    def of(cls, seed: int) -> "_Look":
-        rng = _rng(seed, _LOOK)
-        return cls(
-            colour=str(rng.choice(list(COLOURS))),
-            shape=str(rng.choice(_SHAPES)),
-            ground=int(rng.integers(len(_GROUNDS))),
-            scale=float(rng.uniform(0.13, 0.2)),
-        )
-
-    def radius(self, size: tuple[int, int]) -> int:
-        """Pixels; the shape lies inside the circle of this radius."""
-        return round(self.scale * min(size))
-
-
 def _check(behaviour: str, frames: int, size: tuple[int, int], fps: float) -> None:
     if behaviour not in BEHAVIOURS:
         raise ConfigError("No such behaviour.", received=behaviour, expected=" or ".join(BEHAVIOURS))
@@ -251,81 +210,3 @@ def _check(behaviour: str, frames: int, size: tuple[int, int], fps: float) -> No
         raise ConfigError("The frame is too small.", received=size, expected=f"sides of at least {_SMALLEST} pixels")
     if not 0 < fps < math.inf:
         raise ConfigError("fps must be positive.", received=fps, expected="a finite number above 0")
-
-
-def _rng(seed: int, stream: int) -> np.random.Generator:
-    return np.random.default_rng([seed, stream])
-
-
-def _draw(seed: int, places: NDArray[np.float64], size: tuple[int, int]) -> Iterator[Image]:
-    look, rng = _Look.of(seed), _rng(seed, _PAINT)
-    background = _background(look, size, rng)
-    largest = float(places[:, 2].max())
-    sprite = _sprite(look, largest, rng)
-    middle = sprite.shape[0] // 2
-    for x, y, radius in places:
-        # At scale 1 and a whole-pixel place this samples the sprite's own pixels: a drifting shape is copied exactly.
-        scale = radius / largest
-        matrix = np.array([[scale, 0, x - scale * middle], [0, scale, y - scale * middle]])
-        placed = cv2.warpAffine(sprite, matrix, size, flags=cv2.INTER_LINEAR)
-        yield np.rint(placed[..., :3] + background * (1 - placed[..., 3:])).astype(np.uint8)
-
-
-def _reach(radius: float) -> int:
-    """Pixels from the shape's centre to where its shadow has ended."""
-    return math.ceil(1.6 * radius) + 2
-
-
-def _noise(rng: np.random.Generator, size: tuple[int, int], cells: Iterable[float]) -> Plane:
-    """Smooth noise in [0, 1], float32 (height, width): an octave a cell size (pixels), each half as strong."""
-    width, height = size
-    total, weight = np.zeros((height, width), np.float32), 0.0
-    for octave, cell in enumerate(cells):
-        grid = rng.random((math.ceil(height / cell) + 2, math.ceil(width / cell) + 2), np.float32)
-        total += np.asarray(cv2.resize(grid, size, interpolation=cv2.INTER_CUBIC), np.float32) * 0.5**octave
-        weight += 0.5**octave
-    return np.asarray(np.clip(total / weight, 0, 1), np.float32)
-
-
-def _background(look: _Look, size: tuple[int, int], rng: np.random.Generator) -> Plane:
-    """Float32 (height, width, 3) in [0, 255]: ground with patches, blades or ripples and grain, darker to the edges."""
-    width, height = size
-    side = min(size)
-    dark, light = (np.array(colour, np.float32) for colour in _GROUNDS[look.ground])
-    mix = _noise(rng, size, (side / 3, side / 8, side / 20, 3, 2))
-    mix = np.clip((mix - 0.5) * 1.9 + 0.5, 0, 1)[..., None]
-    ys, xs = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    vignette = 1 - 0.22 * (xs**2 + ys**2)[..., None] / 2
-    return np.asarray((dark + (light - dark) * mix) * vignette, np.float32)
-
-
-def _sprite(look: _Look, radius: float, rng: np.random.Generator) -> Plane:
-    """The shape and its soft shadow: float32 (S, S, 4), S odd: RGB in [0, 255] times alpha, and alpha in [0, 1]."""
-    middle = _reach(radius)
-    side = 2 * middle + 1
-    alpha = _outline(look.shape, radius, side)
-    patches = _noise(rng, (side, side), (max(2.0, radius / 2), max(2.0, radius / 5)))
-    angle = rng.uniform(0, np.pi)
-    ys, xs = np.mgrid[:side, :side] - middle
-    waves = np.sin((xs * np.cos(angle) + ys * np.sin(angle)) * 2 * np.pi / max(4.0, radius / 2) + 5 * patches)
-    shade = 0.66 + 0.22 * waves + 0.5 * (patches - 0.5) - 0.10 * (xs + ys) / radius  # lit from the top left
-    colour = np.clip(np.array(COLOURS[look.colour], np.float32) * np.clip(shade, 0.25, 1.1)[..., None], 0, 255)
-    offset = round(0.12 * radius)
-    shadow = np.roll(alpha, (offset, offset), (0, 1))
-    shadow = 0.45 * np.asarray(cv2.GaussianBlur(shadow, (0, 0), max(0.5, 0.1 * radius)), np.float32)
-    full = alpha + shadow * (1 - alpha)  # the shadow is black: it has alpha and no colour
-    return np.concatenate([colour * alpha[..., None], full[..., None]], axis=2).astype(np.float32)
-
-
-def _outline(shape: str, radius: float, side: int) -> Plane:
-    """1 inside the shape, 0 outside, in between along its edge: float32 (side, side)."""
-    fine = 8
-    corners = {"disc": 96, "square": 4, "triangle": 3, "star": 10}[shape]
-    turn = np.arange(corners) * 2 * np.pi / corners - np.pi / (4 if shape == "square" else 2)
-    reach = np.where(np.arange(corners) % 2, 0.5, 1.0) if shape == "star" else np.ones(corners)
-    # Pixel (i, j) of the sprite is a block of fine × fine; the sprite's centre is the centre of its middle block.
-    centre = side * fine / 2 - 0.5
-    points = centre + (radius * fine * reach)[:, None] * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    canvas = np.zeros((side * fine, side * fine), np.uint8)
-    cv2.fillPoly(canvas, [np.rint(points).astype(np.int32)], 255)
-    return np.asarray(cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA), np.float32) / np.float32(255)

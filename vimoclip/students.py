@@ -1,7 +1,4 @@
-"""The trained students of a store, by which later ingests and searches make the same vectors (kept_models.py).
-
-A feature names its student as its weights: `student:<id>`.
-"""
+"""The trained students of a store, by which later ingests and searches make the same vectors (kept_models.py)."""
 
 import json
 from collections.abc import Iterable
@@ -9,19 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from schemas.features import Feature
+from schemas.models import STUDENT, folder_of, student_id
 from vimoclip.added import Added
-from vimoclip.kept_models import files_of, folder_of
+from vimoclip.kept_models import files_of
 from vimoclip.student_checkpoint import Student, read_student
 
 if TYPE_CHECKING:  # a worker runs where there is no store (benchmarks/gpu.py)
     from vimoclip.store import FeatureStore
 
-_PREFIX = "student:"
-
 
 def weights_of(student: Student) -> str:
     """What a feature has as its weights."""
-    return _PREFIX + student.id
+    return STUDENT + student.id
 
 
 def settings_of(student: Student) -> str:
@@ -35,9 +31,8 @@ def student_of(store: "FeatureStore", feature: Feature) -> Student | None:
     Raises:
         CheckpointError: its files are not in the store, or are damaged.
     """
-    if feature.training != "trained":
+    if (id := student_id(feature)) is None:
         return None
-    id = feature.weights.removeprefix(_PREFIX)
     return read_student(files_of(store.place, id), f"{store.place}/{folder_of(id)}")
 
 

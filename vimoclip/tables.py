@@ -67,6 +67,12 @@ class Table:
         """The newest version of the same table."""
         return Table.open(self.place, self.name)
 
+    def versions(self) -> "Iterator[Table]":
+        """Every version that is still on the disk, the oldest first."""
+        with lance_errors(self.place, self.name, "read"):
+            numbers = [int(each["version"]) for each in self._dataset.versions()]
+        yield from (Table.open(self.place, self.name, number) for number in numbers)
+
     @property
     def version(self) -> int:
         """The version this is; it grows with every commit."""

@@ -1,7 +1,8 @@
 """Is a store whole? `verify` holds every table against every other and against schemas/, and names what is wrong.
 
 It reads all there is and changes nothing. A table that is missing or damaged is itself a fault, and whatever can be
-checked without it still is. In memory at one time: the videos and labels, 28 bytes a frame, one batch of rows.
+checked without it still is. In memory at one time: the videos and labels, 28 bytes a frame, one batch of rows or the
+files of one trained model.
 """
 
 import json
@@ -22,6 +23,7 @@ from schemas.videos import VIDEOS
 from vimoclip.config import StoreConfig
 from vimoclip.errors import ConfigError, StoreDamagedError
 from vimoclip.faults import MOST_PLACES, Fault
+from vimoclip.model_faults import check_models
 from vimoclip.place import Place, Where, place
 from vimoclip.row_faults import counted, decodes, order_faults, vector_faults
 from vimoclip.segment_faults import check_segments
@@ -52,12 +54,13 @@ class _Verify:
     """One run. What a damaged table would have told stays None, and is then not checked."""
 
     def __init__(self, at: Place, observer: Observer) -> None:
-        self._sound = SoundTables(at, observer)
+        self._at, self._sound = at, SoundTables(at, observer)
         self._observer, self._faults = observer, self._sound.faults
         self._keep_flow: bool | None = None
         self._motion: dict[str, bool] = {}  # vector column -> whether it is made from motion
         self._added: dict[str, bool] = {}  # vector column of an added feature -> whether readers see it
         self._fingerprint: str | None = None
+        self._features: list[Feature] = []
         self._videos: pl.DataFrame | None = None  # video_id; duration_s of those that are ok
         self._takes: dict[int, tuple[str, int | None]] = {}  # those that readers see: video_id, frames
         self._shared: dict[int, set[str]] = {}  # video_ids of a take that several name
@@ -77,6 +80,7 @@ class _Verify:
         self._check_frames()
         self._check_flow()
         check_segments(self._sound, self._takes, self._named)
+        check_models(self._sound, self._at, self._features)
         return self._faults.list()
 
     def _check_settings(self) -> None:
@@ -99,6 +103,7 @@ class _Verify:
         if rows is not None:
             dims, motion, whole = {}, {}, True
             features = [(row.pop("fingerprint"), Feature(**row)) for row in rows]
+            self._features = [feature for _, feature in features]
             for stored, feature in features:
                 if feature.name in dims:
                     self._faults.add("duplicate-feature", "features", None, feature.name)
@@ -120,7 +125,7 @@ class _Verify:
                 self._faults.add("missing-feature", lacking, None, f"{name} has no {what} in {lacking}")
                 whole = False
             # With a feature that is itself wrong, the store has no fingerprint to hold the videos against.
-            self._fingerprint = store_fingerprint([feature for _, feature in features]) if whole else None
+            self._fingerprint = store_fingerprint(self._features) if whole else None
         self._sound.check_schema("frames", frames_schema({name: dim for name, dim in dims.items() if name in columns}))
         sound = [name for name in dims if name in columns and self._sound.table("frames", name, f"{name}_norm")]
         self._motion = {name: motion[name] for name in sound}

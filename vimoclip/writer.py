@@ -23,6 +23,7 @@ from vimoclip.interrupts import held_back
 from vimoclip.row_buffer import RowBuffer
 from vimoclip.store import FeatureStore
 from vimoclip.tables import Table, Tidied
+from vimoclip.unnamed_models import drop_unnamed
 
 FLUSH_ROWS = 20_000
 FLUSH_BYTES = 48 << 20
@@ -228,7 +229,7 @@ class StoreWriter:
 
     def optimize(self, grace: timedelta = GRACE) -> Optimized:
         """Take leftovers and removed videos off the disk, index the rows of takes, merge small fragments, drop versions
-        older than `grace`."""
+        older than `grace`, and the models that none of the others names."""
         before = self._store.place.size()
         removed = [row for row in self.videos.values() if row.status == "removed" and row.take is not None]
         for row in removed:
@@ -241,6 +242,7 @@ class StoreWriter:
         leftovers = self.drop_leftovers()
         drop_unnamed_columns(self._store.refresh(), self._locked("frames"), self._check)
         fragments = sum(done.fragments for done in self._tidy(grace, thorough=True))
+        drop_unnamed(self._store.place, self._tables, self._check)
         return Optimized(leftovers, fragments, indexed, before, self._store.place.size())
 
     def _index(self) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import faults
+from benchmarks import fault_kinds, faults, harmed_runs
 from vimoclip.shapes import write_folder
 
 HERE = [
@@ -25,24 +25,24 @@ decoders in test_decoder.py."""
 def test_every_fault_ends_as_it_should_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(faults, "PROMPT_S", 10.0)  # two runs share the cores here
+    monkeypatch.setattr(harmed_runs, "PROMPT_S", 10.0)  # two runs share the cores here
     clips = tmp_path / "clips"
     write_folder(clips, clips_per_behaviour=1, frames=160, size=(96, 64))
     (tmp_path / "runs").mkdir()
-    outcomes = faults.run(faults.plan(len(HERE), 1, HERE), [clips], tmp_path / "runs", lanes=2)
+    outcomes = faults.run(fault_kinds.plan(len(HERE), 1, HERE), [clips], tmp_path / "runs", lanes=2)
     assert {outcome.fault.kind for outcome in outcomes} == set(HERE)
     assert [outcome for outcome in outcomes if not (outcome.good or outcome.skipped)] == []
 
 
 def test_plan_deals_evenly_spreads_over_the_run_and_follows_from_the_seed() -> None:
-    plan = faults.plan(100, seed=1)
+    plan = fault_kinds.plan(100, seed=1)
     counts = collections.Counter(fault.kind for fault in plan)
-    assert set(counts) == set(faults.KINDS)
+    assert set(counts) == set(fault_kinds.KINDS)
     assert set(counts.values()) == {6, 7}
     for kind, count in counts.items():
         parts = sorted(int(fault.at * count) for fault in plan if fault.kind == kind)
         assert parts == list(range(count))
-    assert plan == faults.plan(100, seed=1) != faults.plan(100, seed=2)
+    assert plan == fault_kinds.plan(100, seed=1) != fault_kinds.plan(100, seed=2)
 
 
 def test_vectors_are_let_go_of_only_where_memory_ran_out() -> None:
@@ -53,7 +53,7 @@ def test_vectors_are_let_go_of_only_where_memory_ran_out() -> None:
         "frames a time_s": "2",
         "frames b clip": "3",
     }
-    assert faults._reduced(held) == {"a"}
-    kept = faults._without_vectors(held, {"a"})
+    assert harmed_runs._reduced(held) == {"a"}
+    kept = harmed_runs._without_vectors(held, {"a"})
     assert kept.keys() == held.keys() - {"frames a clip"}
     assert kept["videos b"] == held["videos b"]

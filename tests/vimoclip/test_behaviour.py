@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from pipelines.index import IndexReport, IndexRequest, run
+from schemas.models import MODELS
 from tests.vimoclip.searches import HOSTILE, LABELS, PLAIN, Row, make, make_run, mean_of, segments
 from tests.vimoclip.stores import make_store
 from tests.vimoclip.test_search import add, check, outside
@@ -22,7 +23,6 @@ from vimoclip.errors import CheckpointError, SearchError, UsageError
 from vimoclip.feature_rows import put_feature
 from vimoclip.filters import Filters
 from vimoclip.fusion_config import Fusion, SequenceConfig
-from vimoclip.kept_models import MODELS
 from vimoclip.segments import settings_of
 from vimoclip.store import FeatureStore
 from vimoclip.verify import verify

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import time
 from pathlib import Path
 
 import obstore
@@ -90,6 +91,20 @@ def test_size_names_and_small_files(tmp_path: Path) -> None:
     assert at.names() == ["a.lance", "c", "gone"]
     assert (at.read("c"), at.read("nothing"), at.read("a.lance")) == (b"67", None, None)
     assert not at.has("a")
+
+
+def test_folders_of_small_files(tmp_path: Path, server: Server, remote: str) -> None:
+    for at in (place(tmp_path / "store"), place(remote)):
+        began = time.time()
+        assert at.names("models") == []
+        for name in ("a/meta.json", "a/more", "ab/meta.json"):
+            at.write(f"models/{name}", b"1")
+        assert at.names("models") == ["a", "ab"] and at.names("models/a") == ["meta.json", "more"]
+        assert began - 2 < at.written_s("models/a") < time.time() + 2  # an object store counts in seconds
+        at.drop("models/a", first="meta.json")
+        assert at.names("models") == ["ab"] and at.read("models/ab/meta.json") == b"1"
+        at.drop("models/ab", first="none")
+        assert at.names("models") == []
 
 
 def test_a_file_is_no_store(tmp_path: Path) -> None:

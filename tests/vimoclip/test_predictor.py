@@ -89,17 +89,6 @@ def test_windows_are_scored_as_videos_of_their_frames(store: FeatureStore, run: 
     assert (found.probabilities == found.window_probabilities.max(axis=0)).all()
 
 
-def test_what_is_scored_together_changes_nothing(
-    store: FeatureStore, run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    together = store.predict("*", run, window_s=0.4, settings=ONE)
-    monkeypatch.setattr(window_scores, "MOST_STEPS", 1)
-    alone = store.predict("*", run, window_s=0.4, settings=ONE)
-    for one, other in zip(together, alone, strict=True):
-        np.testing.assert_allclose(one.window_probabilities, other.window_probabilities, atol=1e-6)
-        assert (one.video, one.starts_s.tolist()) == (other.video, other.starts_s.tolist())
-
-
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory, clips: Path, tiny_model: str) -> tuple[FeatureStore, Path, Path]:
     """A store of half of the clips, a run on it, and a folder of the other half and of files like the stored ones."""

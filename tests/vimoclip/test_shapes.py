@@ -11,6 +11,7 @@ import pytest
 
 from vimoclip import shapes
 from vimoclip.errors import ConfigError
+from vimoclip.shape_pictures import COLOURS
 from vimoclip.shapes import BEHAVIOURS, Behaviour
 
 SIZE = (128, 96)
@@ -147,7 +148,7 @@ def test_a_folder_and_its_labels(tmp_path: Path) -> None:
     assert list(rows[0]) == ["filepath", "label", "split", "colour"]
     for behaviour in BEHAVIOURS:
         assert {row["split"] for row in rows if row["label"] == behaviour} == {"train", "val", "test"}
-    assert {row["colour"] for row in rows} <= set(shapes.COLOURS)
+    assert {row["colour"] for row in rows} <= set(COLOURS)
 
 
 def test_more_clips_keep_the_first_ones() -> None:

@@ -355,7 +355,8 @@ def test_planted_fault_is_named_and_nothing_else(case: Case, store: Path) -> Non
 
 
 def test_every_name_is_planted() -> None:
-    assert {case.name for case in CASES} | {"bad-segment"} == set(FAULTS)  # that one in test_segment_faults.py
+    elsewhere = {"bad-segment", "missing-model"}  # in test_segment_faults.py and test_model_faults.py
+    assert {case.name for case in CASES} | elsewhere == set(FAULTS)
 
 
 def test_order_of_rows_on_disk_means_nothing(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
