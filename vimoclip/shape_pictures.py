@@ -1,7 +1,4 @@
-"""What the shapes of shapes.py look like: a textured shape with its shadow, on a still ground, all from a seed.
-
-How a clip looks says nothing about the behaviour: it never depends on where the shape is.
-"""
+"""What the clips of shapes.py look like: a textured shape with its shadow, on a still ground, all drawn from a seed."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -44,6 +41,7 @@ class Look:
 
     @classmethod
     def of(cls, seed: int) -> "Look":
+        """That of a clip."""
         rng = stream(seed, _LOOK)
         return cls(
             colour=str(rng.choice(list(COLOURS))),

@@ -55,7 +55,7 @@ class Clip:
 
     @property
     def colour(self) -> str:
-        """The colour of the shape, a key of COLOURS."""
+        """The colour of the shape, a key of `shape_pictures.COLOURS`."""
         return Look.of(self.seed).colour
 
 

@@ -16,9 +16,9 @@ from vimoclip.tables import Table
 _ID = re.compile(r"[0-9a-f]{16}")  # whatever else lies there is not ours
 
 
-def drop_unnamed(at: Place, tables: Mapping[str, Table], check: Callable[[], None]) -> list[str]:
+def drop_unnamed(at: Place, tables: Mapping[str, Table], check: Callable[[], None]) -> None:
     """Take away the models that no version of `features` or `segments` names, of all that are still on the disk: a
-    reader of an older one needs its models for as long. The ids of those that were.
+    reader of an older one needs its models for as long.
 
     In an object store, one stays that a writer which has lost the lock may have put there so lately that it may yet
     name it. Call it with the write lock held, which `check` makes sure of, when old versions are cleaned away.
@@ -28,17 +28,16 @@ def drop_unnamed(at: Place, tables: Mapping[str, Table], check: Callable[[], Non
     """
     there = [name for name in at.names(MODELS) if _ID.fullmatch(name)]
     if not there:
-        return []
+        return
     try:
         named = _named(tables)
     except StoreDamagedError:  # it may name any of them
-        return []
+        return
     late_s = time.time() - at.late_s
-    left = [id for id in there if id not in named and at.written_s(folder_of(id)) <= late_s]
-    for id in left:
-        check()
-        at.drop(folder_of(id), first=META)  # so that what a kill leaves is no model, and `keep` writes it anew
-    return left
+    for id in there:
+        if id not in named and at.written_s(folder_of(id)) <= late_s:
+            check()
+            at.drop(folder_of(id), first=META)  # so that what a kill leaves is no model, and `keep` writes it anew
 
 
 def _named(tables: Mapping[str, Table]) -> set[str]:
