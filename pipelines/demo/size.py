@@ -25,6 +25,6 @@ class Size:
 
 
 SIZES: dict[SizeName, Size] = {
-    "small": Size(clips=120, motion_epochs=6, fusion_epochs=30, width=128, seeds=1),
-    "full": Size(clips=360, motion_epochs=10, fusion_epochs=30, width=512, seeds=5),
+    "small": Size(clips=144, motion_epochs=7, fusion_epochs=30, width=128, seeds=1),
+    "full": Size(clips=360, motion_epochs=6, fusion_epochs=20, width=128, seeds=5),
 }

@@ -13,7 +13,7 @@ import polars as pl
 from pipelines.ablation_files import NAMES
 from pipelines.demo.costs import Cost, Costs
 from pipelines.demo.size import Size
-from pipelines.demo.steps import SEED, Places, Step
+from pipelines.demo.steps import FUSED, SEED, Places, Step
 from pipelines.demo.world import TEST, film_of, spans_of
 from pipelines.report.film import Film, compared
 from pipelines.report.hard_pairs import HardPair, Told, hard_pairs, in_all
@@ -27,7 +27,7 @@ HELD_OUT = ("val", TEST)
 """The splits that no model was trained on."""
 
 WITHOUT: Fusion = "image"
-WITH: Fusion = "cross"
+WITH: Fusion = FUSED
 """The fusions that the hard pairs are compared by."""
 
 PACKAGES = ("vimoclip", "torch", "open_clip_torch", "pylance", "lancedb", "av", "opencv-python-headless")

@@ -17,6 +17,7 @@ from cli.demo import carry_out
 from pipelines.demo.run import DemoReport, DemoRequest, run
 from pipelines.demo.size import Size
 from pipelines.demo.steps import Places, steps_of
+from pipelines.report.findings import WITH, WITHOUT
 from tests.cli.runner import vimoclip
 from tests.pipelines.report.reader import Page, read
 from vimoclip import open_store
@@ -70,7 +71,7 @@ def test_the_pairs_are_those_that_the_runs_tell_apart(page: Page, folder: Path) 
     labels = dict(store.labels().group_by("video_id").agg(pl.col("label")).iter_rows())
     shares = []
     for one, other in (("walking", "stalking"), ("flying", "jumping")):
-        for fusion in ("image", "cross"):
+        for fusion in (WITHOUT, WITH):
             right = []
             for each in store.predict(held_out, folder / "runs" / "table2" / f"{fusion}-49"):
                 scores = dict(each.labels())

@@ -7,7 +7,7 @@ from pipelines.ablation_files import NAMES
 from pipelines.demo.costs import Cost
 from pipelines.demo.steps import Sought
 from pipelines.report.film import compared
-from pipelines.report.findings import Findings, Row, Spent
+from pipelines.report.findings import WITH, WITHOUT, Findings, Row, Spent
 from pipelines.report.hard_pairs import HardPair, Told, in_all
 from pipelines.report.strips import HitStrip, Picture, SearchShown
 from vimoclip.hit_pictures import data_uris
@@ -28,7 +28,7 @@ def findings(
 ) -> Findings:
     """With the words wherever a store's own text is shown."""
     pairs = [
-        HardPair(one, other, 8, {"image": Told(4 + n % 2, 8), "cross": Told(7.5, 8)})
+        HardPair(one, other, 8, {WITHOUT: Told(4 + n % 2, 8), WITH: Told(7.5, 8)})
         for n, (one, other) in enumerate(PAIRS)
     ]
     half = None if seeds == 1 else 0.021
