@@ -95,7 +95,7 @@ def test_what_floats_round_does_not_decide() -> None:
     assert part_at(np.array([0.1 - 1e-12, 0.2 - 1e-12, 0.2 + 1e-12, 0.30001]), *third).tolist() == [1, 2, 2, 2]
 
 
-def labelled(store: FeatureStore, *labels: tuple[str, str, float | None, float | None]) -> FeatureStore:
+def labelled(store: FeatureStore, *labels: tuple[str, str, float, float]) -> FeatureStore:
     with writer_lock(store.place):
         writer = StoreWriter(store)
         rows = [Label(video_id=v, label=name, source="t", start_s=a, end_s=b) for v, name, a, b in labels]
@@ -107,7 +107,7 @@ def labelled(store: FeatureStore, *labels: tuple[str, str, float | None, float |
 def test_each_stretch_has_the_labels_it_shares_half_of(store: FeatureStore) -> None:
     store = labelled(
         store,
-        ("a.mp4", "whole", None, None),
+        ("a.mp4", "whole", -math.inf, math.inf),
         ("a.mp4", "runs", 0.3, 1.3),  # 0.2 s of the first part, all of the second, 0.3 s of the third
         ("a.mp4", "eats", 1.4, 1.55),  # 0.1 s in the third part
         ("a.mp4", "calls", 1.5, 1.5),
