@@ -23,7 +23,8 @@ def evaluate(
     """Evaluate a run on a split of a store whose features were made with the same settings.
 
     What the literature calls mAP is three things: micro, of all pairs of video and class in one ranking; its mean over
-    batches; and macro, the mean over classes. Each is named.
+    batches; and macro, the mean over classes. Each is named. A run that was trained on stretches of videos is evaluated
+    on stretches.
     """
     from pipelines.evaluate import EvaluateRequest, run
     from vimoclip.config import RunConfig
@@ -50,9 +51,10 @@ def _print(report: Any, which: str, per_class: bool) -> None:
     if metrics.accuracy is not None:
         rows.append(("accuracy", render.percent(metrics.accuracy)))
     where = f"split {report.split}" if report.split else "all videos"
-    render.out.print(
-        render.table(f"{report.folder}, {which}, on {metrics.videos} videos, {where}", ("", "%"), rows, numbers="%")
-    )
+    on = f"{metrics.videos} videos"
+    if metrics.stretches is not None:
+        on = f"{metrics.stretches} stretches of {on}"
+    render.out.print(render.table(f"{report.folder}, {which}, on {on}, {where}", ("", "%"), rows, numbers="%"))
     if per_class:
         columns = ("class", "segment", "train", "here", "AP %")
         classes = [(*row[:4], render.percent(row[4])) for row in report.classes]

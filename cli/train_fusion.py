@@ -16,6 +16,12 @@ def train_fusion(
     ] = None,
     concat: Annotated[Concat | None, typer.Option(help="Of image and motion, where attention is self.")] = None,
     inputs: Annotated[Inputs | None, typer.Option(help="What the model sees.", show_default="both")] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(
+            help="Cut longer videos into stretches so long, each with its own labels: 2s.", show_default="whole videos"
+        ),
+    ] = None,
     loss: training_options.LossName = None,
     epochs: training_options.Epochs = None,
     batch_size: training_options.BatchSize = None,
@@ -40,7 +46,10 @@ def train_fusion(
     Run it again at any time: the same command goes on from the last epoch. The store may be ingested into meanwhile; a
     run keeps to the store as it was when it began.
     """
+    from cli.seconds import seconds
+
     flags: dict[str, Any] = {
+        "sequences": {"window_s": seconds("--window", window)},
         "training": {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed},
         "loss": {"name": loss},
         "select_on": select_on,
@@ -61,7 +70,7 @@ def train_fusion(
         segments=segments,
         run=RunConfig(device=device, threads=threads),
     )
-    with TrainingProgress() as progress:
+    with TrainingProgress("videos" if asked.sequences.window_s is None else "stretches") as progress:
         report = run(request, progress)
     if as_json:
         render.print_json(report)
@@ -73,12 +82,21 @@ def train_fusion(
 def _print(report: Any, store: str) -> None:
     from cli import training_progress
 
+    cut = any(found.cut for found in report.sequences.values())
     rows = [
-        (name, found.videos, found.frames, found.one_frame, found.motionless, found.unlabelled + found.unembedded)
+        (
+            name,
+            found.videos,
+            *((found.stretches,) if cut else ()),
+            found.frames,
+            found.one_frame,
+            found.motionless,
+            found.unlabelled + found.unembedded,
+        )
         for name, found in report.sequences.items()
     ]
     if rows:
-        columns = ("", "videos", "frames", "of one frame", "at rest", "left out")
+        columns = ("", "videos", *(("stretches",) if cut else ()), "frames", "of one frame", "at rest", "left out")
         title = f"{report.train}; {report.held_out} held out; {report.classes} classes"
         render.err.print(render.table(title, columns, rows, numbers=columns[1:]))
     if not training_progress.finish(report):

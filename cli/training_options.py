@@ -20,7 +20,9 @@ LossName = Annotated[
     ),
 ]
 Epochs = Annotated[int | None, typer.Option("--epochs", show_default="30")]
-BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Videos a step.", show_default="8")]
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", help="Videos, or stretches of them, a step.", show_default="8")
+]
 Rate = Annotated[float | None, typer.Option("--lr", help="Learning rate at its top.", show_default="1e-4")]
 Changes = Annotated[
     list[str] | None,

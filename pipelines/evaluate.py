@@ -37,9 +37,9 @@ class EvaluateRequest:
 
 @dataclass
 class EvaluateReport:
-    """What was found. classes: name, segment, videos of the train split and of this one that show it, average
-    precision. epoch: the one whose model it is: the last. selected: the same of the epoch that was chosen on a part cut
-    from train, where one was."""
+    """What was found. classes: name, segment, videos of the train split and of this one that show it, or stretches of
+    them where the run's settings cut videos, average precision. epoch: the one whose model it is: the last. selected:
+    the same of the epoch that was chosen on a part cut from train, where one was."""
 
     folder: Path
     split: str | None
@@ -72,7 +72,8 @@ def run(request: EvaluateRequest) -> EvaluateReport:
     segments = read_segments(request.segments, meta.classes) if request.segments else by_count(meta.counts)
     measure = of_one if config.loss.name == "cross-entropy" else of_several
     found = scores(model.to(device), sequences.to(device))
-    metrics = measure(found, sequences.targets, segments, request.batch_size or config.training.batch_size)
+    together = request.batch_size or config.training.batch_size
+    metrics = measure(found, sequences.targets, segments, together, sequences.report.videos)
     table = list(zip(meta.classes, segments, meta.counts, sequences.counts(), metrics.classes, strict=True))
     seconds = time.monotonic() - began
     selected = run(replace(request, folder=chosen)) if finished(chosen := request.folder / SELECTED) else None

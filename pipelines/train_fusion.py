@@ -50,7 +50,7 @@ class TrainFusionRequest:
 
 @dataclass
 class TrainFusionReport(TrainReport):
-    """What a training did. sequences: what became of the videos."""
+    """What a training did. sequences: what became of the videos of each part."""
 
     sequences: dict[str, SequenceReport] = field(default_factory=dict)
 

@@ -37,8 +37,9 @@ TFAM = Kind("vimoclip-tfam", 1, "TFAM", "train-fusion")
 class Meta:
     """All about a model but its weights.
 
-    classes: in the order of its outputs. counts: how many videos of the train split show each. features: of each role
-    that it reads. store, versions: where it was trained, and on which snapshot. metrics: of its last epoch.
+    classes: in the order of its outputs. counts: how many videos of the train split show each, or, with `window_s`, how
+    many stretches of them. features: of each role that it reads. store, versions: where it was trained, and on which
+    snapshot. metrics: of its last epoch.
     """
 
     config: FusionConfig

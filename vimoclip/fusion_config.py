@@ -67,17 +67,24 @@ class SequenceConfig(Config):
         made them, which are one times its norm.
     most_frames: a longer video is thinned evenly to so many frames, since attention costs the square of them; None
         keeps all.
+    window_s: a longer video is cut into stretches of at most so long, each with the labels that it has itself
+        (vimoclip/stretches.py); None reads whole videos, for which all their labels count.
     """
 
     image: str = "clip"
     motion: str = "moclip"
     lengths: Lengths = "unit"
     most_frames: int | None = 1024
+    window_s: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.most_frames is not None and self.most_frames < 1:
             raise ConfigError("most_frames must be positive.", received=self.most_frames, expected="1 or more")
+        if self.window_s is not None:
+            from vimoclip.windows import check_window  # numpy, for which --help need not wait
+
+            check_window(self.window_s, self.window_s)
 
 
 @dataclass(frozen=True)
@@ -113,8 +120,8 @@ class TfamConfig(Config):
 
 @dataclass(frozen=True)
 class LossConfig(Config):
-    """The loss, as in vimoclip/losses.py. `bce` and `asymmetric` are for videos of several behaviours,
-    `cross-entropy` for videos of one.
+    """The loss, as in vimoclip/losses.py. `bce` and `asymmetric` are for videos of several behaviours, or of none,
+    `cross-entropy` for videos of one; of stretches of videos, likewise.
 
     of_one: the loss in the place of `name` where every video shows exactly one, which the labels themselves say.
     gamma_positive, gamma_negative, margin: of the asymmetric loss alone.
@@ -133,7 +140,7 @@ class LossConfig(Config):
         fraction("margin", self.margin)
 
     def fitting(self, one_each: bool) -> "LossConfig":
-        """The same for videos of one behaviour each, or of several."""
+        """The same for videos of one behaviour each, or of none or several."""
         return replace(self, name=self.of_one) if one_each else self
 
 

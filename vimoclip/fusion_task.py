@@ -24,12 +24,12 @@ class FusionTask:
     """A `training.Task`. train: what it learns from. held_out, select: what it is evaluated on after every epoch, the
     second for the best one to be chosen on.
 
-    segments: of each class, for the metrics; by default by how many videos of `train` show it.
+    segments: of each class, for the metrics; by default by how many videos, or stretches, of `train` show it.
 
     Attributes: `model`; `train`, on the device.
 
     Raises:
-        RunError: with cross-entropy, a video of several behaviours.
+        RunError: with cross-entropy, a video, or a stretch, of several behaviours or of none.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class FusionTask:
         return self.train.batch(videos)
 
     def names(self, batch: NDArray[np.int64]) -> list[str]:
-        """Ids of videos."""
-        return [self.train.video_ids[video] for video in batch]
+        """Ids of videos, each once."""
+        return list(dict.fromkeys(self.train.video_ids[video] for video in batch))
 
     def evaluate(self) -> dict[str, Any]:
         """Metrics of vimoclip.metrics, of `held_out` and of `select`; nothing of what there is not."""
@@ -83,7 +83,9 @@ class FusionTask:
         measure = metrics.of_one if self._config.loss.name == "cross-entropy" else metrics.of_several
         together = self._config.training.batch_size
         return {
-            name: asdict(measure(scores(self.model, each, dtype), each.targets.cpu(), segments, together))
+            name: asdict(
+                measure(scores(self.model, each, dtype), each.targets.cpu(), segments, together, each.report.videos)
+            )
             for name, each in self._evaluated.items()
         }
 
@@ -109,7 +111,7 @@ def calibrate(model: Tfam, train: Sequences, loss: Loss) -> None:
 
 
 def check_labels(sequences: Sequences, loss: Loss) -> None:
-    """Refuse videos of several behaviours where the loss is of one.
+    """Refuse videos, or stretches of them, of several behaviours or of none where the loss is of one.
 
     Raises:
         RunError: naming them.
@@ -118,10 +120,11 @@ def check_labels(sequences: Sequences, loss: Loss) -> None:
         return
     shown = sequences.targets.sum(dim=1, dtype=torch.int64)
     if len(others := (shown != 1).nonzero().flatten().tolist()):
-        names = ", ".join(sequences.video_ids[video] for video in others[:5])
+        names = ", ".join(list(dict.fromkeys(sequences.video_ids[video] for video in others))[:5])
+        one, many = ("stretch", "stretches of videos") if sequences.report.cut else ("video", "videos")
         raise RunError(
-            "Cross-entropy takes one behaviour a video.",
-            received=f"{len(others)} of {len(sequences)} videos with none or several, such as {names}",
+            f"Cross-entropy takes one behaviour a {one}.",
+            received=f"{len(others)} of {len(sequences)} {many} with none or several, such as {names}",
             expected="one label each",
             hint="Train with --loss bce or asymmetric.",
         )

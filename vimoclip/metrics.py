@@ -21,7 +21,8 @@ from torchmetrics.functional.classification import (
 )
 
 HEAD, MIDDLE = 500, 100
-"""Videos of the train split from which a class is of the head, and of the middle; the rest are the tail."""
+"""Videos, or stretches of videos, of the train split from which a class is of the head, and of the middle; the rest are
+the tail."""
 
 BINS = 15  # of the calibration error
 
@@ -30,6 +31,8 @@ BINS = 15  # of the calibration error
 class Metrics:
     """Of one split; fractions, None where there is nothing to take them of.
 
+    videos: of the split. stretches: into how many they were cut, N, where any was; what is said of a video here is then
+        so of each stretch.
     classes: average precision of each class, in the model's order. segments: its mean over the classes of each segment
         of the train split, over those that some video shows.
     calibration: expected calibration error over 15 bins: of all (video, class) probabilities, or, for one behaviour a
@@ -45,31 +48,36 @@ class Metrics:
     classes: list[float | None]
     calibration: float | None
     accuracy: float | None = None
+    stretches: int | None = None
 
 
-def of_several(scores: Tensor, targets: Tensor, segments: Sequence[str], batch_size: int) -> Metrics:
+def of_several(
+    scores: Tensor, targets: Tensor, segments: Sequence[str], batch_size: int, videos: int | None = None
+) -> Metrics:
     """Metrics where a video shows any number of behaviours. p = σ(score).
 
     segments: of each class, as `by_count` or a label file names them. batch_size: of `micro_batches`, in the order of
-    the videos.
+    the videos. videos: of how many the N scores are, which are of stretches where these are fewer; None is N.
     """
     p, y = torch.sigmoid(scores.double()), targets.long()  # float64, in which high scores do not all become 1
-    return _metrics(p, y, segments, batch_size, _binary_calibration(p, y))
+    return _metrics(p, y, segments, batch_size, videos, _binary_calibration(p, y))
 
 
-def of_one(scores: Tensor, targets: Tensor, segments: Sequence[str], batch_size: int) -> Metrics:
+def of_one(
+    scores: Tensor, targets: Tensor, segments: Sequence[str], batch_size: int, videos: int | None = None
+) -> Metrics:
     """Metrics where a video shows one behaviour; arguments as of `of_several`. p = softmax(scores)."""
     p, y = torch.softmax(scores.double(), dim=1), targets.long()
     if not len(p):
-        return _metrics(p, y, segments, batch_size, None)
+        return _metrics(p, y, segments, batch_size, videos, None)
     chosen = y.argmax(dim=1)
     calibration = float(multiclass_calibration_error(p, chosen, num_classes=p.shape[1], n_bins=BINS))
     accuracy = float((p.argmax(dim=1) == chosen).double().mean())
-    return _metrics(p, y, segments, batch_size, calibration, accuracy)
+    return _metrics(p, y, segments, batch_size, videos, calibration, accuracy)
 
 
 def by_count(counts: Sequence[int]) -> list[str]:
-    """The segment of each class by how many videos of the train split show it: head, middle or tail."""
+    """The segment of each class by how many videos, or stretches, of the train split show it: head, middle or tail."""
     return ["head" if n >= HEAD else "middle" if n >= MIDDLE else "tail" for n in counts]
 
 
@@ -78,6 +86,7 @@ def _metrics(
     y: Tensor,
     segments: Sequence[str],
     batch_size: int,
+    videos: int | None,
     calibration: float | None,
     accuracy: float | None = None,
 ) -> Metrics:
@@ -87,7 +96,7 @@ def _metrics(
         name: [ap for ap, own in zip(classes, segments, strict=True) if own == name] for name in dict.fromkeys(segments)
     }
     return Metrics(
-        videos=len(p),
+        videos=len(p) if videos is None else videos,
         micro=_average_precision(p, y),
         micro_batches=_mean(parts),
         macro=_mean(classes),
@@ -95,6 +104,7 @@ def _metrics(
         classes=classes,
         calibration=calibration,
         accuracy=accuracy,
+        stretches=None if videos in (None, len(p)) else len(p),
     )
 
 

@@ -1,10 +1,11 @@
-"""From a snapshot of a store to `Sequences`: which videos, which of their frames, and where their vectors are kept.
+"""From a snapshot of a store to `Sequences`: which videos, whole or in stretches (stretches.py), which of their frames,
+and where their vectors are kept.
 
 In memory, vectors are read by one scan over the frames, and each row is copied to where it belongs, whatever order rows
 have on disk. Where they do not fit, they are mapped from files (sequence_cache.py).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,7 @@ from vimoclip.sequence_cache import MappedRows, SequenceCache, default_folder, n
 from vimoclip.sequences import SHARE, PackedRows, Rows, SequenceReport, Sequences
 from vimoclip.steps import Steps
 from vimoclip.store import FeatureStore
+from vimoclip.stretches import Stretches, held_labels, read_stretches
 
 Unlabelled = Literal["left out", "kept"]
 Keep = Literal["auto", "memory", "files"]
@@ -51,7 +53,8 @@ def read_sequences(
 ) -> Sequences:
     """The sequences of videos of a snapshot, in their order; splits.py chooses them.
 
-    A label counts for its whole video, also if it is of a span. Labels that are none of `classes` are no labels.
+    A label counts for its whole video, also if it is of a span; with `window_s`, for the stretches that have it. Labels
+    that are none of `classes` are no labels. A stretch of a video with labels stays, also if it has none.
 
     Raises:
         UnknownColumnError: no such feature. ConfigError: a feature of the other kind. RunError: no video is left, or
@@ -74,22 +77,25 @@ def read_sequences(
             expected="videos with labels of the model's classes",
             hint="`vimoclip label FILE` adds labels; `vimoclip status` counts them.",
         )
-    steps = Steps.of(_ints([row.take for row in rows]), _ints([row.frames for row in rows]), config.most_frames)
+    cut = read_stretches(store, rows, config.window_s)
+    takes = np.array([row.take for row in rows], np.int64)
+    steps = Steps.of(takes[cut.video], cut.frames, config.most_frames, cut.first)
     vectors, norms = _vectors(store, list(features.values()), steps, kept or Kept())
-    targets = torch.zeros(len(rows), len(classes), dtype=torch.uint8)
-    for video, row in enumerate(rows):
-        targets[video, shown.get(row.video_id, [])] = 1
+    if "motion" in features:  # of a single frame, motion runs from one that is not read
+        norms[torch.from_numpy(steps.offsets[:-1][steps.frames == 1]), list(features).index("motion")] = 0
     report = SequenceReport(
         videos=len(rows),
+        stretches=len(cut.video),
         frames=int(steps.offsets[-1]),
-        one_frame=sum(row.frames == 1 for row in rows),
-        motionless=_motionless(list(features), rows, steps, norms),
+        one_frame=int((steps.frames == 1).sum()),
+        motionless=_motionless(list(features), steps, norms),
         thinned=int((steps.counts < np.maximum(steps.frames - 1, 1)).sum()),
         unlabelled=len(videos) - len(labelled),
         unembedded=len(labelled) - len(rows),
     )
     dims = {role: store.features[name].dim for role, name in features.items()}
-    ids = [row.video_id for row in rows]
+    ids = [rows[video].video_id for video in cut.video.tolist()]
+    targets = _targets(store, rows, cut, shown, classes)
     return Sequences(ids, steps.offsets, vectors, norms, dims, config.lengths, classes, targets, report)
 
 
@@ -117,6 +123,21 @@ def _labels(store: FeatureStore, classes: Sequence[str]) -> dict[str, list[int]]
     )
     found = store.labels().join(number, on="label")
     return dict(found.group_by("video_id").agg("number").iter_rows())
+
+
+def _targets(
+    store: FeatureStore,
+    rows: Sequence[Video],
+    cut: Stretches,
+    shown: Mapping[str, list[int]],
+    classes: Sequence[str],
+) -> Tensor:
+    if len(cut.video) > len(rows):
+        return torch.from_numpy(held_labels(store, rows, cut, classes))
+    targets = torch.zeros(len(rows), len(classes), dtype=torch.uint8)
+    for video, row in enumerate(rows):
+        targets[video, shown.get(row.video_id, [])] = 1
+    return targets
 
 
 def _vectors(store: FeatureStore, features: list[str], steps: Steps, kept: Kept) -> tuple[Rows, Tensor]:
@@ -161,13 +182,9 @@ def _scan(store: FeatureStore, features: list[str], steps: Steps) -> tuple[list[
     return [torch.from_numpy(each) for each in values], torch.from_numpy(norms)
 
 
-def _motionless(roles: list[Role], rows: list[Video], steps: Steps, norms: Tensor) -> int:
-    """Videos of several frames and without a motion vector."""
+def _motionless(roles: list[Role], steps: Steps, norms: Tensor) -> int:
+    """Stretches of several frames and without a motion vector."""
     if "motion" not in roles:
         return 0
     moving = np.add.reduceat(norms[:, roles.index("motion")].numpy() > 0, steps.offsets[:-1], dtype=np.int64)
-    return sum(not some and row.frames != 1 for some, row in zip(moving, rows, strict=True))
-
-
-def _ints(values: list[int | None]) -> np.ndarray:
-    return np.array(values, np.int64)
+    return int(((moving == 0) & (steps.frames != 1)).sum())

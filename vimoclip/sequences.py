@@ -1,4 +1,6 @@
-"""Sequences: the vectors of whole videos, z_t for t = 1 … T, packed one video after another, and batches of them.
+"""Sequences: the vectors of videos, z_t for t = 1 … T, packed one video after another, and batches of them.
+
+Where long videos are cut (stretches.py), what is said of a video here is so of each of its stretches.
 
 Motion at t runs from the frame before, so frame 0 has none: every fusion reads t = 1 … T, and of a video of one frame
 that frame, without motion. Vectors lie in an fp16 matrix a role, in the memory of the machine or of the GPU, or in
@@ -82,14 +84,17 @@ def gathered(parts: list[Tensor], offsets: NDArray[np.int64], videos: NDArray[np
 
 @dataclass(frozen=True)
 class SequenceReport:
-    """What became of the videos of a split. videos, frames: that are in the sequences, frames without frame 0.
+    """What became of the videos of a split. videos, stretches, frames: that are in the sequences; a video that is not
+    cut is one stretch, and frames are without the first of each.
 
-    one_frame: of a single frame, whose image is read alone. motionless: longer, and without any motion vector; motion
-    is masked. thinned: longer than `most_frames`.
-    Left out: unlabelled, without any label of these classes; unembedded, without vectors of an added feature.
+    Of the stretches: one_frame, of a single frame, whose image is read alone; motionless, longer, and without any
+    motion vector, motion is masked; thinned, longer than `most_frames`.
+    Videos that are left out: unlabelled, without any label of these classes; unembedded, without vectors of an added
+    feature.
     """
 
     videos: int = 0
+    stretches: int = 0
     frames: int = 0
     one_frame: int = 0
     motionless: int = 0
@@ -97,13 +102,19 @@ class SequenceReport:
     unlabelled: int = 0
     unembedded: int = 0
 
+    @property
+    def cut(self) -> bool:
+        """Whether a video is in several stretches."""
+        return self.stretches > self.videos
+
 
 class Sequences:
-    """The sequences of V videos.
+    """The sequences of V videos, or stretches of videos.
 
-    video_ids: V names. offsets: int64 (V + 1,). steps: T of each video. dims: the width D of each role, in the order in
-    which `rows` has them. norms: fp32 (N, roles), the lengths of the raw vectors, 0 where there is none. lengths: of
-    the vectors in a batch, `unit` or `raw`. classes: C names. targets: uint8 (V, C), 1 where a video shows one.
+    video_ids: V names, of each stretch its video's. offsets: int64 (V + 1,). steps: T of each video. dims: the width D
+    of each role, in the order in which `rows` has them. norms: fp32 (N, roles), the lengths of the raw vectors, 0 where
+    there is none. lengths: of the vectors in a batch, `unit` or `raw`. classes: C names. targets: uint8 (V, C), 1 where
+    a video shows one.
     """
 
     def __init__(
@@ -121,7 +132,8 @@ class Sequences:
         self.video_ids, self.offsets, self.dims, self.classes = list(video_ids), offsets, dict(dims), list(classes)
         self.steps: NDArray[np.int64] = np.diff(offsets)
         self.targets = targets
-        self.report = report or SequenceReport(videos=len(self.video_ids), frames=int(offsets[-1]))
+        count = len(self.video_ids)
+        self.report = report or SequenceReport(videos=count, stretches=count, frames=int(offsets[-1]))
         self.rows, self._lengths = rows, lengths
         self._norms = PackedRows([norms], offsets)
 
@@ -169,9 +181,9 @@ class Sequences:
 
     @property
     def one_each(self) -> bool:
-        """Whether every video shows exactly one behaviour."""
+        """Whether every video, or stretch, shows exactly one behaviour."""
         return bool((self.targets.sum(dim=1, dtype=torch.int64) == 1).all())
 
     def counts(self) -> list[int]:
-        """How many videos show each class."""
+        """How many videos, or stretches of videos, show each class."""
         return [int(n) for n in self.targets.sum(dim=0, dtype=torch.int64).tolist()]

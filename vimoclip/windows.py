@@ -36,7 +36,7 @@ def check_window(window_s: float, stride_s: float) -> None:
     for name, value in (("window", window_s), ("stride", stride_s)):
         if not (np.isfinite(value) and value >= 0.001):
             raise ConfigError(
-                f"The {name} of segments is a time.", received=f"{value:g} s", expected="a finite one of at least 1 ms"
+                f"The {name} is a time.", received=f"{value:g} s", expected="a finite one of at least 1 ms"
             )
 
 

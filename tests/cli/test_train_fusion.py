@@ -89,6 +89,26 @@ def test_flags_are_above_set_above_the_file_above_the_preset(place: Path) -> Non
     assert config(place / "run") == expected.to_dict()
 
 
+def test_stretches_are_counted_beside_videos(place: Path) -> None:
+    """Videos of 1 to 5 frames, 25 a second, of which those of 4 and 5 are cut."""
+    flags = [*SMALL, "--window", "120ms", "--run", "run"]
+    result = vimoclip("train-fusion", *flags)
+    assert result.exit_code == 0, result.stderr
+    assert config(place / "run")["sequences"]["window_s"] == 0.12  # type: ignore[index]
+    (heading,) = (line for line in result.stderr.splitlines() if "of one frame" in line)
+    assert "stretches" in heading
+    found = document("train-fusion", *SMALL, "--set", "sequences.window_s=0.12", "--run", "again")
+    counts = {name: (each["videos"], each["stretches"]) for name, each in found["sequences"].items()}
+    lengths = {name: [1 + n % 5 for n in range(1, 24) if bool(n % 4) == (name == "train")] for name in counts}
+    assert all(counts[name] == (len(own), sum(1 + (n > 3) for n in own)) for name, own in lengths.items())
+    shown = vimoclip("evaluate", "run", "--split", "val").stdout
+    assert "on {1} stretches of {0} videos, split val".format(*counts["held_out"]) in " ".join(shown.split())
+    metrics = document("evaluate", "run", "--split", "val")["metrics"]
+    assert (metrics["videos"], metrics["stretches"]) == counts["held_out"]
+    plain = vimoclip("train-fusion", *SMALL, "--run", "whole")
+    assert "stretches" not in plain.stderr
+
+
 def test_a_row_of_table_2_by_its_columns(place: Path) -> None:
     flags = ["--attention", "self", "--concat", "embedding", "--inputs", "both"]
     assert vimoclip("train-fusion", *SMALL, *flags, "--run", "r").exit_code == 0
@@ -107,6 +127,8 @@ def test_a_row_of_table_2_by_its_columns(place: Path) -> None:
         (["--train-split", "nowhere"], 1, "Expected: train, val"),
         (["--least-videos", "99"], 1, "too few classes"),
         (["--device", "tpu"], 1, "no such device"),
+        (["--window", "soon"], 2, "--window is a time"),
+        (["--window", "0"], 1, "The window is a time"),
         (["--segments", "nowhere.csv"], 1, "nowhere.csv cannot be read"),
         (["--set", "sequences.image=dino"], 1, "no feature to take image from"),
     ],

@@ -86,6 +86,8 @@ def test_later_changes_are_above_earlier_ones_and_above_the_preset() -> None:
         (LossConfig, {"margin": -0.1}),
         (LossConfig, {"gamma_negative": float("nan")}),
         (SequenceConfig, {"most_frames": 0}),
+        (SequenceConfig, {"window_s": 0.0}),
+        (SequenceConfig, {"window_s": float("inf")}),
         (TrainingConfig, {"lr": 0.0}),
         (TrainingConfig, {"epochs": 0}),
         (TrainingConfig, {"seed": -1}),

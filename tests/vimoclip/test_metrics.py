@@ -1,5 +1,7 @@
 """Metrics against scikit-learn's on the same scores, and against sums written out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,15 @@ def test_segments(scored: tuple[Tensor, Tensor]) -> None:
 
 def test_segments_by_the_counts_of_the_train_split() -> None:
     assert by_count([500, 499, 100, 99, 0]) == ["head", "middle", "middle", "tail", "tail"]
+
+
+def test_scores_of_stretches_are_counted_beside_their_videos(scored: tuple[Tensor, Tensor]) -> None:
+    logits, targets = scored
+    for measure in (of_several, of_one):
+        plain = measure(logits, targets, SEGMENTS, 16)
+        assert (plain.videos, plain.stretches) == (len(logits), None)
+        assert measure(logits, targets, SEGMENTS, 16, len(logits)) == plain
+        assert measure(logits, targets, SEGMENTS, 16, 7) == replace(plain, videos=7, stretches=len(logits))
 
 
 def test_scores_too_high_for_fp32_keep_their_order() -> None:

@@ -1,5 +1,6 @@
 """Mapped rows are the same vectors however a video's frames are spread over fragments."""
 
+import itertools
 import os
 from pathlib import Path
 
@@ -15,7 +16,11 @@ from vimoclip.steps import Steps
 
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=4), st.none() | st.integers(1, 9), st.data())
 def test_frames_may_lie_anywhere(frames: list[int], most: int | None, data: st.DataObject) -> None:
-    steps = Steps.of(np.arange(len(frames)) * 10, np.array(frames), most)
+    cuts = [sorted(data.draw(st.sets(st.integers(1, 11), max_size=3))) for _ in frames]
+    bounds = [[0, *(cut for cut in own if cut < count), count] for own, count in zip(cuts, frames, strict=True)]
+    parts = [(10 * video, a, b - a) for video, own in enumerate(bounds) for a, b in itertools.pairwise(own)]
+    takes, firsts, lengths = (np.array([part[i] for part in parts]) for i in range(3))
+    steps = Steps.of(takes, lengths, most, firsts)
     every = [(10 * video, index) for video, count in enumerate(frames) for index in range(count)] + [(7, 0), (7, 1)]
     number = data.draw(st.lists(st.integers(0, 2), min_size=len(every), max_size=len(every)))
     files = []
@@ -29,12 +34,12 @@ def test_frames_may_lie_anywhere(frames: list[int], most: int | None, data: st.D
                 MappedFile(take, index, -code[:, None].astype(np.float16), code + 2),
             ]
         )
-    videos = np.array(data.draw(st.permutations(range(len(frames)))))
+    videos = np.array(data.draw(st.permutations(range(len(parts)))))
     longest = int(steps.counts.max())
     found = np.concatenate([part.numpy() for part in MappedRows(files, steps).read(videos, longest)], axis=2)
     norms = norms_of(files, steps).numpy()
     for i, video in enumerate(videos):
-        code = 1000.0 * video + steps.indices(video)
+        code = 100.0 * takes[video] + steps.indices(video)
         expected = np.stack([code, code + 0.5, -code], axis=1).astype(np.float16)
         assert np.array_equal(found[i, : len(code)], expected)
         assert not found[i, len(code) :].any()

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+import torch
 
 from schemas.labels import Label
 from tests.vimoclip.stores import embedded, features, make_store, ok_row
@@ -192,6 +193,77 @@ def test_frames_that_are_gone_are_missed(store: FeatureStore, read: Read) -> Non
     store.tables["frames"].delete((pc.field("take") == take) & (pc.field("frame_index") == 20))
     with pytest.raises(StoreDamagedError, match="lacks frames"):
         read()
+
+
+CUT = SequenceConfig(window_s=0.3)  # 30 frames, 1.2 s: four stretches; 9 frames, 0.36 s: two
+
+
+def test_each_stretch_is_what_the_store_gives_of_its_frames_alone(store: FeatureStore, read: Read) -> None:
+    found = read(config=replace(CUT, most_frames=5), unlabelled="kept")
+    assert found.video_ids == ["a.mp4", "a.mp4", "b.mp4", "c/d.mp4", *["e.mp4"] * 4, "nothing.mp4", "still.mp4"]
+    frames = [(0, 5), (5, 4), (0, 1), (0, 2), (0, 8), (8, 7), (15, 8), (23, 7), (0, 4), (0, 6)]
+    every = found.batch(np.arange(len(found)))
+    for stretch, (video_id, (first, count)) in enumerate(zip(found.video_ids, frames, strict=True)):
+        rows = store.sequence(video_id)[first : first + count]
+        moments = (
+            [0] if count == 1 else [1 + step * (count - 1) // min(count - 1, 5) for step in range(min(count - 1, 5))]
+        )
+        image, motion = vectors(rows["clip"])[moments], vectors(rows["moclip"])[moments]
+        assert found.steps[stretch] == len(moments)
+        assert np.array_equal(every.vectors["image"][stretch, : len(moments)].numpy(), image.astype(np.float32))
+        moving = ~np.isnan(motion).any(axis=1)
+        assert np.array_equal(every.present["motion"][stretch, : len(moments)].numpy(), moving)
+        assert np.array_equal(
+            every.vectors["motion"][stretch, : len(moments)].numpy()[moving], motion[moving].astype(np.float32)
+        )
+    report = found.report
+    assert (report.videos, report.stretches, report.frames, report.cut) == (6, 10, int(found.steps.sum()), True)
+    assert (report.one_frame, report.motionless, report.thinned) == (1, 1, 4)
+
+
+def test_a_stretch_of_a_single_frame_has_no_motion(store: FeatureStore, read: Read) -> None:
+    found = read(config=SequenceConfig(window_s=0.04), split="train")  # a frame each
+    frames = 9 + 1 + 2 + 6
+    assert (len(found), found.report.stretches, found.report.one_frame) == (frames, frames, frames)
+    batch = found.batch(np.arange(frames))
+    assert batch.present["image"].all() and not batch.present["motion"].any()
+    assert np.array_equal(batch.vectors["image"][:9, 0].numpy(), vectors(store.sequence("a.mp4")["clip"]))
+
+
+def test_each_stretch_has_the_labels_that_it_has_itself(store: FeatureStore, read: Read) -> None:
+    with writer_lock(store.place):
+        writer = StoreWriter(store)
+        more = [Label(video_id="e.mp4", label="runs", source="u", start_s=0.35, end_s=0.7),
+                Label(video_id="nothing.mp4", label="runs", source="u", start_s=0.0, end_s=0.01),
+                Label(video_id="still.mp4", label="eats", source="u", start_s=0.0, end_s=0.1)]  # fmt: skip
+        writer.set_labels(more, VIDEOS, "u")
+        writer.flush()
+    found = read(config=replace(CUT, window_s=0.2))  # e.mp4: six stretches of 0.2 s; a.mp4: two of 0.18 s
+    shown = {}
+    for video_id, row in zip(found.video_ids, found.targets.tolist(), strict=True):
+        shown.setdefault(video_id, []).append({found.classes[n] for n, own in enumerate(row) if own})
+    assert shown == {
+        "a.mp4": [{"eats", "runs"}] * 2,  # of the whole
+        "b.mp4": [{"rests"}],
+        "c/d.mp4": [{"eats"}],
+        "e.mp4": [{"digs"}, {"digs"}, {"digs", "runs"}, {"digs", "runs"}, {"digs"}, {"digs"}],
+        "nothing.mp4": [{"runs"}],
+        "still.mp4": [{"eats", "rests"}, {"rests"}],
+    }
+    alone = read(config=replace(CUT, window_s=0.2), classes=["runs", "eats"], split="val")
+    assert alone.targets.tolist() == [[0, 0], [0, 0], [1, 0], [1, 0], [0, 0], [0, 0]]  # examples of nothing stay
+    assert not alone.one_each and alone.counts() == [2, 0] and alone.report.unlabelled == 0
+
+
+def test_a_window_longer_than_every_video_gives_what_none_gives(read: Read) -> None:
+    plain, found = read(unlabelled="kept"), read(config=SequenceConfig(window_s=1.2), unlabelled="kept")
+    assert (found.video_ids, found.report) == (plain.video_ids, plain.report)
+    assert torch.equal(found.targets, plain.targets) and not found.report.cut
+    one, other = (each.batch(np.arange(6)) for each in (plain, found))
+    for role in ("image", "motion"):
+        assert torch.equal(one.vectors[role], other.vectors[role]) and torch.equal(
+            one.present[role], other.present[role]
+        )
 
 
 def test_one_more_video_makes_one_more_file_a_feature(store: FeatureStore, tmp_path: Path) -> None:

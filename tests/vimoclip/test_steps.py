@@ -24,6 +24,43 @@ def test_rows_are_the_inverse_of_indices(frames: np.ndarray, most: int | None, r
     assert sorted(expected.values()) == list(range(int(steps.offsets[-1])))
 
 
+@given(
+    st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=5), min_size=1, max_size=4),
+    st.none() | st.integers(1, 12),
+    st.data(),
+)
+def test_stretches_are_videos_of_their_frames_alone(
+    lengths: list[list[int]], most: int | None, data: st.DataObject
+) -> None:
+    """Against a plain loop; stretches in any order, with frames before, between and after them that are in none."""
+    base = 1_700_000_000_000_000_000  # takes are times in nanoseconds
+    every: list[tuple[int, int, int]] = []
+    for video, own in enumerate(lengths):
+        first = 0
+        for length in own:
+            first += data.draw(st.integers(0, 3))
+            every.append((base + 10 * video, first, length))
+            first += length
+    every = data.draw(st.permutations(every))
+    takes, firsts, frames = (np.array([stretch[i] for stretch in every], np.int64) for i in range(3))
+    steps = Steps.of(takes, frames, most, firsts)
+    expected: dict[tuple[int, int], int] = {}
+    for stretch, (take, first, length) in enumerate(every):
+        moments = list(range(first + 1, first + length)) or [first]
+        count = min(len(moments), most or len(moments))
+        read = [moments[step * len(moments) // count] for step in range(count)]
+        assert steps.indices(stretch).tolist() == read
+        for index in read:
+            expected[take, index] = len(expected)
+    asked = [
+        (take, index) for take in [base - 5, *sorted({*takes.tolist()}), base + 5, base + 999] for index in range(80)
+    ]
+    asked = data.draw(st.permutations(asked)) if len(asked) < 200 else asked
+    found = steps.rows(np.array([take for take, _ in asked]), np.array([index for _, index in asked]))
+    assert found.tolist() == [expected.get(key, -1) for key in asked]
+    assert int(steps.offsets[-1]) == len(expected)
+
+
 def test_the_first_frame_is_left_out_unless_it_is_the_only_one() -> None:
     steps = Steps.of(np.array([1, 2, 3]), np.array([5, 1, 2]), None)
     assert [steps.indices(video).tolist() for video in range(3)] == [[1, 2, 3, 4], [0], [1]]
