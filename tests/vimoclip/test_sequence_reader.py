@@ -239,7 +239,7 @@ def test_each_stretch_has_the_labels_that_it_has_itself(store: FeatureStore, rea
         writer.set_labels(more, VIDEOS, "u")
         writer.flush()
     found = read(config=replace(CUT, window_s=0.2))  # e.mp4: six stretches of 0.2 s; a.mp4: two of 0.18 s
-    shown = {}
+    shown: dict[str, list[set[str]]] = {}
     for video_id, row in zip(found.video_ids, found.targets.tolist(), strict=True):
         shown.setdefault(video_id, []).append({found.classes[n] for n, own in enumerate(row) if own})
     assert shown == {
