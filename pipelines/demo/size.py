@@ -21,7 +21,7 @@ class Size:
     fusion_epochs: int
     width: int
     seeds: int
-    in_a_row: int = 6
+    in_a_row: int = 12
 
 
 SIZES: dict[SizeName, Size] = {
