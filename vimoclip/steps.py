@@ -59,13 +59,15 @@ class Steps:
         return np.where(kept, self.offsets[stretch] + step, -1)
 
     def _last_before(self, takes: Ints, indices: Ints) -> Ints:
-        """Of each of these frames the only stretch in which it may lie: of its take, the last that begins no later."""
+        """Of each of these frames the only stretch in which it may lie: the last of its take that begins no later.
+
+        Where there is none, any, in which it does not lie.
+        """
         order, known, keys = self._sorted
         take = np.minimum(np.searchsorted(known, takes), len(known) - 1)
         if len(order) == len(known):  # one stretch each
             return order[take]
-        within = take * self._beyond + np.minimum(indices, self._beyond - 1)
-        return order[np.maximum(np.searchsorted(keys, within, side="right") - 1, 0)]
+        return order[np.maximum(np.searchsorted(keys, take * self._beyond + indices, side="right") - 1, 0)]
 
     @functools.cached_property
     def _beyond(self) -> int:
