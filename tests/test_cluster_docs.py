@@ -10,6 +10,7 @@ import pytest
 import yaml
 from ray.scripts.scripts import start
 
+from benchmarks import command as commanded
 from tests.cli.runner import document, vimoclip
 from tests.clusters import cluster
 from tests.object_store import Server
@@ -67,12 +68,17 @@ def test_it_runs(
         assert vimoclip("ingest", clips, "--store", store, *model).exit_code == 0
         model = []
     store_words = [] if store in words else ["--store", store]
-    result = vimoclip(*words, *store_words, *model)
-    assert result.exit_code == 0, result.output
+    if "--engine" in words:  # a process that has started a cluster of its own cannot join another
+        heard = commanded.finish(own := commanded.start([*words, *store_words, *model]))
+        code = own.returncode
+    else:
+        result = vimoclip(*words, *store_words, *model)
+        code, heard = result.exit_code, result.stderr
+    assert code == 0, heard
     assert len(FeatureStore.open(store).live_takes()) == 10
     assert verify(store) == []
     if "--ray-address" in words:
-        assert "2 Ray workers" in result.stderr
+        assert "2 Ray workers" in heard
         assert document(*words, *store_words)["known"] == 10
 
 
