@@ -75,4 +75,7 @@ def _print(report: Any, store: str) -> None:
         render.err.print(f"All were made anew: {'; '.join(report.rebuilt)}.", markup=False, highlight=False)
     if report.exact:
         render.err.print("Every search compares with every segment.", markup=False)
+    if not report.total:
+        render.err.print(f"The store {store} has no videos yet: `vimoclip ingest` adds some.", markup=False)
+        return
     render.err.print(f"Next: vimoclip search VIDEO --from 1.5 --to 3 --store {store}", markup=False, highlight=False)

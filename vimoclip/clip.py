@@ -177,7 +177,7 @@ def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
             model.load_state_dict(state)
             return model, architecture
     except Exception as error:  # open_clip and the hub raise a dozen kinds; all mean the same to the user
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
         if by_path or own:
             raise ModelError(
                 f"The weights of {config.model} cannot be loaded.",
@@ -189,8 +189,8 @@ def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
             f"The weights {config.weights} of {config.model} cannot be had.",
             received=reason,
             expected="a connection to the model hub, or the file",
-            hint="With a connection once, they are cached and found again without one. Or copy the file here and give "
-            "its path for the weights, with --preprocess TAG; weights none are seeded random ones, to try things out.",
+            hint="Copy the file here: --clip-weights PATH --preprocess TAG (`vimoclip embed`: --weights). To try things "
+            "out: --clip-model vimoclip-tiny, which knows the demo's world alone, or --clip-weights none, random ones.",
         ) from error
 
 

@@ -44,7 +44,8 @@ def hold_out(videos: Sequence[Video], share: float, seed: int) -> tuple[list[Vid
         raise RunError(
             "Too few videos to hold some out.",
             received=f"{len(videos)} videos, of which {len(held)} would be held out",
-            hint="Choose another share or seed, or give the videos splits in a label file.",
+            hint="Give the videos splits, by the column `split` of a label file (`vimoclip label FILE`); or hold out "
+            "another share of them (--hold-out 0.4), or by another lot (--seed 1).",
         )
     return others, held
 

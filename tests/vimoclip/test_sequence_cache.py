@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vimoclip.place import place
@@ -14,6 +14,7 @@ from vimoclip.sequence_cache import MappedFile, MappedRows, default_folder, norm
 from vimoclip.steps import Steps
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=4), st.none() | st.integers(1, 9), st.data())
 def test_frames_may_lie_anywhere(frames: list[int], most: int | None, data: st.DataObject) -> None:
     cuts = [sorted(data.draw(st.sets(st.integers(1, 11), max_size=3))) for _ in frames]

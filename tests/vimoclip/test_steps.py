@@ -1,7 +1,7 @@
 """Steps: each row of a video's frames goes where `indices` says that it belongs, and nothing else goes anywhere."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vimoclip.steps import Steps
@@ -9,6 +9,7 @@ from vimoclip.steps import Steps
 FRAMES = st.lists(st.integers(1, 50), min_size=1, max_size=6).map(np.array)
 
 
+@settings(deadline=None)
 @given(FRAMES, st.none() | st.integers(1, 60), st.randoms())
 def test_rows_are_the_inverse_of_indices(frames: np.ndarray, most: int | None, random: object) -> None:
     takes = np.array([10 * i for i in range(len(frames))])
@@ -24,6 +25,7 @@ def test_rows_are_the_inverse_of_indices(frames: np.ndarray, most: int | None, r
     assert sorted(expected.values()) == list(range(int(steps.offsets[-1])))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(1, 12), min_size=1, max_size=5), min_size=1, max_size=4),
     st.none() | st.integers(1, 12),
