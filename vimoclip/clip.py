@@ -189,8 +189,8 @@ def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
             f"The weights {config.weights} of {config.model} cannot be had.",
             received=reason,
             expected="a connection to the model hub, or the file",
-            hint="Copy the file here: --clip-weights PATH --preprocess TAG (`vimoclip embed`: --weights). To try things "
-            "out: --clip-model vimoclip-tiny, which knows the demo's world alone, or --clip-weights none, random ones.",
+            hint="Copy the file here: --clip-weights PATH --preprocess TAG (`vimoclip embed`: --weights). To try things"
+            " out: --clip-model vimoclip-tiny, which knows the demo's world alone, or --clip-weights none: random.",
         ) from error
 
 
