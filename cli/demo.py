@@ -19,7 +19,7 @@ def demo(
     folder: Annotated[
         Path | None, typer.Argument(help="For all that is made.", show_default="demo, or demo-full")
     ] = None,
-    size: Annotated[SizeName, typer.Option(help="small: one seed, minutes; full: five seeds, up to an hour.")] = "small",
+    size: Annotated[SizeName, typer.Option(help="small: one seed, minutes; full: five, up to an hour.")] = "small",
     as_json: options.Json = False,
 ) -> None:
     """Render a savannah, ingest it, train on it, search it, predict on it, and write a page of what came out.
