@@ -15,9 +15,9 @@ DIS underestimates the speed of small animals by half and more, which walking an
 
 import argparse
 import itertools
-import json
 import multiprocessing
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from rich.table import Table
 
 from benchmarks.machine import describe
 from benchmarks.presets import world
+from cli.training_options import settings_of
 from pipelines import embed, evaluate, train_fusion, train_motion
 from pipelines.embed import EmbedRequest
 from pipelines.evaluate import EvaluateRequest
@@ -39,6 +40,7 @@ from vimoclip.config import FlowImage, RunConfig
 from vimoclip.fusion_config import Fusion, FusionConfig
 from vimoclip.fusion_config import settings as fusion_settings
 from vimoclip.intervals import Interval, interval, paired
+from vimoclip.motion_config import MotionConfig
 from vimoclip.motion_config import settings as motion_settings
 from vimoclip.savannah import PAIRS
 from vimoclip.splits import of_split
@@ -97,6 +99,12 @@ def config_of(row: Row, epochs: int, seed: int, width: int) -> FusionConfig:
     )
 
 
+def student_of(image: FlowImage, epochs: int, changes: Sequence[str]) -> MotionConfig:
+    """The default's settings for a student, with changes as of --set."""
+    flags = {"encoding": image, "training": {"epochs": epochs}}
+    return settings_of(motion_settings, "default", None, list(changes), flags)
+
+
 def measured(store: Path, config: FusionConfig, folder: Path, split: str) -> Measured:
     """In a process of its own, with one thread: a run of train-fusion, judged on a split."""
     alone = RunConfig(device="cpu", threads=1)
@@ -146,8 +154,7 @@ def main() -> None:
 
 def _teach(console: Console, asked: argparse.Namespace, store: Path, image: FlowImage) -> None:
     """A student on one image of the flow, and its vectors beside the starting one's."""
-    changes = [_change(text) for text in asked.student]
-    config = motion_settings("default", *changes, {"encoding": image, "training": {"epochs": asked.epochs}})
+    config = student_of(image, asked.epochs, asked.student)
     report = train_motion.run(TrainMotionRequest(store, config, asked.folder / "runs" / f"student-{image}", Asked()))
     first, last = report.records[0], report.records[-1]
     console.print(
@@ -155,13 +162,6 @@ def _teach(console: Console, asked: argparse.Namespace, store: Path, image: Flow
         f"{last['held_out']['cosine']:.3f}, {sum(record['seconds'] for record in report.records):.0f} s"
     )
     embed.run(EmbedRequest(store, f"trained_{image}", motion=report.folder))
-
-
-def _change(text: str) -> dict[str, object]:
-    name, _, value = text.partition("=")
-    section, dot, setting = name.partition(".")
-    known = json.loads(value) if value[:1].isdigit() else value
-    return {section: {setting: known}} if dot else {section: known}
 
 
 def _print(console: Console, found: dict[str, list[Measured]], split: str) -> None:

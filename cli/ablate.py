@@ -68,7 +68,7 @@ def ablate(
     request = AblateRequest(
         base, named(rows) if rows else ROWS, seeds, Engine(engine, address=ray_address), side_by_side
     )
-    with AblationProgress("videos" if asked.sequences.window_s is None else "stretches") as progress:
+    with AblationProgress(asked.sequences.examples) as progress:
         report = run_all(request, progress)
     files = write_files(report) if not report.interrupted else []
     if as_json:

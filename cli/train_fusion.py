@@ -70,7 +70,7 @@ def train_fusion(
         segments=segments,
         run=RunConfig(device=device, threads=threads),
     )
-    with TrainingProgress("videos" if asked.sequences.window_s is None else "stretches") as progress:
+    with TrainingProgress(asked.sequences.examples) as progress:
         report = run(request, progress)
     if as_json:
         render.print_json(report)

@@ -86,6 +86,11 @@ class SequenceConfig(Config):
 
             check_window(self.window_s, self.window_s)
 
+    @property
+    def examples(self) -> Literal["videos", "stretches"]:
+        """What a model is trained on, one by one."""
+        return "videos" if self.window_s is None else "stretches"
+
 
 @dataclass(frozen=True)
 class TfamConfig(Config):

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from benchmarks.motion_student import Measured, _change, _compared, _print, config_of, rows
+from benchmarks.motion_student import Measured, _compared, _print, config_of, rows, student_of
 from vimoclip.savannah import PAIRS
 
 
@@ -19,7 +19,10 @@ def test_each_row_is_one_input_of_the_same_settings() -> None:
     names = [row.name for row in found]
     assert all(one in names and other in names for one, other in _compared(names))
     assert ("cross, trained on uvm", "image") in _compared(names)
-    assert _change("training.lr=3e-4") == {"training": {"lr": 3e-4}} and _change("loss=bce") == {"loss": "bce"}
+    student = student_of("wheel", 5, ["training.lr=3e-4", "loss=positives-only"])
+    assert (student.training.lr, student.loss, student.encoding, student.training.epochs) == (
+        3e-4, "positives-only", "wheel", 5,
+    )  # fmt: skip
 
 
 def test_what_is_printed_is_the_mean_over_seeds_and_the_difference_seed_by_seed() -> None:

@@ -58,6 +58,18 @@ def make_store(
     return store.refresh()
 
 
+def write_in_turns(writer: StoreWriter, videos: Mapping[str, int], chunk: int) -> dict[str, int]:
+    """Frames of all videos, `chunk` of each in turn, so that their rows lie between each other's; the take of each,
+    which is yet to be committed."""
+    takes = {video_id: writer.new_take() for video_id in videos}
+    for first in range(0, max(videos.values()), chunk):
+        for video_id, count in videos.items():
+            if first < count:
+                writer.add(takes[video_id], embedded(video_id, first, min(chunk, count - first)))
+        writer.flush()
+    return takes
+
+
 def label_all(
     store: FeatureStore, label: Callable[[int], str], split: Callable[[int], str | None] | None = None
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from schemas.labels import Label
-from tests.vimoclip.stores import embedded, features, make_store, ok_row
+from tests.vimoclip.stores import embedded, features, make_store, ok_row, write_in_turns
 from vimoclip.arrays import vectors
 from vimoclip.classes import classes_of
 from vimoclip.errors import ConfigError, RunError, StoreDamagedError, UnknownColumnError
@@ -41,12 +41,7 @@ def store(tmp_path: Path) -> FeatureStore:
     with writer_lock(made.place):
         writer = StoreWriter(made)
         writer.add(writer.new_take(), embedded("a.mp4", 0, 9, seed=7))  # replaced, as it were, before it was committed
-        takes = {video_id: writer.new_take() for video_id in VIDEOS}
-        for first in range(0, 30, 4):
-            for video_id, count in VIDEOS.items():
-                if first < count:
-                    writer.add(takes[video_id], embedded(video_id, first, min(4, count - first)))
-            writer.flush()
+        takes = write_in_turns(writer, VIDEOS, 4)
         for video_id, count in VIDEOS.items():
             split = SPLITS.get(video_id, "train")
             writer.put(ok_row(video_id, takes[video_id], count, made.fingerprint, split=split))

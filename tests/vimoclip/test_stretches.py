@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.labels import Label
 from schemas.videos import Video
-from tests.vimoclip.stores import FPS, embedded, make_store, ok_row
+from tests.vimoclip.stores import FPS, embedded, make_store, ok_row, write_in_turns
 from vimoclip.embedded import EmbeddedFrames
 from vimoclip.errors import StoreDamagedError
 from vimoclip.lock import writer_lock
@@ -29,12 +29,7 @@ def store(tmp_path: Path) -> FeatureStore:
     made = make_store(tmp_path / "store", {})
     with writer_lock(made.place):
         writer = StoreWriter(made)
-        takes = {video_id: writer.new_take() for video_id in VIDEOS}
-        for first in range(0, 50, 7):
-            for video_id, count in VIDEOS.items():
-                if first < count:
-                    writer.add(takes[video_id], embedded(video_id, first, min(7, count - first)))
-            writer.flush()
+        takes = write_in_turns(writer, VIDEOS, 7)
         for video_id, count in VIDEOS.items():
             writer.put(ok_row(video_id, takes[video_id], count, made.fingerprint))
         writer.flush()
