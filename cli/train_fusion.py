@@ -7,6 +7,15 @@ import typer
 from cli import options, render, training_options
 from vimoclip.fusion_config import Attention, Concat, Inputs, fusion_of, settings
 
+COLUMNS = {
+    "videos": "videos",
+    "stretches": "stretches",
+    "frames": "frames",
+    "one_frame": "of one frame",
+    "motionless": "at rest",
+}
+"""Of a sequence report, and what they are called."""
+
 
 @render.handled
 def train_fusion(
@@ -83,20 +92,13 @@ def _print(report: Any, store: str) -> None:
     from cli import training_progress
 
     cut = any(found.cut for found in report.sequences.values())
+    shown = {field: heading for field, heading in COLUMNS.items() if cut or field != "stretches"}
     rows = [
-        (
-            name,
-            found.videos,
-            *((found.stretches,) if cut else ()),
-            found.frames,
-            found.one_frame,
-            found.motionless,
-            found.unlabelled + found.unembedded,
-        )
+        (name, *(getattr(found, field) for field in shown), found.unlabelled + found.unembedded)
         for name, found in report.sequences.items()
     ]
     if rows:
-        columns = ("", "videos", *(("stretches",) if cut else ()), "frames", "of one frame", "at rest", "left out")
+        columns = ("", *shown.values(), "left out")
         title = f"{report.train}; {report.held_out} held out; {report.classes} classes"
         render.err.print(render.table(title, columns, rows, numbers=columns[1:]))
     if not training_progress.finish(report):
