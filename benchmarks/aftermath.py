@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 
 
 def contents(path: str | Path) -> dict[str, str]:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from vimoclip.chunks import FrameChunk
-from vimoclip.config import FlowName, Sampling
+from vimoclip.config.store import FlowName, Sampling
+from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.flow.encoding import PLANE, REST, encode, to_planes
 from vimoclip.flow.encoding import decode as decode_flow
-from vimoclip.video import decode
-from vimoclip.worker import EmbedWorker
+from vimoclip.video.chunks import FrameChunk
+from vimoclip.video.decode import decode
 
 
 def clock(device: torch.device) -> float:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vimoclip.fusion_config import ROLES, Fusion, Lengths
-from vimoclip.sequences import PackedRows, Sequences
+from vimoclip.config.fusion import ROLES, Fusion, Lengths
+from vimoclip.sequences.sequences import PackedRows, Sequences
 
 LISTS = Path(__file__).resolve().parents[2] / "shared" / "annotations" / "animal_kingdom"
 CLASSES = 140

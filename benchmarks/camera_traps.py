@@ -18,7 +18,7 @@ from rich.console import Console
 from benchmarks.machine import describe
 from pipelines.ingest import run
 from pipelines.request import IngestRequest
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 
 FPS = 5.0
 STEP = 4
@@ -33,7 +33,7 @@ def plain_rule(path: str) -> list[int]:
         times = [frame.time for frame in container.decode(stream)]
     seen = -1
     for n, time_s in enumerate(times):
-        slot = int((time_s - times[0] + 0.0005) * FPS + 1e-6)  # see vimoclip.config.Sampling
+        slot = int((time_s - times[0] + 0.0005) * FPS + 1e-6)  # see vimoclip.config.store.Sampling
         if slot > seen:
             seen = slot
             stored.append(n)

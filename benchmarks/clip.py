@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe
-from vimoclip.clip import ClipTeacher
-from vimoclip.config import ClipConfig, Precision, RunConfig
+from vimoclip.config.store import ClipConfig, Precision, RunConfig
 from vimoclip.device import cpu_has_bf16, set_threads
+from vimoclip.models.clip import ClipTeacher
 
 
 def main() -> None:

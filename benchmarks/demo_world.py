@@ -14,9 +14,9 @@ from benchmarks.machine import describe
 from cli.demo import carry_out
 from cli.demo_progress import DemoProgress
 from pipelines.demo import SizeName
+from pipelines.demo.hard_pairs import Told, in_all
+from pipelines.demo.report import WITH, WITHOUT
 from pipelines.demo.run import DemoReport, DemoRequest, run
-from pipelines.report.findings import WITH, WITHOUT
-from pipelines.report.hard_pairs import Told, in_all
 
 
 def main() -> None:

@@ -24,9 +24,9 @@ from rich.console import Console
 from benchmarks.machine import describe
 from benchmarks.store import DIM, new_store, row
 from pipelines.export import Format
-from vimoclip.embedded import EmbeddedFrames, Vectors
-from vimoclip.lock import writer_lock
-from vimoclip.writer import StoreWriter
+from vimoclip.embedding.events import EmbeddedFrames, Vectors
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from benchmarks.harms import Harm
 
 RAY = ("--engine", "ray", "--workers", "2")
 ALONE = ("--engine", "in-process")
-ACTOR, DECODER = "ray::Actor", "vimoclip.decoder"
+ACTOR, DECODER = "ray::Actor", "vimoclip.video.decoder_process"
 
 
 @dataclass(frozen=True)

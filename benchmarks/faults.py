@@ -30,9 +30,9 @@ from benchmarks.harmed_runs import VICTIM, Outcome, strike, world
 
 def victim(arguments: list[str]) -> None:
     """The command line, which commits often, says on stderr how many frames have come, and has less patience."""
-    from vimoclip import writer
     from vimoclip.__main__ import main as vimoclip
-    from vimoclip.embedded import EmbeddedFrames
+    from vimoclip.embedding.events import EmbeddedFrames
+    from vimoclip.store import writer
 
     writer.FLUSH_ROWS, writer.FLUSH_S = 12, 1e9
     add, frames = writer.StoreWriter.add, 0

@@ -24,10 +24,10 @@ from pipelines.index import IndexRequest
 from pipelines.index import run as index
 from pipelines.ingest import run as ingest
 from pipelines.request import IngestRequest
-from vimoclip.chunks import FrameChunk
-from vimoclip.config import RunConfig, Sampling
-from vimoclip.store import FeatureStore
-from vimoclip.video import EXTENSIONS, decode
+from vimoclip.config.store import RunConfig, Sampling
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.video.chunks import FrameChunk
+from vimoclip.video.decode import EXTENSIONS, decode
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ from torchvision.models.optical_flow import raft_large, raft_small
 
 from benchmarks.alone import clock
 from benchmarks.machine import describe
-from vimoclip.config import FlowConfig, FlowName, RunConfig
+from vimoclip.config.store import FlowConfig, FlowName, RunConfig
 from vimoclip.device import Resolved, pick_device, pick_precision, set_threads
 from vimoclip.flow import FlowEstimator, make_estimator, resolve
 from vimoclip.flow.raft import RaftFrame

@@ -28,12 +28,12 @@ import torch
 
 from benchmarks.alone import alone, clock, random_flow
 from benchmarks.machine import describe
-from vimoclip.config import FlowName, RunConfig, StoreConfig
+from tests.clips import BEHAVIOURS, render, write_clip
+from vimoclip.config.store import FlowName, RunConfig, StoreConfig
 from vimoclip.device import pick_device
-from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Job
+from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Job
+from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.flow.encoding import to_planes
-from vimoclip.shapes import BEHAVIOURS, render, write_clip
-from vimoclip.worker import EmbedWorker
 
 FPS = 24.0
 WARM_UP = 17  # frames: more than one chunk of the decoder; batches have their full shape anyway

@@ -157,7 +157,7 @@ def _scarce(kind: Kind, at: float, frames: int) -> dict[str, str]:
 
 
 def _look(store: Path, when: str, outcome: Outcome) -> None:
-    from vimoclip.verify import verify
+    from vimoclip.store.verify import verify
 
     after_rerun = when == "after the rerun"
     found = [fault for fault in verify(store) if after_rerun or not fault.harmless]

@@ -19,8 +19,8 @@ import lance
 import psutil
 
 from benchmarks.command import finish, start
-from vimoclip.store_place import TABLES
-from vimoclip.verify import verify
+from vimoclip.store.store_place import TABLES
+from vimoclip.store.verify import verify
 
 
 @dataclass

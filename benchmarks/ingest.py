@@ -35,10 +35,10 @@ from pipelines.engine import Engine, EngineName
 from pipelines.ingest import run
 from pipelines.request import IngestRequest, Observer
 from pipelines.sources import discover
-from vimoclip.config import ClipConfig, FlowConfig, FlowName, RunConfig, StoreConfig
-from vimoclip.shapes import render, write_clip
-from vimoclip.store import FeatureStore
-from vimoclip.worker import EmbedWorker
+from tests.clips import render, write_clip
+from vimoclip.config.store import ClipConfig, FlowConfig, FlowName, RunConfig, StoreConfig
+from vimoclip.embedding.worker import EmbedWorker
+from vimoclip.store.feature_store import FeatureStore
 
 console = Console(soft_wrap=True)
 

@@ -115,8 +115,8 @@ def plan(count: int, seed: int) -> list[Kill]:
 
 def kill(world: World, one: Kill, folder: Path, reader: Reader) -> Outcome:
     """Kill one run, look, run again, look. The store is left in `folder` where something is off."""
-    from vimoclip.store import FeatureStore
-    from vimoclip.verify import verify
+    from vimoclip.store.feature_store import FeatureStore
+    from vimoclip.store.verify import verify
 
     outcome, at = Outcome(one), one.at
     for attempt in range(8):

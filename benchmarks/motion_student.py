@@ -30,21 +30,21 @@ from benchmarks.machine import describe
 from benchmarks.presets import world
 from cli.training_options import settings_of
 from pipelines import embed, evaluate, train_fusion, train_motion
+from pipelines.demo.hard_pairs import Pair, judged
 from pipelines.embed import EmbedRequest
 from pipelines.evaluate import EvaluateRequest
-from pipelines.report.hard_pairs import Pair, judged
 from pipelines.train_fusion import TrainFusionRequest
 from pipelines.train_motion import TrainMotionRequest
-from pipelines.training_split import Asked
-from vimoclip.config import FlowImage, RunConfig
-from vimoclip.fusion_config import Fusion, FusionConfig
-from vimoclip.fusion_config import settings as fusion_settings
-from vimoclip.intervals import Interval, interval, paired
-from vimoclip.motion_config import MotionConfig
-from vimoclip.motion_config import settings as motion_settings
+from vimoclip.config.fusion import Fusion, FusionConfig
+from vimoclip.config.fusion import settings as fusion_settings
+from vimoclip.config.motion import MotionConfig
+from vimoclip.config.motion import settings as motion_settings
+from vimoclip.config.store import FlowImage, RunConfig
 from vimoclip.savannah import PAIRS
-from vimoclip.splits import of_split
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.training.intervals import Interval, interval, paired
+from vimoclip.training.splits import of_split
+from vimoclip.training.training_split import Asked
 
 STARTING = "moclip"
 STUDENT = ("training.lr=1e-3", "training.batch_size=8")

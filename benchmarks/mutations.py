@@ -23,10 +23,10 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from tests.vimoclip import awkward
-from vimoclip.config import RunConfig, Sampling
-from vimoclip.decoder import Decoder
+from vimoclip.config.store import RunConfig, Sampling
 from vimoclip.errors import VideoError
-from vimoclip.video import EXTENSIONS, VideoInfo
+from vimoclip.video.decode import EXTENSIONS, VideoInfo
+from vimoclip.video.decoder_process import Decoder
 
 LARGEST = 4 << 20  # bytes; a byte flipped in a long clip mostly says the same again
 

@@ -27,12 +27,12 @@ from benchmarks.machine import describe
 from pipelines import ingest, train_fusion
 from pipelines.request import IngestRequest
 from pipelines.train_fusion import TrainFusionRequest
-from vimoclip.config import RunConfig
-from vimoclip.cut import cut
-from vimoclip.fusion_config import settings
-from vimoclip.prediction import PredictedBout, Prediction, predicted_bouts
+from tests.clips import write_clip
+from vimoclip.config.fusion import settings
+from vimoclip.config.store import RunConfig
+from vimoclip.prediction.predictions import PredictedBout, Prediction, predicted_bouts
 from vimoclip.savannah import BEHAVIOURS, FPS, Scene, Span, plan, write_folder
-from vimoclip.shapes import write_clip
+from vimoclip.video.encode import cut
 
 OVERLAP = 0.5
 THRESHOLDS = (0.3, 0.5, 0.7)

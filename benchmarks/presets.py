@@ -29,10 +29,10 @@ from pipelines.ablate import AblateReport, AblateRequest, Figure, named, run_all
 from pipelines.evaluate import EvaluateRequest
 from pipelines.run_folder import records_of
 from pipelines.train_fusion import TrainFusionRequest
-from vimoclip.config import RunConfig
-from vimoclip.fusion_config import Fusion, FusionConfig, settings
-from vimoclip.intervals import paired
+from vimoclip.config.fusion import Fusion, FusionConfig, settings
+from vimoclip.config.store import RunConfig
 from vimoclip.savannah import BEHAVIOURS, write_folder
+from vimoclip.training.intervals import paired
 
 FIGURES: tuple[Figure, ...] = ("micro", "macro")
 

@@ -30,12 +30,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.machine import describe
-from vimoclip.clip import ClipTeacher
-from vimoclip.clip_name import TINY
-from vimoclip.config import ClipConfig, RunConfig
+from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.device import set_threads
-from vimoclip.resize import resize_frames
+from vimoclip.models.clip import ClipTeacher
+from vimoclip.models.clip_name import TINY
 from vimoclip.savannah import FPS, PAIRS, Scene, plan
+from vimoclip.video.resize import resize_frames
 
 GRID = 8
 FOLDS = 10

@@ -64,7 +64,7 @@ def _read(requests: Connection) -> None:
 def look(path: Path, most: int, faults: list[str]) -> int:
     """One snapshot; how many videos are in. most: there were before, -1 when there was no store yet."""
     from vimoclip.errors import StoreMissingError
-    from vimoclip.store import FeatureStore
+    from vimoclip.store.feature_store import FeatureStore
 
     try:
         store = FeatureStore.open(path)

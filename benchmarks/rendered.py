@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vimoclip.resize import resize_frames
 from vimoclip.savannah import BEHAVIOURS, FPS, HABITATS, SPECIES, Scene
+from vimoclip.video.resize import resize_frames
 
 Attribute = Literal["species", "behaviour", "habitat", "light", "weather"]
 ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)

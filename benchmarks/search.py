@@ -24,10 +24,10 @@ from rich.console import Console
 from benchmarks.machine import describe
 from benchmarks.vectors import APART_S, OF_VIDEO, Array, Drawn, add, clusters, index, jittered, make_store, of_store
 from pipelines.index import IndexRequest, run
-from vimoclip.filters import Filters
-from vimoclip.hits import Hits
-from vimoclip.shapes import write_folder
-from vimoclip.store import FeatureStore
+from tests.clips import write_folder
+from vimoclip.search.filters import Filters
+from vimoclip.search.results import Hits
+from vimoclip.store.feature_store import FeatureStore
 
 TOP = 10
 SHARES = (1.0, 0.1, 0.01, 0.001)
@@ -198,8 +198,8 @@ def cold(console: Console, folder: Path, model: str) -> None:
     _process([*vimoclip, "index", *store], 1)
     load = f"""
 import torch
-from vimoclip.clip import ClipTeacher
-from vimoclip.store import FeatureStore
+from vimoclip.models.clip import ClipTeacher
+from vimoclip.store.feature_store import FeatureStore
 ClipTeacher(FeatureStore.open({str(folder / "store")!r}).config.clip, torch.device("cpu"))
 """
     console.print(f"{model}, whole processes, median of 5:")

@@ -29,17 +29,17 @@ from benchmarks.sentences import ASKED, articled
 from pipelines import index, train_fusion
 from pipelines.index import IndexRequest
 from pipelines.train_fusion import TrainFusionRequest
-from pipelines.training_split import Asked
-from vimoclip.answers import Space
-from vimoclip.config import RunConfig
-from vimoclip.filters import Filters
-from vimoclip.fusion_config import settings
-from vimoclip.hits import Hits
-from vimoclip.intervals import Interval, interval, paired
-from vimoclip.label_spans import LabelSpan, label_spans, labels_at
-from vimoclip.lock import writer_lock
-from vimoclip.store import FeatureStore
-from vimoclip.writer import StoreWriter
+from vimoclip.config.fusion import settings
+from vimoclip.config.store import RunConfig
+from vimoclip.search.filters import Filters
+from vimoclip.search.options import Space
+from vimoclip.search.results import Hits
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.labels import LabelSpan, label_spans, labels_at
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
+from vimoclip.training.intervals import Interval, interval, paired
+from vimoclip.training.training_split import Asked
 
 TOP, SHORTEST_S, LEAST = 10, 0.5, (95.0, 99.0, 99.5, 99.9)
 LEARNT, HELD_OUT = "learnt", "asked"

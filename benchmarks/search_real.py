@@ -25,11 +25,12 @@ from pipelines.index import IndexRequest
 from pipelines.index import run as index
 from pipelines.ingest import run as ingest
 from pipelines.request import IngestRequest
-from vimoclip import nearest, vector_index
-from vimoclip.answers import By
-from vimoclip.hits import Hits
-from vimoclip.intervals import interval
-from vimoclip.store import FeatureStore
+from vimoclip.search import ranking
+from vimoclip.search.options import By
+from vimoclip.search.results import Hits
+from vimoclip.store import vector_index
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.training.intervals import interval
 
 TOP, FIRST_S = 5, 2.0
 BY: tuple[By, ...] = ("appearance", "motion", "mix")
@@ -96,7 +97,7 @@ def of_index(console: Console, store: FeatureStore) -> None:
     for video_id in store.videos()["video_id"]:
         for by in BY:
             answers: list[Hits] = []
-            for nearest.EXACT_ROWS in (250_000, 0):
+            for ranking.EXACT_ROWS in (250_000, 0):
                 answers.append(store.search(video=video_id, by=by, exclude="video"))
             exact, found = answers
             queries += 1

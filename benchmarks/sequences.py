@@ -21,11 +21,11 @@ from rich.table import Table
 
 from benchmarks.machine import describe
 from benchmarks.store import DIM, new_store, unit_vectors, write_videos
-from vimoclip.fusion_config import SequenceConfig
-from vimoclip.sequence_reader import Kept, read_sequences
-from vimoclip.sequences import Sequences
-from vimoclip.splits import of_split
-from vimoclip.store import FeatureStore
+from vimoclip.config.fusion import SequenceConfig
+from vimoclip.sequences.reader import Kept, read_sequences
+from vimoclip.sequences.sequences import Sequences
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.training.splits import of_split
 
 SLOW = "HDF5, opened per item"
 

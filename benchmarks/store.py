@@ -24,13 +24,13 @@ from rich.console import Console
 from benchmarks.machine import describe
 from schemas.features import Feature, Kind
 from schemas.videos import Video
-from vimoclip.config import ClipConfig, StoreConfig
-from vimoclip.embedded import EmbeddedFrames, Vectors
+from vimoclip.config.store import ClipConfig, StoreConfig
+from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.flow.encoding import encode
-from vimoclip.lock import writer_lock
-from vimoclip.store import FeatureStore
-from vimoclip.tables import Table
-from vimoclip.writer import StoreWriter
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.table import Table
+from vimoclip.store.writer import StoreWriter
 
 DIM = 512
 FRAMES = 20

@@ -25,14 +25,14 @@ from torch import Tensor, nn
 
 from benchmarks.animal_kingdom import LISTS, TRAIN, VAL, clips, lengths, sequences
 from benchmarks.machine import describe
+from vimoclip.config.fusion import PRESETS, ROLES, Fusion, FusionConfig, Role
 from vimoclip.device import cores, pick_device
-from vimoclip.fusion_config import PRESETS, ROLES, Fusion, FusionConfig, Role
-from vimoclip.fusion_task import FusionTask, scores
-from vimoclip.losses import loss_of
-from vimoclip.optimizer import training_precision
-from vimoclip.sequences import Batch, Sequences
-from vimoclip.tfam import Tfam
-from vimoclip.training import Training
+from vimoclip.models.tfam import Tfam
+from vimoclip.sequences.sequences import Batch, Sequences
+from vimoclip.training.fusion import FusionTask, scores
+from vimoclip.training.loop import Training
+from vimoclip.training.losses import loss_of
+from vimoclip.training.optimizer import training_precision
 
 ROUNDED = 32  # steps, of the lengths that have a graph
 EPOCHS = 30

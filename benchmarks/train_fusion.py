@@ -22,12 +22,12 @@ from torch import Tensor
 
 from benchmarks.animal_kingdom import LISTS, TRAIN, clips, lengths, sequences
 from benchmarks.machine import describe
-from vimoclip import batching
-from vimoclip.fusion_config import PRESETS, FusionConfig, TfamConfig
-from vimoclip.fusion_task import FusionTask
-from vimoclip.optimizer import training_precision
-from vimoclip.sequences import Batch, Sequences
-from vimoclip.training import Training
+from vimoclip.config.fusion import PRESETS, FusionConfig, TfamConfig
+from vimoclip.sequences import batching
+from vimoclip.sequences.sequences import Batch, Sequences
+from vimoclip.training.fusion import FusionTask
+from vimoclip.training.loop import Training
+from vimoclip.training.optimizer import training_precision
 
 
 class ReadyTask(FusionTask):

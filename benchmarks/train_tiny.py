@@ -1,6 +1,6 @@
 """Train vimoclip-tiny, the small CLIP model that comes with the package, on rendered frames and sentences about them.
 
-    python -m benchmarks.train_tiny --out vimoclip/tiny --minutes 40 [--threads 2] [--seed 0]
+    python -m benchmarks.train_tiny --out vimoclip/models/tiny --minutes 40 [--threads 2] [--seed 0]
         [--frames FOLDER] [--clips 2400] [--per-clip 6] [--steps N] [--device auto]
 
 Renders (into --frames, or reads what an earlier run rendered there), trains (benchmarks/tiny_trainer.py), and writes
@@ -25,11 +25,11 @@ from benchmarks.machine import describe
 from benchmarks.rendered import Shots, render
 from benchmarks.tiny_trainer import BATCH, RENDERED, Trainer
 from benchmarks.zero_shot import HELD_OUT_SEED, answers, image_vectors
-from vimoclip.clip import ClipTeacher
-from vimoclip.config import ClipConfig, RunConfig
+from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.device import pick_device, set_threads
+from vimoclip.models.clip import ClipTeacher
+from vimoclip.models.clip_text import TextTower
 from vimoclip.savannah import Scene, plan
-from vimoclip.text import TextTower
 
 WORLDS_SEED = 1001
 

@@ -14,11 +14,11 @@ from benchmarks.store import new_store, row
 from pipelines.index import IndexReport, IndexRequest, run
 from schemas.segments import segments_schema
 from vimoclip.arrays import vectors
-from vimoclip.embedded import EmbeddedFrames, Vectors
-from vimoclip.segments import settings_of
-from vimoclip.store import FeatureStore
-from vimoclip.tables import Table
-from vimoclip.writer import StoreWriter
+from vimoclip.embedding.events import EmbeddedFrames, Vectors
+from vimoclip.search.segments import settings_of
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.table import Table
+from vimoclip.store.writer import StoreWriter
 
 DIM = 512
 OF_VIDEO = 50

@@ -30,13 +30,13 @@ def victim(how: str, number: int, arguments: list[str]) -> None:
     """Run the command line and die at the chosen call. how: `count` only counts them, into the file VIMOCLIP_CALLS."""
     import lance
 
-    from vimoclip import feature_writer, tables, writer
-    from vimoclip.tables import Table
+    from vimoclip.store import features, table, writer
+    from vimoclip.store.table import Table
 
-    feature_writer.FLUSH_BYTES = 500  # of some 50 a row
+    features.FLUSH_BYTES = 500  # of some 50 a row
     writer.FLUSH_ROWS, writer.FLUSH_S = 12, 1e9  # many commits, and always at the same rows
     writer.TIDY_COMMITS, writer.GRACE = 10, GRACE
-    tables.ROWS_TO_INDEX = 20
+    table.ROWS_TO_INDEX = 20
     call, _, when = how.partition(":")
     calls: collections.Counter[str] = collections.Counter()
     places: dict[str, tuple[type, str]] = {

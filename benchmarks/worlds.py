@@ -34,8 +34,8 @@ class World:
 
 def worlds(folder: Path) -> Iterator[World]:
     """What is run and killed, each world once the kills of the one before are done: they share their files."""
+    from tests.clips import write_folder
     from tests.models import write_tiny_clip
-    from vimoclip.shapes import write_folder
 
     clips = folder / "clips"
     write_folder(clips, clips_per_behaviour=2, frames=10, size=(96, 64))
@@ -53,7 +53,7 @@ def worlds(folder: Path) -> Iterator[World]:
 
 def _change(clips: Path) -> None:
     """Other frames in three files, one file broken, one moved, one added, one without a video in it."""
-    from vimoclip.shapes import render, write_clip
+    from tests.clips import render, write_clip
 
     for name, frames in (("drifting/000", 14), ("circling/001", 7), ("still/000", 10), ("still/new", 9)):
         write_clip(clips / f"{name}.mp4", render("drifting", 7 + frames, frames, (96, 64)), 24.0)
@@ -66,9 +66,9 @@ def _untidy(path: Path) -> None:
     """Leave in the store what optimize is there for, with the store's own writer."""
     from dataclasses import replace
 
-    from vimoclip.lock import writer_lock
-    from vimoclip.store import FeatureStore
-    from vimoclip.writer import StoreWriter
+    from vimoclip.store.feature_store import FeatureStore
+    from vimoclip.store.lock import writer_lock
+    from vimoclip.store.writer import StoreWriter
 
     with writer_lock(path):
         writer = StoreWriter(FeatureStore.open(path))

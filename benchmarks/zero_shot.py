@@ -25,12 +25,12 @@ from rich.table import Table
 from benchmarks.machine import describe
 from benchmarks.rendered import Attribute, Shots, render
 from benchmarks.sentences import ASKED, articled
-from vimoclip.clip import ClipTeacher
-from vimoclip.clip_name import TINY
-from vimoclip.config import ClipConfig, RunConfig
+from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.device import set_threads
+from vimoclip.models.clip import ClipTeacher
+from vimoclip.models.clip_name import TINY
+from vimoclip.models.clip_text import TextTower
 from vimoclip.savannah import plan
-from vimoclip.text import TextTower
 
 HELD_OUT_SEED = 77001
 """Of worlds that no training of ours rendered."""

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from cli import options, render, training_options
 from pipelines.engine import Engine
-from vimoclip.fusion_config import settings
+from vimoclip.config.fusion import settings
 
 
 @render.handled
@@ -54,8 +54,8 @@ def ablate(
     from pipelines.ablate import ROWS, AblateRequest, named, run_all
     from pipelines.ablation_files import write_files
     from pipelines.train_fusion import TrainFusionRequest
-    from pipelines.training_split import Asked
-    from vimoclip.config import RunConfig
+    from vimoclip.config.store import RunConfig
+    from vimoclip.training.training_split import Asked
 
     base = TrainFusionRequest(
         store=store,

@@ -4,7 +4,7 @@ from cli import render
 from cli.training_progress import TrainingProgress
 from pipelines.ablate import AblateObserver
 from pipelines.train_fusion import TrainFusionReport
-from vimoclip.fusion_config import Fusion
+from vimoclip.config.fusion import Fusion
 
 
 class AblationProgress(TrainingProgress, AblateObserver):

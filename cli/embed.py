@@ -51,7 +51,7 @@ def embed(
     """
     from cli.progress import Progress
     from pipelines.embed import EmbedRequest, run
-    from vimoclip.config import RunConfig
+    from vimoclip.config.store import RunConfig
 
     asked: dict[str, Any] = {
         "model": model,

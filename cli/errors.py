@@ -6,7 +6,7 @@ from cli import options, render
 @render.handled
 def errors(store: options.Store = options.DEFAULT_STORE, as_json: options.Json = False) -> None:
     """List the videos that could not be ingested, with the reason for each."""
-    from vimoclip.store import FeatureStore
+    from vimoclip.store.feature_store import FeatureStore
 
     rows = [row for row in FeatureStore.open(store).rows() if row.error_kind is not None and row.status != "removed"]
     rows.sort(key=lambda row: (row.error_kind or "", row.video_id))

@@ -27,7 +27,7 @@ def evaluate(
     on stretches.
     """
     from pipelines.evaluate import EvaluateRequest, run
-    from vimoclip.config import RunConfig
+    from vimoclip.config.store import RunConfig
 
     settings = RunConfig(device=device, threads=threads)
     report = run(EvaluateRequest(store, run_folder, split, segments, batch_size, settings))

@@ -27,8 +27,8 @@ def export(
     """
     from rich.progress import Progress
 
-    from pipelines.export.query import Query
     from pipelines.export.run import run
+    from pipelines.export.selection import Query
 
     query = Query(tuple(split or ()), tuple(label or ()), tuple(feature or ()))
     with Progress(console=render.err, transient=True, disable=not render.err.is_terminal) as bar:

@@ -37,7 +37,7 @@ def index(
     from cli.seconds import seconds
     from pipelines.index import IndexRequest, run
     from schemas.segments import Space
-    from vimoclip.config import RunConfig
+    from vimoclip.config.store import RunConfig
 
     model: Path | Literal["none"] | None = "none" if behaviour == "none" else Path(behaviour) if behaviour else None
     given: dict[Space, str | None] = {"appearance": appearance, "motion": motion}

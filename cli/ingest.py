@@ -8,7 +8,7 @@ import typer
 
 from cli import options, render
 from pipelines.engine import Engine
-from vimoclip.config import FlowChoice, FlowImage, OnCorrupt
+from vimoclip.config.store import FlowChoice, FlowImage, OnCorrupt
 from vimoclip.errors import ConfigError, UsageError
 
 
@@ -93,7 +93,7 @@ def ingest(
     from cli.progress import Progress
     from pipelines.ingest import run
     from pipelines.request import IngestRequest
-    from vimoclip.config import RunConfig, StoreConfig
+    from vimoclip.config.store import RunConfig, StoreConfig
 
     StoreConfig.from_dict(asked)  # a value that no store can have is an error even where the store has its own
     request = IngestRequest(

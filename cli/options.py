@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from pipelines.engine import EngineName
-from vimoclip.config import Precision as PrecisionName
-from vimoclip.config import Resize as ResizeName
+from vimoclip.config.store import Precision as PrecisionName
+from vimoclip.config.store import Resize as ResizeName
 
 Store = Annotated[  # text, not a Path, which would turn s3://bucket into s3:/bucket
     str,

@@ -8,9 +8,9 @@ import typer
 from cli import options, render
 
 if TYPE_CHECKING:
-    from vimoclip.prediction import Predictions
+    from vimoclip.prediction.predictions import Predictions
 
-Form = Literal["aggregated", "tabular"]  # as in vimoclip/annotations/boris_events.py, which --help is not to load
+Form = Literal["aggregated", "tabular"]  # as in vimoclip/prediction/boris_events.py, which --help is not to load
 
 
 @render.handled
@@ -45,8 +45,8 @@ def predict(
     from cli.prediction_progress import PredictionProgress
     from cli.seconds import seconds
     from pipelines.predict import PredictRequest, run
-    from vimoclip.config import RunConfig
-    from vimoclip.predictor import Windows
+    from vimoclip.config.store import RunConfig
+    from vimoclip.prediction.predictor import Windows
 
     request = PredictRequest(
         store=store,

@@ -2,7 +2,7 @@
 
 from cli import render
 from cli.bar import Barred
-from vimoclip.predictor import Watcher
+from vimoclip.prediction.predictor import Watcher
 
 
 class PredictionProgress(Barred, Watcher):

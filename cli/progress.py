@@ -4,10 +4,10 @@ import time
 
 from cli import render
 from cli.bar import Barred
-from pipelines.plan import Plan
-from pipelines.rates import Rates
+from pipelines.ingest_plan import Plan
+from pipelines.progress import Rates
 from pipelines.request import Observer
-from vimoclip.config import ClipConfig, FlowConfig
+from vimoclip.config.store import ClipConfig, FlowConfig
 
 SAY_S = 60.0
 

@@ -18,7 +18,7 @@ def remove(
     as_json: options.Json = False,
 ) -> None:
     """Remove videos: no reader sees them any more, and ingest skips them. `optimize` takes them off the disk."""
-    from pipelines.remove import run
+    from pipelines.maintain import run
 
     report = run(store, videos, undo, not no_wait, render.waiting)
     if as_json:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from cli import options, render
-from vimoclip.answers import By, Exclude, Space, Unit
 from vimoclip.errors import UsageError
+from vimoclip.search.options import By, Exclude, Space, Unit
 
 if TYPE_CHECKING:
-    from vimoclip.hits import Hits
+    from vimoclip.search.results import Hits
 
 
 @render.handled
@@ -54,9 +54,9 @@ def search(
     Scores are cosines; the percentile says how many of 100 random pairs are less alike.
     """
     from cli.seconds import seconds
-    from vimoclip.config import RunConfig
-    from vimoclip.filters import Filters
-    from vimoclip.store import FeatureStore
+    from vimoclip.config.store import RunConfig
+    from vimoclip.search.filters import Filters
+    from vimoclip.store.feature_store import FeatureStore
 
     if (start is not None or end is not None) and video is None:
         raise UsageError("A span is of a stored video.", received="--from or --to", expected="VIDEO --from 1.5 --to 3")
@@ -120,12 +120,12 @@ def _make(hits: "Hits", contact_sheet: Path | None, clips: Path | None) -> dict[
     """The files that were asked for. unwritten: (video, why) of clips that could not be cut."""
     made: dict[str, Any] = {}
     if contact_sheet is not None and hits:
-        from vimoclip.contact_sheet import write
-        from vimoclip.hit_pictures import sheet
+        from vimoclip.search.hit_pictures import sheet
+        from vimoclip.video.contact_sheet import write
 
         made["contact_sheet"] = str(write(contact_sheet, sheet(hits)))
     if clips is not None and hits:
-        from vimoclip.cut import cut_all
+        from vimoclip.video.encode import cut_all
 
         made["clips"], made["unwritten"] = cut_all(hits, clips)
     return made

@@ -64,7 +64,7 @@ def _writer(writer: dict[str, Any]) -> None:
 
 
 def _videos(store: options.Store, as_json: bool) -> None:
-    from vimoclip.store import FeatureStore
+    from vimoclip.store.feature_store import FeatureStore
 
     rows = sorted(FeatureStore.open(store).rows(), key=lambda row: row.video_id)
     if as_json:

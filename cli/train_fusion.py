@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, render, training_options
-from vimoclip.fusion_config import Attention, Concat, Inputs, fusion_of, settings
+from vimoclip.config.fusion import Attention, Concat, Inputs, fusion_of, settings
 
 COLUMNS = {
     "videos": "videos",
@@ -68,8 +68,8 @@ def train_fusion(
     asked = training_options.settings_of(settings, preset, config, changes or [], flags)
     from cli.training_progress import TrainingProgress
     from pipelines.train_fusion import TrainFusionRequest, run
-    from pipelines.training_split import Asked
-    from vimoclip.config import RunConfig
+    from vimoclip.config.store import RunConfig
+    from vimoclip.training.training_split import Asked
 
     request = TrainFusionRequest(
         store=store,

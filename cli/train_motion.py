@@ -6,8 +6,8 @@ import typer
 
 from cli import options, render, training_options
 from pipelines.engine import Engine
-from vimoclip.config import FlowImage
-from vimoclip.motion_config import settings
+from vimoclip.config.motion import settings
+from vimoclip.config.store import FlowImage
 
 
 @render.handled
@@ -50,8 +50,8 @@ def train_motion(
     from cli.training_progress import TrainingProgress
     from pipelines.executor import is_ray
     from pipelines.train_motion import TrainMotionRequest, run
-    from pipelines.training_split import Asked
-    from vimoclip.config import RunConfig
+    from vimoclip.config.store import RunConfig
+    from vimoclip.training.training_split import Asked
 
     request = TrainMotionRequest(
         store=store,

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 
-from vimoclip.config import Config
+from vimoclip.config.fusion import Loss, Preset
+from vimoclip.config.store import Config
 from vimoclip.errors import ConfigError
-from vimoclip.fusion_config import Loss, Preset
 
 PresetName = Annotated[Preset, typer.Option("--preset", help="The paper's settings, or what we think best.")]
 LossName = Annotated[
@@ -65,7 +65,7 @@ C_co = TypeVar("C_co", bound=Config, covariant=True)
 
 
 class Settings(Protocol[C_co]):
-    """A preset with changes, such as `vimoclip.fusion_config.settings`."""
+    """A preset with changes, such as `vimoclip.config.fusion.settings`."""
 
     def __call__(self, preset: Preset, *changes: dict[str, Any]) -> C_co: ...
 

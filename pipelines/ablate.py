@@ -19,11 +19,11 @@ from pipelines.executor import is_ray
 from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest, run
 from pipelines.training_run import RunObserver
 from vimoclip.atomic import replacing
+from vimoclip.config.fusion import Fusion, FusionConfig
 from vimoclip.errors import ConfigError, RunError
-from vimoclip.fusion_config import Fusion, FusionConfig
-from vimoclip.intervals import Interval, interval
-from vimoclip.place import place
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import place
+from vimoclip.training.intervals import Interval, interval
 
 ROWS: tuple[Fusion, ...] = ("image", "motion", "embedding", "temporal", "cross")
 PAPER: dict[Fusion, float] = {"image": 75.83, "motion": 51.05, "embedding": 74.56, "temporal": 76.99, "cross": 77.09}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipelines.ablate import AblateReport, AblateRow, Figure
 from vimoclip.atomic import replacing
-from vimoclip.fusion_config import Fusion
+from vimoclip.config.fusion import Fusion
 
 NAMES: dict[Fusion, str] = {
     "image": "image only",

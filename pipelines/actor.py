@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 
 from schemas.features import Feature
-from vimoclip.added import NOTHING_ADDED, Added
-from vimoclip.config import RunConfig, StoreConfig
-from vimoclip.embedded import Job, Outcome
+from vimoclip.config.store import RunConfig, StoreConfig
+from vimoclip.embedding.added import NOTHING_ADDED, Added
+from vimoclip.embedding.events import Job, Outcome
+from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import VimoclipError
-from vimoclip.worker import EmbedWorker
 
 
 @dataclass(frozen=True)

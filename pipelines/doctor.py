@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vimoclip.errors import StoreLockedError, VimoclipError
-from vimoclip.lock import holder, writer_lock
-from vimoclip.own import HOME, PACKAGES
-from vimoclip.place import Folder, Place, Where, place
-from vimoclip.store import FeatureStore
+from vimoclip.import_guard import HOME, PACKAGES
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Folder, Place, Where, place
+from vimoclip.store.lock import holder, writer_lock
 
 NEEDED = (
     "torch",
@@ -95,7 +95,7 @@ def _own_packages() -> list[Check]:
 
 
 def _device() -> Check:
-    from vimoclip.config import RunConfig
+    from vimoclip.config.store import RunConfig
     from vimoclip.device import cores, pick_batch_size, pick_device, pick_precision
 
     device = pick_device(RunConfig().device)
@@ -109,11 +109,11 @@ def _decoder() -> Check:
     break."""
     import numpy as np
 
-    from vimoclip.config import RunConfig, Sampling
-    from vimoclip.decoder import Decoder
-    from vimoclip.embedded import Job
-    from vimoclip.shapes import write_clip
-    from vimoclip.video import VideoInfo
+    from tests.clips import write_clip
+    from vimoclip.config.store import RunConfig, Sampling
+    from vimoclip.embedding.events import Job
+    from vimoclip.video.decode import VideoInfo
+    from vimoclip.video.decoder_process import Decoder
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "probe.mp4")

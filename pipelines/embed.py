@@ -18,25 +18,25 @@ from pipelines.filling import EmbedReport, Filling
 from pipelines.request import Observer
 from schemas.features import Feature
 from schemas.videos import Video
-from vimoclip.added import Added
-from vimoclip.config import ClipConfig, RunConfig
-from vimoclip.embedded import Failed, Job
+from vimoclip.config.store import ClipConfig, RunConfig
+from vimoclip.embedding.added import Added
+from vimoclip.embedding.events import Failed, Job
 from vimoclip.errors import FeatureError, SourceError
-from vimoclip.feature_rows import check_name, lacking
-from vimoclip.feature_writer import FeatureWriter
-from vimoclip.lock import Held, writer_lock
-from vimoclip.place import Place, Where
-from vimoclip.store import FeatureStore
-from vimoclip.video_files import content_hash
+from vimoclip.store.feature_rows import check_name, lacking
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.features import FeatureWriter
+from vimoclip.store.location import Place, Where
+from vimoclip.store.lock import Held, writer_lock
+from vimoclip.video.files import content_hash
 
 
 @dataclass(frozen=True)
 class EmbedRequest:
     """What to add, and how.
 
-    feature: its name. asked: settings of its tower that the user gave, as of `vimoclip.config.ClipConfig`; a feature
-    that is there already, whole or not, needs none. motion: the folder of a run of train-motion: the feature is made of
-    the stored flow by its student (embed_motion.py), and may be `moclip` itself.
+    feature: its name. asked: settings of its tower that the user gave, as of `vimoclip.config.store.ClipConfig`; a
+    feature that is there already, whole or not, needs none. motion: the folder of a run of train-motion: the feature is
+    made of the stored flow by its student (embed_motion.py), and may be `moclip` itself.
     """
 
     store: Where

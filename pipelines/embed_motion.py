@@ -10,19 +10,19 @@ from pathlib import Path
 from pipelines.filling import EmbedReport, Filling
 from pipelines.request import Observer
 from schemas.videos import Video
-from vimoclip.config import RunConfig
-from vimoclip.embedded import Job
+from vimoclip.config.store import RunConfig
+from vimoclip.embedding.events import Job
+from vimoclip.embedding.feature_models import student_of, weights_of
+from vimoclip.embedding.flow_embedder import FlowEmbedder
 from vimoclip.errors import FeatureError
-from vimoclip.feature_rows import check_name, lacking
-from vimoclip.feature_switch import NEXT, REPLACED, switch
-from vimoclip.feature_writer import FeatureWriter
-from vimoclip.flow_embedder import FlowEmbedder
-from vimoclip.flow_rows import flow_of
-from vimoclip.kept_models import keep
-from vimoclip.lock import Held
-from vimoclip.store import FeatureStore
-from vimoclip.student_checkpoint import Student, read_student
-from vimoclip.students import student_of, weights_of
+from vimoclip.models.student_checkpoint import Student, read_student
+from vimoclip.store.feature_rows import check_name, lacking
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.feature_switch import NEXT, REPLACED, switch
+from vimoclip.store.features import FeatureWriter
+from vimoclip.store.lock import Held
+from vimoclip.store.models import keep
+from vimoclip.training.flow_rows import flow_of
 
 
 class EmbedMotion(Filling):

@@ -1,4 +1,4 @@
-"""Evaluating a finished run on a split of a store: every metric of vimoclip/metrics.py, from fp32 scores.
+"""Evaluating a finished run on a split of a store: every metric of vimoclip/training/metrics.py, from fp32 scores.
 
 Any store will do whose features were made with the same settings as those the run was trained on.
 """
@@ -9,17 +9,17 @@ from pathlib import Path
 
 from pipelines.run_folder import finished
 from pipelines.training_run import SELECTED
-from vimoclip.checkpoint import read_checkpoint
-from vimoclip.class_segments import read_segments
-from vimoclip.config import RunConfig
+from vimoclip.annotations.class_segments import read_segments
+from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
-from vimoclip.fusion_task import check_labels, scores
-from vimoclip.metrics import Metrics, by_count, of_one, of_several
-from vimoclip.place import Where
-from vimoclip.sequence_reader import Kept, read_sequences
-from vimoclip.sequences import SequenceReport
-from vimoclip.splits import of_split
-from vimoclip.store import FeatureStore
+from vimoclip.models.tfam_checkpoint import read_checkpoint
+from vimoclip.sequences.reader import Kept, read_sequences
+from vimoclip.sequences.sequences import SequenceReport
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Where
+from vimoclip.training.fusion import check_labels, scores
+from vimoclip.training.metrics import Metrics, by_count, of_one, of_several
+from vimoclip.training.splits import of_split
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from pipelines.engine import Engine
 from schemas.features import Feature
-from vimoclip.added import NOTHING_ADDED, Added
-from vimoclip.config import RunConfig, StoreConfig
-from vimoclip.embedded import Job, Outcome
+from vimoclip.config.store import RunConfig, StoreConfig
+from vimoclip.embedding.added import NOTHING_ADDED, Added
+from vimoclip.embedding.events import Job, Outcome
 from vimoclip.errors import StoreError
 from vimoclip.interrupts import held_back
 
@@ -24,7 +24,7 @@ class Executor(Protocol):
     def device(self) -> object: ...
 
     def embed(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Outcomes of each job (see `vimoclip.worker.EmbedWorker.embed`), those of several jobs mixed or not.
+        """Outcomes of each job (see `vimoclip.embedding.worker.EmbedWorker.embed`), those of several jobs mixed or not.
 
         `jobs` may be drawn from another thread.
         """
@@ -43,7 +43,9 @@ def executor(config: StoreConfig, run: RunConfig, engine: Engine, added: Added =
         with contextlib.closing(RayExecutor(config, run, engine.workers, engine.address, added)) as made:
             yield made
     else:
-        from vimoclip.worker import EmbedWorker  # with torch, which takes seconds: a run with nothing to do needs none
+        from vimoclip.embedding.worker import (
+            EmbedWorker,  # with torch, which takes seconds: a run with nothing to do needs none
+        )
 
         yield EmbedWorker(config, run, added)
 

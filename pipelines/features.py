@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 
 from schemas.features import Feature, Kind, Training
 from vimoclip.errors import FeatureError
-from vimoclip.feature_rows import check_name, drop_unnamed_columns, lacking, replace_feature
 from vimoclip.interrupts import held_back
-from vimoclip.lock import writer_lock
-from vimoclip.place import Where
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_rows import check_name, drop_unnamed_columns, lacking, replace_feature
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Where
+from vimoclip.store.lock import writer_lock
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from queue import SimpleQueue
 
 from pipelines.executor import Executor, consumed
-from pipelines.plan import Plan
-from pipelines.rates import Rates
+from pipelines.ingest_plan import Plan
+from pipelines.progress import Rates
 from pipelines.request import Observer
 from pipelines.telling import Telling
 from schemas.videos import Video
-from vimoclip.config import ClipConfig
-from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
+from vimoclip.config.store import ClipConfig
+from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
 from vimoclip.errors import VideoError
-from vimoclip.feature_writer import FeatureWriter
-from vimoclip.lock import Held
+from vimoclip.store.features import FeatureWriter
+from vimoclip.store.lock import Held
 
 
 @dataclass

@@ -15,19 +15,19 @@ import pyarrow.compute as pc
 
 from schemas.segments import MadeBy, SegmentSettings, Space
 from schemas.videos import Video
-from vimoclip import vector_index
-from vimoclip.config import RunConfig
+from vimoclip.config.store import RunConfig
 from vimoclip.errors import SearchError
-from vimoclip.frame_vectors import Pool
+from vimoclip.frames import Pool
 from vimoclip.interrupts import held_back
-from vimoclip.lock import Held, writer_lock
-from vimoclip.place import Where
-from vimoclip.row_buffer import RowBuffer
-from vimoclip.segments import STRIDE_S, WINDOW_S, changed, made_from, schema_of, segments_of, settings_of
-from vimoclip.store import FeatureStore
-from vimoclip.tables import Table
+from vimoclip.search.segments import STRIDE_S, WINDOW_S, changed, made_from, schema_of, segments_of, settings_of
+from vimoclip.store import vector_index
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Where
+from vimoclip.store.lock import Held, writer_lock
+from vimoclip.store.row_buffer import RowBuffer
+from vimoclip.store.table import Table
+from vimoclip.store.writer import GRACE
 from vimoclip.windows import check_window
-from vimoclip.writer import GRACE
 
 FLUSH_ROWS, FLUSH_BYTES = 50_000, 128 << 20
 FRAGMENTS = 16
@@ -37,7 +37,7 @@ FRAGMENTS = 16
 @dataclass(frozen=True)
 class IndexRequest:
     """What to index. window_s, stride_s, features (by space): None, or a space that is not named, is as the index has
-    it, or for a first one as `vimoclip.segments` says.
+    it, or for a first one as `vimoclip.search.segments` says.
 
     behaviour: the folder of a finished run of train-fusion, by whose model the behaviour space is made; "none" is no
     such space, and None is as the index has it. run: where the model runs.
@@ -168,8 +168,8 @@ class _Index:
     def _pool(self) -> Pool | None:
         if self._settings.behaviour is None:
             return None
-        from vimoclip.behaviour import load  # torch
         from vimoclip.device import pick_device, set_threads
+        from vimoclip.search.behaviour_space import load  # torch
 
         set_threads(self._run)
         return load(self._store, self._settings.behaviour, pick_device(self._run.device))
@@ -207,7 +207,7 @@ def _behaviour(store: FeatureStore, request: IndexRequest, before: SegmentSettin
         return None
     if request.behaviour is None:
         return before.behaviour if before is not None and "behaviour" not in changed(store, before) else None
-    from vimoclip.behaviour import keep  # torch
+    from vimoclip.search.behaviour_space import keep  # torch
 
     return keep(store, request.behaviour)
 

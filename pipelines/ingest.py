@@ -7,22 +7,22 @@ from pathlib import Path
 
 from pipelines import label
 from pipelines.executor import Executor, consumed, executor
-from pipelines.plan import Identify, Plan, make_plan
-from pipelines.recorder import Recorder
+from pipelines.ingest_plan import Identify, Plan, make_plan
+from pipelines.ingest_recorder import Recorder
 from pipelines.request import IngestReport, IngestRequest, Observer
 from pipelines.sources import Source, Sources, discover
 from pipelines.telling import Telling
 from schemas.videos import Video
-from vimoclip.added import NOTHING_ADDED, Added
 from vimoclip.annotations import Annotations, find_labels, match, read
-from vimoclip.config import StoreConfig
+from vimoclip.config.store import StoreConfig
+from vimoclip.embedding.added import NOTHING_ADDED, Added
 from vimoclip.errors import LabelError
-from vimoclip.feature_rows import check_same
-from vimoclip.lock import Held, writer_lock
-from vimoclip.place import Place, place
-from vimoclip.store import FeatureStore
-from vimoclip.store_place import check_free
-from vimoclip.writer import StoreWriter
+from vimoclip.store.feature_rows import check_same
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Place, place
+from vimoclip.store.lock import Held, writer_lock
+from vimoclip.store.store_place import check_free
+from vimoclip.store.writer import StoreWriter
 
 _NOT_LABELS = "Correct it; or, if it is about something else, leave it out with --labels none."
 
@@ -175,7 +175,7 @@ def _embed(embedder: Executor, identify: Identify, recorder: Recorder, writer: S
 def _added(store: FeatureStore) -> Added:
     if not any(feature.training == "trained" for feature in store.features.values()):
         return Added.of(store.features.values())
-    from vimoclip.students import added_of  # with torch, which Ray's driver does without
+    from vimoclip.embedding.feature_models import added_of  # with torch, which Ray's driver does without
 
     return added_of(store)
 

@@ -9,10 +9,10 @@ from pipelines.sources import Source
 from schemas.labels import PAST_END_S, Label
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, from_folders, match, read
-from vimoclip.lock import writer_lock
-from vimoclip.place import Where
-from vimoclip.store import FeatureStore
-from vimoclip.writer import StoreWriter
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Where
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
 
 
 @dataclass(frozen=True)

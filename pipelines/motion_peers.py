@@ -19,9 +19,9 @@ from pipelines.train_motion import TrainMotionReport, TrainMotionRequest
 from pipelines.training_run import RunObserver
 from vimoclip.device import pick_device
 from vimoclip.errors import ConfigError, UsageError
-from vimoclip.peers import Peers
-from vimoclip.place import place
-from vimoclip.training import METRICS
+from vimoclip.store.location import place
+from vimoclip.training.loop import METRICS
+from vimoclip.training.peers import Peers
 
 WAIT = timedelta(minutes=30)
 """How long a process waits for the others at one step: as long as one may need to read what it trains on."""

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-from vimoclip.lock import writer_lock
-from vimoclip.place import Where
-from vimoclip.store import FeatureStore
-from vimoclip.writer import GRACE, Optimized, StoreWriter
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Where
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import GRACE, Optimized, StoreWriter
 
 
 def run(

@@ -7,11 +7,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vimoclip.annotations.boris_events import Form
-from vimoclip.config import RunConfig
-from vimoclip.place import Where
-from vimoclip.prediction import Predictions
-from vimoclip.prediction_files import (
+from vimoclip.config.store import RunConfig
+from vimoclip.prediction.boris_events import Form
+from vimoclip.prediction.export import (
     check_events,
     check_table,
     check_timeline,
@@ -19,17 +17,19 @@ from vimoclip.prediction_files import (
     write_table,
     write_timelines,
 )
-from vimoclip.predictor import Predictor, Watcher, Windows
-from vimoclip.store import FeatureStore
-from vimoclip.targets import resolve
+from vimoclip.prediction.inputs import resolve
+from vimoclip.prediction.predictions import Predictions
+from vimoclip.prediction.predictor import Predictor, Watcher, Windows
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Where
 
 
 @dataclass(frozen=True)
 class PredictRequest:
     """What to predict, and what to write of it.
 
-    names: paths, ids or patterns of ids (vimoclip/targets.py). folder: of the run. top: labels a video; 0 is all.
-    out: .csv or .json. boris: .csv or .tsv, in the form `form`. timeline: a folder, or a .png for one video.
+    names: paths, ids or patterns of ids (vimoclip/prediction/inputs.py). folder: of the run. top: labels a video; 0 is
+    all. out: .csv or .json. boris: .csv or .tsv, in the form `form`. timeline: a folder, or a .png for one video.
     """
 
     store: Where

@@ -22,11 +22,11 @@ from ray.exceptions import RayError, RayTaskError
 
 from pipelines.actor import Actor, Described
 from schemas.features import Feature
-from vimoclip.added import NOTHING_ADDED, Added
-from vimoclip.ahead import Ahead
-from vimoclip.config import RunConfig, StoreConfig
-from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
+from vimoclip.config.store import RunConfig, StoreConfig
+from vimoclip.embedding.added import NOTHING_ADDED, Added
+from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
 from vimoclip.errors import ConfigError, VimoclipError
+from vimoclip.prefetch import Ahead
 
 JOBS = 2  # an actor holds: the one it embeds, and the one whose decoding runs ahead
 UNTAKEN = 4  # outcomes an actor may be ahead of the driver

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.engine import Engine
+from pipelines.ingest_plan import Plan
 from pipelines.label import LabelReport
-from pipelines.plan import Plan
-from vimoclip.config import ClipConfig, FlowConfig, RunConfig
-from vimoclip.place import Where
+from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig
+from vimoclip.store.location import Where
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """A run that trains something as a folder: what it was begun with, and on which snapshot of the store.
 
 run.json            what its numbers follow from: settings, store, snapshot, splits, classes, features
-state.pt            to go on from, and metrics.jsonl, a line an epoch (vimoclip/training.py)
-model.safetensors   when it is finished, with meta.json (vimoclip/checkpoint_files.py)
+state.pt            to go on from, and metrics.jsonl, a line an epoch (vimoclip/training/loop.py)
+model.safetensors   when it is finished, with meta.json (vimoclip/models/checkpoint.py)
 """
 
 import hashlib
@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.training_split import TrainingSplit
 from schemas.features import Feature
 from schemas.models import META
 from vimoclip.atomic import replacing
-from vimoclip.config import Config
+from vimoclip.config.store import Config
 from vimoclip.errors import RunError, StoreError
-from vimoclip.place import Where, place
-from vimoclip.store import FeatureStore
-from vimoclip.training import METRICS, STATE, Record
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Where, place
+from vimoclip.training.loop import METRICS, STATE, Record
+from vimoclip.training.training_split import TrainingSplit
 
 RUN = "run.json"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vimoclip.errors import SourceError
-from vimoclip.video_files import videos_under
+from vimoclip.video.files import videos_under
 
 
 @dataclass(frozen=True)

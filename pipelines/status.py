@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vimoclip.lock import writing
-from vimoclip.place import Where
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Where
+from vimoclip.store.lock import writing
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class StatusReport:
 
     splits: videos by split. labels: videos by label. features: by name, those of motion with what their `flow` was made
     by, see docs/store.md. settings: the store's own. writer: who is
-    writing to it now, and how far that is, see `vimoclip.lock.writing`; None when nobody is.
+    writing to it now, and how far that is, see `vimoclip.store.lock.writing`; None when nobody is.
     """
 
     store: str

@@ -4,8 +4,8 @@ import math
 import time
 from dataclasses import asdict
 
-from pipelines.rates import Rates
-from vimoclip.lock import Held
+from pipelines.progress import Rates
+from vimoclip.store.lock import Held
 
 TELL_S = 1.0
 

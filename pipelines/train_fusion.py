@@ -13,21 +13,21 @@ from torch import Tensor
 
 from pipelines.run_folder import begin, default_folder, finished, identity, snapshot
 from pipelines.training_run import RunObserver, TrainReport, carry_out, leave, recall, score
-from pipelines.training_split import Asked, training_split
 from schemas.features import Feature
 from schemas.videos import Video
-from vimoclip.checkpoint import Meta, Source, read_checkpoint, write_checkpoint
-from vimoclip.class_segments import read_segments
-from vimoclip.classes import taught_classes
-from vimoclip.config import RunConfig
+from vimoclip.annotations.class_segments import read_segments
+from vimoclip.config.fusion import ROLES, FusionConfig, Role
+from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
-from vimoclip.fusion_config import ROLES, FusionConfig, Role
-from vimoclip.fusion_task import FusionTask, calibrate
-from vimoclip.place import Where
-from vimoclip.sequence_reader import Kept, read_sequences
-from vimoclip.sequences import SequenceReport, Sequences
-from vimoclip.store import FeatureStore
-from vimoclip.training import Record, Training
+from vimoclip.models.tfam_checkpoint import Meta, Source, read_checkpoint, write_checkpoint
+from vimoclip.sequences.reader import Kept, read_sequences
+from vimoclip.sequences.sequences import SequenceReport, Sequences
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Where
+from vimoclip.training.classes import taught_classes
+from vimoclip.training.fusion import FusionTask, calibrate
+from vimoclip.training.loop import Record, Training
+from vimoclip.training.training_split import Asked, training_split
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TrainFusionRequest:
     """What to train, and on what.
 
     folder: of the run; None is one of the store's and the settings' own, in `runs`. segments: a table of classes
-    (vimoclip/class_segments.py). versions: the snapshot to begin on; None is the newest.
+    (vimoclip/annotations/class_segments.py). versions: the snapshot to begin on; None is the newest.
     """
 
     store: Where

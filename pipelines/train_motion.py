@@ -13,22 +13,22 @@ from torch import Tensor
 
 from pipelines.run_folder import begin, default_folder, finished, identity, snapshot
 from pipelines.training_run import RunObserver, TrainReport, carry_out, leave, recall, score
-from pipelines.training_split import Asked, training_split
-from vimoclip.checkpoint_files import Source
-from vimoclip.classes import taught_classes
-from vimoclip.clip import ClipTeacher
-from vimoclip.config import RunConfig
+from vimoclip.config.motion import MotionConfig
+from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.errors import SettingsError
-from vimoclip.motion_config import MotionConfig
-from vimoclip.motion_segments import SegmentReport, read_motion_segments
-from vimoclip.motion_task import MotionTask
-from vimoclip.peers import ALONE, Peers
-from vimoclip.place import Where
-from vimoclip.sequence_reader import Kept
-from vimoclip.store import FeatureStore
-from vimoclip.student_checkpoint import StudentMeta, read_student_meta, write_student
-from vimoclip.training import Record, Training
+from vimoclip.models.checkpoint import Source
+from vimoclip.models.clip import ClipTeacher
+from vimoclip.models.student_checkpoint import StudentMeta, read_student_meta, write_student
+from vimoclip.sequences.reader import Kept
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Where
+from vimoclip.training.classes import taught_classes
+from vimoclip.training.loop import Record, Training
+from vimoclip.training.motion import MotionTask
+from vimoclip.training.motion_dataset import SegmentReport, read_motion_segments
+from vimoclip.training.peers import ALONE, Peers
+from vimoclip.training.training_split import Asked, training_split
 
 
 @dataclass(frozen=True)

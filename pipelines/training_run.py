@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from pipelines.run_folder import begun, records_of
-from vimoclip.config import Config
+from vimoclip.config.store import Config
 from vimoclip.errors import RunError
-from vimoclip.training import STATE, Record, Training, TrainingObserver
+from vimoclip.training.loop import STATE, Record, Training, TrainingObserver
 
 SELECTED = "selected"
 """The folder, in a run's, of the best epoch's model."""

@@ -48,8 +48,8 @@ class Feature:
     preprocessing: canonical JSON: size, mean, std, interpolation, resize and batch shape; for motion also the
         flow settings.
     precision: `bf16`, `fp16` or `fp32`, as resolved.
-    settings: JSON, those of the tower of a feature that was added to the store (a `vimoclip.config.ClipConfig`); None
-        for a feature that every take is made with.
+    settings: JSON, those of the tower of a feature that was added to the store (a `vimoclip.config.store.ClipConfig`);
+        None for a feature that every take is made with.
     complete: false while an added feature is still being computed: readers do not see it.
     packages: JSON, versions that made it, recorded and not compared.
     """

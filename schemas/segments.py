@@ -8,7 +8,8 @@ the video's end, and a video that is shorter than a window is one segment. Range
 - `appearance` is made from an image feature, `motion` from one of motion, where there are frames with motion; null
   elsewhere, such as of a video of one frame.
 - `behaviour`, where it was asked for, is no mean: it is what a fusion model makes of the frames, at unit length
-  (vimoclip/behaviour.py). The model's files are in the store, in `models/<id>/`. Null where the model sees nothing.
+  (vimoclip/search/behaviour_space.py). The model's files are in the store, in `models/<id>/`. Null where the model sees
+  nothing.
 - All segments of a take are committed together: a take is in the table whole or not at all.
 - Readers see only rows whose take the `videos` row names, as of `frames`.
 - What the vectors were made from is in the table's schema metadata; vectors of a feature with another fingerprint

@@ -7,10 +7,10 @@ import openpyxl
 import pytest
 
 from pipelines.ablate import PAPER
+from tests.clips import render, write_clip
 from tests.pages import commands, run, small, text
 from vimoclip.annotations import read
-from vimoclip.shapes import render, write_clip
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

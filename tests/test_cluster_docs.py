@@ -15,8 +15,8 @@ from tests.cli.runner import document, vimoclip
 from tests.clusters import cluster
 from tests.object_store import Server
 from tests.pages import ROOT, commands
-from vimoclip.store import FeatureStore
-from vimoclip.verify import verify
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.verify import verify
 
 BUCKET = "s3://animals/store"  # that both speak of
 

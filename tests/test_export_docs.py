@@ -12,7 +12,7 @@ import pytest
 from schemas.labels import Label
 from tests.pages import code, commands, run, text
 from tests.vimoclip.stores import make_store
-from vimoclip.writer import StoreWriter
+from vimoclip.store.writer import StoreWriter
 
 
 @pytest.fixture(scope="module")

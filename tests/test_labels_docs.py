@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from tests.clips import write_clip
 from tests.pages import blocks, commands, run, small
-from vimoclip.shapes import write_clip
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,9 +8,9 @@ import PIL.Image
 import polars as pl
 import pytest
 
+from tests.clips import render, write_clip
 from tests.pages import SHARED, code, commands, options, run, small, text
 from vimoclip.annotations import read
-from vimoclip.shapes import render, write_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

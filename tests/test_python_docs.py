@@ -12,8 +12,8 @@ from schemas.labels import Label
 from tests.object_store import Server
 from tests.pages import code
 from tests.vimoclip.stores import make_store
-from vimoclip.place import Where
-from vimoclip.writer import StoreWriter
+from vimoclip.store.location import Where
+from vimoclip.store.writer import StoreWriter
 
 VIDEOS = {"site/IMG_0001.MP4": 50, "site/IMG_0002.MP4": 25, "still.mp4": 1}
 

@@ -8,7 +8,7 @@ import PIL.Image
 import pytest
 
 from tests.pages import SHARED, code, commands, options, run, small, text
-from vimoclip.contact_sheet import frames_at
+from vimoclip.video.contact_sheet import frames_at
 
 SIZE = {"width=320": "width=96", "height=180": "height=64"}  # of the clips that the page means, and of those here
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from vimoclip.clip import ClipTeacher
-from vimoclip.clip_name import TINY, TINY_FOLDER, TINY_WEIGHTS
-from vimoclip.config import ClipConfig
-from vimoclip.own import HOME, PACKAGES
-from vimoclip.shapes import render, write_clip
-from vimoclip.store import FeatureStore
+from tests.clips import render, write_clip
+from vimoclip.config.store import ClipConfig
+from vimoclip.import_guard import HOME, PACKAGES
+from vimoclip.models.clip import ClipTeacher
+from vimoclip.models.clip_name import TINY, TINY_FOLDER, TINY_WEIGHTS
+from vimoclip.store.feature_store import FeatureStore
 
 OURS = ("vimoclip", *PACKAGES)
 REPORT = HOME / "pipelines" / "report"  # with a template and a style sheet
@@ -78,7 +78,7 @@ def test_it_holds_our_four_packages_and_nothing_else(wheel: Path) -> None:
 
 def test_the_tiny_model_comes_with_it(environment: Path, tmp_path: Path) -> None:
     code = (
-        "import torch; from vimoclip.clip import ClipTeacher; from vimoclip.config import ClipConfig; "
+        "import torch; from vimoclip.models.clip import ClipTeacher; from vimoclip.config.store import ClipConfig; "
         "teacher = ClipTeacher(ClipConfig('vimoclip-tiny'), torch.device('cpu')); "
         "print(teacher.config.weights, teacher.weights_sha256)"
     )

@@ -8,14 +8,14 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vimoclip.own import check_found
+from vimoclip.import_guard import check_found
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from vimoclip.store import FeatureStore
+    from vimoclip.store.feature_store import FeatureStore
 
 check_found("schemas")  # all that the library itself imports of ours
 
@@ -28,7 +28,7 @@ def open_store(path: str | Path = "vimoclip-store") -> "FeatureStore":
     Raises:
         StoreMissingError, StoreNewerError, StoreDamagedError, StoreUnreachableError.
     """
-    from vimoclip.store import FeatureStore  # importing vimoclip stays instant
+    from vimoclip.store.feature_store import FeatureStore  # importing vimoclip stays instant
 
     return FeatureStore.open(path)
 

@@ -4,7 +4,7 @@ import os
 import sys
 
 from vimoclip.errors import ShadowedError
-from vimoclip.own import PACKAGES, check_found
+from vimoclip.import_guard import PACKAGES, check_found
 
 
 def main() -> None:

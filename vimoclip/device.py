@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from vimoclip.config import Precision, RunConfig
+from vimoclip.config.store import Precision, RunConfig
 from vimoclip.errors import ConfigError
 
 Resolved = Literal["bf16", "fp16", "fp32"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vimoclip.frame_vectors import FrameRows
+from vimoclip.frames import FrameRows
 from vimoclip.windows import CLOCK_S, check_window, spans
 
 

@@ -12,10 +12,10 @@ from typing import Any
 
 
 class _Finder:
-    """Stands in for the finder of vimoclip.clip alone, so that nothing is imported before its time."""
+    """Stands in for the finder of vimoclip.models.clip alone, so that nothing is imported before its time."""
 
     def find_spec(self, name: str, path: object = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != "vimoclip.clip":
+        if name != "vimoclip.models.clip":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

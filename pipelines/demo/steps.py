@@ -7,7 +7,7 @@ from typing import Literal
 
 from pipelines.demo.size import Size
 from pipelines.demo.world import TEST, scenes_of
-from vimoclip.fusion_config import Fusion
+from vimoclip.config.fusion import Fusion
 from vimoclip.savannah import PAIRS
 
 StepName = Literal[

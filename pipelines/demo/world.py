@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.demo.size import WORLD, Size
+from tests.clips import write_clip
 from vimoclip.savannah import FPS, Scene, Span, plan, write_folder
-from vimoclip.shapes import write_clip
 
 TEST = "test"
 """The split that nothing is trained on, and no run is evaluated on: the film and the queries are of it."""

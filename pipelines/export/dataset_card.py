@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.export.query import Selection
+from pipelines.export.selection import Selection
 
 _NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}  # of Arrow's types; others are called alike
 

@@ -12,7 +12,7 @@ import filelock
 
 from vimoclip.errors import ExportError
 from vimoclip.interrupts import held_back
-from vimoclip.place import Folder, Place
+from vimoclip.store.location import Folder, Place
 
 MARK = ".vimoclip-export"
 """A file by which an unfinished export is known for ours, locked while somebody writes it."""

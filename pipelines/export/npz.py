@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from pipelines.export.query import Selection
+from pipelines.export.selection import Selection
 from pipelines.export.video_arrays import check_names, video_arrays
 from vimoclip.errors import ExportError
-from vimoclip.ordered_frames import OrderedFrames
+from vimoclip.store.frame_reader import OrderedFrames
 
 _LONGEST_PART, _LONGEST_PATH = 255, 2000  # bytes; what file systems take of a name, and leave room for in a path
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.export import Format
-from pipelines.export.dataset_folder import write_dataset
 from pipelines.export.folder import whole_folder
+from pipelines.export.hf_dataset import write_dataset
 from pipelines.export.npz import write_npz
-from pipelines.export.query import Query, Selection, select
-from pipelines.export.table_files import write_tables
+from pipelines.export.selection import Query, Selection, select
+from pipelines.export.tables import write_tables
 from schemas.features import Feature
 from vimoclip import __version__
 from vimoclip.errors import ExportError
-from vimoclip.ordered_frames import OrderedFrames
-from vimoclip.place import Where
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.frame_reader import OrderedFrames
+from vimoclip.store.location import Where
 
 
 @dataclass(frozen=True)

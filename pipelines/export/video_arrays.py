@@ -3,9 +3,9 @@
 import numpy as np
 import pyarrow as pa
 
-from pipelines.export.query import Selection
+from pipelines.export.selection import Selection
 from vimoclip.errors import ExportError
-from vimoclip.ordered_frames import OrderedFrames
+from vimoclip.store.frame_reader import OrderedFrames
 
 
 def video_arrays(found: Selection, frames: OrderedFrames, video_id: str) -> dict[str, np.ndarray]:

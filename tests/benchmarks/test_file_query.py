@@ -4,8 +4,8 @@ from pathlib import Path
 
 from benchmarks.file_query import change, chosen, found
 from tests.vimoclip.awkward import write
-from vimoclip.config import RunConfig, Sampling
-from vimoclip.video import VideoInfo, decode
+from vimoclip.config.store import RunConfig, Sampling
+from vimoclip.video.decode import VideoInfo, decode
 
 
 def test_three_fifths_half_as_large(tmp_path: Path) -> None:

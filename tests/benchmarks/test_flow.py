@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.flow import MARGIN, Motion, frames, motions, truth
 from vimoclip.flow.dis import Dis
-from vimoclip.own import HOME
+from vimoclip.import_guard import HOME
 
 SIZE = (160, 128)
 LARGER = (320, 192)

@@ -12,9 +12,9 @@ import pytest
 from benchmarks.alone import alone, random_flow
 from benchmarks.gpu import by_hand
 from tests.models import write_tiny_clip
-from vimoclip.config import RunConfig, StoreConfig
-from vimoclip.own import HOME
-from vimoclip.worker import EmbedWorker
+from vimoclip.config.store import RunConfig, StoreConfig
+from vimoclip.embedding.worker import EmbedWorker
+from vimoclip.import_guard import HOME
 
 LACKING = ("ray", "lance", "lancedb", "polars", "typer", "psutil")
 CHEAP = ("dis", "frame-difference")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from benchmarks.predict_bouts import Count, compared, joined, main, write_long
-from vimoclip.chunks import FrameChunk
-from vimoclip.config import Sampling
-from vimoclip.prediction import PredictedBout
+from vimoclip.config.store import Sampling
+from vimoclip.prediction.predictions import PredictedBout
 from vimoclip.savannah import FPS, Span, plan
-from vimoclip.video import VideoInfo, decode
+from vimoclip.video.chunks import FrameChunk
+from vimoclip.video.decode import VideoInfo, decode
 
 ROOT = Path(__file__).resolve().parents[2]
 

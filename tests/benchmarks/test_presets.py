@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import presets
 from benchmarks.presets import VARIANTS, difference, variant
-from vimoclip.fusion_config import PRESETS, settings
+from vimoclip.config.fusion import PRESETS, settings
 
 SIZED = {"tfam": {"width": 16, "feed_forward": 64}, "training": {"epochs": 1}}
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from benchmarks.rendered import ATTRIBUTES, Shots, moving_box, render
-from vimoclip.resize import resize_frames
 from vimoclip.savannah import FPS, plan
+from vimoclip.video.resize import resize_frames
 
 SCENES = plan(3, 5, ("lying down", "chasing", "walking"))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 
-from vimoclip.own import HOME
+from vimoclip.import_guard import HOME
 from vimoclip.savannah import SIZE
 
 

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from benchmarks.search import exact, numbers, of_rivals, of_vectors, recall
 from benchmarks.vectors import clusters, index, jittered, make_store
-from vimoclip import vector_index
-from vimoclip.store import FeatureStore
-from vimoclip.verify import verify
+from vimoclip.store import vector_index
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.verify import verify
 
 
 def test_truth_and_recall() -> None:
@@ -43,7 +43,7 @@ def test_rivals(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_whole_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(vector_index, "ROWS_TO_INDEX", 5000)
-    monkeypatch.setattr("vimoclip.nearest.EXACT_ROWS", 4000)
+    monkeypatch.setattr("vimoclip.search.ranking.EXACT_ROWS", 4000)
     monkeypatch.setattr("benchmarks.search.cold_span", lambda *_: None)
     of_vectors(Console(width=200), tmp_path, clusters(6000, 5), rivals=False)
     said = capsys.readouterr().out

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.search_behaviours import HELD_OUT, LEARNT, by_example, examples, made, precision
-from vimoclip.answers import Space
-from vimoclip.config import RunConfig
-from vimoclip.filters import Filters
-from vimoclip.label_spans import label_spans
-from vimoclip.store import FeatureStore
+from vimoclip.config.store import RunConfig
+from vimoclip.search.filters import Filters
+from vimoclip.search.options import Space
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.labels import label_spans
 
 ONE = RunConfig(device="cpu", threads=1)
 

@@ -8,7 +8,8 @@ from rich.console import Console
 from benchmarks.search_real import camera, like, of_index, share, site
 from pipelines.index import IndexRequest, run
 from tests.vimoclip.stores import make_store
-from vimoclip import nearest, vector_index
+from vimoclip.search import ranking
+from vimoclip.store import vector_index
 
 
 def test_sites_and_cameras() -> None:
@@ -29,7 +30,7 @@ def test_a_share_beside_chance(tmp_path: Path) -> None:
 
 def test_by_the_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(vector_index, "ROWS_TO_INDEX", 0)  # put back afterwards, as is this
-    monkeypatch.setattr(nearest, "EXACT_ROWS", 1)
+    monkeypatch.setattr(ranking, "EXACT_ROWS", 1)
     monkeypatch.setattr(vector_index, "REFINE", 50)
     of_index(Console(width=200), make_store(tmp_path / "store", {f"{n}.mp4": 400 for n in range(6)}))
     said = capsys.readouterr().out

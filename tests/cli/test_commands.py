@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.runner import document, vimoclip
 from tests.pipelines.runs import contents, ingest, statuses
-from vimoclip.lock import writer_lock
+from vimoclip.store.lock import writer_lock
 
 HOSTILE = [
     "-dash.mp4",

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.runner import document, vimoclip
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 
 
 @pytest.fixture(scope="module")

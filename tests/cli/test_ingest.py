@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.runner import document, vimoclip
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 
 
 @pytest.fixture

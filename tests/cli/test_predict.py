@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from tests.cli.runner import document, vimoclip
+from tests.clips import render, write_clip
 from tests.pipelines.runs import ingest
 from tests.vimoclip.made_up_runs import ONE, VIDEOS, labelled, run_on
-from vimoclip.shapes import render, write_clip
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

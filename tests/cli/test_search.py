@@ -15,8 +15,8 @@ import vimoclip as package
 from tests.cli.runner import document, vimoclip
 from tests.pipelines.runs import ingest
 from tests.vimoclip.searches import make_run
-from vimoclip.contact_sheet import frames_at
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.video.contact_sheet import frames_at
 
 HOSTILE = [
     "-dash.mp4",

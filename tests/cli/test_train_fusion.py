@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.runner import document, vimoclip
 from tests.pipelines.test_train_fusion import labelled
-from vimoclip.fusion_config import settings
+from vimoclip.config.fusion import settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

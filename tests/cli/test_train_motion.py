@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.runner import document, vimoclip
 from tests.pipelines.runs import ingest
-from vimoclip.motion_config import PRESETS, settings
+from vimoclip.config.motion import PRESETS, settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pipelines.ingest import run
 from pipelines.request import IngestReport, IngestRequest
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 
 
 def ingest(*paths: Path, store: Path, model: str, **request: Any) -> IngestReport:

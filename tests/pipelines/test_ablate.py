@@ -17,14 +17,14 @@ from pipelines.ray_runs import RayRuns
 from pipelines.train_fusion import TrainFusionRequest
 from tests.clusters import cluster
 from tests.pipelines.test_train_fusion import CONFIG, StopsAfter, labelled, timeless
-from vimoclip.config import RunConfig
+from vimoclip.config.fusion import FusionConfig
+from vimoclip.config.store import RunConfig
 from vimoclip.errors import ConfigError, RunError
-from vimoclip.fusion_config import FusionConfig
-from vimoclip.intervals import interval
-from vimoclip.lock import writer_lock
-from vimoclip.store import FeatureStore
-from vimoclip.training import METRICS
-from vimoclip.writer import StoreWriter
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
+from vimoclip.training.intervals import interval
+from vimoclip.training.loop import METRICS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.actor import Actor, Described
-from vimoclip.config import ClipConfig, RunConfig, StoreConfig
-from vimoclip.embedded import Embedded, Idle, Job
+from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
+from vimoclip.embedding.events import Embedded, Idle, Job
 from vimoclip.errors import ModelError
 
 

@@ -14,13 +14,13 @@ from pipelines.filling import EmbedReport
 from pipelines.request import IngestRequest, Observer
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest as ingest_tiny
-from vimoclip.added import Added
-from vimoclip.config import ClipConfig, RunConfig, StoreConfig
-from vimoclip.embedded import EmbeddedFrames, Job
+from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
+from vimoclip.embedding.added import Added
+from vimoclip.embedding.events import EmbeddedFrames, Job
+from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import FeatureError, ModelError, SettingsError, SourceError
-from vimoclip.store import FeatureStore
-from vimoclip.verify import verify
-from vimoclip.worker import EmbedWorker
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.verify import verify
 
 
 @pytest.fixture(scope="module")

@@ -19,13 +19,13 @@ from pipelines.request import IngestRequest, Observer
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest
 from tests.pipelines.test_train_motion import CONFIG, ONE, train
-from vimoclip import feature_switch
 from vimoclip.errors import CheckpointError, FeatureError, RunError, SettingsError, StoreError
-from vimoclip.lock import writer_lock
-from vimoclip.store import FeatureStore
-from vimoclip.tables import Table
-from vimoclip.verify import verify
-from vimoclip.writer import StoreWriter
+from vimoclip.store import feature_switch
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.table import Table
+from vimoclip.store.verify import verify
+from vimoclip.store.writer import StoreWriter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,7 +5,7 @@ import torch
 
 from pipelines.engine import Engine
 from pipelines.executor import is_ray
-from vimoclip.config import RunConfig
+from vimoclip.config.store import RunConfig
 from vimoclip.errors import UsageError
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import fault_kinds, faults, harmed_runs
-from vimoclip.shapes import write_folder
+from tests.clips import write_folder
 
 HERE = [
     "kill -9 of the driver, Ray",

@@ -12,16 +12,17 @@ from pipelines import index
 from pipelines.index import IndexReport, IndexRequest, run
 from schemas.features import Feature
 from tests.vimoclip.stores import embedded, features, make_store, ok_row
-from vimoclip import tables, vector_index
 from vimoclip.arrays import vectors
 from vimoclip.errors import ConfigError, FeatureError, SearchError, StoreDamagedError
-from vimoclip.feature_rows import put_feature
-from vimoclip.feature_writer import FeatureWriter
-from vimoclip.segments import settings_of
-from vimoclip.store import FeatureStore
-from vimoclip.tables import Table
-from vimoclip.verify import verify
-from vimoclip.writer import StoreWriter
+from vimoclip.search.segments import settings_of
+from vimoclip.store import table as lance_table
+from vimoclip.store import vector_index
+from vimoclip.store.feature_rows import put_feature
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.features import FeatureWriter
+from vimoclip.store.table import Table
+from vimoclip.store.verify import verify
+from vimoclip.store.writer import StoreWriter
 
 VIDEOS = {"a.mp4": 130, "b/c.mp4": 50, "one.mp4": 1, "x' OR '1'='1.mp4": 75}
 SEGMENTS = 5 + 1 + 1 + 2
@@ -98,7 +99,7 @@ def test_it_takes_any_order_and_batches_of_rows(store: FeatureStore, monkeypatch
     indexed(store)
     before = rows(store)
     indexed(store, stride_s=0.5)
-    monkeypatch.setattr("vimoclip.segments._ROWS", 7)
+    monkeypatch.setattr("vimoclip.search.segments._ROWS", 7)
     assert indexed(store, stride_s=1.0).rebuilt == ["the stride was 0.5 s and is 1 s"]
     assert rows(store) == before
 
@@ -214,7 +215,7 @@ def test_a_large_table_gets_an_index_of_vectors_that_grows_with_it(
     store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vector_index, "ROWS_TO_INDEX", 300)
-    monkeypatch.setattr(tables, "ROWS_TO_INDEX", 10)
+    monkeypatch.setattr(lance_table, "ROWS_TO_INDEX", 10)
     assert indexed(store, window_s=0.5, stride_s=0.04).exact
     add(store, "long.mp4", 400)
     report = indexed(store)

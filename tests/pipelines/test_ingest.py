@@ -10,10 +10,10 @@ import pytest
 
 from pipelines.ingest import run
 from pipelines.request import IngestRequest, Observer
+from tests.clips import render, write_clip
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest, statuses
-from vimoclip import writer
-from vimoclip.config import RunConfig
+from vimoclip.config.store import RunConfig
 from vimoclip.errors import (
     LabelError,
     ModelError,
@@ -24,10 +24,10 @@ from vimoclip.errors import (
     StoreUnreachableError,
     UsageError,
 )
-from vimoclip.shapes import render, write_clip
-from vimoclip.store import FeatureStore
-from vimoclip.tables import Table
-from vimoclip.verify import verify
+from vimoclip.store import writer
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.table import Table
+from vimoclip.store.verify import verify
 
 
 @pytest.fixture
@@ -209,15 +209,15 @@ def test_a_damaged_file_can_be_kept(shared_videos: Path, store: Path, tiny_model
 
 
 def test_removed_videos_stay_out(videos: Path, store: Path, tiny_model: str) -> None:
-    from pipelines import remove
+    from pipelines import maintain
 
     ingest(videos, store=store, model=tiny_model)
     before = contents(store)
-    remove.run(store, ["resting/000.mp4"])
+    maintain.run(store, ["resting/000.mp4"])
     report = ingest(videos, store=store, model=tiny_model)
     assert (report.removed, report.known) == (["resting/000.mp4"], 3)
     assert "resting/000.mp4" not in contents(store)["videos"]
-    remove.run(store, ["resting/000.mp4"], undo=True)
+    maintain.run(store, ["resting/000.mp4"], undo=True)
     assert contents(store) == before
 
 
@@ -522,13 +522,13 @@ def test_folders_label_videos_that_are_known_under_a_longer_id(
 def test_taking_back_what_optimize_dropped_forgets_it(shared_videos: Path, store: Path, tiny_model: str) -> None:
     from datetime import timedelta
 
-    from pipelines import optimize, remove
+    from pipelines import maintain, optimize
 
     corrupted = shared_videos / "awkward" / "decord" / "corrupted.mp4"
     ingest(corrupted, store=store, model=tiny_model, run=RunConfig(on_corrupt="keep"))
-    remove.run(store, ["corrupted.mp4"])
+    maintain.run(store, ["corrupted.mp4"])
     optimize.run(store, timedelta(0))
-    assert remove.run(store, ["corrupted.mp4"], undo=True).forgotten == ["corrupted.mp4"]
+    assert maintain.run(store, ["corrupted.mp4"], undo=True).forgotten == ["corrupted.mp4"]
     assert statuses(store) == {}
 
 
@@ -541,10 +541,10 @@ def test_metadata_columns_never_hide_another(videos: Path, store: Path, tiny_mod
 
 
 def test_a_removed_video_stays_out_when_its_file_is_renamed(videos: Path, store: Path, tiny_model: str) -> None:
-    from pipelines import remove
+    from pipelines import maintain
 
     ingest(videos, store=store, model=tiny_model)
-    remove.run(store, ["resting/000.mp4"])
+    maintain.run(store, ["resting/000.mp4"])
     (videos / "resting" / "000.mp4").rename(videos / "again.mp4")
     for expected in ((1, 3), (0, 4)):
         report = ingest(videos, store=store, model=tiny_model, labels="none")

@@ -14,9 +14,9 @@ from benchmarks.aftermath import contents, differences
 from benchmarks.reader import look
 from schemas.labels import Label
 from tests.vimoclip.stores import make_store
-from vimoclip.tables import Table
-from vimoclip.verify import verify
-from vimoclip.writer import StoreWriter
+from vimoclip.store.table import Table
+from vimoclip.store.verify import verify
+from vimoclip.store.writer import StoreWriter
 
 
 def test_kills_leave_whole_videos_and_reruns_complete_them(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.command import finish, kill_session, start
 from tests.pipelines.runs import contents, ingest
 from tests.pipelines.test_kill_training import done_epochs, records
-from vimoclip.verify import verify
+from vimoclip.store.verify import verify
 
 STUDENT = ["--epochs", "6", "--batch-size", "2", "--set", "segment=5", "--set", "hidden=8", "--threads", "1"]
 

@@ -10,8 +10,8 @@ import pytest
 from benchmarks.command import finish, kill_session, start
 from tests.cli.test_train_fusion import SMALL
 from tests.pipelines.test_train_fusion import labelled, timeless
-from vimoclip.checkpoint import WEIGHTS
-from vimoclip.training import METRICS
+from vimoclip.models.tfam_checkpoint import WEIGHTS
+from vimoclip.training.loop import METRICS
 
 COMMANDS = {
     "train-fusion": ["train-fusion", "--select-on", "0.3", "--epochs", "12"],

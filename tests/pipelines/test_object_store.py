@@ -10,11 +10,11 @@ import pytest
 from benchmarks.aftermath import contents, differences
 from tests.cli.runner import document, vimoclip
 from tests.object_store import Server, serve
-from vimoclip import lease
-from vimoclip.lock import writing
-from vimoclip.place import ObjectPrefix
-from vimoclip.store import FeatureStore
-from vimoclip.verify import verify
+from vimoclip.store import lease
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import ObjectPrefix
+from vimoclip.store.lock import writing
+from vimoclip.store.verify import verify
 
 SLOWLY = """
 import sys

@@ -19,11 +19,11 @@ from lance.dataset import DatasetOptimizer
 from benchmarks.aftermath import contents, differences
 from pipelines import optimize
 from tests.vimoclip.stores import embedded, make_store, ok_row
-from vimoclip import tables
-from vimoclip.store import FeatureStore
-from vimoclip.tables import Table
-from vimoclip.verify import verify
-from vimoclip.writer import StoreWriter
+from vimoclip.store import table
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.table import Table
+from vimoclip.store.verify import verify
+from vimoclip.store.writer import StoreWriter
 
 MOMENTS = [  # the call of Lance's, which one of them, milliseconds after it began; None is when it is done
     ("create_scalar_index", 1, 0),
@@ -40,7 +40,7 @@ MOMENTS = [  # the call of Lance's, which one of them, milliseconds after it beg
 
 def victim(store: str, call: str, number: int, after_ms: int | None) -> None:
     """Optimize the store, and die at that moment."""
-    tables.ROWS_TO_INDEX = 2
+    table.ROWS_TO_INDEX = 2
     owner = DatasetOptimizer if call == "compact_files" else lance.LanceDataset
     real: Callable[..., Any] = getattr(owner, call)
     calls = 0
@@ -76,7 +76,7 @@ def untidy(path: Path) -> None:
 
 
 def test_kill_9_at_any_moment_loses_nothing_and_the_next_run_finishes(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(tables, "ROWS_TO_INDEX", 2)
+    monkeypatch.setattr(table, "ROWS_TO_INDEX", 2)
     untidy(tmp_path / "untidy")
     shutil.copytree(tmp_path / "untidy", tmp_path / "unbroken")
     optimize.run(tmp_path / "unbroken", timedelta(0))

@@ -7,7 +7,7 @@ import pytest
 from pipelines.predict import PredictRequest, run
 from tests.vimoclip.made_up_runs import ONE, labelled, run_on
 from vimoclip.errors import StoreMissingError, UsageError
-from vimoclip.predictor import Watcher, Windows
+from vimoclip.prediction.predictor import Watcher, Windows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -66,7 +66,7 @@ def test_it_tells_and_writes(made: tuple[str, Path], tmp_path: Path) -> None:
 def test_files_are_refused_before_anything_is_computed(
     made: tuple[str, Path], what: dict[str, Path], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vimoclip.predictor.Predictor.predict", None)
+    monkeypatch.setattr("vimoclip.prediction.predictor.Predictor.predict", None)
     with pytest.raises(UsageError, match=message):
         run(PredictRequest(*made, ["*"], run=ONE, **what))  # type: ignore[arg-type]
 

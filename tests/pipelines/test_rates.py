@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.rates import WINDOW_S, Rates, WorkerRate
+from pipelines.progress import WINDOW_S, Rates, WorkerRate
 
 
 class Clock:

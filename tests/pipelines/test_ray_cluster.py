@@ -15,8 +15,8 @@ from pipelines.ray_cluster import RayCluster
 from pipelines.ray_executor import RayExecutor
 from tests.clusters import cluster
 from tests.pipelines.test_ray_executor import BATCH, frames
-from vimoclip.config import ClipConfig, RunConfig, StoreConfig
-from vimoclip.embedded import Embedded, Idle, Job, Outcome
+from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
+from vimoclip.embedding.events import Embedded, Idle, Job, Outcome
 from vimoclip.errors import VimoclipError
 
 GPU_NODE: dict[str, Any] = {"num_cpus": 1, "num_gpus": 1}

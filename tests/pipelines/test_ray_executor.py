@@ -18,10 +18,10 @@ from pipelines.ray_executor import RayExecutor
 from pipelines.request import IngestReport, IngestRequest, Observer
 from tests.clusters import cluster
 from tests.models import write_tiny_clip
-from vimoclip.config import ClipConfig, RunConfig, StoreConfig
-from vimoclip.embedded import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
+from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
+from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
 from vimoclip.errors import ConfigError, ModelError, VimoclipError
-from vimoclip.verify import verify
+from vimoclip.store.verify import verify
 
 BATCH = 4
 

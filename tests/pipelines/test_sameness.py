@@ -10,11 +10,11 @@ import pytest
 from benchmarks.aftermath import contents, differences
 from pipelines.ingest import run
 from pipelines.request import IngestReport, IngestRequest
-from vimoclip.config import ClipConfig, Precision, RunConfig, StoreConfig
-from vimoclip.embedded import EmbeddedFrames, Job
-from vimoclip.shapes import render, write_clip, write_folder
-from vimoclip.store import FeatureStore
-from vimoclip.worker import EmbedWorker
+from tests.clips import render, write_clip, write_folder
+from vimoclip.config.store import ClipConfig, Precision, RunConfig, StoreConfig
+from vimoclip.embedding.events import EmbeddedFrames, Job
+from vimoclip.embedding.worker import EmbedWorker
+from vimoclip.store.feature_store import FeatureStore
 
 FRAMES = 6  # no multiple of the batch: the last one is padded
 BATCH = 4

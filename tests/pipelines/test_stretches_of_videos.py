@@ -11,20 +11,20 @@ from pipelines import evaluate, train_fusion
 from pipelines.ablate import AblateRequest, run_all
 from pipelines.evaluate import EvaluateRequest
 from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest
-from pipelines.training_split import Asked, training_split
 from schemas.labels import Label
 from tests.pipelines.test_train_fusion import StopsAfter
 from tests.vimoclip.made_up_runs import CONFIG, ONE
 from tests.vimoclip.stores import FPS, embedded, make_store, ok_row
-from vimoclip.checkpoint import read_checkpoint
-from vimoclip.embedded import EmbeddedFrames
+from vimoclip.config.fusion import FusionConfig, Loss, LossConfig, SequenceConfig
+from vimoclip.embedding.events import EmbeddedFrames
 from vimoclip.errors import RunError
-from vimoclip.fusion_config import FusionConfig, Loss, LossConfig, SequenceConfig
-from vimoclip.lock import writer_lock
-from vimoclip.sequence_reader import Kept, read_sequences
-from vimoclip.store import FeatureStore
-from vimoclip.training import METRICS
-from vimoclip.writer import StoreWriter
+from vimoclip.models.tfam_checkpoint import read_checkpoint
+from vimoclip.sequences.reader import Kept, read_sequences
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
+from vimoclip.training.loop import METRICS
+from vimoclip.training.training_split import Asked, training_split
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

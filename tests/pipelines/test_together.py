@@ -13,9 +13,9 @@ from benchmarks.command import finish, start, survivors
 from benchmarks.victim import victim_program
 from pipelines.ingest import run
 from pipelines.request import IngestRequest
-from vimoclip.shapes import write_folder
-from vimoclip.store import FeatureStore
-from vimoclip.verify import verify
+from tests.clips import write_folder
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.verify import verify
 
 DEADLINE_S = 60.0
 

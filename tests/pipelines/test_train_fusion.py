@@ -15,17 +15,17 @@ from pipelines.evaluate import EvaluateReport, EvaluateRequest
 from pipelines.run_folder import RUN, default_folder
 from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest
 from pipelines.training_run import RunObserver
-from pipelines.training_split import Asked
 from schemas.labels import Label
 from tests.vimoclip.stores import embedded, make_store, ok_row
-from vimoclip.checkpoint import read_checkpoint
-from vimoclip.config import RunConfig
+from vimoclip.config.fusion import FusionConfig, LossConfig, TfamConfig, TrainingConfig
+from vimoclip.config.store import RunConfig
 from vimoclip.errors import CheckpointError, ConfigError, RunError
-from vimoclip.fusion_config import FusionConfig, LossConfig, TfamConfig, TrainingConfig
-from vimoclip.lock import writer_lock
-from vimoclip.store import FeatureStore
-from vimoclip.training import METRICS, STATE, Record
-from vimoclip.writer import StoreWriter
+from vimoclip.models.tfam_checkpoint import read_checkpoint
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
+from vimoclip.training.loop import METRICS, STATE, Record
+from vimoclip.training.training_split import Asked
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

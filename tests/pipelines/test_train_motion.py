@@ -16,22 +16,22 @@ from pipelines.run_folder import RUN
 from pipelines.train_fusion import TrainFusionRequest
 from pipelines.train_motion import TrainMotionReport, TrainMotionRequest
 from pipelines.training_run import RunObserver
-from pipelines.training_split import Asked
 from schemas.labels import Label
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest
 from tests.pipelines.test_train_fusion import StopsAfter
-from tests.vimoclip.test_training import timeless
-from vimoclip.config import RunConfig
+from tests.vimoclip.training.test_loop import timeless
+from vimoclip.config.fusion import FusionConfig, TfamConfig, TrainingConfig
+from vimoclip.config.motion import DEFAULT_TRAINING, MotionConfig
+from vimoclip.config.store import RunConfig
 from vimoclip.errors import CheckpointError, ModelError, RunError, SettingsError, UnknownColumnError
-from vimoclip.fusion_config import FusionConfig, TfamConfig, TrainingConfig
-from vimoclip.lock import writer_lock
-from vimoclip.moclip import MoClip
-from vimoclip.motion_config import DEFAULT_TRAINING, MotionConfig
-from vimoclip.store import FeatureStore
-from vimoclip.student_checkpoint import MOCLIP, read_student
-from vimoclip.training import METRICS, STATE
-from vimoclip.writer import StoreWriter
+from vimoclip.models.motion_student import MoClip
+from vimoclip.models.student_checkpoint import MOCLIP, read_student
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
+from vimoclip.training.loop import METRICS, STATE
+from vimoclip.training.training_split import Asked
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -101,11 +101,11 @@ import os, signal, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-import vimoclip.training
+import vimoclip.training.loop
 from tests.pipelines import test_train_motion as tests
-defaults = list(vimoclip.training.Training.__init__.__defaults__)
-defaults[defaults.index(vimoclip.training.KEEP_S)] = 0.0
-vimoclip.training.Training.__init__.__defaults__ = tuple(defaults)
+defaults = list(vimoclip.training.loop.Training.__init__.__defaults__)
+defaults[defaults.index(vimoclip.training.loop.KEEP_S)] = 0.0
+vimoclip.training.loop.Training.__init__.__defaults__ = tuple(defaults)
 
 class Killed(tests.RunObserver):
     left = 6

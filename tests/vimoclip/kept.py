@@ -11,10 +11,10 @@ from schemas.features import Feature
 from schemas.models import STUDENT, WEIGHTS
 from tests.vimoclip.searches import make_run
 from tests.vimoclip.stores import make_store
-from vimoclip.feature_rows import put_feature
-from vimoclip.kept_models import keep
-from vimoclip.lock import writer_lock
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_rows import put_feature
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.models import keep
 
 
 @dataclass(frozen=True)

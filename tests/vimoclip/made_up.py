@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from vimoclip.fusion_config import FusionConfig, LossConfig, TfamConfig, TrainingConfig
-from vimoclip.sequences import PackedRows, Sequences
+from vimoclip.config.fusion import FusionConfig, LossConfig, TfamConfig, TrainingConfig
+from vimoclip.sequences.sequences import PackedRows, Sequences
 
 D = 8
 CLASSES = ["red", "green", "moving"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vimoclip.prediction import Prediction, Predictions, predicted_bouts
+from vimoclip.prediction.predictions import Prediction, Predictions, predicted_bouts
 
 CLASSES = ("walks", "rests")
 THRESHOLD = 0.5

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from pipelines import train_fusion
 from pipelines.train_fusion import TrainFusionRequest
-from pipelines.training_split import Asked
 from schemas.labels import Label
 from tests.vimoclip.stores import make_store
-from vimoclip.config import RunConfig
-from vimoclip.fusion_config import Fusion, FusionConfig, LossConfig, SequenceConfig, TfamConfig, TrainingConfig
-from vimoclip.lock import writer_lock
-from vimoclip.store import FeatureStore
-from vimoclip.writer import StoreWriter
+from vimoclip.config.fusion import Fusion, FusionConfig, LossConfig, SequenceConfig, TfamConfig, TrainingConfig
+from vimoclip.config.store import RunConfig
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
+from vimoclip.training.training_split import Asked
 
 ONE = RunConfig(device="cpu", threads=1)
 VIDEOS = {f"{n}.mp4": 1 + 7 * n % 40 for n in range(12)} | {"long.mp4": 130, "site/x' OR '1'='1.mp4": 9}

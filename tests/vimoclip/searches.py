@@ -13,10 +13,10 @@ from schemas.labels import Label
 from schemas.segments import SPACES
 from tests.vimoclip.stores import make_store
 from vimoclip.arrays import vectors
-from vimoclip.checkpoint import Meta, Source, write_checkpoint
-from vimoclip.fusion_config import ROLES, Fusion, FusionConfig, SequenceConfig, TfamConfig
-from vimoclip.store import FeatureStore
-from vimoclip.writer import StoreWriter
+from vimoclip.config.fusion import ROLES, Fusion, FusionConfig, SequenceConfig, TfamConfig
+from vimoclip.models.tfam_checkpoint import Meta, Source, write_checkpoint
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.writer import StoreWriter
 
 HOSTILE = (
     "x' OR '1'='1.mp4",

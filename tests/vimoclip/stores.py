@@ -21,13 +21,13 @@ import numpy as np
 from schemas.features import Feature
 from schemas.labels import Label
 from schemas.videos import Video
-from vimoclip.config import ClipConfig, StoreConfig
-from vimoclip.embedded import EmbeddedFrames, Vectors
+from vimoclip.config.store import ClipConfig, StoreConfig
+from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.flow.encoding import PLANE, REST, encode
-from vimoclip.lock import writer_lock
-from vimoclip.place import Where
-from vimoclip.store import FeatureStore
-from vimoclip.writer import StoreWriter
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Where
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
 
 DIMS: Mapping[str, int] = {"clip": 8, "moclip": 8}
 VIDEOS: Mapping[str, int] = {"a.mp4": 5, "b/c.mp4": 3, "one.mp4": 1}

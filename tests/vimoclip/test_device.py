@@ -6,7 +6,7 @@ import cv2
 import pytest
 import torch
 
-from vimoclip.config import Precision, RunConfig
+from vimoclip.config.store import Precision, RunConfig
 from vimoclip.device import DTYPES, cpu_has_bf16, pick_batch_size, pick_device, pick_precision, set_threads
 from vimoclip.errors import ConfigError
 

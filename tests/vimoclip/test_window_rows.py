@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vimoclip.errors import ConfigError
-from vimoclip.frame_vectors import FrameRows, FrameVectors
+from vimoclip.frames import FrameRows, FrameVectors
 from vimoclip.window_rows import WindowOfRows, WindowRows
 from vimoclip.windows import spans
 

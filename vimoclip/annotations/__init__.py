@@ -22,7 +22,7 @@ from vimoclip.annotations import animal_kingdom, boris, camtrap_dp, clip_list, c
 from vimoclip.annotations.folders import FOLDERS, find_labels, from_folders
 from vimoclip.annotations.matching import Matched, match
 from vimoclip.annotations.record import Annotation, Annotations, VideoAnnotations
-from vimoclip.annotations.rows import WORKBOOKS, Row, delimited, first_line, workbook
+from vimoclip.annotations.tables import WORKBOOKS, Row, delimited, first_line, workbook
 from vimoclip.errors import LabelError
 
 __all__ = [

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from vimoclip.annotations.classes import class_names, split_of
 from vimoclip.annotations.record import Annotation, Annotations, Draft, VideoAnnotations, refuse
-from vimoclip.annotations.rows import Row
+from vimoclip.annotations.tables import Row
 from vimoclip.errors import LabelError
 
 _NAMES = "ak_action.csv"

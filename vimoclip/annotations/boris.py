@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vimoclip.annotations.record import Annotation, Annotations, Sightings, refuse
-from vimoclip.annotations.rows import Row
+from vimoclip.annotations.tables import Row
 
 PREAMBLE = 100  # as many lines, at most, stand before the header
 

@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 from vimoclip.annotations.record import Annotation, Annotations, Sightings, refuse
-from vimoclip.annotations.rows import Row, delimited
+from vimoclip.annotations.tables import Row, delimited
 from vimoclip.errors import LabelError
 
 KNOWN = frozenset({"observationid", "deploymentid", "mediaid", "observationtype", "observationlevel", "eventstart"})

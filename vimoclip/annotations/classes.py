@@ -6,7 +6,7 @@ A CSV with the columns `id` and `name`, in any order of rows: Animal Kingdom's i
 from pathlib import Path
 
 from vimoclip.annotations.record import refuse
-from vimoclip.annotations.rows import delimited
+from vimoclip.annotations.tables import delimited
 from vimoclip.errors import LabelError
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vimoclip.annotations.classes import class_names, split_of
 from vimoclip.annotations.record import Annotation, Annotations, Draft, refuse
-from vimoclip.annotations.rows import text
+from vimoclip.annotations.tables import text
 
 _CLIP = re.compile(r"\s*(\S+\.[A-Za-z0-9]+)((?:\s+[0-9]+)+)\s*")
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vimoclip.annotations.record import Annotation, Annotations, Draft, refuse
-from vimoclip.annotations.rows import Row
+from vimoclip.annotations.tables import Row
 from vimoclip.errors import LabelError
 
 _COLUMNS = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, assert_never
 
 import numpy as np
 
-from vimoclip.config import FlowConfig
+from vimoclip.config.store import FlowConfig
 
 if TYPE_CHECKING:  # the decoder's process comes by here, and needs no torch
     import torch

@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vimoclip.config import FlowImage, Geometry
+from vimoclip.config.store import FlowImage, Geometry
 from vimoclip.errors import StoreDamagedError
-from vimoclip.resize import resize_flow
+from vimoclip.video.resize import resize_flow
 
 PLANE = 224
 """Pixels a side of a stored plane."""
@@ -45,8 +45,8 @@ _HUES = {"R": (1, 0, 0), "Y": (1, 1, 0), "G": (0, 1, 0), "C": (0, 1, 1), "B": (0
 def to_planes(flow: NDArray[np.float32], dt_s: float, resize: Geometry, pixel_aspect: float = 1.0) -> NDArray[np.uint8]:
     """Codes of one frame's flow: float32 (h, w, 2), pixels of its own grid per step, to uint8 (2, 224, 224) in 1..255.
 
-    dt_s: seconds between the two frames. resize, pixel_aspect: as the frame's own (see vimoclip/resize.py); motion
-    is that of the picture as it is shown, so that where pixels are not square v is not what the grid says.
+    dt_s: seconds between the two frames. resize, pixel_aspect: as the frame's own (see vimoclip/video/resize.py);
+    motion is that of the picture as it is shown, so that where pixels are not square v is not what the grid says.
 
     Raises:
         ValueError: flow of another shape or dtype, or not finite; dt_s not positive.

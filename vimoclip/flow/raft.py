@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torchvision.models.optical_flow._utils import make_coords_grid, upsample_flow
 
-from vimoclip.config import FlowConfig
+from vimoclip.config.store import FlowConfig
 from vimoclip.device import DTYPES, Resolved
 from vimoclip.flow import FlowEstimator, working_size
 from vimoclip.flow.raft_correlation import Correlation

@@ -7,7 +7,7 @@ from math import radians
 from typing import Literal, TypeAlias
 
 from vimoclip.savannah.affine import Outline, Point
-from vimoclip.savannah.paints import Colour, plain
+from vimoclip.savannah.drawing import Colour, plain
 from vimoclip.savannah.skeleton import Leg, Part, Shape
 
 Posture = Literal["stand", "low", "lie", "run", "preen"]

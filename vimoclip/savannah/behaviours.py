@@ -20,8 +20,8 @@ import numpy as np
 
 from vimoclip.savannah import gaits
 from vimoclip.savannah.anatomy import Species
-from vimoclip.savannah.animals import species
 from vimoclip.savannah.skeleton import Pose
+from vimoclip.savannah.species import species
 from vimoclip.savannah.tracks import Moment, Track
 
 Behaviour = Literal[

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from vimoclip.savannah.affine import Outline
 from vimoclip.savannah.anatomy import FAR, Hip, Posture, Profile, Species, eye, leg_parts, limb, outline, two_legs
-from vimoclip.savannah.paints import Colour, Paint, along, countershaded, darker, plain, streaked
+from vimoclip.savannah.drawing import Colour, Paint, along, countershaded, darker, plain, streaked
 from vimoclip.savannah.skeleton import Part, Shape
 
 

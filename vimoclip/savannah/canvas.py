@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vimoclip.savannah.paints import Colour, Grid
+from vimoclip.savannah.drawing import Colour, Grid
 
 _FINE = 3
 

@@ -4,9 +4,9 @@ import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.clips import write_clip
 from vimoclip.savannah.behaviours import BEHAVIOURS, FPS
 from vimoclip.savannah.scenes import Scene, plan
-from vimoclip.shapes import write_clip
 
 COLUMNS = (
     "filepath",

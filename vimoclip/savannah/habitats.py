@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vimoclip.savannah.canvas import cover, ellipse, lay
+from vimoclip.savannah.drawing import Colour, Grid, darker, mix, noise
 from vimoclip.savannah.light import SKIES, Light, Weather, haze, hazy, lit
-from vimoclip.savannah.paints import Colour, Grid, darker, mix, noise
 from vimoclip.savannah.plants import Trees, tuft
 
 Habitat = Literal["grassland", "desert", "waterhole", "woodland"]

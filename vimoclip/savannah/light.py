@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from vimoclip.savannah.paints import Colour, Grid, mix
+from vimoclip.savannah.drawing import Colour, Grid, mix
 
 Light = Literal["dawn", "noon", "dusk", "night"]
 Weather = Literal["clear", "rain", "fog", "dust"]

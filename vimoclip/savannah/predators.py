@@ -3,7 +3,7 @@
 from math import cos, pi, sin
 
 from vimoclip.savannah.anatomy import FAR, Hip, Profile, Species, eye, four_legs, leg_parts, limb, outline
-from vimoclip.savannah.paints import Paint, along, countershaded, plain, radial, streaked
+from vimoclip.savannah.drawing import Paint, along, countershaded, plain, radial, streaked
 from vimoclip.savannah.skeleton import Part, Shape
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vimoclip.savannah.affine import Affine, Point, apply, compose, invert
-from vimoclip.savannah.animals import species
 from vimoclip.savannah.habitats import Background, over
 from vimoclip.savannah.light import SKIES, Light, Weather, hazy, lit
 from vimoclip.savannah.skeleton import pose_parts
+from vimoclip.savannah.species import species
 from vimoclip.savannah.textures import RESOLUTION, Texture, textures
 from vimoclip.savannah.tracks import Moment, Track
 

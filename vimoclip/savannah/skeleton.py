@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vimoclip.savannah.affine import Affine, Point, apply, compose, place
-from vimoclip.savannah.paints import Paint
+from vimoclip.savannah.drawing import Paint
 
 
 @dataclass(frozen=True)

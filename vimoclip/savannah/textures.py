@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vimoclip.savannah.affine import Point
-from vimoclip.savannah.animals import species
-from vimoclip.savannah.paints import Grid
+from vimoclip.savannah.drawing import Grid
 from vimoclip.savannah.skeleton import Part
+from vimoclip.savannah.species import species
 
 RESOLUTION = 2
 """Texels per animal unit."""

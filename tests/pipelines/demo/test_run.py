@@ -14,12 +14,12 @@ import polars as pl
 import pytest
 
 from cli.demo import carry_out
+from pipelines.demo.report import WITH, WITHOUT
 from pipelines.demo.run import DemoReport, DemoRequest, run
 from pipelines.demo.size import Size
 from pipelines.demo.steps import Places, steps_of
-from pipelines.report.findings import WITH, WITHOUT
 from tests.cli.runner import vimoclip
-from tests.pipelines.report.reader import Page, read
+from tests.pipelines.demo.page_reader import Page, read
 from vimoclip import open_store
 from vimoclip.errors import RunError
 

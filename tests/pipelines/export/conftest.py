@@ -5,7 +5,7 @@ import os
 import pytest
 
 from tests.pipelines.export.scene import export_store
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # before `datasets` is imported
 

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from schemas.labels import Label
 from tests.vimoclip.stores import make_store
-from vimoclip.store import FeatureStore
-from vimoclip.tables import Table
-from vimoclip.writer import StoreWriter
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.table import Table
+from vimoclip.store.writer import StoreWriter
 
 HOSTILE = [
     "x' OR '1'='1",

@@ -13,11 +13,11 @@ import pytest
 import torch
 import yaml
 
-from pipelines.export import dataset_folder
-from pipelines.export.query import Query
+from pipelines.export import hf_dataset
 from pipelines.export.run import ExportReport, run
+from pipelines.export.selection import Query
 from tests.pipelines.export.scene import DIMS, GAPPED, HOSTILE, SPLITS, bits, expected
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 
 NAMES = {"train": "train", "val": "val", "test set: 1/2": "test_set__1_2", None: "unsplit"}
 
@@ -105,8 +105,8 @@ def test_the_card_and_the_files_say_the_same(exported: tuple[Path, ExportReport]
 
 
 def test_a_split_in_many_files_is_one(store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset_folder, "GROUP_BYTES", 500)
-    monkeypatch.setattr(dataset_folder, "SHARD_BYTES", 1500)
+    monkeypatch.setattr(hf_dataset, "GROUP_BYTES", 500)
+    monkeypatch.setattr(hf_dataset, "SHARD_BYTES", 1500)
     run(store.place, tmp_path / "out", "datasets", Query(splits=("val", "train")))
     files = sorted(path.name for path in (tmp_path / "out" / "data").iterdir())
     assert len([name for name in files if name.startswith("train-")]) > 1

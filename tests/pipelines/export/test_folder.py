@@ -12,8 +12,8 @@ from pipelines.export.run import run
 from tests.disks import mount, small_disk
 from tests.vimoclip.stores import make_store
 from vimoclip.errors import ExportError
-from vimoclip.place import ObjectPrefix
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import ObjectPrefix
 
 FORMS: list[Format] = ["parquet", "arrow", "npz", "datasets"]
 KILLS = [*((form, "writing") for form in FORMS), ("npz", "before"), ("npz", "after")]

@@ -12,11 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipelines.export.npz import file_name
-from pipelines.export.query import Query
 from pipelines.export.run import run
+from pipelines.export.selection import Query
 from tests.pipelines.export.scene import DIMS, GAPPED, HOSTILE, LATE, bits, expected
 from vimoclip.errors import ExportError
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.export.query import Query, select
+from pipelines.export.selection import Query, select
 from schemas.labels import Label
 from tests.pipelines.export.scene import HOSTILE, SPLITS
 from tests.vimoclip.stores import make_store
 from vimoclip.errors import ExportError
-from vimoclip.store import FeatureStore
-from vimoclip.writer import StoreWriter
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.writer import StoreWriter
 
 RESTING, CALLING = set(HOSTILE[::2]), set(HOSTILE[::3])
 IN = {split: set(HOSTILE[n :: len(SPLITS)]) for n, split in enumerate(SPLITS)}

@@ -7,14 +7,14 @@ import polars as pl
 import pytest
 
 from pipelines.export import Format
-from pipelines.export.query import Query
 from pipelines.export.run import run
+from pipelines.export.selection import Query
 from tests.pipelines.export.scene import HOSTILE
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.errors import ExportError, StoreMissingError
-from vimoclip.lock import writer_lock
-from vimoclip.store import FeatureStore
-from vimoclip.writer import StoreWriter
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
 
 FORMS: list[Format] = ["parquet", "arrow", "npz", "datasets"]
 

@@ -12,7 +12,7 @@ import pytest
 from pipelines.export import Format
 from pipelines.export.run import run
 from tests.pipelines.export.scene import DIMS, GAPPED, HOSTILE, LATE, bits
-from vimoclip.store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 
 FORMS: list[Format] = ["parquet", "arrow"]
 
@@ -84,7 +84,7 @@ def test_videos_and_labels_are_what_the_store_says(store: FeatureStore, exported
 
 def test_chunks_become_one_file(store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[int, int]] = []
-    monkeypatch.setattr("vimoclip.ordered_frames.OrderedFrames.chunks.__defaults__", (20,))
+    monkeypatch.setattr("vimoclip.store.frame_reader.OrderedFrames.chunks.__defaults__", (20,))
     run(store.place, tmp_path / "parquet", "parquet", progress=lambda *how_far: told.append(how_far))
     written = [done for done, _ in told]
     assert len(told) > 3

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.vimoclip.flow.textures import shifted, texture
-from vimoclip.config import FlowConfig
+from vimoclip.config.store import FlowConfig
 from vimoclip.flow import FlowEstimator, make_estimator, working_size
 from vimoclip.flow.dis import MIN_LONG_SIDE, MIN_SHORT_SIDE, Dis
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torchvision.utils import flow_to_image
 
 from tests.vimoclip.flow.textures import scene, texture
-from vimoclip.config import FlowImage, Geometry
+from vimoclip.config.store import FlowImage, Geometry
 from vimoclip.errors import StoreDamagedError
 from vimoclip.flow.dis import Dis
 from vimoclip.flow.encoding import (

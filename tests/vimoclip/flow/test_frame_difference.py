@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from vimoclip.config import FlowConfig
+from vimoclip.config.store import FlowConfig
 from vimoclip.flow import make_estimator
 from vimoclip.flow.encoding import FULL_SCALE, from_planes, to_planes
 from vimoclip.flow.frame_difference import FULL_CHANGE, FrameDifference

@@ -10,7 +10,7 @@ import torch
 from torchvision.models.optical_flow import RAFT, Raft_Large_Weights, raft_large, raft_small
 
 from tests.vimoclip.flow.textures import shifted, texture
-from vimoclip.config import FlowConfig
+from vimoclip.config.store import FlowConfig
 from vimoclip.device import Resolved
 from vimoclip.errors import UsageError
 from vimoclip.flow import make_estimator, resolve

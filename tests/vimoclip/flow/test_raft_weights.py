@@ -9,7 +9,7 @@ from torchvision.models.optical_flow import Raft_Large_Weights, Raft_Small_Weigh
 
 from tests.vimoclip.flow.original_raft import OriginalRaft
 from tests.vimoclip.flow.textures import shifted
-from vimoclip.config import FlowConfig
+from vimoclip.config.store import FlowConfig
 from vimoclip.errors import ModelError
 from vimoclip.flow import resolve
 from vimoclip.flow.raft import Raft

@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pytest
 
-from vimoclip.savannah.animals import SPECIES
 from vimoclip.savannah.behaviours import (
     BEHAVIOURS,
     CASTS,
@@ -17,6 +16,7 @@ from vimoclip.savannah.behaviours import (
     Setting,
     perform,
 )
+from vimoclip.savannah.species import SPECIES
 from vimoclip.savannah.tracks import Track
 
 FRAMES = 48

@@ -6,8 +6,8 @@ import pytest
 
 from vimoclip.savannah import gaits
 from vimoclip.savannah.affine import apply
-from vimoclip.savannah.animals import SPECIES, species
 from vimoclip.savannah.skeleton import Pose, pose_parts
+from vimoclip.savannah.species import SPECIES, species
 
 WALKERS = [name for name in SPECIES if species(name).build != "flyer"]
 

@@ -5,9 +5,9 @@ import math
 import pytest
 
 from vimoclip.savannah.affine import apply
-from vimoclip.savannah.animals import SPECIES, species
 from vimoclip.savannah.gaits import hold, walk
 from vimoclip.savannah.skeleton import Pose, pose_parts
+from vimoclip.savannah.species import SPECIES, species
 
 
 @pytest.mark.parametrize("name", SPECIES)

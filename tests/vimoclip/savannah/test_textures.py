@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vimoclip.savannah.animals import SPECIES, species
+from vimoclip.savannah.species import SPECIES, species
 from vimoclip.savannah.textures import RESOLUTION, spline, textures
 
 

@@ -1,0 +1,78 @@
+"""What an export is of: videos by split and label, and features by name."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from schemas.features import Feature
+from vimoclip.errors import ExportError
+from vimoclip.known_names import check_known
+from vimoclip.store.feature_store import FeatureStore
+
+
+@dataclass(frozen=True)
+class Query:
+    """Videos of any of these splits that have any of these labels, whole or for a span; nothing given is all of them.
+
+    features: by name; none given is every one.
+    """
+
+    splits: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a query found in a snapshot.
+
+    videos: rows of `store.videos()`, by video_id. labels: all rows of `store.labels()` that are theirs. features: in
+    the store's order.
+    """
+
+    store: FeatureStore
+    videos: pl.DataFrame
+    labels: pl.DataFrame
+    features: list[Feature]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of `frames` that are exported."""
+        vectors = [column for feature in self.features for column in (feature.name, f"{feature.name}_norm")]
+        return ["video_id", "frame_index", "source_frame", "time_s", *vectors, "flow_speed"]
+
+    @property
+    def frames(self) -> int:
+        """How many frames the videos have."""
+        return int(self.videos["frames"].sum())
+
+
+def select(store: FeatureStore, query: Query) -> Selection:
+    """Look for it.
+
+    Raises:
+        ExportError: a split, label or feature that the store does not have; or no video is both.
+    """
+    videos, labels = store.videos(), store.labels()
+    if videos.is_empty():
+        raise ExportError(f"The store {store.place} holds no video.", hint="`vimoclip ingest FOLDER` adds some.")
+    for kind, names, known in (
+        ("split", query.splits, videos["split"].drop_nulls()),
+        ("label", query.labels, labels["label"]),
+        ("feature", query.features, store.features),
+    ):
+        check_known(kind, names, sorted(set(known)), ExportError, "; nothing was written")
+    if query.splits:
+        videos = videos.filter(pl.col("split").is_in(query.splits))
+    if query.labels:
+        videos = videos.join(labels.filter(pl.col("label").is_in(query.labels)), on="video_id", how="semi")
+    if videos.is_empty():
+        raise ExportError(
+            "No video matches; nothing was written.",
+            received=f"split {' or '.join(query.splits)}, label {' or '.join(query.labels)}",
+            expected="a video of such a split that has such a label",
+            hint="`vimoclip status` counts the videos of each split and label.",
+        )
+    labels = labels.join(videos, on="video_id", how="semi")
+    features = [feature for name, feature in store.features.items() if name in (query.features or store.features)]
+    return Selection(store, videos.sort("video_id"), labels.sort("video_id", "start_s", "label"), features)

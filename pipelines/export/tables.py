@@ -1,0 +1,49 @@
+"""Exports as tables: one Parquet or Arrow IPC file each for frames, videos and labels.
+
+Vectors keep the store's form, fixed-size lists of fp16, null where there is none: polars and pyarrow read them as they
+are, from either format.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from pipelines.export.selection import Selection
+from vimoclip.store.frame_reader import OrderedFrames
+
+
+def write_tables(
+    found: Selection, frames: OrderedFrames, folder: Path, suffix: str, progress: Callable[[int], None]
+) -> None:
+    """Write frames, videos and labels. suffix: `parquet` or `arrow`. progress: told of frames as they are written."""
+    for name, rows in (("videos", found.videos), ("labels", found.labels)):
+        table = plain(rows)
+        with table_writer(folder / f"{name}.{suffix}", table.schema) as writer:
+            writer.write_table(table)
+    whole = found.store.tables["frames"].schema
+    schema = pa.schema([whole.field(name).remove_metadata() for name in found.columns])  # keys of Lance's own
+    with table_writer(folder / f"frames.{suffix}", schema) as writer:
+        for rows in frames.chunks(found.videos["video_id"], found.columns):
+            writer.write_table(rows.cast(schema))
+            progress(rows.num_rows)
+
+
+def table_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter | pa.ipc.RecordBatchFileWriter:
+    """What tables are written to, one after the other."""
+    if path.suffix == ".arrow":
+        return pa.ipc.new_file(str(path), schema)
+    # Vectors have no repeats to look for, and nobody asks for their least value: that takes half of the time.
+    words = [field.name for field in schema if pa.types.is_string(field.type)]
+    single = [field.name for field in schema if not pa.types.is_nested(field.type)]
+    return pq.ParquetWriter(str(path), schema, compression="zstd", use_dictionary=words, write_statistics=single)
+
+
+def plain(rows: pl.DataFrame) -> pa.Table:
+    """As Arrow, with strings of the form that every reader knows."""
+    table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+    large = pa.large_string()
+    return table.cast(pa.schema([pa.field(f.name, pa.string()) if f.type == large else f for f in table.schema]))

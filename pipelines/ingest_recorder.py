@@ -1,0 +1,197 @@
+"""Recorder: what became of each source, as rows of the store and numbers of the report."""
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from queue import Empty
+from typing import Any
+
+from pipelines.ingest_plan import Identify, Seen
+from pipelines.progress import Rates
+from pipelines.request import IngestReport, Observer
+from pipelines.sources import Source
+from schemas.videos import Video
+from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Outcome, Restarted
+from vimoclip.errors import VideoError
+from vimoclip.store.writer import StoreWriter
+
+
+class Recorder:
+    """Writes for one ingest.
+
+    Attributes: `report`; `finished`, how many sources are done; `rates`, of the workers; `leftovers`, whether takes
+    were left behind that no row names.
+    """
+
+    def __init__(
+        self,
+        writer: StoreWriter,
+        report: IngestReport,
+        observer: Observer,
+        identify: Identify,
+        todo: Iterable[Source],
+        labelled: set[str],
+    ) -> None:
+        """todo: the sources that `identify` looks into. labelled: ids that have labels."""
+        self._writer, self.report, self._observer, self._identify = writer, report, observer, identify
+        self._sources = {source.video_id: source for source in todo}
+        self._labelled = labelled
+        self._takes: dict[str, int] = {}
+        self._refused: set[str] = set()
+        self._embedded: set[str] = set()  # ids that are done, well or badly
+        self._copies: dict[str, list[Seen]] = {}  # of those that are not, by their ids
+        self.finished = 0
+        self.rates = Rates()
+        self.leftovers = False
+
+    def relocate(self, row: Video, source: Source) -> None:
+        """A known video is at another place now."""
+        self._put(row, source)
+
+    def record(self, outcome: Outcome) -> None:
+        """Write what an executor gave, and what was seen meanwhile.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        self.record_seen()
+        if isinstance(outcome, Idle):
+            self._writer.flush_when_due()
+            return
+        video_id = outcome.video_id
+        if video_id in self._refused:
+            return
+        source, content_hash = self._sources[video_id], self._identify.hashes[video_id]
+        if isinstance(outcome, EmbeddedFrames):
+            if video_id not in self._takes:
+                self._takes[video_id] = self._writer.new_take()
+            try:
+                self._writer.add(self._takes[video_id], outcome)
+            except VideoError as error:
+                self._refused.add(video_id)
+                self._fail(source, content_hash, error.kind, str(error))
+                return
+            self.rates.add(outcome.worker, len(outcome.frame_index))
+            self._observer.frames(video_id, len(outcome.frame_index), outcome.worker)
+        elif isinstance(outcome, Restarted):
+            self.leftovers |= self._takes.pop(video_id, None) is not None
+        elif isinstance(outcome, Embedded):
+            self._commit(source, content_hash, outcome)
+        elif isinstance(outcome, Failed):
+            self._fail(source, content_hash, outcome.kind, outcome.message, outcome.attempts)
+
+    def _finish(self, video_id: str, outcome: str) -> None:
+        self.finished += 1
+        self._observer.video(video_id, outcome)
+
+    def _commit(self, source: Source, content_hash: str, done: Embedded) -> None:
+        take, info = self._takes.pop(source.video_id), done.info
+        self._note_labels(source.video_id, content_hash)
+        frames = self._writer.frames_in(take)
+        self._put(
+            self._row(source, content_hash, done.attempts),
+            source,
+            status="ok",
+            take=take,
+            codec=info.codec,
+            width=info.width,
+            height=info.height,
+            fps=info.fps,
+            time_source=info.time_source,
+            frames=frames,
+            decoded_frames=info.decoded_frames,
+            duration_s=info.duration_s,
+            fingerprint=self._identify.fingerprint,
+            reduced_batch=done.reduced_batch,
+            error_kind=info.broken,
+            error="the frames before the damage were kept" if info.broken else None,
+        )
+        self.report.ingested += 1
+        self.report.frames += frames
+        self._finish(source.video_id, "ok")
+        self._act_on_copies(source.video_id)
+
+    def _fail(self, source: Source, content_hash: str, kind: str, message: str, attempts: int = 1) -> None:
+        self.leftovers |= self._takes.pop(source.video_id, None) is not None
+        before = self._writer.videos.get(source.video_id)
+        if before is not None and before.status == "ok":
+            # The file changed and its new content is broken: what was extracted from the old one is not thrown away.
+            self._put(before, source, error_kind=kind, error=message, attempts=before.attempts + attempts)
+        else:
+            failed = self._row(source, content_hash, attempts)
+            self._put(failed, source, status="failed", error_kind=kind, error=message)
+        self.report.failed.append((source.video_id, kind, message))
+        self._finish(source.video_id, kind)
+        self._act_on_copies(source.video_id)
+
+    def _row(self, source: Source, content_hash: str, attempts: int) -> Video:
+        """A fresh row that keeps what people said of the video, and lets go of its take."""
+        before = self._writer.videos.get(source.video_id)
+        self.leftovers |= before is not None and before.take is not None
+        return Video(
+            video_id=source.video_id,
+            status="failed",
+            path=source.path,
+            root=source.root,
+            content_hash=content_hash,
+            bytes=source.bytes,
+            mtime_ns=source.mtime_ns,
+            ingested_at=datetime.now(UTC),
+            split=before.split if before else None,
+            metadata=before.metadata if before else "{}",
+            attempts=(before.attempts if before else 0) + attempts,
+        )
+
+    def _put(self, row: Video, source: Source, **changes: Any) -> None:
+        place: dict[str, Any] = {
+            "path": source.path,
+            "root": source.root,
+            "bytes": source.bytes,
+            "mtime_ns": source.mtime_ns,
+        }
+        self._writer.put(replace(row, **(place | changes)))
+
+    def record_seen(self) -> None:
+        """Write what became of sources that needed no embedding."""
+        with contextlib.suppress(Empty):
+            while True:
+                self._act(self._identify.seen.get_nowait())
+
+    def _act(self, seen: Seen) -> None:
+        source = seen.source
+        if seen.kind == "unreadable":
+            self._fail(source, seen.content_hash, "unreadable", f"The file cannot be read: {seen.error}.")
+            return
+        if seen.kind == "touched":
+            self._put(self._writer.videos[seen.of], source)
+            self.report.known += 1
+        elif seen.kind == "duplicate":
+            if seen.of in self._identify.hashes and seen.of not in self._embedded:
+                # Until that is in, readers would see a copy of nothing, or of what is about to be replaced.
+                self._copies.setdefault(seen.of, []).append(seen)
+                return
+            self._note_labels(source.video_id, seen.content_hash)
+            copy = self._row(source, seen.content_hash, 0)
+            self._put(copy, source, status="duplicate", duplicate_of=seen.of, attempts=0)
+            self.report.duplicates += 1
+        else:
+            self._note_labels(source.video_id, seen.content_hash)
+            old = self._writer.videos[seen.of]
+            place = replace(old, video_id=source.video_id, path=source.path, root=source.root)
+            self._writer.move(old, replace(place, bytes=source.bytes, mtime_ns=source.mtime_ns))
+            self.report.moved += 1
+            self.leftovers = True
+        self._finish(source.video_id, "known" if seen.kind == "touched" else seen.kind)
+
+    def _act_on_copies(self, video_id: str) -> None:
+        """Record the copies of a video that was still being embedded when they were seen."""
+        self._embedded.add(video_id)
+        for seen in self._copies.pop(video_id, []):
+            self._act(seen)
+
+    def _note_labels(self, video_id: str, content_hash: str) -> None:
+        """A labelled id is about to stand for other content: people must look at its labels again."""
+        before = self._writer.videos.get(video_id)
+        if before is not None and before.content_hash != content_hash and video_id in self._labelled:
+            self.report.relabel.append(video_id)

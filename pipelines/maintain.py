@@ -1,0 +1,71 @@
+"""Taking videos out of a store, and back."""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from schemas.videos import Status
+from vimoclip.errors import UnknownVideoError
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.location import Where
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
+
+
+@dataclass(frozen=True)
+class RemoveReport:
+    """What removing, or taking back, did, by id.
+
+    changed: removed, or taken back. unchanged: those that were so already. forgotten: taken back, but their frames are
+    off the disk, so that the next ingest extracts them anew. copies: duplicates of what was removed, which stay out.
+    """
+
+    changed: list[str]
+    unchanged: list[str]
+    forgotten: list[str]
+    copies: list[str]
+
+
+def run(
+    store: Where,
+    video_ids: list[str],
+    undo: bool = False,
+    wait: bool = True,
+    on_wait: Callable[[str], None] | None = None,
+) -> RemoveReport:
+    """Hide videos from every reader at once; ingest skips them from then on. `optimize` takes them off the disk.
+
+    undo: take removed videos back.
+
+    Raises:
+        UnknownVideoError: an id that the store does not hold; nothing is changed. StoreError.
+    """
+    at = FeatureStore.open(store).place
+    with writer_lock(at, wait, on_wait) as lock:
+        writer = StoreWriter(FeatureStore.open(at), lock.check)
+        for video_id in video_ids:
+            if video_id not in writer.videos:
+                close = difflib.get_close_matches(video_id, writer.videos, n=3, cutoff=0.4)
+                raise UnknownVideoError(
+                    "The store holds no such video; none was changed.",
+                    received=video_id,
+                    expected=" or ".join(close) if close else "an id that `vimoclip status --videos` lists",
+                )
+        report = RemoveReport([], [], [], [])
+        for video_id in dict.fromkeys(video_ids):
+            row = writer.videos[video_id]
+            if (row.status == "removed") != undo:
+                report.unchanged.append(video_id)
+            elif not undo:
+                writer.put(replace(row, status="removed"))
+                report.changed.append(video_id)
+                report.copies.extend(copy for copy, other in writer.videos.items() if other.duplicate_of == video_id)
+            elif row.take is not None or row.duplicate_of is not None or row.error_kind is not None:
+                before: Status = "ok" if row.take is not None else "duplicate" if row.duplicate_of else "failed"
+                writer.put(replace(row, status=before))
+                report.changed.append(video_id)
+            else:
+                report.forgotten.append(video_id)
+        writer.flush()
+        writer.forget(report.forgotten)
+        return report

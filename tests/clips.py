@@ -1,0 +1,212 @@
+"""Short clips of moving shapes whose motion is known exactly, for the demo and for tests.
+
+One shape on a still background, drawn from a seed. How a clip looks (background, shape, colour; shape_pictures.py)
+follows from its seed alone and says nothing about the behaviour; how it moves is `trajectory`:
+
+    drifting   constant velocity to the left or to the right: whole pixels a frame
+    circling   at constant speed on a circle
+    bouncing   up and down as a ball thrown on a floor
+    growing    in place, from half its size to twice
+    still      not at all
+
+Pixels: x to the right, y down, the top left pixel's centre at (0, 0). The shape never turns: inside it the flow is its
+velocity, unless it grows. Sizes are (width, height). The same arguments give the same frames on one machine.
+"""
+
+import csv
+import itertools
+import math
+import typing
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal, cast
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.shape_pictures import Image, Look, draw, reach, stream
+from vimoclip.errors import ConfigError
+
+Behaviour = Literal["drifting", "circling", "bouncing", "growing", "still"]
+
+BEHAVIOURS: tuple[Behaviour, ...] = typing.get_args(Behaviour)
+SPLITS = ("train", "test", "train", "val", "train")  # in turn, so that two clips of a behaviour already fill two splits
+
+X264 = {"mbtree": "0"}
+"""Makes x264 give the same bytes for the same frames. Its macroblock tree on AVX-512 does not, on one thread either:
+measured, one encode in fifty came out different with it, and none of thousands without."""
+
+_GROWTH = (0.5, 2.0)
+_SMALLEST = 32
+_VELOCITY, _PATH = 2, 3  # random streams, beside those of shape_pictures.py
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip of a folder. name: `<behaviour>/<n>`, the path without its suffix. label: the behaviour."""
+
+    name: str
+    label: Behaviour
+    split: str
+    seed: int
+
+    @property
+    def colour(self) -> str:
+        """The colour of the shape, a key of `shape_pictures.COLOURS`."""
+        return Look.of(self.seed).colour
+
+
+def plan(clips_per_behaviour: int, seed: int = 0) -> list[Clip]:
+    """The clips of a folder, behaviour by behaviour. Asking for more of them keeps the ones there were."""
+    clips = []
+    for number, behaviour in enumerate(BEHAVIOURS):
+        for n in range(clips_per_behaviour):
+            own = int(np.random.SeedSequence([seed, number, n]).generate_state(1, np.uint64)[0])
+            clips.append(Clip(f"{behaviour}/{n:03d}", behaviour, SPLITS[n % len(SPLITS)], own))
+    return clips
+
+
+def velocity(seed: int, size: tuple[int, int] = (320, 240), fps: float = 24.0) -> int:
+    """Of a drifting shape: whole pixels a frame, positive to the right, never 0; 0.15 to 0.45 frame widths a second."""
+    rng = stream(seed, _VELOCITY)
+    direction = int(rng.choice((-1, 1)))
+    return direction * max(1, round(float(rng.uniform(0.15, 0.45)) * size[0] / fps))
+
+
+def trajectory(
+    behaviour: Behaviour, seed: int, frames: int = 48, size: tuple[int, int] = (320, 240), fps: float = 24.0
+) -> NDArray[np.float64]:
+    """Where the shape is: float64 (frames, 3), its centre's x and y and its radius, in pixels.
+
+    It stays inside the frame, but for a drifting shape whose path is longer than the frame is wide: that one leaves
+    wholly and enters again from the other side.
+
+    Raises:
+        ConfigError: an unknown behaviour, frames under 1, a side under 32 pixels, or fps not above 0.
+    """
+    _check(behaviour, frames, size, fps)
+    width, height = size
+    look = Look.of(seed)
+    radius = look.radius(size)
+    rng = stream(seed, _PATH)
+    t = np.arange(frames)
+    x, y = np.full(frames, (width - 1) / 2), np.full(frames, (height - 1) / 2)
+    r = np.full(frames, radius, np.float64)
+    # Room around a resting place in which the shape, at the size it reaches, stays inside.
+    room = radius * (_GROWTH[1] if behaviour == "growing" else 1.0) + 1
+
+    if behaviour in ("still", "growing"):
+        x[:] = round(rng.uniform(room, width - 1 - room))
+        y[:] = round(rng.uniform(room, height - 1 - room))
+    if behaviour == "growing":
+        r *= np.linspace(*_GROWTH, frames)
+    elif behaviour == "drifting":
+        step = velocity(seed, size, fps)
+        slack = max(0, width - 1 - 2 * math.ceil(room) - abs(step) * (frames - 1))
+        start = math.ceil(room) + int(rng.integers(0, slack + 1))
+        start = start if step > 0 else width - 1 - start
+        margin = reach(radius) + 1
+        x[:] = (start + step * t + margin) % (width + 2 * margin) - margin
+        y[:] = round(rng.uniform(room, height - 1 - room))
+    elif behaviour == "circling":
+        orbit = (min(size) / 2 - room) * rng.uniform(0.75, 1.0)
+        turns = rng.choice((-1, 1)) * t / fps / rng.uniform(1.2, 2.4) + rng.uniform()
+        x += orbit * np.cos(2 * np.pi * turns)
+        y += orbit * np.sin(2 * np.pi * turns)
+    elif behaviour == "bouncing":
+        x[:] = round(rng.uniform(room, width - 1 - room))
+        phase = (t / fps / rng.uniform(1.0, 1.6) + rng.uniform()) % 1
+        drop = (height - 1 - 2 * room) * rng.uniform(0.7, 1.0)
+        y[:] = height - 1 - room - drop * 4 * phase * (1 - phase)
+    return np.stack([x, y, r], axis=1)
+
+
+def render(
+    behaviour: Behaviour, seed: int, frames: int = 48, size: tuple[int, int] = (320, 240), fps: float = 24.0
+) -> Iterator[Image]:
+    """The frames one by one, each a fresh uint8 (height, width, 3) in RGB. Nothing is remembered but one background.
+
+    Raises:
+        ConfigError: as `trajectory`, at the call and not at the first frame.
+    """
+    return draw(seed, trajectory(behaviour, seed, frames, size, fps), size)
+
+
+def write_clip(
+    path: Path,
+    frames: Iterable[Image],
+    fps: float,
+    codec: str = "libx264",
+    options: Mapping[str, str] | None = None,
+    pix_fmt: str = "yuv420p",
+) -> Path:
+    """Encode RGB frames on one thread, so that the same frames give the same bytes; the container follows the suffix.
+
+    options: the encoder's own; None means crf 18 for libx264, with X264, and its defaults for any other codec.
+
+    Raises:
+        ConfigError: no frames, or an odd width or height where the pixel format needs even ones.
+    """
+    if options is None:
+        options = {"crf": "18", **X264} if codec == "libx264" else {}
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ConfigError("A clip needs frames.", received="none", expected="at least one")
+    height, width = first.shape[:2]
+    if pix_fmt.startswith("yuv420") and (width % 2 or height % 2):
+        raise ConfigError(
+            f"Pixel format {pix_fmt} stores colour for squares of four pixels.",
+            received=f"{width}x{height}",
+            expected="an even width and an even height",
+            hint="Pass another pix_fmt, such as yuv444p.",
+        )
+    with av.open(str(path), "w") as container:
+        stream = cast(av.VideoStream, container.add_stream(codec, Fraction(fps).limit_denominator(60_000)))
+        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = dict(options)
+        for image in itertools.chain([first], frames):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_folder(
+    folder: Path,
+    clips_per_behaviour: int = 5,
+    frames: int = 48,
+    size: tuple[int, int] = (320, 240),
+    fps: float = 24.0,
+    seed: int = 0,
+) -> list[Path]:
+    """Write `<folder>/<behaviour>/<n>.mp4` and `<folder>/labels.csv`; returns the clips' paths in the order of `plan`.
+
+    labels.csv has the columns filepath (POSIX, relative to the folder), label, split and colour. It is written last.
+    """
+    rows, paths = [], []
+    for clip in plan(clips_per_behaviour, seed):
+        path = folder / f"{clip.name}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        paths.append(write_clip(path, render(clip.label, clip.seed, frames, size, fps), fps))
+        rows.append((f"{clip.name}.mp4", clip.label, clip.split, clip.colour))
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("filepath", "label", "split", "colour"))
+        writer.writerows(rows)
+    return paths
+
+
+def _check(behaviour: str, frames: int, size: tuple[int, int], fps: float) -> None:
+    if behaviour not in BEHAVIOURS:
+        raise ConfigError("No such behaviour.", received=behaviour, expected=" or ".join(BEHAVIOURS))
+    if frames < 1:
+        raise ConfigError("A clip needs frames.", received=frames, expected="at least 1")
+    if min(size) < _SMALLEST:
+        raise ConfigError("The frame is too small.", received=size, expected=f"sides of at least {_SMALLEST} pixels")
+    if not 0 < fps < math.inf:
+        raise ConfigError("fps must be positive.", received=fps, expected="a finite number above 0")

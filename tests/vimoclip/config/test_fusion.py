@@ -1,0 +1,102 @@
+"""Settings of fusion: the paper's table of variants, presets, bounds."""
+
+from dataclasses import replace
+
+import pytest
+
+from vimoclip.config.fusion import (
+    PRESETS,
+    Attention,
+    Concat,
+    Fusion,
+    FusionConfig,
+    Inputs,
+    LossConfig,
+    SequenceConfig,
+    TfamConfig,
+    TrainingConfig,
+    fusion_of,
+    settings,
+)
+from vimoclip.errors import ConfigError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("attention", "concat", "inputs", "fusion"),
+    [
+        (None, None, "both", "cross"),
+        ("cross", None, "both", "cross"),
+        ("self", None, "both", "temporal"),
+        ("self", "temporal", "both", "temporal"),
+        ("self", "embedding", "both", "embedding"),
+        (None, "embedding", "both", "embedding"),
+        (None, None, "image", "image"),
+        ("self", None, "motion", "motion"),
+    ],
+)
+def test_rows_of_table_2(attention: Attention | None, concat: Concat | None, inputs: Inputs, fusion: Fusion) -> None:
+    assert fusion_of(attention, concat, inputs) == fusion
+
+
+@pytest.mark.parametrize(
+    ("attention", "concat", "inputs"),
+    [("cross", "temporal", "both"), ("cross", None, "image"), ("self", "embedding", "motion")],
+)
+def test_contradictions_are_wrong_usage(attention: Attention, concat: Concat | None, inputs: Inputs) -> None:
+    with pytest.raises(UsageError, match=r"Received: inputs|concatenates nothing"):
+        fusion_of(attention, concat, inputs)
+
+
+def test_the_paper_preset_is_what_the_paper_says() -> None:
+    paper = PRESETS["paper"]
+    training = paper.training
+    assert (training.lr, training.lr_end, training.weight_decay) == (1e-4, 1e-6, 0.1)
+    assert (training.epochs, training.batch_size, training.seed, training.decay) == (30, 8, 49, "all")
+    assert (training.ema, training.clip_gradient, training.warmup, paper.mixup) == (None, None, 0, None)
+    assert (paper.tfam.dropout, paper.tfam.positions, paper.tfam.pooling) == (0.1, None, "mean")
+    assert (paper.loss.name, paper.sequences.lengths, paper.sequences.most_frames) == ("bce", "raw", None)
+
+
+@pytest.mark.parametrize("config", PRESETS.values())
+def test_round_trip(config: FusionConfig) -> None:
+    assert FusionConfig.from_dict(config.to_dict()) == config
+
+
+def test_later_changes_are_above_earlier_ones_and_above_the_preset() -> None:
+    found = settings("paper", {"training": {"lr": 1.0, "epochs": 2}}, {"training": {"lr": 2.0}, "mixup": 0.4})
+    paper = PRESETS["paper"]
+    assert found == replace(paper, training=replace(paper.training, lr=2.0, epochs=2), mixup=0.4)
+    assert settings("default") == FusionConfig()
+    assert settings("default", {"mixup": "none", "tfam": {"positions": "none"}}) == replace(
+        FusionConfig(), mixup=None, tfam=replace(TfamConfig(), positions=None)
+    )
+    for change in ({"training": {"speed": 1}}, {"training": 1}, {"speed": 1}):
+        with pytest.raises(ConfigError):
+            settings("paper", change)
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (TfamConfig, {"heads": 0}),
+        (TfamConfig, {"width": 24, "heads": 8}),
+        (TfamConfig, {"dropout": 1.0}),
+        (TfamConfig, {"fusion": "late"}),
+        (TfamConfig, {"positions": "learned"}),
+        (LossConfig, {"margin": -0.1}),
+        (LossConfig, {"gamma_negative": float("nan")}),
+        (SequenceConfig, {"most_frames": 0}),
+        (SequenceConfig, {"window_s": 0.0}),
+        (SequenceConfig, {"window_s": float("inf")}),
+        (TrainingConfig, {"lr": 0.0}),
+        (TrainingConfig, {"epochs": 0}),
+        (TrainingConfig, {"seed": -1}),
+        (TrainingConfig, {"ema": 1.0}),
+        (TrainingConfig, {"clip_gradient": 0.0}),
+        (FusionConfig, {"mixup": 0.0}),
+        (FusionConfig, {"dropuot": 0.1}),
+    ],
+)
+def test_values_that_cannot_be(kind: type[FusionConfig], values: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        kind.from_dict(values)

@@ -1,0 +1,54 @@
+"""Stretches of frames as sequences: what a batch of them holds, step by step."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.vimoclip.searches import make_run
+from tests.vimoclip.stores import make_store
+from vimoclip.config.fusion import Fusion, Lengths, SequenceConfig
+from vimoclip.frames import FrameVectors
+from vimoclip.models.tfam_checkpoint import Meta, read_checkpoint
+from vimoclip.sequences.window_sequences import sequences_of, steps_of
+
+
+def meta_of(tmp_path: Path, fusion: Fusion = "cross", lengths: Lengths = "unit", most: int | None = None) -> Meta:
+    store = make_store(tmp_path / "store", {"a.mp4": 2})
+    config = replace(SequenceConfig(), lengths=lengths, most_frames=most)
+    _, meta = read_checkpoint(make_run(store, tmp_path / "run", fusion, config))
+    return meta
+
+
+def stretch(n: int, seed: int) -> FrameVectors:
+    rng = np.random.default_rng(seed)
+    values = {name: rng.normal(size=(n, 8)).astype(np.float16) for name in ("clip", "moclip")}
+    norms = {name: rng.uniform(1, 9, n).astype(np.float32) for name in values}
+    norms["moclip"][0] = 0
+    return FrameVectors(values, norms)
+
+
+@pytest.mark.parametrize("lengths", ["unit", "raw"])
+def test_a_batch_holds_the_steps_of_each(tmp_path: Path, lengths: Lengths) -> None:
+    meta = meta_of(tmp_path, lengths=lengths, most=4)
+    frames = [stretch(n, n) for n in (9, 1, 3)]
+    sequences = sequences_of([steps_of(each, meta) for each in frames], meta)
+    assert sequences.steps.tolist() == [4, 1, 2]
+    batch = sequences.batch(np.arange(3))
+    read = [[1, 3, 5, 7], [0], [1, 2]]
+    assert batch.present["image"].tolist() == [[True] * 4, [True] + [False] * 3, [True] * 2 + [False] * 2]
+    assert batch.present["motion"].tolist() == [[True] * 4, [False] * 4, [True] * 2 + [False] * 2]
+    for role, name in (("image", "clip"), ("motion", "moclip")):
+        for n, steps in enumerate(read):
+            z = frames[n].values[name][steps].astype(np.float32)
+            expected = z * frames[n].norms[name][steps][:, None] if lengths == "raw" else z
+            there = batch.present[role][n, : len(steps)].numpy()  # type: ignore[index]
+            found = batch.vectors[role][n, : len(steps)].numpy()  # type: ignore[index]
+            assert np.array_equal(found[there], expected[there])
+
+
+def test_a_model_of_one_feature_reads_that_one(tmp_path: Path) -> None:
+    meta = meta_of(tmp_path, fusion="motion")
+    sequences = sequences_of([steps_of(stretch(5, 0), meta)], meta)
+    assert list(sequences.dims) == ["motion"] and list(sequences.batch(np.arange(1)).vectors) == ["motion"]

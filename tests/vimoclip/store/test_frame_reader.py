@@ -1,0 +1,92 @@
+"""Frames in order, however they lie: from workers in turns, with rows deleted between them, in any cut."""
+
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.vimoclip.stores import embedded, make_store, ok_row
+from vimoclip.errors import StoreDamagedError
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.frame_reader import OrderedFrames
+from vimoclip.store.table import Table
+from vimoclip.store.writer import StoreWriter
+
+COLUMNS = ["video_id", "frame_index", "clip", "moclip", "flow_speed"]
+LENGTHS = {"b.mp4": 7, "a.mp4": 10, "c.mp4": 1, "a/z.mp4": 4}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    """Videos that were written in turns, two frames at a time, over several commits, between rows that were deleted."""
+    where = tmp_path_factory.mktemp("turns") / "store"
+    store = make_store(where, {"first.mp4": 3})
+    writer = StoreWriter(store)
+    takes = {video_id: writer.new_take() for video_id in LENGTHS}
+    dropped = writer.new_take()
+    for first in range(0, 10, 2):
+        writer.add(dropped, embedded("dropped", first, 2))
+        for video_id, take in takes.items():
+            if first < LENGTHS[video_id]:
+                writer.add(take, embedded(video_id, first, min(2, LENGTHS[video_id] - first)))
+        if first in (2, 6):
+            writer.flush()
+    for video_id, take in takes.items():
+        writer.put(ok_row(video_id, take, LENGTHS[video_id], store.fingerprint))
+    writer.flush()
+    writer.drop_leftovers()
+    return store.refresh()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.permutations([*LENGTHS, "first.mp4"]), st.integers(1, 5), st.integers(1, 30))
+def test_every_video_as_the_store_has_it_in_the_order_asked_for(
+    store: FeatureStore, ids: list[str], count: int, rows: int
+) -> None:
+    videos = store.videos().filter(pl.col("video_id").is_in(ids[:count]))
+    chunks = list(OrderedFrames(store, videos).chunks(ids[:count], COLUMNS, rows))
+    expected = pa.concat_tables([store.sequence(video_id, COLUMNS) for video_id in ids[:count]])
+    assert pa.concat_tables(chunks).equals(expected)
+    assert all(rows <= chunk.num_rows <= 2 * rows for chunk in chunks[:-1])
+    assert 1 <= chunks[-1].num_rows <= 2 * rows
+
+
+def test_frames_that_lie_together_are_read_together(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make_store(Path(str(store.place) + "-even"), {f"{n:02}.mp4": 5 for n in range(20)}, chunk=2)
+    frames = OrderedFrames(made, made.videos())
+    reads: list[tuple[int, int]] = []
+    real = Table.slice
+
+    def counted(self: Table, first: int, count: int, columns: list[str]) -> pa.Table:
+        reads.append((first, count))
+        return real(self, first, count, columns)
+
+    monkeypatch.setattr(Table, "slice", counted)
+    assert sum(chunk.num_rows for chunk in frames.chunks(made.videos()["video_id"], COLUMNS, 40)) == 100
+    assert reads == [(0, 40), (40, 40), (80, 20)]
+
+
+@pytest.mark.parametrize(
+    ("lost", "found"), [(0, "4 rows, in order up to frame 0"), (2, "4 rows, in order up to frame 2"), (4, "4 rows")]
+)
+def test_a_video_with_a_frame_missing_is_refused(tmp_path: Path, lost: int, found: str) -> None:
+    store = make_store(tmp_path / "store", {"a.mp4": 5, "b.mp4": 3})
+    store.tables["frames"].delete((pc.field("video_id") == "a.mp4") & (pc.field("frame_index") == lost))
+    store = store.refresh()
+    with pytest.raises(StoreDamagedError, match=rf"a\.mp4.*{found}.*5 frames.*verify"):
+        OrderedFrames(store, store.videos())
+    good = store.videos().filter(pl.col("video_id") == "b.mp4")
+    assert [rows.num_rows for rows in OrderedFrames(store, good).chunks(["b.mp4"], COLUMNS)] == [3]
+
+
+def test_a_video_with_a_frame_twice_is_refused(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "store", {"a.mp4": 5})
+    frames = store.tables["frames"]
+    frames.append(frames.read(where=pc.field("frame_index") == 3))
+    store = store.refresh()
+    with pytest.raises(StoreDamagedError, match="6 rows"):
+        OrderedFrames(store, store.videos())

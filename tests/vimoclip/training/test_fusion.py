@@ -1,0 +1,138 @@
+"""Training TFAM: each setting does something, what can be learned is learned, and scores belong to videos."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from tests.vimoclip.made_up import CONFIG, SMALL, sequences
+from vimoclip.config.fusion import PRESETS, FusionConfig, LossConfig, Role
+from vimoclip.errors import RunError
+from vimoclip.sequences.sequences import PackedRows, Sequences
+from vimoclip.training.fusion import FusionTask, scores
+from vimoclip.training.loop import Training
+from vimoclip.training.metrics import by_count, of_several
+
+CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def trained(config: FusionConfig, train: Sequences, held_out: Sequences | None = None) -> tuple[FusionTask, list[Any]]:
+    task = FusionTask(config, train, held_out, CPU)
+    return task, Training(task, config.training, CPU).run()
+
+
+def longer(config: FusionConfig, epochs: int) -> FusionConfig:
+    return replace(config, training=replace(config.training, epochs=epochs))
+
+
+def learned(config: FusionConfig, train: Sequences, held_out: Sequences) -> Any:
+    """Metrics after as many steps as it takes."""
+    training = replace(config.training, epochs=16, batch_size=8, lr=8e-3)
+    return trained(replace(config, training=training), train, held_out)[1][-1]["held_out"]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        CONFIG,
+        replace(CONFIG, loss=LossConfig()),
+        replace(CONFIG, tfam=replace(SMALL, fusion="temporal")),
+        replace(CONFIG, tfam=replace(SMALL, fusion="embedding")),
+    ],
+    ids=["bce", "asymmetric", "temporal", "embedding"],
+)
+def test_what_image_and_motion_say_is_learned(config: FusionConfig) -> None:
+    assert learned(config, sequences(96, 1), sequences(60, 2))["micro"] > 0.9
+
+
+def one_input(role: Role, held_out: Sequences) -> Any:
+    def only(made: Sequences) -> Sequences:
+        number = list(made.dims).index(role)
+        parts = made.rows.parts[number : number + 1]  # type: ignore[attr-defined]
+        norms = made._norms.parts[0][:, number : number + 1]
+        rows = PackedRows(parts, made.offsets)
+        return Sequences(made.video_ids, made.offsets, rows, norms, {role: 8}, "unit", made.classes, made.targets)
+
+    config = replace(CONFIG, tfam=replace(SMALL, fusion=role))
+    return learned(config, only(sequences(96, 1)), only(held_out))["classes"]
+
+
+def test_one_input_learns_what_it_can_know() -> None:
+    held_out = sequences(60, 2)
+    image, motion = one_input("image", held_out), one_input("motion", held_out)
+    assert min(image[:2]) > 0.95 > image[2] and motion[2] > 0.95 > max(motion[:2])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mixup": None},
+        {"loss": {"name": "asymmetric"}},
+        {"tfam": {"positions": None}},
+        {"tfam": {"pooling": "attention"}},
+        {"tfam": {"dropout": 0.0}},
+        {"training": {"decay": "matrices"}},
+        {"training": {"clip_gradient": 1e-3}},
+        {"training": {"warmup": 0.5}},
+        {"training": {"ema": 0.9}},
+        {"training": {"weight_decay": 0.5}},
+        {"training": {"precision": "bf16"}},
+    ],
+    ids=str,
+)
+def test_each_setting_changes_the_numbers(change: dict[str, Any]) -> None:
+    train, held_out = sequences(20, 1), sequences(10, 2)
+    changed = CONFIG.to_dict()
+    for name, value in change.items():
+        changed[name] = changed[name] | value if isinstance(value, dict) else value
+    before, after = (
+        scores(trained(longer(config, 2), train)[0].model, held_out)
+        for config in (CONFIG, FusionConfig.from_dict(changed))
+    )
+    assert torch.isfinite(after).all() and not torch.equal(before, after)
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_presets_train(preset: FusionConfig) -> None:
+    config = longer(
+        replace(preset, tfam=replace(SMALL, positions=preset.tfam.positions, pooling=preset.tfam.pooling)), 1
+    )
+    _, records = trained(config, sequences(20, 1), sequences(10, 2))
+    assert 0 <= records[0]["held_out"]["micro"] <= 1
+
+
+def test_metrics_are_of_the_scores_with_segments_by_the_train_split() -> None:
+    train, held_out = sequences(30, 1), sequences(20, 2)
+    task, records = trained(CONFIG, train, held_out)
+    expected = of_several(scores(task.model, held_out), held_out.targets, by_count(train.counts()), 4)
+    assert records[-1]["held_out"]["micro"] == pytest.approx(expected.micro)
+    assert records[-1]["held_out"]["micro_batches"] == pytest.approx(expected.micro_batches)
+    assert list(records[-1]["held_out"]["segments"]) == ["tail"]
+    own = FusionTask(CONFIG, train, held_out, CPU, segments=["colour", "colour", "rest"])
+    assert list(own.evaluate()["held_out"]["segments"]) == ["colour", "rest"]
+    assert trained(CONFIG, train)[1][0].keys() == {"epoch", "loss", "lr", "seconds"}
+
+
+def test_scores_are_in_the_order_of_videos() -> None:
+    made = sequences(70, 3)
+    model = FusionTask(CONFIG, made, None, CPU).model.eval()
+    found = scores(model, made)
+    for video in (0, 33, 69):
+        batch = made.batch(torch.tensor([video]).numpy())
+        torch.testing.assert_close(found[video], model(batch.vectors, batch.present)[0], atol=1e-5, rtol=0)
+
+
+def test_one_behaviour_a_video() -> None:
+    config = replace(CONFIG, loss=LossConfig(name="cross-entropy"))
+    assert learned(config, sequences(96, 1, "one"), sequences(60, 2, "one"))["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("which", ["train", "held_out"])
+def test_cross_entropy_refuses_several_behaviours(which: str) -> None:
+    config = replace(CONFIG, loss=LossConfig(name="cross-entropy"))
+    parts: dict[str, Sequences] = {"train": sequences(9, 1, "one"), "held_out": sequences(9, 2, "one")}
+    parts[which] = sequences(9, 3)
+    with pytest.raises(RunError, match=r"of 9 videos with none or several, such as 3/"):
+        FusionTask(config, parts["train"], parts["held_out"], CPU)

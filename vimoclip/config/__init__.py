@@ -1,0 +1,1 @@
+"""Settings: of a store, of a fusion and of a motion student; what a user may give, checked."""

@@ -1,0 +1,238 @@
+"""Settings of a run that trains TFAM, and the two presets: what the paper did, and what is our default.
+
+Each difference between the presets is one setting that can be given by itself.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from vimoclip.config.store import Config, at_least_one, fraction, not_negative, positive
+from vimoclip.errors import ConfigError, UsageError
+
+Fusion = Literal["cross", "temporal", "embedding", "image", "motion"]
+Attention = Literal["cross", "self"]
+Concat = Literal["temporal", "embedding"]
+Inputs = Literal["image", "motion", "both"]
+Positions = Literal["sinusoidal"]
+Pooling = Literal["mean", "attention"]
+Lengths = Literal["unit", "raw"]
+Loss = Literal["bce", "asymmetric", "cross-entropy"]
+Decay = Literal["all", "matrices"]
+TrainingPrecision = Literal["auto", "bf16", "fp32"]
+Role = Literal["image", "motion"]
+Preset = Literal["paper", "default"]
+
+ROLES: dict[Fusion, tuple[Role, ...]] = {
+    "cross": ("image", "motion"),
+    "temporal": ("image", "motion"),
+    "embedding": ("image", "motion"),
+    "image": ("image",),
+    "motion": ("motion",),
+}
+"""The sequences that each fusion reads."""
+
+
+def fusion_of(attention: Attention | None, concat: Concat | None, inputs: Inputs) -> Fusion:
+    """A row of the paper's Table 2 by its three columns; what is None follows from the rest.
+
+    Raises:
+        UsageError: they contradict each other.
+    """
+    if inputs != "both":
+        if attention == "cross" or concat is not None:
+            raise UsageError(
+                "One input has nothing to be fused with.",
+                received=f"inputs {inputs}, attention {attention or 'not given'}, concat {concat or 'not given'}",
+                expected="inputs both, or attention self without concat",
+            )
+        return inputs
+    if attention != "self":
+        if attention is None and concat is not None:
+            return concat
+        if concat is not None:
+            raise UsageError(
+                "Cross-attention concatenates nothing.",
+                received=f"attention cross, concat {concat}",
+                expected="attention self with concat, or attention cross without",
+            )
+        return "cross"
+    return concat or "temporal"
+
+
+@dataclass(frozen=True)
+class SequenceConfig(Config):
+    """What the model reads of a store.
+
+    image, motion: names of features. lengths: `unit` vectors, as they are stored, or the `raw` ones of the model that
+        made them, which are one times its norm.
+    most_frames: a longer video is thinned evenly to so many frames, since attention costs the square of them; None
+        keeps all.
+    window_s: a longer video is cut into stretches of at most so long, each with the labels that it has itself
+        (vimoclip/sequences/stretches.py); None reads whole videos, for which all their labels count.
+    """
+
+    image: str = "clip"
+    motion: str = "moclip"
+    lengths: Lengths = "unit"
+    most_frames: int | None = 1024
+    window_s: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.most_frames is not None and self.most_frames < 1:
+            raise ConfigError("most_frames must be positive.", received=self.most_frames, expected="1 or more")
+        if self.window_s is not None:
+            from vimoclip.windows import check_window  # numpy, for which --help need not wait
+
+            check_window(self.window_s, self.window_s)
+
+    @property
+    def examples(self) -> Literal["videos", "stretches"]:
+        """What a model is trained on, one by one."""
+        return "videos" if self.window_s is None else "stretches"
+
+
+@dataclass(frozen=True)
+class TfamConfig(Config):
+    """The temporal fusion attention module, as in vimoclip/models/tfam.py; the sizes are the paper's.
+
+    fusion: `cross`, Q of image and K, V of motion; `temporal` or `embedding`, self-attention over both, concatenated in
+        time or in the width; `image` or `motion`, self-attention over one.
+    positions: `sinusoidal` tells the model the order of frames, which attention alone does not see.
+    pooling: over time, a masked `mean` or a learned softmax (`attention`).
+    """
+
+    fusion: Fusion = "cross"
+    layers: int = 4
+    width: int = 512
+    heads: int = 8
+    feed_forward: int = 2048
+    hidden: int = 256
+    dropout: float = 0.1
+    positions: Positions | None = "sinusoidal"
+    pooling: Pooling = "mean"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("layers", "width", "heads", "feed_forward", "hidden"):
+            at_least_one(name, getattr(self, name))
+        if self.width % (2 * self.heads):
+            raise ConfigError(
+                "width must be a multiple of twice the heads.", received=f"width {self.width}, heads {self.heads}"
+            )
+        fraction("dropout", self.dropout)
+
+
+@dataclass(frozen=True)
+class LossConfig(Config):
+    """The loss, as in vimoclip/training/losses.py. `bce` and `asymmetric` are for videos of several behaviours, or of
+    none, `cross-entropy` for videos of one; of stretches of videos, likewise.
+
+    of_one: the loss in the place of `name` where every video shows exactly one, which the labels themselves say.
+    gamma_positive, gamma_negative, margin: of the asymmetric loss alone.
+    """
+
+    name: Loss = "asymmetric"
+    of_one: Loss = "cross-entropy"
+    gamma_positive: float = 0.0
+    gamma_negative: float = 4.0
+    margin: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("gamma_positive", "gamma_negative"):
+            not_negative(name, getattr(self, name))
+        fraction("margin", self.margin)
+
+    def fitting(self, one_each: bool) -> "LossConfig":
+        """The same for videos of one behaviour each, or of none or several."""
+        return replace(self, name=self.of_one) if one_each else self
+
+
+@dataclass(frozen=True)
+class TrainingConfig(Config):
+    """One run of AdamW, whatever is trained: vimoclip/training/loop.py.
+
+    lr falls to lr_end along a cosine, step by step, after rising linearly over the first `warmup` of all steps.
+    weight_decay: of `all` parameters, or of `matrices` alone: biases and the gains of norms are left as they are.
+    clip_gradient: the norm that gradients are scaled down to; None leaves them.
+    ema: decay of the exponential moving average of the weights that is kept and evaluated; None keeps the weights
+        themselves.
+    precision: of the arithmetic; weights are fp32 always. `auto` is bf16 where the hardware multiplies it, else fp32.
+    """
+
+    epochs: int = 30
+    batch_size: int = 8
+    lr: float = 1e-4
+    lr_end: float = 1e-6
+    warmup: float = 0.0
+    weight_decay: float = 0.1
+    decay: Decay = "all"
+    clip_gradient: float | None = None
+    ema: float | None = None
+    seed: int = 49
+    precision: TrainingPrecision = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("epochs", "batch_size"):
+            at_least_one(name, getattr(self, name))
+        for name in ("lr", "clip_gradient"):
+            positive(name, getattr(self, name))
+        for name in ("lr_end", "weight_decay", "seed"):
+            not_negative(name, getattr(self, name))
+        for name in ("warmup", "ema"):
+            if getattr(self, name) is not None:
+                fraction(name, getattr(self, name))
+
+
+def check_share(name: str, value: float | None) -> None:
+    """Raises ConfigError."""
+    if value is not None and not 0 < value < 1:
+        raise ConfigError(f"{name} is a share.", received=value, expected="more than 0, and less than 1")
+
+
+@dataclass(frozen=True)
+class FusionConfig(Config):
+    """A run of train-fusion.
+
+    mixup: α of the Beta distribution by which pairs of videos are mixed; None mixes none. select_on: the share of the
+        videos to train on that is cut from them, by lot, to choose the best epoch on; its model is kept beside the last
+        one. None chooses none.
+    """
+
+    sequences: SequenceConfig = field(default_factory=SequenceConfig)
+    tfam: TfamConfig = field(default_factory=TfamConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    mixup: float | None = 0.2
+    select_on: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_share("select_on", self.select_on)
+        positive("mixup", self.mixup)
+
+
+PRESETS: dict[Preset, FusionConfig] = {
+    "paper": FusionConfig(
+        sequences=SequenceConfig(lengths="raw", most_frames=None),
+        tfam=TfamConfig(positions=None),
+        loss=LossConfig(name="bce"),
+        mixup=None,
+    ),
+    "default": FusionConfig(),
+}
+
+
+def settings(preset: Preset, *changes: dict[str, Any]) -> FusionConfig:
+    """A preset with changes, the later ones above the earlier: see `Config.changed`. A loss that is named is the loss,
+    whatever the labels are. Raises ConfigError."""
+    return PRESETS[preset].changed(*map(_named_loss, changes))
+
+
+def _named_loss(change: dict[str, Any]) -> dict[str, Any]:
+    loss = change.get("loss")
+    if not (isinstance(loss, dict) and "name" in loss):
+        return change
+    return change | {"loss": {"of_one": loss["name"]} | loss}

@@ -1,0 +1,89 @@
+"""Settings of a run that trains the motion student, and the two presets: what the paper did, and what is our default.
+
+Each difference between the presets is one setting that can be given by itself.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from vimoclip.config.fusion import Preset, TrainingConfig, check_share
+from vimoclip.config.store import Config, FlowImage, at_least_one, not_negative, positive
+from vimoclip.errors import ConfigError
+
+Classification = Literal["bce", "positives-only"]
+Checkpointing = Literal["auto", "on", "off"]
+
+DEFAULT_TRAINING = TrainingConfig(
+    epochs=10, batch_size=32, lr=1e-4, warmup=0.1, weight_decay=0.05, decay="matrices", clip_gradient=1.0, ema=0.999
+)
+
+
+@dataclass(frozen=True)
+class MotionConfig(Config):
+    """A run of train-motion.
+
+    encoding: the image of the flow that the student is shown, `uvm` or the colour `wheel`.
+    image: the feature whose vectors it is to come near, which must be of the store's own teacher.
+    alpha: α of ẑ = z + α h(z). hidden: the width of h.
+    segment: the most consecutive frames of a video in one segment. A batch is of training.batch_size segments.
+    loss, positive_weight: of the accessory head, as in vimoclip/training/losses.py.
+    layer_decay: what the learning rate is multiplied by from block to block, from the last to the first; 1 trains all
+        alike.
+    flip: the share of segments that are shown mirrored, their motion too; drawn anew every epoch.
+    checkpointing: compute a part of the tower twice rather than keep what its gradient needs. `auto` does where memory
+        would not do; the numbers are the same.
+    select_on: as in train-fusion.
+    """
+
+    encoding: FlowImage = "uvm"
+    image: str = "clip"
+    alpha: float = 0.1
+    hidden: int = 512
+    segment: int = 30
+    loss: Classification = "bce"
+    positive_weight: float = 10.0
+    layer_decay: float = 0.75
+    flip: float = 0.5
+    checkpointing: Checkpointing = "auto"
+    training: TrainingConfig = field(default_factory=lambda: DEFAULT_TRAINING)
+    select_on: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("hidden", "segment"):
+            at_least_one(name, getattr(self, name))
+        not_negative("alpha", self.alpha)
+        positive("positive_weight", self.positive_weight)
+        for name in ("layer_decay", "flip"):
+            value = getattr(self, name)
+            least = 0 if name == "flip" else 1e-6
+            if not least <= value <= 1:
+                raise ConfigError(f"{name} is a share.", received=value, expected=f"{least:g} to 1")
+        check_share("select_on", self.select_on)
+
+
+PRESETS: dict[Preset, MotionConfig] = {
+    "paper": MotionConfig(
+        encoding="wheel",
+        layer_decay=1.0,
+        flip=0.0,
+        # AdamW without decay is Adam
+        training=TrainingConfig(
+            epochs=10,
+            batch_size=32,
+            lr=1e-3,
+            lr_end=1e-3,
+            warmup=0.0,
+            weight_decay=0.0,
+            decay="all",
+            clip_gradient=None,
+            ema=None,
+        ),
+    ),
+    "default": MotionConfig(),
+}
+
+
+def settings(preset: Preset, *changes: dict[str, Any]) -> MotionConfig:
+    """A preset with changes, the later ones above the earlier: see `Config.changed`. Raises ConfigError."""
+    return PRESETS[preset].changed(*changes)

@@ -1,0 +1,209 @@
+"""VideoEmbedder: the frames of one video on their way through the towers, in batches of one fixed shape.
+
+A batch, of frames or of pairs of them, never crosses videos and is always full, the last one padded: the same video
+gives the same bits alone, in any company and after a resume.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from vimoclip.config.store import StoreConfig
+from vimoclip.embedding.events import EmbeddedFrames, Job, Vectors
+from vimoclip.errors import VideoError
+from vimoclip.flow import FlowEstimator
+from vimoclip.flow.encoding import PLANE, REST, decode, encode, mean_speed, to_planes
+from vimoclip.models.clip import ClipTeacher, Input
+from vimoclip.models.motion_student import MotionStudent
+from vimoclip.video.chunks import FrameChunk
+
+Pair = tuple[Any, Any]  # of frames as the estimator prepared them
+Images = TypeVar("Images", torch.Tensor, np.ndarray)
+Batch = TypeVar("Batch", torch.Tensor, np.ndarray, list[Pair])
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class Motion:
+    """The motion students by feature, and the estimator of the flow that they are shown."""
+
+    students: dict[str, MotionStudent]
+    estimator: FlowEstimator[Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Models:
+    """What embeds: the image towers by feature, the teacher being that of clip; and what motion is made with."""
+
+    towers: dict[str, ClipTeacher]
+    motion: Motion | None = None
+
+
+@dataclasses.dataclass
+class _Row:
+    """One stored frame on its way through the towers."""
+
+    source_frame: int
+    time_s: float
+    images: dict[Input, torch.Tensor]
+    planes: np.ndarray | None = None
+    flow: bytes | None = None
+    speed: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    """The motion that a row waits for: from the frame before, dt_s seconds earlier, to its own."""
+
+    row: _Row
+    pair: Pair
+    dt_s: float
+    pixel_aspect: float
+
+
+class VideoEmbedder:
+    """The state of one video: the frame before, the steps whose flow is to come, and the batch being filled.
+
+    Rows whose step waits are the last ones: only the first frame has none.
+
+    Attributes: `job`; `reduced_batch`, whether the device had no memory for a whole batch; `failed`, for the caller to
+    set.
+    """
+
+    def __init__(self, job: Job, config: StoreConfig, models: Models) -> None:
+        self.job, self.failed, self.reduced_batch = job, False, False
+        self._config, self._towers, self._motion = config, models.towers, models.motion
+        self._inputs = {tower.input: tower for tower in self._towers.values()}  # towers may share one
+        self._previous: Any = None
+        self._previous_s = 0.0
+        self._rows: list[_Row] = []
+        self._steps: list[_Step] = []
+        self._done = 0
+
+    def add(self, chunk: FrameChunk) -> Iterator[EmbeddedFrames]:
+        """The next decoded frames; whatever batches they complete come out."""
+        stored = chunk.frames[chunk.stored]
+        # A resized frame does not depend on the others: halving leaves its bits alone, and needs no note.
+        resized = {
+            shape: itertools.chain.from_iterable(in_halves(partial(_resize, tower, chunk.pixel_aspect), stored))
+            for shape, tower in self._inputs.items()
+        }
+        for frame, n, time_s, stored in zip(
+            chunk.frames, chunk.source_frame.tolist(), chunk.time_s.tolist(), chunk.stored.tolist(), strict=True
+        ):
+            row = _Row(n, time_s, {shape: next(images) for shape, images in resized.items()}) if stored else None
+            if row is not None:
+                self._rows.append(row)
+            if self._motion is not None:
+                self._step(self._motion.estimator, frame, time_s, row, chunk.pixel_aspect)
+            yield from self._embed_ready()
+
+    def _step(
+        self, estimator: FlowEstimator[Any], frame: np.ndarray, time_s: float, row: _Row | None, pixel_aspect: float
+    ) -> None:
+        """The step to a decoded frame, whose row, if it is stored, waits for the motion."""
+        current = estimator.prepare(frame)
+        if row is not None and self._previous is not None:
+            self._steps.append(_Step(row, (self._previous, current), time_s - self._previous_s, pixel_aspect))
+        if len(self._steps) == estimator.batch_size:
+            self._add_motion(estimator)
+        self._previous, self._previous_s = current, time_s
+
+    def rest(self) -> Iterator[EmbeddedFrames]:
+        """There are no more frames; what waited comes out."""
+        if self._steps and self._motion is not None:
+            self._add_motion(self._motion.estimator)
+            yield from self._embed_ready()
+        if self._rows:
+            yield self._embed()
+
+    def _add_motion(self, estimator: FlowEstimator[Any]) -> None:
+        steps, self._steps = self._steps, []
+        pairs = [step.pair for step in steps]
+        pairs += pairs[-1:] * (estimator.batch_size - len(pairs))
+        parts = in_halves(estimator.flows, pairs)
+        self.reduced_batch |= len(parts) > 1
+        for step, flow in zip(steps, itertools.chain.from_iterable(parts), strict=False):  # the last may be padding
+            row, aspect = step.row, step.pixel_aspect
+            row.speed = mean_speed(flow, step.dt_s, aspect)
+            row.flow = encode(to_planes(flow, step.dt_s, self._towers["clip"].preprocessing.resize, aspect))
+            row.planes = decode(row.flow)
+
+    def _embed_ready(self) -> Iterator[EmbeddedFrames]:
+        while len(self._rows) - len(self._steps) >= self._config.clip.batch_size:
+            yield self._embed()
+
+    def _embed(self) -> EmbeddedFrames:
+        size = self._config.clip.batch_size
+        rows, self._rows = self._rows[:size], self._rows[size:]
+        n = len(rows)
+        batches = {
+            shape: torch.stack([row.images[shape] for row in rows] + [torch.zeros_like(image)] * (size - n))
+            for shape, image in rows[0].images.items()
+        }
+        features = {
+            name: unit_vectors(self._forward(tower, batches[tower.input])[:n], np.ones(n, np.bool_))
+            for name, tower in self._towers.items()
+        }
+        if self._motion is not None:
+            planes = full_batch([row.planes for row in rows], size)
+            moving = np.array([row.planes is not None for row in rows])
+            for name, student in self._motion.students.items():
+                features[name] = unit_vectors(self._forward(student, planes)[:n], moving)
+        first, self._done = self._done, self._done + n
+        return EmbeddedFrames(
+            self.job.video_id,
+            np.arange(first, first + n, dtype=np.int32),
+            np.array([row.source_frame for row in rows], np.int64),
+            np.array([row.time_s for row in rows], np.float64),
+            np.array([row.speed for row in rows], np.float32),
+            features,
+            [row.flow for row in rows],
+        )
+
+    def _forward(self, tower: Callable[[Images], torch.Tensor], batch: Images) -> np.ndarray:
+        """Raw vectors, fp32 (N, D); in halves where the device has no memory for the whole batch."""
+        parts = in_halves(tower, batch)
+        self.reduced_batch |= len(parts) > 1
+        return np.concatenate([z.cpu().numpy() for z in parts])
+
+
+def _resize(tower: ClipTeacher, pixel_aspect: float, frames: np.ndarray) -> torch.Tensor:
+    return tower.resize(frames, pixel_aspect)
+
+
+def in_halves(compute: Callable[[Batch], Result], batch: Batch) -> list[Result]:
+    """`compute` of the batch, in one part; where the device has no memory for that, of its halves, and so on."""
+    try:
+        return [compute(batch)]
+    except torch.OutOfMemoryError:
+        if len(batch) == 1:
+            raise
+    torch.cuda.empty_cache()
+    half = len(batch) // 2
+    return in_halves(compute, batch[:half]) + in_halves(compute, batch[half:])
+
+
+def full_batch(planes: Sequence[np.ndarray | None], size: int) -> np.ndarray:
+    """uint8 (size, 2, 224, 224) planes of frames in order; at rest where a frame has no motion, and in the padding."""
+    at_rest = np.full((2, PLANE, PLANE), REST, np.uint8)
+    return np.stack([at_rest if own is None else own for own in planes] + [at_rest] * (size - len(planes)))
+
+
+def unit_vectors(z: np.ndarray, present: np.ndarray) -> Vectors:
+    """Raw z, fp32 (n, D), as it is stored. present: of which frames, bool (n,).
+
+    Raises:
+        VideoError: `not-finite`: one of these is zero or not finite.
+    """
+    norm = np.linalg.norm(z, axis=1)
+    if not (np.isfinite(norm[present]).all() and (norm[present] > 0).all()):
+        raise VideoError(
+            "not-finite", "The model gave vectors that are zero or not finite.", hint="Try --precision fp32."
+        )
+    return Vectors((z / np.where(norm > 0, norm, 1)[:, None]).astype(np.float16), norm.astype(np.float32), present)

@@ -1,0 +1,63 @@
+"""The trained students of a store, by which later ingests and searches make the same vectors (kept_models.py)."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from schemas.features import Feature
+from schemas.models import STUDENT, folder_of, student_id
+from vimoclip.embedding.added import Added
+from vimoclip.models.student_checkpoint import Student, read_student
+from vimoclip.store.models import files_of
+
+if TYPE_CHECKING:  # a worker runs where there is no store (benchmarks/gpu.py)
+    from vimoclip.store.feature_store import FeatureStore
+
+
+def weights_of(student: Student) -> str:
+    """What a feature has as its weights."""
+    return STUDENT + student.id
+
+
+def settings_of(student: Student) -> str:
+    """What a feature that was added has as its settings."""
+    return json.dumps({"student": student.id})
+
+
+def student_of(store: "FeatureStore", feature: Feature) -> Student | None:
+    """The student that a feature was made with; None where it is no trained one.
+
+    Raises:
+        CheckpointError: its files are not in the store, or are damaged.
+    """
+    if (id := student_id(feature)) is None:
+        return None
+    return read_student(files_of(store.place, id), f"{store.place}/{folder_of(id)}")
+
+
+def added_of(store: "FeatureStore", features: Iterable[Feature] | None = None) -> Added:
+    """All that is needed to make these features of a store, by default all that readers see.
+
+    Raises:
+        CheckpointError: the files of a student are not in the store.
+    """
+    features = list(store.features.values() if features is None else features)
+    found = {feature.name: student for feature in features if (student := student_of(store, feature)) is not None}
+    return replace(Added.of(features), students=found)
+
+
+def made_with(name: str, base: Feature, student: Student) -> Feature:
+    """The row of a motion feature that is made with a student as `base`, the store's moclip, was with its own, but for
+    its weights, which whoever loads the student names."""
+    how = json.loads(base.preprocessing)
+    how["flow"]["image"] = student.meta.config.encoding
+    return replace(
+        base,
+        name=name,
+        weights=weights_of(student),
+        training="trained",
+        preprocessing=json.dumps(how, sort_keys=True),
+        settings=settings_of(student),
+        complete=False,
+    )

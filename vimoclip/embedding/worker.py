@@ -1,0 +1,178 @@
+"""EmbedWorker: videos in, embedded frames out. The same plain object runs in-process and on every GPU of a cluster.
+
+For each stored frame t: z_image = Φ_teacher(frame t); f_t, the flow from the frame decoded just before; and
+z_motion = Φ_student(image of f_t), where f_t has been through the codec that the store keeps it in, so that a student
+is served the very bytes it will be trained on. Features that were added to a store are further z_image, or further
+z_motion of students that were trained. How the
+frames of one video become batches is in video_embedder.py.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from schemas.features import OWN, Feature
+from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, StoreConfig
+from vimoclip.device import pick_device, pick_precision, set_threads
+from vimoclip.embedding.added import NOTHING_ADDED, Added
+from vimoclip.embedding.embedder import Models, Motion, VideoEmbedder
+from vimoclip.embedding.events import Embedded, Failed, Idle, Job, Outcome, Restarted
+from vimoclip.embedding.feature_models import settings_of, weights_of
+from vimoclip.errors import ModelError, VideoError
+from vimoclip.flow import FlowEstimator, make_estimator, resolve
+from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE
+from vimoclip.models.clip import ClipTeacher
+from vimoclip.models.motion_student import MotionStudent
+from vimoclip.video.chunks import FrameChunk
+from vimoclip.video.decode import Restart, VideoInfo
+from vimoclip.video.decoder_process import Decoder
+
+_RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "av", "opencv-python-headless", "numpy")
+
+
+class EmbedWorker:
+    """Embeds videos on one device.
+
+    Attributes: `config`, with everything `auto` resolved; `features`, what its vectors are; `device`; the
+    `models`.
+    """
+
+    def __init__(self, config: StoreConfig, run: RunConfig, added: Added = NOTHING_ADDED) -> None:
+        """Load the models.
+
+        Raises:
+            ModelError: see `ClipTeacher` and `make_estimator`. ConfigError: no such device. UsageError: see `resolve`.
+        """
+        set_threads(run)
+        self._run = run
+        self.device = pick_device(run.device)
+        towers: dict[str, ClipTeacher] = {}
+        motion = None
+        self.features: list[Feature] = []
+        if not added.alone:
+            flow = resolve(config.flow, self.device)
+            teacher = towers["clip"] = ClipTeacher(config.clip, self.device)
+            config = dataclasses.replace(config, clip=teacher.config, flow=flow)
+            estimator = make_estimator(flow, self.device, pick_precision(config.clip.precision, self.device))
+            students = {"moclip": MotionStudent(teacher, flow.image)}
+            students |= {name: student.served(teacher) for name, student in added.students.items()}
+            motion = Motion(students, estimator)
+            self.features.append(_feature("clip", teacher))
+            for name, served in students.items():
+                how = _motion_settings(dataclasses.replace(flow, image=served.image), estimator)
+                feature = _feature(name, served.tower, how)
+                if (student := added.students.get(name)) is not None:
+                    settings = None if name in OWN else settings_of(student)
+                    feature = dataclasses.replace(feature, weights=weights_of(student), settings=settings)
+                self.features.append(feature)
+        for name, clip in added.towers.items():
+            clip = dataclasses.replace(clip, batch_size=config.clip.batch_size)
+            tower = towers[name] = _tower(name, clip, self.device, added.alone)
+            settings = json.dumps(tower.config.to_dict(), sort_keys=True)
+            self.features.append(dataclasses.replace(_feature(name, tower), settings=settings))
+        self.config, self.models = config, Models(towers, motion)
+
+    def embed(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """Embed videos one after another; decoding runs ahead, into the next video.
+
+        Yields, for each job in turn, EmbeddedFrames in order and then Embedded, or Failed at any point; a Restarted
+        takes back the frames before it; an Idle comes when nothing else does. `jobs` is drawn from another thread.
+        """
+        video = None
+        decoder = Decoder(self.config.sampling, self._run)
+        for item in decoder.stream_or_idle(jobs):
+            if item is None:
+                yield Idle()
+                continue
+            job, event = item
+            if video is None or video.job is not job:
+                video = VideoEmbedder(job, self.config, self.models)
+            if video.failed:
+                continue
+            try:
+                if isinstance(event, VideoError):
+                    raise event
+                if isinstance(event, FrameChunk):
+                    yield from video.add(event)
+                elif isinstance(event, VideoInfo):
+                    yield from video.rest()
+                    yield Embedded(job.video_id, event, video.reduced_batch)
+                elif isinstance(event, Restart):
+                    video = VideoEmbedder(job, self.config, self.models)
+                    yield Restarted(job.video_id)
+            except VideoError as error:
+                failed = Failed(job.video_id, error.kind, str(error))
+            except Exception as error:  # whatever one video provokes, the others go on
+                self._check_device()
+                failed = Failed(job.video_id, "embedding-failed", f"{type(error).__name__}: {error}"[:500])
+            else:
+                continue
+            video.failed = True
+            if isinstance(event, FrameChunk):  # the rest of it would be decoded for nothing
+                decoder.give_up(job)
+            yield failed
+
+    def _check_device(self) -> None:
+        """After an error: is it the device that is broken, so that every other video would be blamed for it?"""
+        try:
+            torch.ones(1, device=self.device).add(1).cpu()
+        except RuntimeError as error:
+            raise ModelError(
+                f"The device {self.device} has stopped working.",
+                received=str(error).splitlines()[0][:200],
+                hint="Everything committed is safe; run the same command again, which goes on from there.",
+            ) from error
+
+
+def _tower(name: str, clip: ClipConfig, device: torch.device, alone: bool) -> ClipTeacher:
+    """The tower of an added feature. alone: it was asked for by name, rather than along with the store's own."""
+    try:
+        return ClipTeacher(clip, device)
+    except ModelError as error:
+        if alone:
+            raise
+        raise ModelError(
+            f"The store's feature {name} cannot be computed. {error.what}",
+            received=error.received,
+            expected=error.expected,
+            hint=f"`vimoclip embed --as {name} --model … --weights …` says where its model lies now, and "
+            f"`vimoclip features drop {name}` does without it.",
+        ) from error
+
+
+def _feature(name: str, tower: ClipTeacher, motion: dict[str, Any] | None = None) -> Feature:
+    """What the vectors of a tower are. motion: the settings of the flow that it is shown; None for frames."""
+    clip = tower.config
+    how = dataclasses.asdict(tower.preprocessing) | {"batch_size": clip.batch_size}
+    return Feature(
+        name=name,
+        kind="image" if motion is None else "motion",
+        dim=tower.dim,
+        model=clip.model,
+        weights=clip.weights,
+        weights_sha256=tower.weights_sha256,
+        training="starting" if motion is not None and tower.training != "trained" else tower.training,
+        preprocessing=json.dumps(how | (motion or {}), sort_keys=True),
+        precision=clip.precision,
+        packages=json.dumps({package: _version(package) for package in _RECORDED}),
+        created_at=datetime.now(UTC),
+    )
+
+
+def _motion_settings(flow: FlowConfig, estimator: FlowEstimator[Any]) -> dict[str, Any]:
+    """What decides the flow. Where its weights were found does not; what they are, and if random, is in there."""
+    settings = {name: value for name, value in flow.to_dict().items() if value is not None and name != "weights"}
+    how = {"plane": PLANE, "full_scale": FULL_SCALE, "jpeg": JPEG_QUALITY}
+    return {"flow": settings | estimator.made_of} | how
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None  # run from a checkout

@@ -1,0 +1,300 @@
+"""The frozen teacher Φ_teacher: any open_clip image tower, with the preprocessing that belongs to its weights.
+
+z_image = Φ_teacher(frame), raw; whoever stores it normalises it. Weights are loaded by open_clip tag, by path, or from
+a hub or local folder, and never replaced by random ones unless `none` asks for that.
+"""
+
+import contextlib
+import copy
+import dataclasses
+import json
+import logging
+import os
+import socket
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import huggingface_hub.constants
+import numpy as np
+import open_clip
+import torch
+import torch.nn.functional as F
+
+from schemas.features import Training
+from vimoclip.config.store import ClipConfig, Geometry
+from vimoclip.device import DTYPES, pick_batch_size, pick_precision
+from vimoclip.errors import ModelError
+from vimoclip.models import openai_weights
+from vimoclip.models.clip_name import absolute, brings_its_own, for_open_clip, resolve_weights
+from vimoclip.video.resize import resize_frames
+from vimoclip.weights import SEED, room_for, sha256
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How frames become the tower's input: size (pixels a side), mean and std (of RGB in 0..1), interpolation, resize
+    (as resolved: the model's own where the settings say `own`)."""
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: Literal["bicubic", "bilinear"]
+    resize: Geometry
+
+
+Input = tuple[int, str, str]
+"""All that decides how a tower wants its frames resized: size, interpolation, resize."""
+
+
+class ClipTeacher:
+    """A frozen image tower on a device.
+
+    Attributes: `config` with weights, precision and batch size resolved; `tower`; its `architecture`; `preprocessing`;
+    `dim`, the width D; `weights_sha256` of the tower's architecture and tensors; `training`, `pretrained`, `random` or
+    `trained`.
+    """
+
+    def __init__(self, config: ClipConfig, device: torch.device) -> None:
+        """Load the tower.
+
+        Raises:
+            ModelError: an unknown model; weights that cannot be had or do not fit; no memory for them on the device.
+        """
+        config = dataclasses.replace(
+            config,
+            model=absolute(config.model),
+            weights=resolve_weights(config),
+            precision=pick_precision(config.precision, device),
+            batch_size=pick_batch_size(config.batch_size, device),
+        )
+        self.config, self.device = config, device
+        self._dtype = DTYPES[config.precision]
+        model, architecture = load_model(config)
+        visual = model.visual
+        self.architecture = architecture
+        self.preprocessing = _preprocessing(visual.preprocess_cfg, config)
+        self.weights_sha256 = sha256(architecture, visual)
+        self.training: Training = "random" if config.weights == "none" else "pretrained"
+        with room_for(config.model, device):
+            self.tower = visual.requires_grad_(False).eval().to(device, self._dtype)
+            self._mean = torch.tensor(self.preprocessing.mean, device=device).view(1, 3, 1, 1) * 255
+            self._std = torch.tensor(self.preprocessing.std, device=device).view(1, 3, 1, 1) * 255
+            size = self.preprocessing.size
+            self.dim = self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1]  # `output_dim` may be None
+
+    @property
+    def input(self) -> Input:
+        """Towers with the same one can be given the same images."""
+        return self.preprocessing.size, self.preprocessing.interpolation, self.preprocessing.resize
+
+    def resize(self, frames: np.ndarray, pixel_aspect: float) -> torch.Tensor:
+        """uint8 (N, H, W, 3) frames to uint8 (N, 3, S, S) images."""
+        how = self.preprocessing
+        source = torch.from_numpy(frames).to(self.device)
+        return resize_frames(source, how.size, how.resize, how.interpolation, pixel_aspect)
+
+    @torch.inference_mode()
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 (N, 3, S, S) images to raw z, fp32 (N, D), on the device."""
+        return pooled(self.tower(self.pixels(images).to(self._dtype)))
+
+    def pixels(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 (N, 3, S, S) images of any size to what the tower takes, fp32, on the device."""
+        found = images.to(self.device).float()
+        if found.shape[-1] != self.preprocessing.size:
+            size = (self.preprocessing.size, self.preprocessing.size)
+            found = F.interpolate(found, size, mode="bilinear", align_corners=False, antialias=True)
+        return (found - self._mean) / self._std
+
+    def with_weights(self, state: Mapping[str, torch.Tensor]) -> "ClipTeacher":
+        """The same with other weights of its tower, which are trained ones.
+
+        Raises:
+            ModelError: they are not of this tower; no memory for them on the device.
+        """
+        tower = copy.deepcopy(self.tower).to("cpu", torch.float32)
+        try:
+            tower.load_state_dict(dict(state))
+        except RuntimeError as error:
+            raise ModelError(
+                f"The student's weights are not of {self.config.model}.",
+                received=str(error).splitlines()[-1].strip()[:200],
+                expected="those of a student of this very model",
+            ) from error
+        other = copy.copy(self)
+        other.weights_sha256, other.training = sha256(self.architecture, tower), "trained"
+        with room_for(self.config.model, self.device):
+            other.tower = tower.eval().to(self.device, self._dtype)
+        return other
+
+
+def pooled(z: Any) -> torch.Tensor:
+    """The vectors fp32 (N, D) of what a tower gives: CoCa's gives its tokens too."""
+    found: torch.Tensor = z[0] if isinstance(z, tuple) else z
+    return found.float()
+
+
+def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
+    """The whole model, and its image tower's architecture: what decides its arithmetic and leaves no trace in its
+    tensors. config: with its weights resolved.
+
+    Raises:
+        ModelError: the weights cannot be had, or do not fit.
+    """
+    by_path = os.path.isabs(config.weights)  # a file that is called like a tag is not meant
+    own = config.weights != "none" and brings_its_own(config.model)
+    arguments: dict[str, Any] = {"force_preprocess_cfg": None, "force_quick_gelu": False}
+    if config.weights == "none":
+        arguments["load_weights"] = False
+    elif own:
+        arguments["require_pretrained"] = True
+    else:
+        arguments["pretrained"] = config.weights
+        arguments["require_pretrained"] = True
+        described = _described(config) if by_path else _tag(config.model, config.weights)
+        # The original OpenAI weights need QuickGELU; the wrong activation silently gives wrong vectors.
+        arguments["force_quick_gelu"] = bool(described.pop("quick_gelu", False))
+        if by_path:
+            arguments["force_preprocess_cfg"] = described
+    name = for_open_clip(config.model)
+    try:
+        with quiet(), _offline_when_unreachable(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.manual_seed(SEED)
+            known = open_clip.get_model_config(name)
+            gelu = arguments["force_quick_gelu"] or known.get("quick_gelu", False)
+            architecture = {"embed_dim": known["embed_dim"], "vision": known["vision_cfg"], "quick_gelu": gelu}
+            state = openai_weights.read(Path(config.weights)) if by_path else None
+            if state is None:
+                return open_clip.create_model(name, **arguments), architecture
+            # open_clip reads neither form of OpenAI's by path.
+            arguments |= {"pretrained": None, "require_pretrained": False}
+            model = open_clip.create_model(name, **arguments)
+            model.load_state_dict(state)
+            return model, architecture
+    except Exception as error:  # open_clip and the hub raise a dozen kinds; all mean the same to the user
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        if by_path or own:
+            raise ModelError(
+                f"The weights of {config.model} cannot be loaded.",
+                received=f"{config.weights}: {reason}",
+                expected="open_clip weights for this very model",
+                hint="Check that the model is the architecture that the file was saved from.",
+            ) from error
+        raise ModelError(
+            f"The weights {config.weights} of {config.model} cannot be had.",
+            received=reason,
+            expected="a connection to the model hub, or the file",
+            hint="Copy the file here: --clip-weights PATH --preprocess TAG (`vimoclip embed`: --weights). To try things"
+            " out: --clip-model vimoclip-tiny, which knows the demo's world alone, or --clip-weights none: random.",
+        ) from error
+
+
+def _tag(model: str, tag: str) -> dict[str, Any]:
+    return dict(open_clip.get_pretrained_cfg(for_open_clip(model), tag))
+
+
+_GEOMETRIES: dict[str, Geometry] = {"squash": "squash", "shortest": "crop", "longest": "letterbox"}
+"""Ours by open_clip's names."""
+_DESCRIBES = ("mean", "std", "interpolation", "resize_mode", "quick_gelu")
+
+
+def _described(config: ClipConfig) -> dict[str, Any]:
+    """The preprocessing of weights given by path: as asked for, or stored beside them."""
+    if config.preprocess is not None:
+        found = _tag(config.model, config.preprocess)
+        if found:
+            return {name: found[name] for name in _DESCRIBES if name in found}
+        try:
+            found = json.loads(config.preprocess)
+            if unknown := sorted(set(found) - set(_DESCRIBES)):
+                raise ValueError(f"unknown: {', '.join(unknown)}")
+            return _checked(found)
+        except (ValueError, TypeError, KeyError) as error:
+            tags = ", ".join(open_clip.list_pretrained_tags_by_model(for_open_clip(config.model)))
+            raise ModelError(
+                "--preprocess is neither a tag of this model nor a JSON object that describes it.",
+                received=f"{config.preprocess} ({_why(error)})",
+                expected=f'{tags or "a tag"}; or {{"mean": [r, g, b], "std": [r, g, b], "quick_gelu": false}}',
+            ) from error
+    beside = Path(config.weights).with_name("open_clip_config.json")
+    try:
+        stored = json.loads(beside.read_text())
+        return _checked(stored["preprocess_cfg"] | {"quick_gelu": stored["model_cfg"].get("quick_gelu", False)})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(
+            "Weights by path do not say how frames are to be normalised for them.",
+            received=f"{config.weights}; {beside.name} beside it: {_why(error)}",
+            expected="open_clip_config.json with preprocess_cfg and model_cfg beside them, or --preprocess",
+            hint="For weights that were trained like a known tag, give that tag: --preprocess openai.",
+        ) from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]}"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _checked(found: dict[str, Any]) -> dict[str, Any]:
+    """What of `found` describes preprocessing. Raises KeyError, TypeError or ValueError for what cannot be meant."""
+    for name, least in (("mean", -1e-9), ("std", 0.0)):  # of RGB in 0..1; a std of 0 would divide by it
+        if len(found[name]) != 3 or not all(least < float(value) <= 1 for value in found[name]):
+            raise ValueError(f"{name} is three numbers in 0..1, and a std is not 0")
+    if found.get("interpolation", "bicubic") not in ("bicubic", "bilinear"):
+        raise ValueError("interpolation is bicubic or bilinear")
+    if found.get("resize_mode", "squash") not in _GEOMETRIES:
+        raise ValueError(f"resize_mode is {' or '.join(_GEOMETRIES)}")
+    if not isinstance(found.get("quick_gelu", False), bool):
+        raise ValueError("quick_gelu is true or false")
+    return {name: found[name] for name in _DESCRIBES if name in found}
+
+
+def _preprocessing(found: dict[str, Any], config: ClipConfig) -> Preprocessing:
+    size = found["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    if height != width:
+        raise ModelError(f"{config.model} has no square input.", received=f"{height}x{width}", expected="a square")
+    interpolation: Literal["bicubic", "bilinear"] = "bilinear" if found["interpolation"] == "bilinear" else "bicubic"
+    mean, std = (tuple(float(value) for value in found[name]) for name in ("mean", "std"))
+    resize = _GEOMETRIES.get(found["resize_mode"]) if config.resize == "own" else config.resize
+    if resize is None:
+        raise ModelError(
+            f"{config.model} resizes its frames in a way that is not known here.",
+            received=str(found["resize_mode"]),
+            expected=", ".join(_GEOMETRIES),
+            hint="Choose one with --resize.",
+        )
+    return Preprocessing(int(height), mean, std, interpolation, resize)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """open_clip and the hub log each retry, and that random weights are random, through the root logger."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def _offline_when_unreachable() -> Iterator[None]:
+    """Without a network the hub is asked ten times over 46 s; cached weights are found at once when it is not asked."""
+    constants = huggingface_hub.constants
+    before = constants.HF_HUB_OFFLINE
+    proxied = any(name.lower() in ("https_proxy", "all_proxy") for name in os.environ)
+    try:
+        if not proxied:
+            socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before

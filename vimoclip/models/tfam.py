@@ -1,0 +1,215 @@
+"""TFAM, the paper's temporal fusion attention module: Q of z_image, K and V of z_motion over t = 1 … T.
+
+    fusion       layers over                                      parameters (D 512, 140 classes, the paper's head)
+    cross        z_image, attending to z_motion                   16,984,460
+    temporal     [z_image; z_motion], a sequence of 2T            12,777,868
+    embedding    W [z_image, z_motion], 1024 → 512                13,302,668
+    image        z_image                                          12,777,868
+    motion       z_motion                                         12,777,868
+
+A layer is post-norm: self-attention, in `cross` then attention to motion, a feed-forward of ReLU; after each a residual
+sum and a LayerNorm. Head: pooling over time, LayerNorm → hidden → GELU → classes. Vectors of another width than the
+module's are projected first. The state of a layer has the names and shapes of torch's TransformerDecoderLayer (`cross`)
+or TransformerEncoderLayer.
+
+Every sequence has a mask, and what is masked is never seen: a video's logits do not depend on its batch mates, nor on
+how far it was padded. A video at rest has no motion at all. Attention over nothing is the sum of no values, 0, so that
+a `cross` layer then is the same layer without the values: its output projection's bias, residual and norm are still
+there, as for every other video. In `embedding` a vector that is missing is 0; elsewhere it takes no part.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vimoclip.config.fusion import ROLES, Positions, Role, TfamConfig
+from vimoclip.errors import ConfigError
+
+
+class Tfam(nn.Module):
+    """dims: the width of each feature that `config.fusion` reads, `{"image": D, "motion": D}`. classes: how many.
+
+    Raises:
+        ConfigError: a width that is missing or that nothing reads.
+    """
+
+    def __init__(self, config: TfamConfig, dims: Mapping[Role, int], classes: int) -> None:
+        super().__init__()
+        self.config, self.dims, self.classes = config, dict(dims), classes
+        if set(dims) != set(ROLES[config.fusion]) or classes < 1:
+            raise ConfigError(
+                f"TFAM with fusion {config.fusion} cannot be built.",
+                received=f"widths of {', '.join(dims) or 'nothing'}; {classes} classes",
+                expected=f"a width of {' and of '.join(ROLES[config.fusion])}, and a class or more",
+            )
+        embedding = config.fusion == "embedding"
+        widths = {"fused": sum(dims.values())} if embedding else {str(role): dim for role, dim in dims.items()}
+        self.projection = nn.ModuleDict({name: _projection(dim, config.width) for name, dim in widths.items()})
+        layer = CrossLayer if config.fusion == "cross" else SelfLayer
+        self.layers = nn.ModuleList(layer(config) for _ in range(config.layers))
+        self.pool = AttentionPooling(config.width) if config.pooling == "attention" else MeanPooling()
+        self.head = nn.Sequential(
+            nn.LayerNorm(config.width),
+            nn.Linear(config.width, config.hidden),
+            nn.GELU(),
+            nn.Linear(config.hidden, classes),
+        )
+
+    def forward(self, vectors: Mapping[Role, Tensor], present: Mapping[Role, Tensor]) -> Tensor:
+        """Logits (B, classes) of B videos. vectors, present: see `pooled`."""
+        pooled = self.pooled(vectors, present)
+        with torch.autocast(pooled.device.type, enabled=False):  # bf16 logits would tie, and ties have no order
+            logits: Tensor = self.head(pooled)
+        return logits
+
+    def pooled(self, vectors: Mapping[Role, Tensor], present: Mapping[Role, Tensor]) -> Tensor:
+        """What the head is given of B videos, fp32 (B, d): the layers' output, pooled over time; 0 where there is no
+        step.
+
+        vectors: z_t of each feature, float (B, T, D), t = 1 … T and then padding, of any value. present: of each,
+        bool (B, T), False where there is no vector: padding, or motion that is missing.
+        """
+        z = {role: vectors[role].masked_fill(~present[role][..., None], 0) for role in self.dims}
+        memory, memory_mask = None, None
+        if self.config.fusion == "embedding":
+            x = self._embed("fused", torch.cat([z["image"], z["motion"]], dim=-1))
+            mask = present["image"]
+        elif self.config.fusion == "temporal":
+            x = torch.cat([self._embed("image", z["image"]), self._embed("motion", z["motion"])], dim=1)
+            mask = torch.cat([present["image"], present["motion"]], dim=1)
+        elif self.config.fusion == "cross":
+            x, mask = self._embed("image", z["image"]), present["image"]
+            memory, memory_mask = self._embed("motion", z["motion"]), present["motion"]
+        else:
+            role: Role = self.config.fusion
+            x, mask = self._embed(role, z[role]), present[role]
+        for layer in self.layers:
+            x = layer(x, mask) if memory is None else layer(x, mask, memory, memory_mask)
+        pooled: Tensor = self.pool(x, mask)
+        return pooled
+
+    def _embed(self, name: str, z: Tensor) -> Tensor:
+        x: Tensor = self.projection[name](z)
+        return with_positions(x, self.config.positions)
+
+
+class _Layer(nn.Module):
+    def __init__(self, config: TfamConfig) -> None:
+        super().__init__()
+        self.self_attn = Attention(config.width, config.heads, config.dropout)
+        self.linear1 = nn.Linear(config.width, config.feed_forward)
+        self.linear2 = nn.Linear(config.feed_forward, config.width)
+        self.norm1, self.norm2 = nn.LayerNorm(config.width), nn.LayerNorm(config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.dropout(self.linear2(self.dropout(F.relu(self.linear1(x)))))
+        return y
+
+
+class SelfLayer(_Layer):
+    """x ← LN(x + self-attention(x)); x ← LN(x + feed-forward(x))."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x: float (B, T, d). mask: bool (B, T), True where x is."""
+        x = self.norm1(x + self.dropout(self.self_attn(x, x, mask)))
+        x = self.norm2(x + self._feed_forward(x))
+        return x
+
+
+class CrossLayer(_Layer):
+    """x ← LN(x + self-attention(x)); x ← LN(x + attention(Q = x; K, V = memory)); x ← LN(x + feed-forward(x))."""
+
+    def __init__(self, config: TfamConfig) -> None:
+        super().__init__(config)
+        self.multihead_attn = Attention(config.width, config.heads, config.dropout)
+        self.norm3 = nn.LayerNorm(config.width)
+
+    def forward(self, x: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
+        """x, mask: as of SelfLayer. memory: float (B, S, d). memory_mask: bool (B, S), True where it is."""
+        x = self.norm1(x + self.dropout(self.self_attn(x, x, mask)))
+        x = self.norm2(x + self.dropout(self.multihead_attn(x, memory, memory_mask)))
+        x = self.norm3(x + self._feed_forward(x))
+        return x
+
+
+class Attention(nn.Module):
+    """Scaled dot-product attention of several heads, with the parameters of torch's MultiheadAttention."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_proj_bias = nn.Parameter(torch.zeros(3 * width))
+        self.out_proj = nn.Linear(width, width)
+        nn.init.xavier_uniform_(self.in_proj_weight)
+        nn.init.zeros_(self.out_proj.bias)
+
+    def forward(self, queries: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """queries: float (B, T, d). memory: (B, S, d), what is attended to. mask: bool (B, S), True where it is.
+
+        Where a video's mask is False throughout, the sum over its values is 0.
+        """
+        width = queries.shape[-1]
+        if queries is memory:
+            q, k, v = F.linear(queries, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        else:
+            weights, biases = self.in_proj_weight, self.in_proj_bias
+            q = F.linear(queries, weights[:width], biases[:width])
+            k, v = F.linear(memory, weights[width:], biases[width:]).chunk(2, dim=-1)
+        q, k, v = (each.view(*each.shape[:2], self.heads, -1).transpose(1, 2) for each in (q, k, v))
+        dropout = self.dropout if self.training else 0.0
+        seen = mask[:, None, None]
+        z = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=dropout)
+        z = z.masked_fill(~seen.any(dim=-1, keepdim=True), 0)  # as torch's CPU kernels do by themselves
+        y: Tensor = self.out_proj(z.transpose(1, 2).flatten(2))
+        return y
+
+
+class MeanPooling(nn.Module):
+    """The mean over the steps that are there; 0 where there is none."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x: float (B, T, d). mask: bool (B, T). Returns (B, d)."""
+        kept = x.float().masked_fill(~mask[..., None], 0)
+        steps = mask.sum(dim=1, keepdim=True).clamp(min=1)
+        return torch.div(kept.sum(dim=1), steps)
+
+
+class AttentionPooling(nn.Module):
+    """Σ_t α_t x_t over the steps that are there, α = softmax(w · x_t). w is 0 at the start: the mean."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x: float (B, T, d). mask: bool (B, T). Returns (B, d), 0 where there is no step."""
+        scores = (x.float() * self.weight).sum(dim=-1).masked_fill(~mask, -math.inf)
+        some = mask.any(dim=1, keepdim=True)
+        weights = torch.softmax(scores.masked_fill(~some, 0), dim=1).masked_fill(~mask, 0)
+        pooled: Tensor = (weights[..., None] * x.float().masked_fill(~mask[..., None], 0)).sum(dim=1)
+        return pooled
+
+
+def with_positions(x: Tensor, positions: Positions | None) -> Tensor:
+    """x_t + p_t · |x_t| / |p_t|, p_t the sinusoids of Vaswani et al. (2017), t = 1 … T.
+
+    Those have a length of √(d/2), 16 for d = 512, in which unit vectors would drown. x: float (B, T, d).
+    """
+    if positions is None:
+        return x
+    steps, width = x.shape[1:]
+    rates = torch.exp(torch.arange(0, width, 2, device=x.device) * (-math.log(10000.0) / width))
+    angles = torch.arange(1, steps + 1, device=x.device)[:, None] * rates
+    sinusoids = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
+    lengths = torch.linalg.vector_norm(x.float(), dim=-1, keepdim=True)
+    moved: Tensor = x + sinusoids * (lengths / math.sqrt(width / 2))
+    return moved
+
+
+def _projection(dim: int, width: int) -> nn.Module:
+    return nn.Identity() if dim == width else nn.Linear(dim, width)

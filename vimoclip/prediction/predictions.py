@@ -1,0 +1,163 @@
+"""What a run sees in videos: labels with probabilities, of the whole video and of its windows, and bouts of them.
+
+A **bout** of a label is a stretch that windows of at least the threshold cover without a gap: windows that overlap or
+touch are one bout, whose score is that of its best window. Of a video that was not cut into windows, the whole of it is
+the one window.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vimoclip.bouts import Bouts
+from vimoclip.embedding.events import Failed
+
+
+@dataclass(frozen=True)
+class PredictedBout:
+    """A label of [start_s, end_s), in seconds from the first frame, to the microsecond."""
+
+    label: str
+    start_s: float
+    end_s: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is seen in one video.
+
+    video: its id in the store, else the file's path as it was named. path: absolute. stored: whether its features came
+    from the store. frames: that are, or would be, stored. fps: mean decoded frames a second.
+    classes: C names. probabilities: fp32 (C,), of each class in its best window. starts_s, ends_s: fp64 (n,), and
+    window_probabilities, fp32 (n, C): the windows. bouts: in the order of their starts.
+    """
+
+    video: str
+    path: str
+    stored: bool
+    frames: int
+    duration_s: float
+    fps: float
+    classes: tuple[str, ...]
+    starts_s: NDArray[np.float64]
+    ends_s: NDArray[np.float64]
+    window_probabilities: NDArray[np.float32]
+    bouts: tuple[PredictedBout, ...]
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """fp32 (C,)."""
+        best: NDArray[np.float32] = self.window_probabilities.max(axis=0)
+        return best
+
+    def labels(self, top: int = 0) -> list[tuple[str, float]]:
+        """The `top` most probable labels, the best first; 0 is all."""
+        found = self.probabilities
+        order = np.argsort(-found, kind="stable")[: top or None]
+        return [(self.classes[n], float(found[n])) for n in order]
+
+
+def predicted_bouts(
+    classes: Sequence[str],
+    starts_s: NDArray[np.float64],
+    ends_s: NDArray[np.float64],
+    probabilities: NDArray[np.float32],
+    threshold: float,
+) -> tuple[PredictedBout, ...]:
+    """The bouts of windows, as above, by start, then by label. probabilities: (n, C)."""
+    windows, labels = np.nonzero(probabilities >= threshold)
+    scores = probabilities[windows, labels]
+    merging = Bouts()
+    for at in np.argsort(-scores, kind="stable").tolist():
+        window = int(windows[at])
+        span = float(starts_s[window]), float(ends_s[window])
+        merging.add((int(labels[at]), *span, float(scores[at]), window))
+    found = [
+        PredictedBout(classes[bout.video], round(bout.start_s, 6), round(bout.end_s, 6), bout.score)
+        for bout in merging.list()
+    ]
+    return tuple(sorted(found, key=lambda bout: (bout.start_s, bout.label)))
+
+
+@dataclass(frozen=True)
+class Predictions(Sequence[Prediction]):
+    """Predictions in the order in which the videos were named.
+
+    run: the run's folder. window_s, stride_s: None where whole videos were scored. threshold: of bouts. failed: videos
+    that could not be scored. left: how many an interruption left.
+    """
+
+    run: str
+    window_s: float | None
+    stride_s: float | None
+    threshold: float
+    found: tuple[Prediction, ...]
+    failed: tuple[Failed, ...] = ()
+    left: int = 0
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    @overload
+    def __getitem__(self, at: int) -> Prediction: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Prediction]: ...
+    def __getitem__(self, at: int | slice) -> Prediction | Sequence[Prediction]:
+        return self.found[at]
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return iter(self.found)
+
+    def to_dict(self, top: int = 0) -> dict[str, Any]:
+        """Plain dicts, lists and numbers, for JSON, with the `top` labels of each video; 0 is all."""
+        return {
+            "run": self.run,
+            "window_s": self.window_s,
+            "stride_s": self.stride_s,
+            "threshold": self.threshold,
+            "videos": [
+                {
+                    "video": each.video,
+                    "path": each.path,
+                    "stored": each.stored,
+                    "frames": each.frames,
+                    "duration_s": each.duration_s,
+                    "labels": [{"label": label, "score": score} for label, score in each.labels(top)],
+                    "bouts": [vars(bout) for bout in each.bouts],
+                }
+                for each in self
+            ],
+            "left": self.left,
+            "failed": [{"video": each.video_id, "kind": each.kind, "message": each.message} for each in self.failed],
+        }
+
+    def frame(self, top: int = 0) -> pl.DataFrame:
+        """One row a video and label, the best first: video, label, score."""
+        rows = [(each.video, label, score) for each in self for label, score in each.labels(top)]
+        return pl.DataFrame(rows, {"video": pl.String, "label": pl.String, "score": pl.Float64}, orient="row")
+
+    def bouts(self) -> pl.DataFrame:
+        """One row a bout: video, start_s, end_s, label, score."""
+        rows = [(each.video, bout.start_s, bout.end_s, bout.label, bout.score) for each in self for bout in each.bouts]
+        kinds = {"video": pl.String, "start_s": pl.Float64, "end_s": pl.Float64, "label": pl.String}
+        return pl.DataFrame(rows, kinds | {"score": pl.Float64}, orient="row")
+
+    def windows(self) -> pl.DataFrame:
+        """One row a window: video, start_s, end_s, and the probability of each label, a column `p(<label>)` each."""
+        parts = [
+            pl.DataFrame(
+                {"video": [each.video] * len(each.starts_s), "start_s": each.starts_s, "end_s": each.ends_s}
+                | {f"p({label})": each.window_probabilities[:, n] for n, label in enumerate(each.classes)}
+            )
+            for each in self
+        ]
+        return pl.concat(parts) if parts else pl.DataFrame()
+
+    def __repr__(self) -> str:
+        said = f"{len(self)} videos predicted by {self.run}, {len(self.failed)} failed."
+        return "\n".join([said, str(self.bouts() if self.window_s is not None else self.frame(5))])

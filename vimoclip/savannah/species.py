@@ -1,0 +1,18 @@
+"""All species by name."""
+
+from functools import cache
+
+from vimoclip.savannah.anatomy import Species
+from vimoclip.savannah.birds import eagle, ostrich, stork
+from vimoclip.savannah.mammals import elephant, giraffe, wildebeest, zebra
+from vimoclip.savannah.predators import hare, lion
+
+_MAKERS = {make.__name__: make for make in (elephant, giraffe, zebra, lion, wildebeest, ostrich, eagle, stork, hare)}
+
+SPECIES = tuple(_MAKERS)
+
+
+@cache
+def species(name: str) -> Species:
+    """The species of that name, one of SPECIES."""
+    return _MAKERS[name]()

@@ -1,0 +1,1 @@
+"""Search: queries, segments, ranking, filters and what comes back."""

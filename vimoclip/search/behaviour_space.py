@@ -1,0 +1,88 @@
+"""The behaviour space: what a run of train-fusion makes of the frames of a segment, before it names a behaviour.
+
+The vector is what TFAM's head is given: the layers' output, pooled over time. All that the classes are told apart by is
+in it, and it is as wide as the model. The head's own layers, LN → hidden → GELU → classes, keep what its classes need
+and drop the rest, so that behaviours which no label names would fall together after them.
+
+A segment is read as training reads a video of these frames alone: t = 1 … T without its first frame, thinned evenly to
+the run's most_frames; of a single frame the image without motion (vimoclip/sequences/steps.py). The arithmetic is fp32:
+a segment has the same vector, to 1e-5 before it is rounded, whatever else is indexed.
+
+A run's model is kept in the store (kept_models.py): queries go through the one that the segments went through.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from schemas.models import WEIGHTS, folder_of
+from schemas.segments import MadeBy, MadeFrom
+from vimoclip.errors import CheckpointError
+from vimoclip.frames import FrameVectors
+from vimoclip.models.tfam import Tfam
+from vimoclip.models.tfam_checkpoint import Meta, read_checkpoint
+from vimoclip.search.cosine import unit
+from vimoclip.sequences.window_sequences import sequences_of, steps_of
+from vimoclip.store import models
+from vimoclip.store.feature_store import FeatureStore
+
+TOGETHER = 32  # segments
+_CPU = torch.device("cpu")
+
+
+class BehaviourModel:
+    """A `vimoclip.frames.Pool`."""
+
+    def __init__(self, model: Tfam, meta: Meta, device: torch.device = _CPU) -> None:
+        self._model, self._meta, self._device = model.to(device), meta, device
+
+    def __call__(self, segments: Sequence[FrameVectors]) -> list[NDArray[np.float32] | None]:
+        found: list[NDArray[np.float32] | None] = []
+        for first in range(0, len(segments), TOGETHER):
+            steps = [steps_of(each, self._meta) for each in segments[first : first + TOGETHER]]
+            found += [unit(each) for each in self._pooled(steps)]
+        return found
+
+    @torch.inference_mode()
+    def _pooled(self, steps: list[FrameVectors]) -> NDArray[np.float32]:
+        batch = sequences_of(steps, self._meta).to(self._device).batch(np.arange(len(steps)))
+        found: NDArray[np.float32] = self._model.pooled(batch.vectors, batch.present).float().cpu().numpy()
+        return found
+
+
+def keep(store: FeatureStore, folder: Path) -> MadeBy:
+    """Copy the model of a finished run into the store, meta.json last, and say what it is.
+
+    Raises:
+        CheckpointError: no finished run, or one on other features than the store's. StoreError: it cannot be written.
+    """
+    model, meta = read_checkpoint(folder)
+    meta.check(store.features)
+    id = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
+    models.keep(store.place, id, folder)
+    reads = {str(role): MadeFrom(source.name, source.fingerprint) for role, source in meta.features.items()}
+    return MadeBy(id, model.config.width, reads)
+
+
+def load(store: FeatureStore, made: MadeBy, device: torch.device = _CPU) -> BehaviourModel:
+    """The model of the store's segments.
+
+    Raises:
+        CheckpointError: its files are not in the store, are damaged, or are of other features than the store's.
+    """
+    where = f"{store.place}/{folder_of(made.id)}"
+    try:
+        model, meta = read_checkpoint(models.files_of(store.place, made.id), where)
+    except CheckpointError as error:
+        raise CheckpointError(
+            "The model of the behaviour space cannot be read.",
+            received=error.what.rstrip("."),
+            expected=f"the files of a finished run in {where}",
+            hint="`vimoclip index --behaviour RUN` puts them there.",
+        ) from error
+    meta.check(store.features)
+    return BehaviourModel(model, meta, device)

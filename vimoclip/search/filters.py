@@ -1,0 +1,108 @@
+"""Which segments may be an answer: by label, split, metadata, and the name of their video.
+
+A filter is never made into the text of a query. It is a mask over the rows that are in memory, so that no label, no
+value and no name can mean anything but itself.
+"""
+
+import fnmatch
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from vimoclip.errors import SearchError
+from vimoclip.known_names import check_known
+from vimoclip.search.corpus import Corpus
+from vimoclip.store.labels import LabelSpan
+
+
+@dataclass(frozen=True)
+class Filters:
+    """All of these must hold; of several values of one, any.
+
+    labels, without: segments that have, or do not have, such a label (see label_spans.py). splits: of their video.
+    where: by column of `FeatureStore.videos()`, metadata and all, the values it may have, compared as text. videos:
+    patterns of video_id (`*` any text, slashes too, `?`, `[seq]`), or ids as they are.
+    """
+
+    labels: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    videos: tuple[str, ...] = ()
+
+    @property
+    def given(self) -> bool:
+        """Whether there is anything to hold."""
+        return bool(self.labels or self.without or self.splits or self.where or self.videos)
+
+
+def matching(
+    videos: pl.DataFrame, corpus: Corpus, spans: Mapping[str, list[LabelSpan]], filters: Filters
+) -> NDArray[np.bool_]:
+    """Which rows of the corpus match, bool (n,). videos: `FeatureStore.videos()`.
+
+    Raises:
+        SearchError: a label, split or column that the store does not have; or nothing matches.
+    """
+    ids = _videos(videos, filters)
+    of_video = np.array([video_id in ids for video_id in corpus.video_ids], np.bool_)
+    found = of_video[corpus.video] if len(corpus) else np.zeros(0, np.bool_)
+    known = sorted({span.label for own in spans.values() for span in own})
+    check_known("label", (*filters.labels, *filters.without), known, SearchError)
+    if filters.labels:
+        found &= _have(corpus, spans, filters.labels)
+    if filters.without:
+        found &= ~_have(corpus, spans, filters.without)
+    if not found.any():
+        raise SearchError(
+            "The filter matches no segment.",
+            received=_said(filters),
+            hint="Leave a part of it out; `vimoclip status` counts the videos of each split and label.",
+        )
+    return found
+
+
+def _videos(frame: pl.DataFrame, filters: Filters) -> set[str]:
+    check_known("split", filters.splits, sorted(set(frame["split"].drop_nulls())), SearchError)
+    if filters.splits:
+        frame = frame.filter(pl.col("split").is_in(filters.splits))
+    check_known("column of videos", filters.where, frame.columns, SearchError)
+    for column, values in filters.where.items():
+        held = frame[column].cast(pl.String, strict=False).to_list()
+        frame = frame.filter(pl.Series([value in values for value in held], dtype=pl.Boolean))
+    ids: Iterable[str] = frame["video_id"]
+    if filters.videos:
+        ids = [name for name in ids if any(name == at or fnmatch.fnmatchcase(name, at) for at in filters.videos)]
+    return set(ids)
+
+
+def _have(corpus: Corpus, spans: Mapping[str, list[LabelSpan]], labels: Iterable[str]) -> NDArray[np.bool_]:
+    """Which rows have any of the labels."""
+    wanted = set(labels)
+    found = np.zeros(len(corpus), np.bool_)
+    for video_id, own in spans.items():
+        if (video := corpus.video_numbers.get(video_id)) is None:
+            continue
+        rows = corpus.of_video(video)
+        for span in own:
+            if span.label in wanted:
+                found[rows] |= span.held_by(corpus.start_s[rows], corpus.end_s[rows])
+    return found
+
+
+def _said(filters: Filters) -> str:
+    said = [
+        f"{what} {' or '.join(values)}"
+        for what, values in (
+            ("label", filters.labels),
+            ("no label", filters.without),
+            ("split", filters.splits),
+            *filters.where.items(),
+            ("video", filters.videos),
+        )
+        if values
+    ]
+    return " and ".join(said)

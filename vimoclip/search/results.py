@@ -1,0 +1,109 @@
+"""What a search found: bouts of videos, best first."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, overload
+
+import polars as pl
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A stretch [start_s, end_s) of a video, in seconds.
+
+    score: the cosine of its best segment with the query, weighted over the spaces. percentile: of 100 random pairs, how
+    many are less alike (see background.py); None where there are none. labels: those of the stretch (see
+    label_spans.py). best_s: where its best segment is. path: of the file, when it was last seen.
+    """
+
+    video_id: str
+    start_s: float
+    end_s: float
+    score: float
+    percentile: float | None
+    labels: tuple[str, ...]
+    best_s: tuple[float, float]
+    split: str | None
+    path: str
+
+
+_COLUMNS: dict[str, Any] = {
+    "video_id": pl.String,
+    "start_s": pl.Float64,
+    "end_s": pl.Float64,
+    "score": pl.Float64,
+    "percentile": pl.Float64,
+    "labels": pl.List(pl.String),
+    "split": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class Hits(Sequence[Hit]):
+    """Hits, best first, and how they were found. A notebook shows them with frames of each.
+
+    query: what was searched for, in words. by: the weight of each space. searched: how many segments, or frames, could
+    be an answer; unit: which of the two. exact: whether the query was compared with each of them. closest: the best
+    score, with its percentile, also where it did not pass; None where nothing could be compared. notes: what else there
+    is to know.
+    """
+
+    query: str
+    by: dict[str, float]
+    found: tuple[Hit, ...]
+    searched: int
+    exact: bool
+    closest: tuple[float, float | None] | None
+    notes: tuple[str, ...]
+    unit: Literal["segments", "frames"] = "segments"
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    @overload
+    def __getitem__(self, at: int) -> Hit: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Hit]: ...
+    def __getitem__(self, at: int | slice) -> Hit | Sequence[Hit]:
+        return self.found[at]
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.found)
+
+    @property
+    def summary(self) -> str:
+        """One line: what was found, or that nothing was."""
+        where = f"among {self.searched} {self.unit}, {'exactly' if self.exact else 'by the index'}"
+        if self.found:
+            return f"{len(self)} bouts like {self.query}, {where}."
+        if self.closest is None:
+            return f"No match for {self.query}: no {self.unit[:-1]} can be compared with it."
+        score, percentile = self.closest
+        worth = "" if percentile is None else f", above {percentile:.2f}% of random pairs"
+        return f"No match for {self.query} {where}; the closest has {score:.3f}{worth}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers, for JSON."""
+        return {
+            "query": self.query,
+            "by": self.by,
+            "searched": self.searched,
+            "unit": self.unit,
+            "exact": self.exact,
+            "closest": None if self.closest is None else dict(zip(("score", "percentile"), self.closest, strict=True)),
+            "notes": list(self.notes),
+            "hits": [asdict(hit) for hit in self],
+        }
+
+    def frame(self) -> pl.DataFrame:
+        """One row a hit."""
+        rows = [{name: getattr(hit, name) for name in _COLUMNS} for hit in self]
+        return pl.DataFrame(rows, _COLUMNS)
+
+    def __repr__(self) -> str:
+        return "\n".join([self.summary, *self.notes, *([str(self.frame())] if self.found else [])])
+
+    def _repr_html_(self) -> str:
+        from vimoclip.search.hit_pictures import html  # decodes video
+
+        return html(self)

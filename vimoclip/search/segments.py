@@ -1,0 +1,231 @@
+"""Segments of stored videos, made from their frames in one pass and bounded memory; and what an index of them is of."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.features import Kind
+from schemas.segments import INDEX_KEY, MadeFrom, SegmentSettings, Space, segments_schema
+from schemas.videos import Video
+from vimoclip.arrays import vectors
+from vimoclip.errors import FeatureError, StoreDamagedError
+from vimoclip.frames import FrameVectors, Pool, columns_of
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.table import Table
+from vimoclip.windows import Window, WindowMeans
+
+WINDOW_S, STRIDE_S = 2.0, 1.0
+OF: dict[Space, tuple[str, Kind]] = {"appearance": ("clip", "image"), "motion": ("moclip", "motion")}
+"""By space that is a mean, the feature that it is made from unless another is named, and the kind it can be of."""
+
+_ROWS = 4096
+
+
+def made_from(store: FeatureStore, asked: dict[Space, str]) -> dict[str, MadeFrom]:
+    """The features of each space that the store can have: those asked for, else its own.
+
+    Raises:
+        FeatureError: the store has no such feature, or it is of another kind.
+    """
+    found = {}
+    for space, (own, kind) in OF.items():
+        name = asked.get(space, own)
+        feature = store.features.get(name)
+        if feature is not None and feature.kind == kind:
+            found[str(space)] = MadeFrom(name, feature.fingerprint)
+        elif space in asked:
+            fitting = [other.name for other in store.features.values() if other.kind == kind]
+            raise FeatureError(
+                f"Segments cannot have their {space} from this feature.",
+                received=name if feature is None else f"{name}, a feature of kind {feature.kind}",
+                expected=" or ".join(fitting) or f"a feature of kind {kind}, of which the store has none",
+                hint="`vimoclip features` lists them.",
+            )
+    return found
+
+
+def settings_of(store: FeatureStore) -> SegmentSettings | None:
+    """What the store's segments were made from; None where there are none.
+
+    Raises:
+        StoreDamagedError: their table does not say.
+    """
+    table = store.tables.get("segments")
+    return None if table is None else settings_in(table)
+
+
+def settings_in(table: Table) -> SegmentSettings:
+    """What a version of the table `segments` was made from.
+
+    Raises:
+        StoreDamagedError: it does not say.
+    """
+    try:
+        return SegmentSettings.from_json((table.schema.metadata or {})[INDEX_KEY])
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoreDamagedError(
+            f"The table segments of {table.place} does not say what it was made from.",
+            hint="Remove segments.lance from it; `vimoclip index` makes it anew.",
+        ) from error
+
+
+def changed(store: FeatureStore, settings: SegmentSettings) -> list[Space]:
+    """The spaces of which a feature is another one now than when the segments were made, or is gone."""
+    reads = {space: [settings.spaces[space]] for space in settings.names if space in settings.spaces}
+    if settings.behaviour is not None:
+        reads["behaviour"] = list(settings.behaviour.reads.values())
+    return [space for space, made in reads.items() if any(_now(store, each) != each.fingerprint for each in made)]
+
+
+def _now(store: FeatureStore, made: MadeFrom) -> str | None:
+    feature = store.features.get(made.feature)
+    return None if feature is None else feature.fingerprint
+
+
+def schema_of(store: FeatureStore, settings: SegmentSettings) -> pa.Schema:
+    """The schema of the store's segments with these settings."""
+    dims = {space: store.features[made.feature].dim for space, made in settings.spaces.items()}
+    if settings.behaviour is not None:
+        dims["behaviour"] = settings.behaviour.dim
+    return segments_schema(dims, settings)
+
+
+def segments_of(
+    store: FeatureStore, settings: SegmentSettings, rows: Sequence[Video], pool: Pool | None = None
+) -> Iterator[pa.Table]:
+    """The segments of these videos, a table for each, in an order that these arguments decide; `rows` are live ones.
+
+    pool: of the model of the behaviour space, where the settings have it. In memory at one time: a few thousand frames,
+    those of windows that are not at their end where there is a model, and the segments of the videos they belong to.
+
+    Raises:
+        StoreDamagedError: a video's frames are not whole.
+    """
+    schema = schema_of(store, settings)
+    features = {space: made.feature for space, made in settings.spaces.items()}
+    waiting = {row.take: row for row in rows}
+    open_takes: dict[int, _Take] = {}
+    where = None
+    if len(waiting) < len(store.live_takes()):
+        where = pc.field("take").isin(pa.array(list(waiting), pa.int64()))
+    read = [made.feature for made in settings.behaviour.reads.values()] if settings.behaviour else []
+    columns = ["take", "frame_index", "time_s", *features.values(), *columns_of(read)]
+    for batch in store.tables["frames"].batches(list(dict.fromkeys(columns)), where, _ROWS):
+        takes, index, time_s = (batch[name].to_numpy() for name in ("take", "frame_index", "time_s"))
+        if not (wanted := [take for take in np.unique(takes).tolist() if take in waiting]):
+            continue
+        arrays = {space: vectors(batch[feature]).astype(np.float64) for space, feature in features.items()}
+        present = {space: ~np.isnan(array[:, 0]) for space, array in arrays.items()}
+        for space, array in arrays.items():
+            array[~present[space]] = 0
+        frames = FrameVectors.stored(batch, read) if read else None
+        cuts = [0, *(np.flatnonzero(np.diff(takes)) + 1).tolist(), len(takes)]
+        for first, last in itertools.pairwise(cuts):
+            take = int(takes[first])
+            if take not in wanted:
+                continue
+            part = open_takes.get(take) or open_takes.setdefault(take, _Take(waiting[take], settings, pool))
+            run = slice(first, last)
+            part.add(
+                index[run],
+                time_s[run],
+                {space: array[run] for space, array in arrays.items()},
+                {space: array[run] for space, array in present.items()},
+                frames.at(run) if frames is not None else None,
+            )
+            if part.whole:
+                del open_takes[take], waiting[take]
+                yield part.table(schema)
+    if waiting:
+        row = next(iter(waiting.values()))
+        raise _not_whole(row, open_takes[row.take].count if row.take in open_takes else 0)
+
+
+class _Take:
+    """One video on its way into windows."""
+
+    def __init__(self, row: Video, settings: SegmentSettings, pool: Pool | None) -> None:
+        if row.duration_s is None or not row.frames:
+            raise _not_whole(row, 0)
+        self._row = row
+        self._means = WindowMeans(row.duration_s, settings.window_s, settings.stride_s, list(settings.spaces))
+        self._windows: list[Window] = []
+        self._held = _Held(pool) if pool is not None else None
+
+    @property
+    def count(self) -> int:
+        return self._means.frames
+
+    @property
+    def whole(self) -> bool:
+        return self.count == self._row.frames
+
+    def add(
+        self,
+        index: np.ndarray,
+        time_s: np.ndarray,
+        arrays: dict[str, np.ndarray],
+        present: dict[str, np.ndarray],
+        frames: FrameVectors | None,
+    ) -> None:
+        if not np.array_equal(index, np.arange(self.count, self.count + len(index))):
+            raise _not_whole(self._row, self.count)
+        found = list(self._means.add(time_s, arrays, present))
+        if self.whole:
+            found += self._means.rest()
+        self._windows += found
+        if self._held is not None and frames is not None:
+            self._held.add(frames, found, self._means.oldest)
+
+    def table(self, schema: pa.Schema) -> pa.Table:
+        n = len(self._windows)
+        columns: dict[str, pa.Array] = {
+            "video_id": pa.array([self._row.video_id] * n, pa.string()),
+            "take": pa.array([self._row.take] * n, pa.int64()),
+        }
+        for name in ("start_frame", "end_frame", "start_s", "end_s"):
+            columns[name] = pa.array([getattr(window, name) for window in self._windows], schema.field(name).type)
+        for name in schema.names[len(columns) :]:
+            if self._held is not None and name == "behaviour":
+                columns[name] = _column(self._held.found, schema.field(name).type)
+            else:
+                columns[name] = _column([window.vectors[name] for window in self._windows], schema.field(name).type)
+        return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+class _Held:
+    """The frames of windows that are not at their end, and what the model makes of those that are: `found`, fp16."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._parts: list[FrameVectors] = []
+        self._first = 0  # the number of the first frame that is held
+        self.found: list[np.ndarray | None] = []
+
+    def add(self, frames: FrameVectors, windows: Sequence[Window], oldest: int) -> None:
+        """The next frames, the windows that they complete, and the first frame that a later one may begin with."""
+        self._parts.append(frames)
+        held = FrameVectors.joined(self._parts)
+        own = [held.at(slice(each.start_frame - self._first, each.end_frame - self._first)) for each in windows]
+        self.found += [None if z is None else z.astype(np.float16) for z in self._pool(own)]
+        self._parts = [held.at(slice(oldest - self._first, None)).copy()]
+        self._first = oldest
+
+
+def _column(values: Sequence[np.ndarray | None], kind: pa.FixedSizeListType) -> pa.Array:
+    absent = np.array([value is None for value in values], np.bool_)
+    nothing = np.zeros(kind.list_size, np.float16)
+    flat = np.concatenate([nothing if value is None else value for value in values])
+    return pa.FixedSizeListArray.from_arrays(pa.array(flat), kind.list_size, mask=pa.array(absent))
+
+
+def _not_whole(row: Video, count: int) -> StoreDamagedError:
+    return StoreDamagedError(
+        f"The frames of {row.video_id} are not whole.",
+        received=f"frames in order up to {count}",
+        expected=f"{row.frames} frames",
+        hint="Run `vimoclip verify` to see what is damaged.",
+    )

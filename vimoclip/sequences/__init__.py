@@ -1,0 +1,1 @@
+"""Stored vectors as sequences for training: sampling, batches, memory-mapped caches."""

@@ -1,0 +1,150 @@
+"""Vectors that do not fit into memory, mapped from files: an Arrow IPC file a feature and fragment of `frames`.
+
+A file holds the rows of its fragment in their order: take, frame_index, the feature's vectors and norms. Fragments
+never change, so that one more video costs one more small file; those of fragments that the snapshot no longer has are
+removed. Nothing here is worth keeping: whatever is missing or damaged is made again.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vimoclip.arrays import stored_values
+from vimoclip.atomic import replacing
+from vimoclip.sequences.steps import Ints, Steps
+from vimoclip.store.location import Place
+from vimoclip.store.table import Table
+
+
+def default_folder(place: Place) -> Path:
+    """Where the files of a store lie if nothing else is said: in the user's cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "vimoclip" / "sequences" / hashlib.sha256(str(place).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class MappedFile:
+    """take, frame_index: int64 (n,). values: fp16 (n, D), a view of the file. norms: fp32 (n,), 0 where there is no
+    vector."""
+
+    take: Ints
+    frame_index: Ints
+    values: NDArray[np.float16]
+    norms: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Consecutive steps of a video, and their rows in the files of fragment number `file`: a slice, or, of a video that
+    was thinned, one by one."""
+
+    file: int
+    steps: slice
+    rows: slice | Ints
+
+
+class MappedRows:
+    """The steps of videos in mapped files, as `sequences.Rows` has them. files: of each fragment, one a feature."""
+
+    def __init__(self, files: Sequence[Sequence[MappedFile]], steps: Steps) -> None:
+        self._values = [[file.values for file in fragment] for fragment in files]
+        self._widths = [part.shape[1] for part in self._values[0]] if files else []
+        self._counts, self._runs = steps.counts.tolist(), _runs(files, steps)
+
+    def read(self, videos: Ints, steps: int) -> list[Tensor]:
+        found = [np.empty((len(videos), steps, width), np.float16) for width in self._widths]
+        for i, video in enumerate(videos.tolist()):
+            for run in self._runs[video]:
+                for into, values in zip(found, self._values[run.file], strict=True):
+                    into[i, run.steps] = values[run.rows]
+            if self._counts[video] < steps:
+                for into in found:
+                    into[i, self._counts[video] :] = 0
+        return [torch.from_numpy(each) for each in found]
+
+
+class SequenceCache:
+    """The files in a folder, which is made if need be."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def files(self, frames: Table, features: Sequence[str]) -> list[list[MappedFile]]:
+        """Of each fragment of a version of `frames`, a file a feature, in their order; made where they are missing.
+
+        Raises:
+            RunError: a file cannot be written. StoreDamagedError.
+        """
+        fragments = frames.fragments()
+        keys = {key: hashlib.sha256(key.encode()).hexdigest()[:32] for key in fragments}
+        self._drop({*keys.values()})
+        return [
+            [self._file(frames, number, self._folder / f"{keys[key]}.{feature}.arrow", feature) for feature in features]
+            for key, number in fragments.items()
+        ]
+
+    def _file(self, frames: Table, number: int, path: Path, feature: str) -> MappedFile:
+        try:
+            return _mapped(path)
+        except (OSError, pa.ArrowException, KeyError):
+            _write(path, frames.of_fragment(number, ["take", "frame_index", feature, f"{feature}_norm"]))
+            return _mapped(path)
+
+    def _drop(self, keys: set[str]) -> None:
+        for path in self._folder.glob("*.arrow"):
+            if path.name.partition(".")[0] not in keys:
+                path.unlink(missing_ok=True)
+
+
+def norms_of(files: Sequence[Sequence[MappedFile]], steps: Steps) -> Tensor:
+    """The norms of all steps, fp32 (N, features), 0 where there is no vector, or no row."""
+    found = np.zeros((int(steps.offsets[-1]), len(files[0]) if files else 0), np.float32)
+    for fragment in files:
+        rows = steps.rows(fragment[0].take, fragment[0].frame_index)
+        for i, file in enumerate(fragment):
+            found[rows[rows >= 0], i] = file.norms[rows >= 0]
+    return torch.from_numpy(found)
+
+
+def _runs(files: Sequence[Sequence[MappedFile]], steps: Steps) -> list[list[_Run]]:
+    runs: list[list[_Run]] = [[] for _ in steps.takes]
+    for number, fragment in enumerate(files):
+        rows = steps.rows(fragment[0].take, fragment[0].frame_index)
+        at = np.flatnonzero(rows >= 0)
+        for video, first, last in _by_video(steps, rows[at]):
+            own, step = at[first:last], rows[at[first:last]] - steps.offsets[video]
+            together = own[-1] - own[0] == len(own) - 1
+            span = slice(int(own[0]), int(own[-1]) + 1) if together else own
+            runs[video].append(_Run(number, slice(int(step[0]), int(step[-1]) + 1), span))
+    return runs
+
+
+def _by_video(steps: Steps, rows: Ints) -> Iterator[tuple[int, int, int]]:
+    """(video, first, last): the ranges of these rows of which each is the next row of the same video."""
+    videos = np.searchsorted(steps.offsets, rows, side="right") - 1
+    cuts = np.flatnonzero((np.diff(videos) != 0) | (np.diff(rows) != 1)) + 1
+    for first, last in zip([0, *cuts.tolist()], [*cuts.tolist(), len(rows)], strict=True):
+        if first < last:
+            yield int(videos[first]), first, last
+
+
+def _write(path: Path, rows: pa.Table) -> None:
+    rows = rows.rename_columns(["take", "frame_index", "values", "norm"]).combine_chunks()
+    with replacing(path) as beside, pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as file:
+        file.write_table(rows, max_chunksize=max(len(rows), 1))  # one batch, so that each column is one array
+
+
+def _mapped(path: Path) -> MappedFile:
+    file = pa.ipc.open_file(pa.memory_map(str(path)))
+    batch = file.get_batch(0)
+    norms = batch["norm"].fill_null(0).to_numpy(zero_copy_only=False)
+    take, index = batch["take"].to_numpy(), batch["frame_index"].to_numpy().astype(np.int64)
+    return MappedFile(take, index, stored_values(batch["values"]), norms)

@@ -1,0 +1,284 @@
+"""FeatureStore: one consistent snapshot of a store, to read from.
+
+A store is a folder of Lance tables (schemas/), on a disk or in an object store. The `videos` row is the commit record:
+frames and flow are visible only under the take that an `ok` row names. Opening takes a snapshot in which every such
+take is whole; it never changes under the reader, and `refresh()` takes a new one. Writing is in writer.py.
+"""
+
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas import FORMAT_KEY, FORMAT_VERSION, SETTINGS_KEY
+from schemas.features import FEATURES, Feature, store_fingerprint
+from schemas.flow import FLOW
+from schemas.frames import frames_schema
+from schemas.labels import LABELS, Label
+from schemas.videos import VIDEOS, Video
+from vimoclip.config.store import StoreConfig
+from vimoclip.errors import (
+    StoreError,
+    UnknownColumnError,
+    UnknownVideoError,
+)
+from vimoclip.store.location import Place, Where, place
+from vimoclip.store.store_place import DERIVED, TABLES, beside, check_format, check_free, missing
+from vimoclip.store.store_settings import check_settings, located
+from vimoclip.store.stored_features import stored_features, switching
+from vimoclip.store.table import Table
+
+if TYPE_CHECKING:
+    from vimoclip.prediction.predictor import Predict
+    from vimoclip.search.search import Search
+
+
+class FeatureStore:
+    """A snapshot of the store at `place`.
+
+    Attributes: `config`, the store's settings; `features`, what each vector column is, by name; `unfinished`, those
+    that are still being added, which no reader sees; `fingerprint` of those that every take is made with; `tables`,
+    the tables at the snapshot's versions; `switching`, the feature that is taking another's place, which a kill left
+    at that: the snapshot is the one before.
+    """
+
+    def __init__(self, at: Place, tables: dict[str, Table]) -> None:
+        self.place, self.tables = at, tables
+        metadata = tables["videos"].schema.metadata or {}
+        self.config = StoreConfig.from_dict(json.loads(metadata[SETTINGS_KEY]))
+        features = stored_features(tables["features"])
+        self.features = {feature.name: feature for feature in features if feature.complete}
+        self.unfinished = {feature.name: feature for feature in features if not feature.complete}
+        self.fingerprint = store_fingerprint(features)
+        self.switching: str | None = None
+
+    @staticmethod
+    def exists(where: Where) -> bool:
+        """Whether a store is there."""
+        return place(where).has("videos")
+
+    @classmethod
+    def open(cls, where: Where, versions: Mapping[str, int] | None = None) -> "FeatureStore":
+        """The store as it is now, or the snapshot whose `versions` these are.
+
+        Raises:
+            StoreMissingError, StoreNewerError, StoreDamagedError, StoreUnreachableError.
+        """
+        at = place(where)
+        if not at.has("videos"):
+            raise missing(at)
+        check_format(Table.open(at, "videos"))
+        if versions is not None:
+            return cls(at, {name: Table.open(at, name, versions[name]) for name in TABLES})
+        while True:
+            # Takes are committed before the videos row that names them, and dropped after it, and so are columns and
+            # the features row: when these two have not moved while the others were opened, all they name is there.
+            videos = Table.open(at, "videos")
+            features = beside(videos, "features")
+            others = {name: beside(videos, name) for name in TABLES if name not in ("videos", "features")}
+            others |= {name: beside(videos, name) for name in DERIVED if at.has(name)}
+            if videos.latest_version == videos.version and features.latest_version == features.version:
+                tables = others | {"features": features, "videos": videos}
+                if (found := switching(stored_features(features))) is None:
+                    return cls(at, tables)
+                name, pinned = found
+                store = cls(at, tables | {each: Table.open(at, each, pinned[each]) for each in TABLES})
+                store.switching = name
+                return store
+
+    @classmethod
+    def create(cls, where: Where, config: StoreConfig, features: list[Feature]) -> "FeatureStore":
+        """An empty store; `config` has its precision and batch size resolved. Call it with the write lock held.
+
+        Raises:
+            StoreError: the folder holds a store already, or something else. StoreReadOnlyError, NoSpaceError.
+        """
+        at = place(where)
+        check_free(at)
+        if at.has("videos"):
+            raise StoreError(f"There is a store at {at} already.", hint="Name another place with --store.")
+        rows = pa.Table.from_pylist([asdict(f) | {"fingerprint": f.fingerprint} for f in features], schema=FEATURES)
+        metadata = {FORMAT_KEY: str(FORMAT_VERSION), SETTINGS_KEY: json.dumps(config.to_dict(), sort_keys=True)}
+        Table.create(at, "frames", frames_schema({f.name: f.dim for f in features}))
+        Table.create(at, "flow", FLOW)
+        Table.create(at, "labels", LABELS)
+        Table.create(at, "features", FEATURES, rows)
+        Table.create(at, "videos", VIDEOS.with_metadata(metadata))
+        return cls.open(at)
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of `frames` that readers see, in order; those of unfinished features are none of them."""
+        return frames_schema({name: feature.dim for name, feature in self.features.items()}).names  # type: ignore[no-any-return]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The snapshot: of each table, its version, but for those that are made from the others."""
+        return {name: self.tables[name].version for name in TABLES}
+
+    def tag(self, name: str) -> None:
+        """Keep this snapshot on the disk, whatever is optimized, under a name of letters, digits and `.-_`."""
+        for table in TABLES:
+            self.tables[table].tag(name)
+
+    def check_settled(self) -> None:
+        """Refuse to write while a feature is taking another's place.
+
+        Raises:
+            StoreError: it is; nobody does that meanwhile if the caller has the write lock.
+        """
+        if self.switching is not None:
+            raise StoreError(
+                f"A motion feature was taking the place of another in {self.place}, and was stopped.",
+                received=self.switching,
+                hint="`vimoclip embed --motion RUN` goes on with it. Until then the store is read as it was.",
+            )
+
+    def refresh(self) -> "FeatureStore":
+        """A snapshot of the store as it is now."""
+        return FeatureStore.open(self.place)
+
+    def rows(self) -> list[Video]:
+        """Every `videos` row, whatever its status."""
+        return [Video(**row) for row in self.tables["videos"].read().to_pylist()]
+
+    def live_takes(self) -> list[int]:
+        """The takes that readers see."""
+        live = self.tables["videos"].read(["take"], (pc.field("status") == "ok") & pc.field("take").is_valid())
+        return live["take"].to_pylist()  # type: ignore[no-any-return]
+
+    def videos(self) -> pl.DataFrame:
+        """The videos that are in, one row each by video_id: the columns of schemas/videos.py, and one a metadata key.
+
+        A key's column is of strings, null where a video has none, and is called `metadata.<key>` where there is a
+        column of that name already.
+        """
+        frame = pl.DataFrame(self.tables["videos"].read(where=pc.field("status") == "ok"))
+        metadata = [json.loads(text) for text in frame["metadata"]]
+        keys = sorted({name for entry in metadata for name in entry})
+        names: dict[str, str] = {}
+        for key in keys:
+            name = key
+            while name in frame.columns or name in names.values():
+                name = f"metadata.{name}"
+            names[key] = name
+        columns = [pl.Series(names[key], [entry.get(key) for entry in metadata], pl.String) for key in keys]
+        return frame.drop("metadata").with_columns(columns).sort("video_id")
+
+    def labels(self) -> pl.DataFrame:
+        """The labels of the videos that are in: video_id, label, start_s, end_s, source.
+
+        Spans are half-open, in seconds from the first frame; both ends are null for a label of the whole video.
+        """
+        known = self.tables["videos"].read(["video_id"], pc.field("status") == "ok")
+        frame = pl.DataFrame(self.tables["labels"].read()).join(pl.DataFrame(known), on="video_id", how="semi")
+        finite = [pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in ("start_s", "end_s")]
+        return frame.with_columns(finite).sort("video_id", "start_s", "label", nulls_last=False)
+
+    def label_rows(self) -> list[Label]:
+        """Every `labels` row."""
+        return [Label(**row) for row in self.tables["labels"].read().to_pylist()]
+
+    def frames(self, columns: list[str] | None = None) -> pa.Table:
+        """The stored frames of every video, all columns or those named, in no particular order of videos.
+
+        The columns are those of schemas/frames.py: for each feature `<name>`, fixed-size lists of D fp16, and
+        `<name>_norm`, fp32. All of it is in memory at once: 2 KB a frame for two features of 512. See `batches`.
+
+        Raises:
+            UnknownColumnError: a column that the store does not have.
+        """
+        return self.tables["frames"].read(self._known(columns), self._seen())
+
+    def batches(self, columns: list[str] | None = None, rows: int = 8192) -> Iterator[pa.RecordBatch]:
+        """What `frames` gives, in batches of at most `rows` rows, a few of which are in memory at a time.
+
+        A batch may hold frames of several videos, and a video may lie in several batches.
+
+        Raises:
+            UnknownColumnError: a column that the store does not have.
+        """
+        return self.tables["frames"].batches(self._known(columns), self._seen(), rows)
+
+    def _seen(self) -> pc.Expression:
+        return pc.field("take").isin(pa.array(self.live_takes(), pa.int64()))
+
+    def sequence(self, video_id: str, columns: list[str] | None = None) -> pa.Table:
+        """One video's stored frames in order, in one chunk: the columns of `frames`, all or those named.
+
+        Raises:
+            UnknownVideoError: the video is not in the store. UnknownColumnError: the store has no such column.
+        """
+        return self._of_take("frames", self._take(video_id), self._known(columns))
+
+    def flow(self, video_id: str) -> pa.Table:
+        """One video's encoded flow in order: frame_index int32, flow binary (vimoclip.flow.encoding.decode reads it).
+
+        Raises:
+            UnknownVideoError: the video is not in the store.
+        """
+        return self._of_take("flow", self._take(video_id), ["frame_index", "flow"])
+
+    def _known(self, columns: list[str] | None) -> list[str]:
+        if columns is None:
+            return self.columns
+        for name in columns:
+            if name not in self.columns:
+                raise UnknownColumnError(
+                    "The store's frames have no such column.",
+                    received=name,
+                    expected=", ".join(self.columns),
+                    hint="`vimoclip features` lists the features; `vimoclip embed` adds one.",
+                )
+        return list(dict.fromkeys(columns))  # Lance takes none twice
+
+    def _of_take(self, table: str, take: int, columns: list[str]) -> pa.Table:
+        wanted = list(dict.fromkeys([*columns, "frame_index"]))
+        return self.tables[table].read(wanted, pc.field("take") == take).sort_by("frame_index").select(columns)
+
+    def _take(self, video_id: str) -> int:
+        take = self._takes.get(video_id)
+        if take is None:
+            raise UnknownVideoError(
+                "The store holds no such video.", received=video_id, hint="`vimoclip status --videos` lists them."
+            )
+        return take
+
+    @functools.cached_property
+    def _takes(self) -> dict[str, int]:
+        """By video, read once: to look for each would take half the time of reading its frames."""
+        rows = self.tables["videos"].read(["video_id", "take"], pc.field("status") == "ok")
+        return dict(zip(rows["video_id"].to_pylist(), rows["take"].to_pylist(), strict=True))
+
+    @functools.cached_property
+    def search(self) -> "Search":
+        """`search(video=…, start_s=…, end_s=…)` and the like: the bouts that are most alike. See
+        vimoclip/search/search.py."""
+        from vimoclip.search.search import Search  # which needs this module
+
+        return Search(self)
+
+    @functools.cached_property
+    def predict(self) -> "Predict":
+        """`predict(["new", "site/*"], run="runs/x", window_s=2)`: the behaviours that a run sees. See predictor.py."""
+        from vimoclip.prediction.predictor import Predict  # which loads torch, and needs this module
+
+        return Predict(self)
+
+    def located(self, asked: dict[str, dict[str, Any]]) -> StoreConfig:
+        """The store's settings, with weights looked for where the user now says they lie."""
+        return located(self.config, asked)
+
+    def check_settings(self, asked: dict[str, Any]) -> None:
+        """Refuse settings that contradict the store's own. `asked` holds only what the user gave, by section.
+
+        Raises:
+            ConfigError: an unknown setting, or a value it cannot have.
+            SettingsError: naming each setting with both values.
+        """
+        check_settings(self.place, self.config, asked)

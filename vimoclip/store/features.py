@@ -1,0 +1,182 @@
+"""FeatureWriter: a further feature into a store, beside those that every take is made with.
+
+Its `features` row comes first, marked as not complete, then its two columns, null everywhere; then the vectors, in
+bounded commits; and last the row again, complete. That last commit is what readers see: until then the columns are
+named by no row of theirs. So a kill leaves a feature that nobody sees and that goes on where it stopped. Hold
+`lock.writer_lock` around it.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.features import Feature
+from schemas.frames import frames_schema
+from schemas.videos import VIDEOS, Video
+from vimoclip.embedding.events import EmbeddedFrames, Vectors
+from vimoclip.errors import VideoError
+from vimoclip.interrupts import held_back
+from vimoclip.store.feature_rows import check_name, check_same, drop_unnamed_columns, lacking, put_feature
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.row_buffer import RowBuffer
+from vimoclip.store.rows import check_vectors, vector_columns
+from vimoclip.store.writer import GRACE
+
+FLUSH_BYTES = 48 << 20
+FLUSH_S = 120.0
+"""A commit rewrites the feature's columns in each fragment that it touches: seldom is cheap."""
+
+
+@dataclass
+class _Take:
+    """A video that is being filled. addresses, source_frame: of its stored frames; count: how many have come."""
+
+    video: Video
+    addresses: np.ndarray
+    source_frame: np.ndarray
+    count: int = 0
+
+
+class FeatureWriter:
+    """Adds `feature` to the store that `store` is a snapshot of, or goes on with it. check: as `StoreWriter`'s."""
+
+    def __init__(self, store: FeatureStore, feature: Feature, check: Callable[[], None] = lambda: None) -> None:
+        """Make room for it.
+
+        Raises:
+            FeatureError: the name cannot be a feature's. SettingsError: the store has another feature of this name.
+        """
+        store.check_settled()
+        check_name(store, feature.name)
+        self._store, self._check = store, check
+        self._frames = store.tables["frames"].latest()
+        known = store.features.get(feature.name) or store.unfinished.get(feature.name)
+        if known is None:
+            self.feature = replace(feature, complete=False)
+        else:
+            check_same(known, feature, "Choose another name with --as, or `vimoclip features drop` this one first.")
+            kept = {name: getattr(known, name) for name in ("complete", "packages", "created_at")}
+            self.feature = replace(feature, **kept)
+        names = (feature.name, f"{feature.name}_norm")
+        columns = pa.schema([frames_schema({feature.name: feature.dim}).field(name) for name in names])
+        with held_back():
+            if known is None:
+                drop_unnamed_columns(store, self._frames, check)  # what a `features drop` that was killed left
+            if known != self.feature:
+                self._put_feature(self.feature)
+            if feature.name not in self._frames.schema.names:
+                check()
+                self._frames.add_columns(columns)
+        self._buffer = RowBuffer(pa.schema([pa.field("_rowid", pa.uint64()), *columns]))
+        self._takes: dict[str, _Take] = {}
+        self._halved: list[Video] = []
+        self._last_flush = time.monotonic()
+
+    def todo(self) -> list[Video]:
+        """The videos that are in and lack vectors, in the order of their rows on disk: neighbours share fragments."""
+        return lacking(self._store, self._frames, self.feature.name)
+
+    def add(self, video: Video, frames: EmbeddedFrames) -> None:
+        """Add the vectors of consecutive frames of a video.
+
+        Raises:
+            VideoError: `embedding-failed`: they are not those of the frames that are stored, or no vectors that can be
+                stored; nothing of them is kept.
+        """
+        take = self._takes.get(video.video_id) or self._start(video)
+        first, n = take.count, len(frames.frame_index)
+        if not np.array_equal(frames.source_frame, take.source_frame[first : first + n]):
+            raise VideoError(
+                "embedding-failed",
+                "The file no longer decodes to the frames that are stored.",
+                received=f"frame {frames.source_frame[0]} or one after it",
+                expected=f"frames {take.source_frame[first : first + 3].tolist()} …",
+                hint="Was it stored by another version of FFmpeg? Remove it and ingest it again.",
+            )
+        vectors = frames.features[self.feature.name]
+        due = np.arange(first, first + n) > 0 if self.feature.kind == "motion" else np.ones(n, np.bool_)
+        check_vectors(video.video_id, self.feature, vectors, due)
+        self._buffer_rows(take.addresses[first : first + n], vectors)
+        take.count += n
+
+    def end(self, video: Video, reduced_batch: bool) -> None:
+        """All of a video has come.
+
+        Raises:
+            VideoError: `embedding-failed`: frames are missing; what came is not kept.
+        """
+        take = self._takes.pop(video.video_id, None) or self._start(video)
+        if take.count != len(take.addresses):
+            self._takes[video.video_id] = take
+            raise VideoError(
+                "embedding-failed",
+                "The file decodes to fewer frames than are stored.",
+                received=take.count,
+                expected=len(take.addresses),
+                hint="Is it damaged now? Ingest its folder, then add the feature again.",
+            )
+        if reduced_batch and not video.reduced_batch:
+            self._halved.append(replace(video, reduced_batch=True))
+        if time.monotonic() - self._last_flush > FLUSH_S:
+            self.flush()
+
+    def take_back(self, video: Video) -> None:
+        """Forget what came of a video: it begins again, or cannot be embedded."""
+        take = self._takes.pop(video.video_id, None)
+        if take is not None and take.count:
+            dim, n = self.feature.dim, take.count
+            nothing = Vectors(np.zeros((n, dim), np.float16), np.zeros(n, np.float32), np.zeros(n, np.bool_))
+            self._buffer_rows(take.addresses[:n], nothing)
+
+    def flush(self) -> None:
+        """Commit what waits. Ctrl-C waits until it is done."""
+        with held_back():
+            if self._buffer.rows:
+                rows = self._buffer.table()
+                self._check()
+                self._frames.fill(_last_of_each(rows))
+                self._buffer.clear()
+            if self._halved:
+                rows = pa.Table.from_pylist([asdict(row) for row in self._halved], schema=VIDEOS)
+                self._check()
+                self._store.tables["videos"].latest().upsert(rows, "video_id")
+                self._halved.clear()
+            self._check()
+            self._frames.clean(GRACE)
+        self._last_flush = time.monotonic()
+
+    def finish(self) -> None:
+        """Let readers see the feature, in one commit."""
+        self.flush()
+        if not self.feature.complete:
+            with held_back():
+                self.feature = replace(self.feature, complete=True)
+                self._put_feature(self.feature)
+
+    def _start(self, video: Video) -> _Take:
+        rows = self._frames.addresses(["frame_index", "source_frame"], pc.field("take") == video.take)
+        rows = rows.sort_by("frame_index")
+        take = _Take(video, rows["_rowid"].to_numpy(), rows["source_frame"].to_numpy())
+        self._takes[video.video_id] = take
+        return take
+
+    def _buffer_rows(self, addresses: np.ndarray, vectors: Vectors) -> None:
+        columns = {"_rowid": pa.array(addresses, pa.uint64())} | vector_columns(self.feature.name, vectors)
+        self._buffer.add(pa.table(columns))
+        if self._buffer.bytes >= FLUSH_BYTES:
+            self.flush()
+
+    def _put_feature(self, feature: Feature) -> None:
+        self._check()
+        put_feature(self._store.tables["features"].latest(), feature)
+
+
+def _last_of_each(rows: pa.Table) -> pa.Table:
+    """Of several rows with one address only the last: a video began again."""
+    addresses = rows["_rowid"].to_numpy()
+    _, from_behind = np.unique(addresses[::-1], return_index=True)
+    return rows if len(from_behind) == len(rows) else rows.take(pa.array(len(rows) - 1 - from_behind))

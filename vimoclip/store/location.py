@@ -1,0 +1,280 @@
+"""Place: where a store lies, a folder of a disk or a prefix of an object store; and what is asked of it without Lance.
+
+An object store is told where it is, and whom it serves, by the environment, as Lance is: AWS_ENDPOINT_URL,
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, AWS_ALLOW_HTTP; likewise GOOGLE_… and AZURE_….
+"""
+
+import contextlib
+import functools
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+from vimoclip.atomic import replacing
+from vimoclip.errors import RunError, StoreError
+from vimoclip.store.unreachable import unreachable
+
+SCHEMES = ("s3", "gs", "az")
+_LATE_S = 15 * 60.0
+_BUCKET = re.compile(r"[A-Za-z0-9._-]+")
+_PART = re.compile(r"[^?#\x00-\x1f\x7f]+")  # obstore and Lance cut an address there, as if it were a web page's
+
+
+class Place(Protocol):
+    """Where a store lies. `str` of it is what a user would type."""
+
+    @property
+    def late_s(self) -> float:
+        """How long after it was begun a commit of a writer that has lost the lock may still take place, in seconds."""
+
+    def uri(self, table: str) -> str:
+        """What Lance opens."""
+
+    def has(self, table: str) -> bool:
+        """Whether the table has ever been committed to.
+
+        Raises:
+            StoreError: the place cannot be looked into.
+        """
+
+    def names(self, folder: str = "") -> list[str]:
+        """What lies there, or in a folder of it; nothing where nothing is.
+
+        Raises:
+            StoreError: it can never hold a store, or cannot be looked into.
+        """
+
+    def read(self, name: str) -> bytes | None:
+        """A small file of it, if it is there and can be read."""
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file there, whole or not at all; one of its name is replaced.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+
+    def written_s(self, folder: str) -> float:
+        """When the newest file of a folder was written, in seconds since 1970; 0 where it has none."""
+
+    def drop(self, folder: str, first: str) -> None:
+        """Take a folder of small files away, the file `first` before the others.
+
+        Raises:
+            StoreError: it cannot be.
+        """
+
+    def size(self, table: str | None = None) -> int:
+        """Bytes of a table, or of all that lies there; files that vanish meanwhile count as nothing."""
+
+
+Where = str | Path | Place
+"""A place, or what names one."""
+
+
+def place(where: Where) -> Place:
+    """The place that `where` names.
+
+    Raises:
+        StoreError: an address that is none of an object store.
+    """
+    if not isinstance(where, str | Path):
+        return where
+    scheme, found, rest = str(where).partition("://")
+    was_address = isinstance(where, Path) and where.parts[:1] in [(f"{each}:",) for each in (*SCHEMES, "file")]
+    if not found and not was_address:
+        return Folder(Path(os.path.expanduser(where)).absolute())
+    host, _, path = rest.partition("/")
+    if scheme == "file" and host in ("", "localhost"):
+        return Folder(Path("/", unquote(path)))
+    parts = [part for part in path.split("/") if part]
+    good = scheme in SCHEMES and _BUCKET.fullmatch(host) and not {".", ".."} & set(parts)
+    if not good or not all(_PART.fullmatch(part) for part in parts):
+        raise StoreError(
+            "This is no address of an object store that a store can lie in.",
+            received=where,
+            expected=" or ".join(f"{each}://bucket/folder" for each in SCHEMES) + ", as text, without ? and #",
+            hint="A folder on a disk is given by its path.",
+        )
+    return ObjectPrefix("/".join([f"{scheme}://{host}", *parts]))
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of a disk, by its absolute path."""
+
+    path: Path
+    late_s = 0.0
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def uri(self, table: str) -> str:
+        return str(self.path / f"{table}.lance")
+
+    def has(self, table: str) -> bool:
+        versions = self.path / f"{table}.lance" / "_versions"
+        with self._errors():
+            return versions.is_dir() and any(versions.glob("*.manifest"))
+
+    def names(self, folder: str = "") -> list[str]:
+        path = self.path / folder
+        with self._errors():
+            if not path.exists():
+                return []
+            if path.is_dir():
+                return sorted(entry.name for entry in path.iterdir())
+        raise StoreError("A store is a folder.", received=f"the file {path}", hint="Name another place with --store.")
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"The folder {self.path} cannot be looked into.",
+                received=error.strerror,
+                expected="a folder you may read",
+                hint="Change its permissions, or name another place with --store.",
+            ) from error
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self.path / name).read_bytes()
+        except OSError:
+            return None
+
+    def write(self, name: str, data: bytes) -> None:
+        try:
+            with replacing(self.path / name) as path:
+                path.write_bytes(data)
+        except RunError as error:
+            raise StoreError(error.what, received=error.received, expected=error.expected, hint=error.hint) from error
+
+    def written_s(self, folder: str) -> float:
+        with self._errors():
+            return max((entry.stat().st_mtime for entry in os.scandir(self.path / folder)), default=0.0)
+
+    def drop(self, folder: str, first: str) -> None:
+        try:
+            for name in sorted(self.names(folder), key=lambda name: name != first):
+                (self.path / folder / name).unlink()
+            (self.path / folder).rmdir()
+        except OSError as error:
+            raise StoreError(
+                f"{self.path / folder} cannot be taken away.",
+                received=error.strerror,
+                expected="a folder of files that you may remove",
+                hint="Change its permissions, and run the same command again.",
+            ) from error
+
+    def size(self, table: str | None = None) -> int:
+        total = 0
+        for folder, _, names in os.walk(self.path / f"{table}.lance" if table else self.path):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += os.stat(os.path.join(folder, name)).st_size
+        return total
+
+
+@dataclass(frozen=True)
+class ObjectPrefix:
+    """All objects of a bucket whose names begin alike, by their URI without a slash at the end.
+
+    Every call raises StoreUnreachableError where the object store does not answer, or refuses.
+    """
+
+    address: str
+    late_s = _LATE_S
+
+    def __str__(self) -> str:
+        return self.address
+
+    @functools.cached_property
+    def client(self) -> Any:
+        """The obstore client of this prefix."""
+        from obstore.store import from_url  # a store on a disk needs none
+
+        with self.errors():
+            return from_url(
+                self.address,
+                retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=5)},
+                client_options={
+                    "connect_timeout": "3s",
+                    "timeout": "5s",
+                    "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1"),  # it would not look
+                },
+            )
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Name what obstore raises; the errors of a condition that is not met pass as they are."""
+        from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+
+        try:
+            yield
+        except (AlreadyExistsError, FileNotFoundError, PreconditionError):
+            raise
+        except (BaseError, OSError, ValueError) as error:
+            raise unreachable(error, self) from error
+
+    def uri(self, table: str) -> str:
+        return f"{self.address}/{table}.lance"
+
+    def has(self, table: str) -> bool:
+        import obstore
+
+        with self.errors():
+            pages = obstore.list(self.client, f"{table}.lance/_versions", chunk_size=1000)
+            return any(entry["path"].endswith(".manifest") for page in pages for entry in page)
+
+    def names(self, folder: str = "") -> list[str]:
+        import obstore
+
+        with self.errors():
+            found = obstore.list_with_delimiter(self.client, folder or None)
+        paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
+        names = (path.rstrip("/").rpartition("/")[2] for path in paths)
+        return sorted(name for name in names if name)  # a folder made by hand is an object without a name
+
+    def read(self, name: str) -> bytes | None:
+        import obstore
+
+        try:
+            with self.errors():
+                return bytes(obstore.get(self.client, name).bytes())
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, data: bytes) -> None:
+        import obstore
+
+        with self.errors():
+            obstore.put(self.client, name, data)
+
+    def written_s(self, folder: str) -> float:
+        import obstore
+
+        with self.errors():
+            pages = obstore.list(self.client, folder)
+            return max((entry["last_modified"].timestamp() for page in pages for entry in page), default=0.0)
+
+    def drop(self, folder: str, first: str) -> None:
+        import obstore
+
+        names = sorted(self.names(folder), key=lambda name: name != first)
+        with self.errors():
+            for name in names:
+                obstore.delete(self.client, f"{folder}/{name}")
+
+    def size(self, table: str | None = None) -> int:
+        import obstore
+
+        with self.errors():
+            pages = obstore.list(self.client, f"{table}.lance" if table else None)
+            return sum(entry["size"] for page in pages for entry in page)

@@ -1,0 +1,107 @@
+"""Embedded frames as rows of `frames` and `flow`: first checked, since Lance takes NaN and gaps as they come."""
+
+import numpy as np
+import pyarrow as pa
+
+from schemas.features import Feature
+from schemas.flow import FLOW
+from vimoclip.embedding.events import EmbeddedFrames, Vectors
+from vimoclip.errors import VideoError
+
+
+def check(frames: EmbeddedFrames, features: dict[str, Feature], count: int, last_source: int, last_s: float) -> None:
+    """Refuse frames that do not go on from the `count` before them, of which the last was decoded frame `last_source`,
+    at `last_s`.
+
+    Raises:
+        VideoError: `embedding-failed`: not consecutive; a value missing, there without motion, or of another shape or
+            dtype than the store's features have; a vector not finite or not of unit length.
+    """
+    n, video_id = len(frames.frame_index), frames.video_id
+    if n == 0 or not np.array_equal(frames.frame_index, np.arange(count, count + n)):
+        raise _refused(f"Frames of {video_id} are not consecutive.", frames.frame_index.tolist()[:5], count)
+    columns = {"source_frame": frames.source_frame, "time_s": frames.time_s, "flow_speed": frames.flow_speed}
+    for name, column in columns.items():
+        if column.shape != (n,):
+            raise _refused(f"{name} of {video_id} has the wrong form.", column.shape, (n,))
+    if not (np.diff(frames.source_frame, prepend=last_source) > 0).all():
+        raise _refused(f"Source frames of {video_id} do not increase.", frames.source_frame.tolist()[:5])
+    times = np.concatenate([[last_s], frames.time_s])
+    if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
+        raise _refused(f"Times of {video_id} do not increase.", frames.time_s.tolist()[:5])
+    if count == 0 and times[1] != 0:
+        raise _refused(f"Times of {video_id} do not start at its first frame.", times[1], 0)
+    moving = frames.frame_index > 0
+    if [flow is not None for flow in frames.flow] != moving.tolist():
+        raise _refused(f"Not every frame of {video_id} but the first has flow.")
+    speed = frames.flow_speed[moving]
+    if not (np.isfinite(speed) & (speed >= 0)).all():
+        raise _refused(f"flow_speed of {video_id} is not finite.", speed.tolist()[:5])
+    if set(frames.features) != set(features):
+        raise _refused(f"Features of {video_id} differ.", set(frames.features), set(features))
+    for name, vectors in frames.features.items():
+        due = moving if features[name].kind == "motion" else np.ones(n, np.bool_)
+        check_vectors(video_id, features[name], vectors, due)
+
+
+def check_vectors(video_id: str, feature: Feature, vectors: Vectors, due: np.ndarray) -> None:
+    """Refuse vectors of a video. due: which frames must have one, and no others, bool (n,).
+
+    Raises:
+        VideoError: `embedding-failed`: as `check`.
+    """
+    form, expected = vectors.values, (len(due), feature.dim)
+    if form.shape != expected or form.dtype != np.float16 or vectors.norm.shape != due.shape:
+        raise _refused(f"{feature.name} has the wrong form.", f"{form.dtype} {form.shape}", f"float16 {expected}")
+    if not np.array_equal(vectors.present, due):
+        raise _refused(f"{feature.name} of {video_id} is missing somewhere, or is there without motion.")
+    values, norm = vectors.values[vectors.present], vectors.norm[vectors.present]
+    length = np.linalg.norm(values.astype(np.float32), axis=1)
+    if not ((np.isfinite(norm) & (norm > 0)).all() and (np.abs(length - 1) < 1e-2).all()):  # NaN compares false
+        raise _refused(f"{feature.name} of {video_id} has vectors that are not finite and of unit length.")
+
+
+def _refused(what: str, received: object = None, expected: object = None) -> VideoError:
+    return VideoError("embedding-failed", what, received=received, expected=expected)
+
+
+def frame_rows(schema: pa.Schema, take: int, frames: EmbeddedFrames) -> pa.Table:
+    """Rows of `frames`, whose very schema is given; null in columns of features that are not among the frames'."""
+    n = len(frames.frame_index)
+    still = np.array([flow is None for flow in frames.flow])
+    columns = {
+        "video_id": pa.array([frames.video_id] * n, pa.string()),
+        "take": pa.array(np.full(n, take, np.int64)),
+        "frame_index": pa.array(frames.frame_index.astype(np.int32)),
+        "source_frame": pa.array(frames.source_frame.astype(np.int64)),
+        "time_s": pa.array(frames.time_s.astype(np.float64)),
+        "flow_speed": pa.array(frames.flow_speed.astype(np.float32), mask=still),
+    }
+    for name, vectors in frames.features.items():
+        columns |= vector_columns(name, vectors)
+    absent = {field.name: pa.nulls(n, field.type) for field in schema if field.name not in columns}
+    return pa.Table.from_arrays([(columns | absent)[name] for name in schema.names], schema=schema)
+
+
+def vector_columns(name: str, vectors: Vectors) -> dict[str, pa.Array]:
+    """The two columns of a feature: `<name>` fp16[D] and `<name>_norm` fp32, null where there is no vector."""
+    absent = ~vectors.present
+    values = pa.array(np.where(absent[:, None], np.float16(0), vectors.values).ravel())
+    return {
+        name: pa.FixedSizeListArray.from_arrays(values, vectors.values.shape[1], mask=pa.array(absent)),
+        f"{name}_norm": pa.array(vectors.norm.astype(np.float32), mask=absent),
+    }
+
+
+def flow_rows(take: int, frames: EmbeddedFrames) -> pa.Table:
+    """Rows of `flow`, one for each frame that has motion."""
+    moving = [i for i, flow in enumerate(frames.flow) if flow is not None]
+    return pa.Table.from_arrays(
+        [
+            pa.array([frames.video_id] * len(moving), pa.string()),
+            pa.array(np.full(len(moving), take, np.int64)),
+            pa.array(frames.frame_index[moving].astype(np.int32)),
+            pa.array([frames.flow[i] for i in moving], pa.binary()),
+        ],
+        schema=FLOW,
+    )

@@ -1,0 +1,288 @@
+"""StoreWriter: the one way anything gets into a store.
+
+Rows are buffered and committed together, at most every `FLUSH_ROWS` rows, `FLUSH_BYTES` bytes or `FLUSH_S` seconds: a
+commit a video would make a large store slow and its manifests large. Each commit is in the order frames, flow, labels,
+videos, so that at any moment a kill leaves either a whole video or rows that no reader sees. Hold `lock.writer_lock`
+around it.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from schemas.labels import LABELS, Label
+from schemas.videos import VIDEOS, Video
+from vimoclip.embedding.events import EmbeddedFrames
+from vimoclip.interrupts import held_back
+from vimoclip.store.feature_rows import drop_unnamed_columns
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.row_buffer import RowBuffer
+from vimoclip.store.rows import check, flow_rows, frame_rows
+from vimoclip.store.table import Table, Tidied
+from vimoclip.store.unnamed_models import drop_unnamed
+
+FLUSH_ROWS = 20_000
+FLUSH_BYTES = 48 << 20
+FLUSH_S = 30.0
+FLUSH_VIDEOS = 512
+TIDY_COMMITS = 200
+"""Commits after which the writer merges its own small fragments: manifests list every fragment, so that their total
+size grows with the square of the commits."""
+GRACE = timedelta(minutes=10)
+"""How long a version that is no longer the newest stays, for the readers that hold it."""
+MOVED = "moved"
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """What `StoreWriter.optimize` won."""
+
+    leftover_takes: int
+    fragments: int
+    indexed_rows: int
+    bytes_before: int
+    bytes_after: int
+
+
+class StoreWriter:
+    """Writes to the store that `store` is a snapshot of. check: called before every commit, to raise when the lock is
+    lost.
+
+    Attributes: `videos`, every videos row by id, as it is on disk or about to be.
+    """
+
+    def __init__(self, store: FeatureStore, check: Callable[[], None] = lambda: None) -> None:
+        store.check_settled()
+        self._store, self._check = store, check
+        self._tables = {name: table.latest() for name, table in store.tables.items()}
+        self._of_takes = [name for name in ("frames", "flow", "segments") if name in self._tables]
+        self.videos = {row.video_id: row for row in store.refresh().rows()}
+        self._named = {row.take for row in self.videos.values() if row.take is not None}
+        self._last_take = max(self._named, default=0)
+        # take -> frames so far, source_frame and time of the last
+        self._written: dict[int, tuple[int, int, float]] = {}
+        self._buffers = {name: RowBuffer(self._tables[name].schema) for name in ("frames", "flow")}
+        self._pending: dict[str, Video] = {}
+        self._moves: dict[str, str] = {}
+        self._last_flush = time.monotonic()
+        self._commits = 0
+
+    def new_take(self) -> int:
+        """A take no row has: the time in nanoseconds, made to grow."""
+        self._last_take = max(time.time_ns(), self._last_take + 1)
+        self._written[self._last_take] = (0, -1, -1.0)
+        return self._last_take
+
+    def add(self, take: int, frames: EmbeddedFrames) -> None:
+        """Add consecutive frames to a take.
+
+        Raises:
+            VideoError: the frames do not follow the ones before, a value is missing or should be, or a vector is not
+                finite and of unit length; nothing of them is kept.
+        """
+        check(frames, self._store.features, *self._written[take])
+        self._buffer_rows("frames", frame_rows(self._tables["frames"].schema, take, frames))
+        if self._store.config.keep_flow:
+            self._buffer_rows("flow", flow_rows(take, frames))
+        self._written[take] = (int(frames.frame_index[-1]) + 1, int(frames.source_frame[-1]), float(frames.time_s[-1]))
+
+    def frames_in(self, take: int) -> int:
+        """How many frames the take has so far."""
+        return self._written[take][0]
+
+    def put(self, *rows: Video) -> None:
+        """Set videos rows, all in one commit; they are committed after every frame added before them."""
+        for row in rows:
+            self.videos[row.video_id] = self._pending[row.video_id] = row
+        if len(self._pending) >= FLUSH_VIDEOS:
+            self.flush()
+
+    def move(self, old: Video, new: Video) -> None:
+        """The same content under another id: frames, flow, labels and duplicates follow; the old id ends.
+
+        Labels that the new id had were of other content, and end too. Ctrl-C waits until the move is buffered.
+        """
+        with held_back():
+            self._move(old, new)
+
+    def _move(self, old: Video, new: Video) -> None:
+        assert old.take is not None
+        if old.take in self._written:
+            self.flush()  # some of its rows may still be buffered
+        take = self.new_take()
+        for name in ("frames", "flow"):
+            for batch in self._tables[name].latest().batches(where=pc.field("take") == old.take):
+                rows = pa.Table.from_batches([batch])
+                for column, value in (("video_id", new.video_id), ("take", take)):
+                    at = rows.schema.get_field_index(column)
+                    values = pa.array([value] * rows.num_rows, rows.schema.field(at).type)
+                    rows = rows.set_column(at, rows.schema.field(at), values)
+                self._buffer_rows(name, rows.cast(self._tables[name].schema))
+        self._moves[old.video_id] = new.video_id
+        self.put(
+            replace(new, take=take, split=new.split or old.split, metadata=old.metadata),
+            replace(old, status="removed", error_kind=MOVED, error=f"now {new.video_id}"),
+        )
+
+    def set_labels(self, labels: Iterable[Label], video_ids: Iterable[str], source: str) -> int:
+        """Make `labels` all that `source` says of `video_ids`; how many rows that changed. One commit, at once.
+
+        What another source has said already stays its own: when this one takes it back, that one has still said it.
+        """
+        rows = self._label_rows()
+        old = {(label.video_id, label.label, label.start_s): label for label in rows}
+        new = {}
+        for label in labels:
+            known = old.get(key := (label.video_id, label.label, label.start_s))
+            new[key] = label if known is None or known.end_s != label.end_s else known
+        named = set(video_ids)
+        kept = {
+            key: label
+            for key, label in old.items()
+            if key not in new and (label.source != source or key[0] not in named)
+        }
+        after = kept | new
+        changed = sum(after.get(key) != old.get(key) for key in after.keys() | old.keys())
+        if changed or len(old) < len(rows):  # rows of one key would be damage, which this mends
+            self._put_labels(list(after.values()))
+        return changed
+
+    def flush(self) -> None:
+        """Commit everything buffered: frames, flow, labels, then videos. Ctrl-C waits until it is done."""
+        with held_back():
+            self._flush()
+        if self._commits >= TIDY_COMMITS:
+            self._commits = 0
+            self._index()
+            self._tidy(GRACE)
+        self._last_flush = time.monotonic()
+
+    def flush_when_due(self) -> None:
+        """Commit what has waited for `FLUSH_S`; to be called now and then while nothing comes."""
+        waits = self._pending or any(buffer.rows for buffer in self._buffers.values())
+        if waits and time.monotonic() - self._last_flush > FLUSH_S:
+            self.flush()
+
+    def _flush(self) -> None:
+        for name, buffer in self._buffers.items():
+            if buffer.rows:
+                self._locked(name).append(buffer.table())
+                buffer.clear()
+                self._commits += 1
+        if self._moves:
+            rows = self._label_rows()
+            follow = [replace(x, video_id=self._moves[x.video_id]) for x in rows if x.video_id in self._moves]
+            targets = set(self._moves.values())
+            if follow or any(label.video_id in targets for label in rows):
+                if follow:
+                    self._announce({label.video_id for label in follow})
+                self._put_labels([*(label for label in rows if label.video_id not in targets), *follow])
+            for row in list(self.videos.values()):
+                if row.duplicate_of is not None and row.duplicate_of in self._moves:
+                    row = replace(row, duplicate_of=self._moves[row.duplicate_of])
+                    self.videos[row.video_id] = self._pending[row.video_id] = row
+            self._moves.clear()
+        if self._pending:
+            pending = [asdict(row) for row in self._pending.values()]
+            self._locked("videos").upsert(pa.Table.from_pylist(pending, schema=VIDEOS), "video_id")
+            self._pending.clear()
+            self._commits += 1
+
+    def drop_leftovers(self) -> int:
+        """Drop the rows of takes that no videos row names, left by a crash or a replacement; how many takes that were.
+
+        Those that another writer has begun so lately that it may yet name them stay. Call it with nothing buffered.
+        """
+        kept = {row.take for row in self.videos.values() if row.take is not None}
+        late_ns = int(self._store.place.late_s * 1e9)
+        began_ns = time.time_ns() - late_ns
+        own = self._named | self._written.keys()
+        dropped: set[int] = set()
+        for name in self._of_takes:
+            takes: set[int] = set()
+            for batch in self._tables[name].batches(["take"], rows=1 << 20):
+                takes.update(pc.unique(batch["take"]).to_pylist())
+            self._last_take = max(self._last_take, *takes, 0)
+            leftover = sorted(take for take in takes - kept if not late_ns or take < began_ns or take in own)
+            if leftover:
+                self._locked(name).delete(pc.field("take").isin(pa.array(leftover, pa.int64())))
+                self._tables[name] = self._tables[name].latest()
+            dropped.update(leftover)
+        moved = [row.video_id for row in self.videos.values() if row.error_kind == MOVED]
+        if moved:
+            self.forget(moved)
+            return self.drop_leftovers() + len(dropped)
+        return len(dropped)
+
+    def forget(self, video_ids: list[str]) -> None:
+        """Delete videos rows and their labels altogether, as if they had never been seen. Nothing may be buffered."""
+        if video_ids:
+            self._forget_labels(video_ids)
+            self._locked("videos").delete(pc.field("video_id").isin(video_ids))
+            self._tables["videos"] = self._tables["videos"].latest()
+            for video_id in video_ids:
+                del self.videos[video_id]
+
+    def optimize(self, grace: timedelta = GRACE) -> Optimized:
+        """Take leftovers and removed videos off the disk, index the rows of takes, merge small fragments, drop versions
+        older than `grace`, and the models that none of the others names."""
+        before = self._store.place.size()
+        removed = [row for row in self.videos.values() if row.status == "removed" and row.take is not None]
+        for row in removed:
+            if row.error_kind != MOVED:  # without its take it is as if never seen, whatever was said of its file
+                row = replace(row, error_kind=None, error=None)
+            self.put(replace(row, take=None, frames=None))
+        self.flush()
+        self._forget_labels([row.video_id for row in self.videos.values() if row.status == "removed"])
+        indexed = self._index()  # before rows are looked for by it: a damaged one is mended
+        leftovers = self.drop_leftovers()
+        drop_unnamed_columns(self._store.refresh(), self._locked("frames"), self._check)
+        fragments = sum(done.fragments for done in self._tidy(grace, thorough=True))
+        drop_unnamed(self._store.place, self._tables, self._check)
+        return Optimized(leftovers, fragments, indexed, before, self._store.place.size())
+
+    def _index(self) -> int:
+        return sum(self._locked(name).index("take") for name in self._of_takes)
+
+    def _tidy(self, grace: timedelta, thorough: bool = False) -> list[Tidied]:
+        return [self._locked(name).tidy(grace, thorough) for name in self._tables]
+
+    def _locked(self, name: str) -> Table:
+        """A table to write to, with the lock held."""
+        self._check()
+        return self._tables[name]
+
+    def _buffer_rows(self, name: str, rows: pa.Table) -> None:
+        self._buffers[name].add(rows)
+        waiting = sum(buffer.bytes for buffer in self._buffers.values())
+        if self._buffers["frames"].rows >= FLUSH_ROWS or waiting >= FLUSH_BYTES:
+            self.flush()
+        self.flush_when_due()
+
+    def _label_rows(self) -> list[Label]:
+        return [Label(**row) for row in self._tables["labels"].read().to_pylist()]
+
+    def _put_labels(self, labels: list[Label]) -> None:
+        rows = [asdict(label) for label in sorted(labels, key=lambda x: (x.video_id, x.start_s, x.label))]
+        self._locked("labels").replace(pa.Table.from_pylist(rows, schema=LABELS))
+        self._commits += 1
+
+    def _announce(self, video_ids: set[str]) -> None:
+        """Make ids known that videos move to before their labels are: what a kill leaves, the next run forgets."""
+        known = self._tables["videos"].read(["video_id"], pc.field("video_id").isin(sorted(video_ids)))
+        new = [self._pending[video_id] for video_id in sorted(video_ids - set(known["video_id"].to_pylist()))]
+        rows = [asdict(replace(row, status="removed", take=None, frames=None, error_kind=MOVED)) for row in new]
+        if rows:
+            self._locked("videos").upsert(pa.Table.from_pylist(rows, schema=VIDEOS), "video_id")
+            self._commits += 1
+
+    def _forget_labels(self, video_ids: list[str]) -> None:
+        gone = set(video_ids)
+        labels = self._label_rows()
+        kept = [label for label in labels if label.video_id not in gone]
+        if len(kept) < len(labels):
+            self._put_labels(kept)

@@ -1,0 +1,290 @@
+"""The training loop, for whatever is trained: AdamW, a cosine, an average of the weights, and a state to go on from.
+
+What is trained is a `Task`: it names the batches of an epoch by the numbers of their items, which are videos or parts
+of them, and gives the loss of one. After every epoch, state.pt and metrics.jsonl in the run's folder are replaced
+whole; in a long epoch, state.pt every few minutes too. A run that is killed goes on from there. Everything random
+follows from the seed and the number of the epoch, and its state is kept: on one machine, with as many threads, a run
+gives the same numbers every time, whether it was interrupted or not.
+"""
+
+import contextlib
+import json
+import os
+import pickle
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vimoclip.atomic import replacing
+from vimoclip.config.fusion import TrainingConfig
+from vimoclip.errors import RunError
+from vimoclip.training.epoch_losses import EpochLosses
+from vimoclip.training.event_file import event_file
+from vimoclip.training.optimizer import WeightAverage, adamw, learning_rate, training_precision
+from vimoclip.training.peers import ALONE, Peers
+
+STATE, METRICS = "state.pt", "metrics.jsonl"
+
+CHECKED_TOGETHER = 32  # losses of a GPU
+KEEP_S = 300.0
+
+Record = dict[str, Any]
+"""Of an epoch: epoch, from 1; loss, the mean over its batches; lr, the last; seconds; and what the task evaluates."""
+
+
+class Task(Protocol):
+    """What is trained."""
+
+    @property
+    def model(self) -> nn.Module:
+        """On the device. In `loss` it is in train mode and under autocast."""
+
+    def plan(self, epoch: int) -> list[NDArray[np.int64]]:
+        """The batches of an epoch, counting from 0: the numbers of the items of each. The same whenever it is asked."""
+
+    def loss(self, batch: NDArray[np.int64]) -> Tensor:
+        """The loss of a batch, one number."""
+
+    def names(self, batch: NDArray[np.int64]) -> list[str]:
+        """The names of the videos of a batch, for people."""
+
+    def evaluate(self) -> dict[str, Any]:
+        """Figures of the model as it now is, as JSON has them."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The epoch, from 1, whose `score` is the highest so far, the earliest of equal ones; the model after it."""
+
+    epoch: int
+    score: float
+    model: dict[str, Tensor]
+
+
+class TrainingObserver:
+    """Told what a training is doing; this one ignores it all."""
+
+    def began(self, epoch: int, batches: int) -> None:
+        """An epoch, from 1, of so many batches begins."""
+
+    def step(self, items: int) -> None:
+        """A batch of so many items is done."""
+
+    def ended(self, record: Record) -> None:
+        """An epoch is done, evaluated and on the disk."""
+
+
+class Training:
+    """One run. identity: all that its numbers follow from, as JSON; a run goes on only with what it began with.
+
+    Attributes: `records` of the epochs so far; `best`, of those that have a score.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: TrainingConfig,
+        device: torch.device,
+        folder: Path | None = None,
+        identity: dict[str, Any] | None = None,
+        score: Callable[[Record], float | None] | None = None,
+        rates: Mapping[str, float] | None = None,
+        keep_s: float = KEEP_S,
+        peers: Peers = ALONE,
+    ) -> None:
+        """folder: of the run; None keeps nothing. score: of a record, what the best epoch is chosen by, or None.
+        rates: of parameters by name, what the learning rate is multiplied by. keep_s: seconds between two states that
+        are kept in an epoch. peers: that train together; the first of them keeps.
+
+        Raises:
+            RunError: the folder holds a run of another identity, or one that cannot be read.
+        """
+        self.records: list[Record] = []
+        self.best: Best | None = None
+        self._score = score or (lambda record: None)
+        self._task, self._config, self._device, self._folder = task, config, device, folder
+        self._identity = json.loads(json.dumps(identity or {}))
+        self._precision = training_precision(config.precision, device)
+        self._optimizer = adamw(task.model, config, rates)
+        self._average = WeightAverage(task.model, config.ema) if config.ema is not None else None
+        self._peers = peers
+        self._keep_s, self._kept = keep_s, time.monotonic()
+        self._steps, self._known = 0, list[float]()  # of the epoch that is going on
+        self._random: dict[str, Tensor] | None = None
+        if folder is not None and (folder / STATE).exists():
+            self._go_on(folder / STATE)
+
+    def run(self, observer: TrainingObserver | None = None) -> list[Record]:
+        """Train to the last epoch; the record of every epoch. The model is then what is to be kept: the average of its
+        weights where there is one, in eval mode.
+
+        Raises:
+            DivergedError: a loss is not finite; it names the videos. RunError: the state cannot be written.
+        """
+        observer = observer or TrainingObserver()
+        with (
+            _deterministic(self._device),
+            event_file(None if self._peers.rank else self._folder, self.records) as events,
+        ):
+            for epoch in range(len(self.records), self._config.epochs):
+                record = self._epoch(epoch, observer)
+                self.records.append(record)
+                self._write()
+                events.add(record)
+                observer.ended(record)
+        if self._average is not None:
+            self._average.swap()
+        self._task.model.eval()
+        return self.records
+
+    def _epoch(self, epoch: int, observer: TrainingObserver) -> Record:
+        began = time.monotonic()
+        torch.manual_seed(int(np.random.SeedSequence([self._config.seed, epoch]).generate_state(1)[0]))
+        if self._random is not None:
+            self._set_random(self._random)
+        plan = self._task.plan(epoch)
+        observer.began(epoch + 1, len(plan))
+        losses = EpochLosses(self._task.names, CHECKED_TOGETHER if self._device.type == "cuda" else 1, self._known)
+        self._task.model.train()
+        for i, batch in enumerate(plan, 1):
+            if i <= self._steps:
+                observer.step(len(batch))
+                continue
+            lr = learning_rate(self._config, (epoch + i / len(plan)) / self._config.epochs)
+            losses.add(batch, self.step(batch, lr))
+            if i < len(plan) and time.monotonic() - self._kept > self._keep_s:
+                self._known, self._steps = losses.known(), i
+                self._write()
+            observer.step(len(batch))
+        figures: Record = {"epoch": epoch + 1, "loss": losses.mean(), "lr": lr}
+        self._known, self._steps, self._random = [], 0, None
+        with self._averaged():
+            figures |= self._task.evaluate()
+            self._choose(figures)
+        return figures | {"seconds": round(time.monotonic() - began, 3)}
+
+    def _set_random(self, states: dict[str, Tensor]) -> None:
+        torch.set_rng_state(states["cpu"].cpu())
+        if self._device.type == "cuda":
+            torch.cuda.set_rng_state(states["cuda"].cpu(), self._device)
+
+    def _choose(self, record: Record) -> None:
+        """Remember the model, as it would be kept, where no epoch before was as good."""
+        score = self._score(record)
+        if score is not None and (self.best is None or score > self.best.score):
+            kept = {name: tensor.detach().cpu().clone() for name, tensor in self._task.model.state_dict().items()}
+            self.best = Best(record["epoch"], score, kept)
+
+    def step(self, batch: NDArray[np.int64], lr: float) -> Tensor:
+        """One step; the loss before it, or what is not finite where that or its gradient is not."""
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+            loss = self._task.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = self._peers.sum(loss.detach())
+        self._peers.sum_gradients(self._task.model)
+        if self._config.clip_gradient is not None:
+            norm = nn.utils.clip_grad_norm_(self._task.model.parameters(), self._config.clip_gradient)
+            value = value + 0 * norm  # not finite where a gradient is not
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr * group["rate"]
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+        if self._average is not None:
+            self._average.update()
+        return value
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The model as it would be kept, in eval mode."""
+        self._task.model.eval()
+        if self._average is None:
+            yield
+            return
+        self._average.swap()
+        try:
+            yield
+        finally:
+            self._average.swap()
+
+    def _write(self) -> None:
+        self._kept = time.monotonic()
+        if self._folder is None or self._peers.rank:
+            return
+        random = {"cpu": torch.get_rng_state()}
+        if self._device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self._device)
+        state = {
+            "identity": self._identity,
+            "records": self.records,
+            "epoch": {"steps": self._steps, "losses": self._known, "random": random if self._steps else None},
+            "model": self._task.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "average": self._average.state() if self._average is not None else None,
+            "best": vars(self.best) if self.best is not None else None,
+        }
+        with replacing(self._folder / STATE) as path:
+            torch.save(state, path)
+        self._write_metrics(self._folder)
+
+    def _write_metrics(self, folder: Path) -> None:
+        with replacing(folder / METRICS) as path:
+            path.write_text("".join(json.dumps(record, allow_nan=False) + "\n" for record in self.records))
+
+    def _go_on(self, path: Path) -> None:
+        try:
+            state = torch.load(path, map_location=self._device, weights_only=True)
+            differing = _differing(state["identity"], self._identity)
+            if not differing:
+                self._task.model.load_state_dict(state["model"])
+                self._optimizer.load_state_dict(state["optimizer"])
+                if self._average is not None:
+                    self._average.load(state["average"])
+                if state["best"] is not None:
+                    self.best = Best(**state["best"])
+                epoch = state["epoch"]
+                self._steps, self._known, self._random = epoch["steps"], epoch["losses"], epoch["random"]
+        except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise RunError(
+                f"The run in {path.parent} cannot be gone on with.",
+                received=f"{type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else path}",
+                hint=f"Remove {path} to train it from the beginning.",
+            ) from error
+        if differing:
+            raise RunError(
+                f"The run in {path.parent} was begun with something else.",
+                received="; ".join(f"{name} {new}" for name, _, new in differing),
+                expected="; ".join(f"{name} {old}" for name, old, _ in differing),
+                hint="Give the same, or another folder for a new run.",
+            )
+        self.records = state["records"]
+        if not self._peers.rank:
+            self._write_metrics(path.parent)  # a kill may have come between the two files
+
+
+@contextlib.contextmanager
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """Have a GPU add in the same order every time. A CPU does."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS refuses
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def _differing(old: Any, new: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """(name, old, new) of all that differs in two JSON values."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return [] if old == new else [(name, old, new)]
+    names = [*old, *(each for each in new if each not in old)]
+    parts = (_differing(old.get(each), new.get(each), f"{name}.{each}" if name else each) for each in names)
+    return [difference for part in parts for difference in part]

@@ -1,0 +1,166 @@
+"""Training the motion student, as the loop of training.py sees it: batches of segments, their loss, and the metrics of
+a split.
+
+Weights are fp32 and the arithmetic is under autocast, as of all that is trained here. Weights in bf16 would be a fifth
+faster, but at a fine-tuning's learning rate a step is less than half of the last of their 8 bits, and is lost.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from vimoclip.config.motion import MotionConfig
+from vimoclip.device import free_bytes
+from vimoclip.flow.encoding import PLANE, flow_image, mirrored
+from vimoclip.models.clip import ClipTeacher
+from vimoclip.models.motion_student import MoClip
+from vimoclip.sequences.sequences import SHARE
+from vimoclip.training.losses import distillation, positives_only, weighted
+from vimoclip.training.motion_dataset import MotionSegments
+from vimoclip.training.optimizer import layer_rates, training_precision
+from vimoclip.training.peers import ALONE, Peers
+
+TOGETHER = 64
+"""Frames that pass the tower at once. With checkpointing these are what its gradient needs memory for."""
+
+_FLIPS = 1  # of the seeds that follow from the run's
+
+
+class MotionTask:
+    """A `training.Task`, whose items are segments. teacher: in fp32, on the device. train: what it learns from.
+    held_out, select: what it is evaluated on after every epoch, the second for the best one to be chosen on.
+
+    Attributes: `model`; `rates` of its parameters; `checkpointing`, whether a part of the tower is computed twice.
+    """
+
+    def __init__(
+        self,
+        config: MotionConfig,
+        teacher: ClipTeacher,
+        train: MotionSegments,
+        held_out: MotionSegments | None = None,
+        select: MotionSegments | None = None,
+        peers: Peers = ALONE,
+    ) -> None:
+        evaluated = {"held_out": held_out, "select": select}
+        self._evaluated = {name: segments for name, segments in evaluated.items() if segments}
+        self._config, self._teacher, self._train, self._peers = config, teacher, train, peers
+        self._epoch = 0
+        torch.manual_seed(config.training.seed)
+        self.model = MoClip.of(teacher, len(train.classes), config.alpha, config.hidden)
+        names = [name for name, _ in self.model.tower.named_parameters()]
+        self.rates = {f"tower.{name}": rate for name, rate in layer_rates(names, config.layer_decay).items()}
+        self._bf16 = training_precision(config.training.precision, teacher.device) == "bf16"
+        self.checkpointing = config.checkpointing == "on" or (config.checkpointing == "auto" and not self._fits())
+
+    def plan(self, epoch: int) -> list[NDArray[np.int64]]:
+        """Segments in an order of the epoch's own."""
+        self._epoch, training = epoch, self._config.training
+        order = np.random.default_rng([training.seed, epoch]).permutation(len(self._train))
+        return [order[i : i + training.batch_size] for i in range(0, len(order), training.batch_size)]
+
+    def loss(self, batch: NDArray[np.int64]) -> Tensor:
+        """L = L_cls + L_distill (Eq. 4) of these segments; of several peers the part that this one's share makes up."""
+        own = batch[self._peers.rank :: self._peers.world]
+        if not len(own):
+            return sum((parameter.sum() * 0 for parameter in self.model.parameters()), torch.zeros(()))
+        made = self._train.batch(own)
+        planes = self._flipped(made.planes, own, made.counts)
+        device = self._teacher.device
+        z = self._z(flow_image(planes, self._config.encoding))
+        with torch.autocast(device.type, enabled=False):
+            counts = torch.from_numpy(made.counts).to(device)
+            classify = weighted if self._config.loss == "bce" else positives_only
+            logits = self.model.logits(z, counts)
+            of_class = classify(logits, made.targets.to(device), self._config.positive_weight)
+            of_distill = distillation(self.model.refined(z), made.images.to(device))
+        frames = int(self._train.count[batch].sum())
+        return of_class * (len(own) / len(batch)) + of_distill * (len(z) / frames)
+
+    def names(self, batch: NDArray[np.int64]) -> list[str]:
+        """Ids of videos, each once."""
+        return list(dict.fromkeys(self._train.sequences.video_ids[video] for video in self._train.video[batch]))
+
+    def evaluate(self) -> dict[str, Any]:
+        """Metrics of vimoclip.training.metrics of the accessory head, on the mean of z over each video; and `cosine`,
+        the mean of cos(ẑ, z_image) over frames. Of `held_out` and of `select`; nothing of what there is not."""
+        if not self._evaluated:
+            return {}
+        from vimoclip.training import metrics  # torchmetrics takes seconds to import
+
+        segments = metrics.by_count(self._train.sequences.counts())
+        found = {}
+        for name, each in self._evaluated.items():
+            logits, cosine = self._scores(each)
+            measured = metrics.of_several(logits, each.sequences.targets, segments, self._config.training.batch_size)
+            found[name] = asdict(measured) | {"cosine": cosine}
+        return found
+
+    @torch.inference_mode()
+    def _scores(self, segments: MotionSegments) -> tuple[Tensor, float]:
+        """Logits of every video, fp32 (V, C), on the CPU; and the mean cosine."""
+        device = self._teacher.device
+        sums = torch.zeros(len(segments.sequences), self._teacher.dim, device=device)
+        near = torch.zeros((), dtype=torch.float64, device=device)
+        for segment in range(self._peers.rank, len(segments), self._peers.world):
+            made = segments.batch(np.array([segment]))
+            with torch.autocast(device.type, torch.bfloat16, enabled=self._bf16):
+                z = self._z(flow_image(made.planes, self._config.encoding))
+            sums[made.videos[0]] += z.sum(0)
+            near += (1 - distillation(self.model.refined(z), made.images.to(device))) * len(z)
+        steps = torch.from_numpy(segments.sequences.steps).to(device)
+        means = self._peers.sum(sums) / steps[:, None]
+        return self.model.head(means).float().cpu(), float(self._peers.sum(near)) / int(steps.sum())
+
+    def _z(self, images: NDArray[np.uint8]) -> Tensor:
+        """z of the flow images uint8 (N, 3, 224, 224), fp32 (N, D). In the same parts with checkpointing and without,
+        so that the numbers are the same."""
+        parts = torch.split(torch.from_numpy(images), TOGETHER)
+        if self.checkpointing and torch.is_grad_enabled():
+            return torch.cat([checkpoint(self._part, part, use_reentrant=False) for part in parts])
+        return torch.cat([self._part(part) for part in parts])
+
+    def _part(self, images: Tensor) -> Tensor:
+        z: Tensor = self.model(self._teacher.pixels(images))
+        return z
+
+    def _flipped(
+        self, planes: NDArray[np.uint8], segments: NDArray[np.int64], counts: NDArray[np.int64]
+    ) -> NDArray[np.uint8]:
+        """With the mirrored ones among these segments mirrored. The lot of a segment follows from the epoch alone."""
+        if not self._config.flip:
+            return planes
+        lots = np.random.default_rng([self._config.training.seed, self._epoch, _FLIPS]).random(len(self._train))
+        flipped = np.repeat(lots[segments] < self._config.flip, counts)
+        found = planes.copy()
+        found[flipped] = mirrored(planes[flipped])
+        return found
+
+    def _fits(self) -> bool:
+        """Whether there is memory for what the gradient of a whole batch needs."""
+        count = self._train.count
+        frames = int(np.sort(count)[-self._config.training.batch_size :].sum()) / self._peers.world
+        of_frame = self._saved_bytes(2) - self._saved_bytes(1)
+        return frames * of_frame <= SHARE * free_bytes(self._teacher.device)
+
+    def _saved_bytes(self, frames: int) -> int:
+        """What the gradient of so many frames keeps in memory, weights too."""
+        storages = dict[int, int]()
+
+        def pack(tensor: Tensor) -> Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        images = torch.zeros(frames, 3, PLANE, PLANE, dtype=torch.uint8)
+        with (
+            torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+            torch.autocast(self._teacher.device.type, torch.bfloat16, enabled=self._bf16),
+        ):
+            kept = self._part(images)  # until here, or its memory would be used again and counted once
+        del kept
+        return sum(storages.values())

@@ -1,0 +1,112 @@
+"""What a step of training does to the weights: AdamW along a cosine, and their moving average."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from vimoclip.config.fusion import TrainingConfig, TrainingPrecision
+from vimoclip.device import cpu_has_bf16
+
+
+def learning_rate(config: TrainingConfig, progress: float) -> float:
+    """η at the end of a step, progress being the share of all steps that is done then, above 0 and up to 1.
+
+    η = lr · progress / w in the warm-up, the first w of all steps; then, u from 0 to 1 over the others,
+    η = lr_end + (lr − lr_end) (1 + cos πu) / 2.
+    """
+    if progress < config.warmup:
+        return config.lr * progress / config.warmup
+    u = (progress - config.warmup) / (1 - config.warmup)
+    return config.lr_end + (config.lr - config.lr_end) * (1 + math.cos(math.pi * u)) / 2
+
+
+def adamw(model: nn.Module, config: TrainingConfig, rates: Mapping[str, float] | None = None) -> torch.optim.AdamW:
+    """AdamW over a model's parameters that are trained, in groups by learning rate, and of each the matrices first, by
+    whether they decay. Without decay it is Adam.
+
+    rates: of parameters by name, what the learning rate is multiplied by; 1 for those that are not named. Each group
+    has its own as `rate`.
+    """
+    rates = rates or {}
+    parts: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parts.setdefault((rates.get(name, 1.0), parameter.ndim < 2), []).append(parameter)
+    decay = config.weight_decay
+    groups = [
+        {"params": parts[part], "rate": part[0], "weight_decay": 0.0 if part[1] and config.decay != "all" else decay}
+        for part in sorted(parts)
+    ]
+    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
+
+
+def layer_rates(names: Sequence[str], decay: float) -> dict[str, float]:
+    """What the learning rate of a tower's parameters is multiplied by: decay^(L − l) in block l.
+
+    names: of the parameters, in the tower's order. A block is what a name has up to its first number between dots:
+    `transformer.resblocks.3`, `layer2.0`. What comes before the first is block 0. What comes after the last, and a
+    final projection `proj`, is block L, whose rate is 1.
+    """
+    blocks = [named[1] if (named := re.match(r"(.*?\.\d+)\.", name)) else None for name in names]
+    order = [None, *dict.fromkeys(block for block in blocks if block is not None)]
+    found, depth, top = dict[str, float](), 0, len(order)
+    for name, block in zip(names, blocks, strict=True):
+        if block is not None:
+            depth = order.index(block)
+        elif depth == top - 1:
+            depth = top
+        found[name] = decay ** (0 if name == "proj" else top - depth)
+    return found
+
+
+def training_precision(precision: TrainingPrecision, device: torch.device) -> Literal["bf16", "fp32"]:
+    """What `auto` is: bf16 where the hardware multiplies it. fp16, whose gradients vanish, is not used."""
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    return "bf16" if device.type == "cpu" and cpu_has_bf16() else "fp32"
+
+
+class WeightAverage:
+    """An exponential moving average of a model's parameters, ā ← d ā + (1 − d) a after every step.
+
+    d = min(decay, (1 + n) / (10 + n)) after n steps: a short run is not kept near where it began.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._parameters = list(model.parameters())
+        self._averages = [parameter.detach().clone() for parameter in self._parameters]
+        self._decay, self._steps = decay, 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """One step was made."""
+        self._steps += 1
+        decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        average(self._averages, self._parameters, self._steps)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Give the model the averages, and keep its weights; and the other way round."""
+        for average, parameter in zip(self._averages, self._parameters, strict=True):
+            own = parameter.clone()
+            parameter.copy_(average)
+            average.copy_(own)
+
+    def state(self) -> dict[str, Any]:
+        """For `load`."""
+        return {"averages": self._averages, "steps": self._steps}
+
+    @torch.no_grad()
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        for average, kept in zip(self._averages, state["averages"], strict=True):
+            average.copy_(kept)
+        self._steps = state["steps"]

@@ -1,0 +1,243 @@
+"""Video files to frames: uint8 (T, H, W, 3) RGB with times in seconds, streamed in chunks of bounded size.
+
+`decode` runs in the calling process; `decoder.py` runs it in a child, where a crash or a hang costs one video. The
+frames are those of a plain PyAV decode, in decode order, turned upright. Conventions for frame numbers and times:
+schemas/frames.py.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from schemas.videos import TimeSource
+from vimoclip.config.store import OnCorrupt, Sampling
+from vimoclip.errors import VideoError
+from vimoclip.video.chunks import ChunkBuilder, FrameChunk, Row
+
+_SUFFIXES = """
+    3g2 3gp asf avi divx dv flv gif h264 h265 hevc m2ts m2v m4v mjpeg mjpg mkv mod mov mp4 mpeg mpg mts mxf ogm ogv tod
+    ts vob webm wmv y4m
+"""
+EXTENSIONS = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
+"""Suffixes, lower case, by which a file in a folder is taken for a video."""
+
+ASSUMED_RATE = 25.0
+MAX_PIXELS = 1 << 27  # a damaged header may promise a frame of gigabytes
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What decoding found. width, height: pixels, upright. pixel_aspect: width / height of one pixel.
+
+    fps: mean decoded frames per second. duration_s: the last frame's time plus one period. broken: None, or the kind of
+    the error after which the frames decoded so far were kept.
+    """
+
+    codec: str
+    width: int
+    height: int
+    pixel_aspect: float
+    fps: float
+    time_source: TimeSource
+    decoded_frames: int
+    duration_s: float
+    broken: str | None = None
+
+
+@dataclass(frozen=True)
+class Restart:
+    """The presentation times proved unusable: forget all chunks so far; the video starts again, timed by rate."""
+
+
+Event = FrameChunk | Restart | VideoInfo
+
+
+CLOCK_S = 0.0005
+"""Seconds by which a presentation time may be off: Matroska, WebM, FLV and ASF count in milliseconds, in which frame 1
+of 30 a second is at 0.033. Without them it would fall to frame 0, and what is stored would depend on the container."""
+
+
+class Sampler:
+    """The sampling rule of `Sampling`, asked once for every decoded frame in order."""
+
+    def __init__(self, sampling: Sampling) -> None:
+        self._sampling = sampling
+        self._slot = -1
+
+    def stores(self, source_frame: int, time_s: float) -> bool:
+        """Whether this frame is stored."""
+        if self._sampling.every is not None:
+            return source_frame % self._sampling.every == 0
+        if self._sampling.fps is None:
+            return True
+        slot = int((time_s + CLOCK_S) * self._sampling.fps + 1e-6)  # and 1e-6 for what floats round
+        if slot <= self._slot:
+            return False
+        self._slot = slot
+        return True
+
+
+class _UnusableTimesError(Exception):
+    """A pts is missing or not larger than the one before."""
+
+
+def decode(
+    path: str | Path, sampling: Sampling, on_corrupt: OnCorrupt = "fail", on_frame: Callable[[], None] | None = None
+) -> Iterator[Event]:
+    """Decode the frames that `sampling` stores, and the frame before each. on_frame: called at every decoded frame.
+
+    Yields FrameChunks in decode order and one VideoInfo at the end. Times are presentation times until one of them
+    proves unusable; then all times must be n / rate, and the video is decoded again from its start. If chunks were
+    already handed out, a Restart says so.
+
+    Raises:
+        VideoError: the file cannot be decoded; `.kind` names how.
+    """
+    handed_out = False
+    try:
+        for event in _decode(Path(path), sampling, on_corrupt, on_frame, by_pts=True):
+            yield event
+            handed_out = True
+    except _UnusableTimesError:
+        if handed_out:
+            yield Restart()
+        yield from _decode(Path(path), sampling, on_corrupt, on_frame, by_pts=False)
+
+
+def _decode(
+    path: Path, sampling: Sampling, on_corrupt: OnCorrupt, on_frame: Callable[[], None] | None, *, by_pts: bool
+) -> Iterator[Event]:
+    try:
+        container = av.open(str(path.absolute()), metadata_errors="ignore")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise VideoError(
+            "unreadable", f"{path.name} cannot be opened as a video.", received=_reason(error), hint="Is it complete?"
+        ) from error
+    with container:
+        stream = _video_stream(container, path)
+        clock = _Clock(stream, by_pts)
+        chunk = ChunkBuilder(stream)
+        sampler = Sampler(sampling)
+        previous: Row | None = None
+        n = 0
+        broken = None
+        frames = _frames(container, stream, path)
+        while True:
+            try:
+                frame = next(frames, None)
+                if frame is None:
+                    break
+                time_s = clock.time(frame, n)
+                stored = sampler.stores(n, time_s)
+                row = (frame, n, time_s, stored)
+                if stored:
+                    chunk.add([row] if previous is None or previous[-1] else [previous, row])
+            except (av.FFmpegError, OSError, ValueError) as error:
+                broken = _broken(path, n, error, on_corrupt)
+                break
+            if on_frame is not None:
+                on_frame()
+            if stored and chunk.full:
+                yield chunk.take()
+            previous = row
+            n += 1
+        if previous is None:
+            raise VideoError("no-frames", f"{path.name} holds a video stream without a single frame.")
+        if not chunk.empty:
+            yield chunk.take()
+        last_s = previous[2]
+        fps = clock.fps(n, last_s)
+        width, height = chunk.size
+        yield VideoInfo(chunk.codec, width, height, chunk.aspect, fps, clock.source, n, last_s + 1 / fps, broken)
+
+
+def _video_stream(container: av.container.InputContainer, path: Path) -> VideoStream:
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]  # no cover art
+    if not streams:
+        kinds = ", ".join(sorted({s.type for s in container.streams})) or "none"
+        raise VideoError("no-video-stream", f"{path.name} holds no video.", received=f"streams: {kinds}")
+    best = container.streams.best("video")
+    stream = best if best in streams else streams[0]
+    assert isinstance(stream, VideoStream)
+    if stream.codec_context is None:
+        raise VideoError("unreadable", f"No decoder is known for {path.name}.")
+    stream.codec_context.thread_count = 1  # frame threads make the repair of damaged streams depend on timing
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    return stream
+
+
+def _frames(container: av.container.InputContainer, stream: VideoStream, path: Path) -> Iterator[VideoFrame]:
+    """As `container.decode`, but an empty packet (a dropped frame) is skipped: a decoder takes it for the end.
+
+    Raises:
+        ValueError: the file was cut off, which to FFmpeg is an end like any other.
+    """
+    cut_off = _cut_off(container, stream)
+    for packet in container.demux(stream):
+        if packet.has_sidedata("encryption_info"):
+            raise VideoError(
+                "encrypted", f"{path.name} is encrypted.", hint="Decrypt it first: without its key it is noise."
+            )
+        if cut_off and packet.is_corrupt:
+            break  # what is there of the last one
+        if packet.size:
+            yield from packet.decode()
+    yield from stream.decode(None)
+    if cut_off:
+        raise ValueError("the file ends before its last frame")
+
+
+def _cut_off(container: av.container.InputContainer, stream: VideoStream) -> bool:
+    """Whether the index of an MP4 or MOV file names a frame beyond the end. Other containers' are partial, or wrong."""
+    index = stream.index_entries
+    return "mov" in container.format.name and len(index) > 0 and index[-1].pos + index[-1].size > container.size
+
+
+def _broken(path: Path, n: int, error: Exception, on_corrupt: OnCorrupt) -> str:
+    if n == 0:
+        raise VideoError("unreadable", f"No frame of {path.name} can be decoded.", received=_reason(error)) from error
+    kind = f"corrupt-after-{n}-frames"
+    if on_corrupt == "fail":
+        raise VideoError(
+            kind,
+            f"{path.name} decodes {n} frames and then breaks.",
+            received=_reason(error),
+            hint="Ingest it with --on-corrupt keep --retry-failed to keep the frames before the damage.",
+        ) from error
+    return kind
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+class _Clock:
+    """Times in seconds from the first frame: by pts, or n / rate."""
+
+    def __init__(self, stream: VideoStream, by_pts: bool) -> None:
+        rate = next((r for r in (stream.average_rate, stream.base_rate) if r is not None and 0 < r < 1000), None)
+        self._rate = float(rate) if rate else ASSUMED_RATE
+        self._time_base = stream.time_base or Fraction(1, 1)
+        self._by_pts = by_pts
+        self.source: TimeSource = "pts" if by_pts else ("rate" if rate else "assumed")
+        self._first = self._last = 0
+
+    def time(self, frame: VideoFrame, n: int) -> float:
+        if not self._by_pts:
+            return n / self._rate
+        if frame.pts is None or (n > 0 and frame.pts <= self._last):
+            raise _UnusableTimesError
+        if n == 0:
+            self._first = frame.pts
+        self._last = frame.pts
+        return float((frame.pts - self._first) * self._time_base)
+
+    def fps(self, n: int, last_s: float) -> float:
+        """Mean rate of n frames, the last at last_s."""
+        return (n - 1) / last_s if self._by_pts and n > 1 else self._rate
