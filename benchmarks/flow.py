@@ -31,11 +31,10 @@ from torchvision.models.optical_flow import raft_large, raft_small
 from benchmarks.alone import clock
 from benchmarks.machine import describe
 from vimoclip.config.store import FlowConfig, FlowName, RunConfig
-from vimoclip.device import Resolved, pick_device, pick_precision, set_threads
+from vimoclip.device import SEED, Resolved, pick_device, pick_precision, set_threads
 from vimoclip.flow import FlowEstimator, make_estimator, resolve
 from vimoclip.flow.raft import RaftFrame
 from vimoclip.flow.raft_weights import RaftName
-from vimoclip.weights import SEED
 
 MARGIN = 32
 Map = NDArray[np.float64]  # (2, 3), a frame's pixels (x, y, 1) to the next frame's

@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks.animal_kingdom import LISTS, TRAIN, clips, lengths, sequences
 from benchmarks.machine import describe
 from vimoclip.config.fusion import PRESETS, FusionConfig, TfamConfig
-from vimoclip.sequences import batching
+from vimoclip.sequences.batching import padding, shuffled
 from vimoclip.sequences.sequences import Batch, Sequences
 from vimoclip.training.fusion import FusionTask
 from vimoclip.training.loop import Training
@@ -66,12 +66,12 @@ def _narrow(tfam: TfamConfig, width: int) -> TfamConfig:
 
 def _padding(console: Console) -> None:
     steps = lengths(len(clips(LISTS / TRAIN)))
-    plans = [batching.shuffled(steps, 8, 49, epoch) for epoch in range(3)]
-    wasted = max(batching.padding(plan, steps) for plan in plans)
+    plans = [shuffled(steps, 8, 49, epoch) for epoch in range(3)]
+    wasted = max(padding(plan, steps) for plan in plans)
     random = np.array_split(np.random.default_rng(0).permutation(len(steps)), len(steps) // 8)
     console.print(
         f"padding of an epoch of {len(steps)} clips: {wasted:.1%} in {len(plans[0])} batches; "
-        f"{batching.padding(random, steps):.1%} with batches at random"
+        f"{padding(random, steps):.1%} with batches at random"
     )
 
 

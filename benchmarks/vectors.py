@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from benchmarks.store import new_store, row
 from pipelines.index import IndexReport, IndexRequest, run
 from schemas.segments import segments_schema
-from vimoclip.arrays import vectors
 from vimoclip.embedding.events import EmbeddedFrames, Vectors
+from vimoclip.frames import vectors
 from vimoclip.search.segments import settings_of
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table

@@ -89,7 +89,7 @@ def train_fusion(
 
 
 def _print(report: Any, store: str) -> None:
-    from cli import training_progress
+    from cli.training_progress import finish
 
     cut = any(found.cut for found in report.sequences.values())
     shown = {field: heading for field, heading in COLUMNS.items() if cut or field != "stretches"}
@@ -101,6 +101,6 @@ def _print(report: Any, store: str) -> None:
         columns = ("", *shown.values(), "left out")
         title = f"{report.train}; {report.held_out} held out; {report.classes} classes"
         render.err.print(render.table(title, columns, rows, numbers=columns[1:]))
-    if not training_progress.finish(report):
+    if not finish(report):
         return
     render.err.print(f"Next: vimoclip evaluate {report.folder} --store {store}", markup=False, highlight=False)

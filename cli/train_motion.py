@@ -63,9 +63,9 @@ def train_motion(
     chosen = Engine(engine, workers, ray_address)
     with TrainingProgress("segments") as progress:
         if is_ray(request.run, chosen):
-            from pipelines import motion_peers
+            from pipelines.motion_peers import run as run_on_ray
 
-            report = motion_peers.run(request, chosen, progress)
+            report = run_on_ray(request, chosen, progress)
         else:
             report = run(request, progress)
     if as_json:
@@ -76,7 +76,7 @@ def train_motion(
 
 
 def _print(report: Any, store: str) -> None:
-    from cli import training_progress
+    from cli.training_progress import finish
 
     rows = [
         (name, found.videos, found.segments, found.frames, found.unlabelled, found.one_frame, found.flowless)
@@ -86,6 +86,6 @@ def _print(report: Any, store: str) -> None:
         columns = ("", "videos", "segments", "frames", "no label", "one frame", "no flow")
         title = f"{report.train}; {report.held_out} held out; {report.classes} classes"
         render.err.print(render.table(title, columns, rows, numbers=columns[1:]))
-    if training_progress.finish(report):
+    if finish(report):
         made = f"vimoclip embed --motion {report.folder} --as moclip_trained {render.at(store)}"
         render.err.print(f"Next: {made}", markup=False, highlight=False)

@@ -6,11 +6,11 @@ from typing import Protocol
 
 from pipelines.engine import Engine
 from schemas.features import Feature
+from vimoclip.atomic import held_back
 from vimoclip.config.store import RunConfig, StoreConfig
 from vimoclip.embedding.added import NOTHING_ADDED, Added
 from vimoclip.embedding.events import Job, Outcome
 from vimoclip.errors import StoreError
-from vimoclip.interrupts import held_back
 
 
 class Executor(Protocol):

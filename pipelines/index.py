@@ -15,17 +15,17 @@ import pyarrow.compute as pc
 
 from schemas.segments import MadeBy, SegmentSettings, Space
 from schemas.videos import Video
+from vimoclip.atomic import held_back
 from vimoclip.config.store import RunConfig
 from vimoclip.errors import SearchError
 from vimoclip.frames import Pool
-from vimoclip.interrupts import held_back
 from vimoclip.search.segments import STRIDE_S, WINDOW_S, changed, made_from, schema_of, segments_of, settings_of
-from vimoclip.store import vector_index
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import Where
 from vimoclip.store.lock import Held, writer_lock
 from vimoclip.store.row_buffer import RowBuffer
 from vimoclip.store.table import Table
+from vimoclip.store.vector_index import has_index, update, wants_rows
 from vimoclip.store.writer import GRACE
 from vimoclip.windows import check_window
 
@@ -130,9 +130,9 @@ class _Index:
         self._lock.check()
         table.index("take")
         for space in self._settings.names:
-            if vector_index.wants_rows(table, space):
+            if wants_rows(table, space):
                 self._observer.indexing(space)
-            if added := vector_index.update(table, space, self._lock.check):
+            if added := update(table, space, self._lock.check):
                 report.vectors[space] = added
                 table = table.latest()
         if len(table.fragments()) > FRAGMENTS:
@@ -141,7 +141,7 @@ class _Index:
             table.clean(GRACE)
         table = table.latest()
         report.total = table.count()
-        report.exact = not any(vector_index.has_index(table, space) for space in self._settings.names)
+        report.exact = not any(has_index(table, space) for space in self._settings.names)
         return report
 
     def _table(self, rebuild: bool) -> Table:

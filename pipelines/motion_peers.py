@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from pipelines import train_motion
 from pipelines.engine import Engine
 from pipelines.run_folder import default_folder, finished, records_of, snapshot
 from pipelines.train_motion import TrainMotionReport, TrainMotionRequest
+from pipelines.train_motion import run as run_here
 from pipelines.training_run import RunObserver
 from vimoclip.device import pick_device
 from vimoclip.errors import ConfigError, UsageError
@@ -52,7 +52,7 @@ def as_peer(asked: PeerRequest) -> TrainMotionReport:
         timeout=WAIT,
     )
     try:
-        return train_motion.run(asked.request, peers=Peers(asked.rank, asked.world))
+        return run_here(asked.request, peers=Peers(asked.rank, asked.world))
     finally:
         torch.distributed.destroy_process_group()
 
@@ -67,7 +67,7 @@ def run(request: TrainMotionRequest, engine: Engine, observer: RunObserver | Non
     folder = (request.folder or default_folder(request.store, request.config, "motion")).absolute()
     world = engine.workers or torch.cuda.device_count()
     if finished(folder) or world == 1:
-        return train_motion.run(replace(request, folder=folder), observer)
+        return run_here(replace(request, folder=folder), observer)
     if not world:
         raise UsageError("There is no GPU to train on with Ray.", expected="--workers N, for processes on the CPU")
     from pipelines.ray_runs import RayRuns

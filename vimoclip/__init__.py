@@ -41,6 +41,6 @@ def vectors(column: "pa.ChunkedArray | pa.FixedSizeListArray") -> "NDArray[np.fl
     Raises:
         ValueError: a column of something else.
     """
-    from vimoclip import arrays
+    from vimoclip import frames
 
-    return arrays.vectors(column)
+    return frames.vectors(column)

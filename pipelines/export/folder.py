@@ -10,8 +10,8 @@ from pathlib import Path
 
 import filelock
 
+from vimoclip.atomic import held_back
 from vimoclip.errors import ExportError
-from vimoclip.interrupts import held_back
 from vimoclip.store.location import Folder, Place
 
 MARK = ".vimoclip-export"

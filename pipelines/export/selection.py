@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.features import Feature
-from vimoclip.errors import ExportError
-from vimoclip.known_names import check_known
+from vimoclip.errors import ExportError, check_known
 from vimoclip.store.feature_store import FeatureStore
 
 

@@ -20,8 +20,8 @@ from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest
 from tests.pipelines.test_train_motion import CONFIG, ONE, train
 from vimoclip.errors import CheckpointError, FeatureError, RunError, SettingsError, StoreError
-from vimoclip.store import feature_switch
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.feature_switch import switch as real_switch
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.table import Table
 from vimoclip.store.verify import verify
@@ -178,7 +178,6 @@ def test_killed_before_any_commit_of_the_switch_readers_see_the_old_and_the_same
     made: Path, tmp_path: Path, runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, expected = contents(made), None
-    switching = feature_switch.switch
     for kill in range(100):
         store = Path(shutil.copytree(made, tmp_path / str(kill)))
         left = [kill]
@@ -196,7 +195,7 @@ def test_killed_before_any_commit_of_the_switch_readers_see_the_old_and_the_same
             with pytest.MonkeyPatch.context() as patch:
                 for name in CALLS:
                     patch.setattr(Table, name, counted(getattr(Table, name)))
-                return switching(*arguments)
+                return real_switch(*arguments)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("pipelines.embed_motion.switch", switch)

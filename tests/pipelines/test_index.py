@@ -12,8 +12,8 @@ from pipelines import index
 from pipelines.index import IndexReport, IndexRequest, run
 from schemas.features import Feature
 from tests.vimoclip.stores import embedded, features, make_store, ok_row
-from vimoclip.arrays import vectors
 from vimoclip.errors import ConfigError, FeatureError, SearchError, StoreDamagedError
+from vimoclip.frames import vectors
 from vimoclip.search.segments import settings_of
 from vimoclip.store import table as lance_table
 from vimoclip.store import vector_index
@@ -21,6 +21,7 @@ from vimoclip.store.feature_rows import put_feature
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import FeatureWriter
 from vimoclip.store.table import Table
+from vimoclip.store.vector_index import nearest, unindexed
 from vimoclip.store.verify import verify
 from vimoclip.store.writer import StoreWriter
 
@@ -225,13 +226,13 @@ def test_a_large_table_gets_an_index_of_vectors_that_grows_with_it(
     report = indexed(store)
     assert report.vectors == {"appearance": report.segments, "motion": report.segments}
     table = store.refresh().tables["segments"]
-    assert table.unindexed("take") == vector_index.unindexed(table, "appearance") == 0
+    assert table.unindexed("take") == unindexed(table, "appearance") == 0
     remove(store, "long.mp4")
     StoreWriter(store.refresh()).optimize(timedelta(0))
     table = store.refresh().tables["segments"]
     own = table.read(["video_id", "start_frame", "appearance"]).to_pylist()
     for row in own[:: len(own) // 20]:
-        found = vector_index.nearest(table, "appearance", np.array(row["appearance"], np.float32), 1)
+        found = nearest(table, "appearance", np.array(row["appearance"], np.float32), 1)
         assert found.cosine[0] == pytest.approx(1, abs=2e-3)
     add(store, "much.mp4", 900)  # more than was there
     assert indexed(store).vectors["appearance"] == store.refresh().tables["segments"].count()

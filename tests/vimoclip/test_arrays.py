@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import vimoclip
 from tests.vimoclip.stores import embedded, make_store
-from vimoclip.arrays import vectors
+from vimoclip.frames import vectors
 
 TYPES = {np.float16: pa.float16(), np.float32: pa.float32(), np.float64: pa.float64()}
 

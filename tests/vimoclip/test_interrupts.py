@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vimoclip.interrupts import held_back
+from vimoclip.atomic import held_back
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_in_a_thread_it_changes_nothing(arrivals: list[int]) -> None:
 def test_in_a_process_a_real_signal_waits_for_the_block() -> None:
     code = (
         "import sys, time\n"
-        "from vimoclip.interrupts import held_back\n"
+        "from vimoclip.atomic import held_back\n"
         "with held_back():\n"
         "    print('in', flush=True)\n"
         "    sys.stdin.readline()\n"

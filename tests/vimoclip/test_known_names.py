@@ -2,8 +2,7 @@
 
 import pytest
 
-from vimoclip.errors import ExportError, SearchError
-from vimoclip.known_names import check_known
+from vimoclip.errors import ExportError, SearchError, check_known
 
 KNOWN = ["grooming", "feeding", "resting", "walking", "running", "flying"]
 

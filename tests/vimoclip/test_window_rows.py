@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from vimoclip.errors import ConfigError
 from vimoclip.frames import FrameRows, FrameVectors
-from vimoclip.window_rows import WindowOfRows, WindowRows
-from vimoclip.windows import spans
+from vimoclip.windows import WindowOfRows, WindowRows, spans
 
 
 def rows(time_s: np.ndarray) -> FrameRows:

@@ -24,12 +24,11 @@ from numpy.typing import NDArray
 from torchvision.models.optical_flow._utils import make_coords_grid, upsample_flow
 
 from vimoclip.config.store import FlowConfig
-from vimoclip.device import DTYPES, Resolved
+from vimoclip.device import DTYPES, Resolved, room_for, sha256
 from vimoclip.flow import FlowEstimator, working_size
 from vimoclip.flow.raft_correlation import Correlation
 from vimoclip.flow.raft_updates import Updates
 from vimoclip.flow.raft_weights import RaftName, load
-from vimoclip.weights import room_for, sha256
 
 MIN_SIDE = 128
 """Pixels. On less the correlation pyramid has no fourth level."""

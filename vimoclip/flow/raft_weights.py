@@ -11,8 +11,8 @@ import torch
 from torchvision.models import WeightsEnum
 from torchvision.models.optical_flow import RAFT, Raft_Large_Weights, Raft_Small_Weights, raft_large, raft_small
 
+from vimoclip.device import SEED
 from vimoclip.errors import ModelError
-from vimoclip.weights import SEED
 
 RaftName = Literal["raft-large", "raft-small"]
 

@@ -26,12 +26,11 @@ import torch.nn.functional as F
 
 from schemas.features import Training
 from vimoclip.config.store import ClipConfig, Geometry
-from vimoclip.device import DTYPES, pick_batch_size, pick_precision
+from vimoclip.device import DTYPES, SEED, pick_batch_size, pick_precision, room_for, sha256
 from vimoclip.errors import ModelError
 from vimoclip.models import openai_weights
 from vimoclip.models.clip_name import absolute, brings_its_own, for_open_clip, resolve_weights
 from vimoclip.video.resize import resize_frames
-from vimoclip.weights import SEED, room_for, sha256
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from vimoclip.atomic import replacing
 from vimoclip.errors import UsageError
-from vimoclip.prediction import boris_events, ethogram
-from vimoclip.prediction.boris_events import Form
+from vimoclip.prediction.boris_events import Form, events
+from vimoclip.prediction.ethogram import png
 from vimoclip.prediction.predictions import Predictions
 
 COLUMNS = ("video", "level", "label", "start_s", "end_s", "score", "stored", "path")
@@ -57,7 +57,7 @@ def write_events(predictions: Predictions, path: Path, form: Form = "aggregated"
         UsageError: another suffix. RunError: it cannot be written.
     """
     check_events(path)
-    return _write(path, boris_events.events(predictions, form, "\t" if path.suffix.lower() == ".tsv" else ",").encode())
+    return _write(path, events(predictions, form, "\t" if path.suffix.lower() == ".tsv" else ",").encode())
 
 
 def write_timelines(predictions: Predictions, path: Path) -> list[Path]:
@@ -68,10 +68,10 @@ def write_timelines(predictions: Predictions, path: Path) -> list[Path]:
     """
     if path.suffix.lower() == ".png":
         check_timeline(path, len(predictions))
-        return [_write(path, ethogram.png(each, predictions.threshold)) for each in predictions]
+        return [_write(path, png(each, predictions.threshold)) for each in predictions]
     digits = len(str(len(predictions)))
     return [
-        _write(path / f"{n:0{digits}}-{_name(each.video)}.png", ethogram.png(each, predictions.threshold))
+        _write(path / f"{n:0{digits}}-{_name(each.video)}.png", png(each, predictions.threshold))
         for n, each in enumerate(predictions, start=1)
     ]
 

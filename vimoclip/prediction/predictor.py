@@ -20,7 +20,7 @@ from vimoclip.prediction.row_streams import Again, Ended, Event
 from vimoclip.prediction.window_model import WindowModel
 from vimoclip.prediction.window_scores import Scored, ScoredVideo, WindowScores
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.window_rows import WindowRows
+from vimoclip.windows import WindowRows
 
 
 @dataclass(frozen=True)

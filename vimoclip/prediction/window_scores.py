@@ -16,7 +16,7 @@ from vimoclip.prediction.predictions import Prediction, predicted_bouts
 from vimoclip.prediction.row_streams import Ended
 from vimoclip.prediction.window_model import WindowModel
 from vimoclip.training.fusion import SCORED_TOGETHER
-from vimoclip.window_rows import WindowOfRows
+from vimoclip.windows import WindowOfRows
 
 MOST_STEPS = 4096
 """Steps of windows that wait to be scored together: with two features of 512, 8 MB."""

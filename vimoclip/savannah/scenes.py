@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vimoclip.errors import ConfigError
-from vimoclip.savannah import camera as cameras
 from vimoclip.savannah import render
 from vimoclip.savannah.behaviours import BEHAVIOURS, CASTS, FPS, SIZE, STEADY, Bout, Setting, perform
 from vimoclip.savannah.behaviours import Behaviour as BehaviourName
-from vimoclip.savannah.camera import CAMERAS, Camera
+from vimoclip.savannah.camera import CAMERAS, PAN, SHAKE, Camera, margin, path
 from vimoclip.savannah.habitats import HABITATS, Habitat, background, horizon_of
 from vimoclip.savannah.light import LIGHTS, WEATHERS, Light, Weather, rain
 from vimoclip.savannah.tracks import Track
@@ -116,18 +115,18 @@ class Scene:
 
     @cached_property
     def _performance(self) -> tuple[list[Track], list[Bout]]:
-        pan = cameras.PAN if self.camera == "panning" else 0
+        pan = PAN if self.camera == "panning" else 0
         setting = Setting(self.frames_count, self.facing, pan, self._horizon)
         return perform(self.behaviour, self.species, setting, _rng(self.seed, _MOTION))
 
     def stage(self) -> render.Stage:
         """What the frames are drawn from; the background is painted anew at each call."""
         tracks = self.tracks
-        corners = cameras.path(self.camera, self.frames_count, self.facing, _rng(self.seed, _CAMERA))
+        corners = path(self.camera, self.frames_count, self.facing, _rng(self.seed, _CAMERA))
         shore = max(moment.y for track in tracks for moment in track.moments) + 3
         paint = _rng(self.seed, _PAINT)
         horizon_of(paint)
-        margins = (cameras.margin(self.frames_count), cameras.SHAKE)
+        margins = (margin(self.frames_count), SHAKE)
         scenery = background(self.habitat, self.light, self.weather, SIZE, margins, self._horizon, shore, paint)
         wet = rain(SIZE, _rng(self.seed, _RAIN)) if self.weather == "rain" else None
         return render.Stage(SIZE, scenery, tracks, tuple(corners), self.light, self.weather, wet)

@@ -21,9 +21,9 @@ from vimoclip.search.fresh_segments import FreshSegments
 from vimoclip.search.options import Unit
 from vimoclip.search.row_vectors import RowVectors, Vectors
 from vimoclip.search.segments import changed, settings_of
-from vimoclip.store import vector_index
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table
+from vimoclip.store.vector_index import has_index
 
 _OF_VIDEOS = ["video_id", "take", "split", "path", "duration_s"]
 _COLUMNS = ["take", "start_s", "end_s"]
@@ -180,7 +180,7 @@ class Corpus:
     def indexed(self) -> dict[str, Table]:
         """The table, by space whose vectors it has an index of."""
         spaces = self.settings.names if len(self._addresses) else ()
-        return {space: self._table for space in spaces if vector_index.has_index(self._table, space)}
+        return {space: self._table for space in spaces if has_index(self._table, space)}
 
     def table_rows(self, addresses: NDArray[np.uint64]) -> Rows:
         """The rows at these addresses of the table, -1 where no reader sees one."""

@@ -12,8 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vimoclip.errors import SearchError
-from vimoclip.known_names import check_known
+from vimoclip.errors import SearchError, check_known
 from vimoclip.search.corpus import Corpus
 from vimoclip.store.labels import LabelSpan
 

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from schemas.segments import SegmentSettings, Space
-from vimoclip.arrays import vectors
 from vimoclip.errors import SearchError, UnknownVideoError
-from vimoclip.frames import FrameVectors, columns_of
+from vimoclip.frames import FrameVectors, columns_of, vectors
 from vimoclip.search.corpus import Corpus
 from vimoclip.search.cosine import unit
 from vimoclip.store.feature_store import FeatureStore

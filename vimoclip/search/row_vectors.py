@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vimoclip.arrays import vectors
+from vimoclip.frames import vectors
 from vimoclip.search.cosine import lengths
 from vimoclip.search.fresh_segments import FreshSegments
-from vimoclip.store import vector_index
 from vimoclip.store.table import Table
+from vimoclip.store.vector_index import take
 
 PACKED_BYTES = 1 << 30
 """A space is held in memory when it is no larger: 1 M vectors of 512 are."""
@@ -74,7 +74,7 @@ class RowVectors:
         stored = places < self._stored
         if stored.any():
             order = np.sort(places[stored])
-            found = vectors(vector_index.take(self._table, order, [column])[column])
+            found = vectors(take(self._table, order, [column])[column])
             out[stored] = found[np.searchsorted(order, places[stored])]
         if not stored.all() and self._fresh is not None:
             out[~stored] = vectors(self._fresh.column(space).take(pa.array(places[~stored] - self._stored)))

@@ -18,12 +18,11 @@ from schemas.segments import Space
 from vimoclip.bouts import Bout, bouts
 from vimoclip.config.store import RunConfig
 from vimoclip.errors import SearchError, UsageError
-from vimoclip.search import query
 from vimoclip.search.background import Background, Weights
 from vimoclip.search.corpus import Corpus, Rows
 from vimoclip.search.filters import Filters, matching
 from vimoclip.search.options import Answers, By, Exclude, Unit
-from vimoclip.search.query import Own, Query
+from vimoclip.search.query import Own, Query, of_label, of_span, of_vector
 from vimoclip.search.ranking import Candidates, rankings
 from vimoclip.search.results import Hit, Hits
 from vimoclip.store.labels import LabelSpan, label_spans, labels_at
@@ -173,20 +172,20 @@ class Search:
     ) -> Query:
         store, spaces = self._store, list(answers.weigh())
         if kind == "video":
-            return query.of_span(store, corpus, spaces, value, *span)
+            return of_span(store, corpus, spaces, value, *span)
         if kind == "label":
-            return query.of_label(corpus, self._spans, spaces, value)
+            return of_label(corpus, self._spans, spaces, value)
         if kind == "vector":
-            return query.of_vector(corpus, spaces[0], value)
-        from vimoclip.search import outside  # loads torch
+            return of_vector(corpus, spaces[0], value)
+        from vimoclip.search.outside import of_clip, of_image, of_text, text_tower  # loads torch
 
         if kind == "clip":
-            return outside.of_clip(store, corpus, spaces, Path(value), run)
+            return of_clip(store, corpus, spaces, Path(value), run)
         if kind == "image":
-            return outside.of_image(store, corpus.settings, Path(value), run)
+            return of_image(store, corpus.settings, Path(value), run)
         if run not in self._towers:
-            self._towers[run] = outside.text_tower(store, corpus.settings, run)
-        return outside.of_text(self._towers[run], value)
+            self._towers[run] = text_tower(store, corpus.settings, run)
+        return of_text(self._towers[run], value)
 
     @functools.cached_property
     def _spans(self) -> dict[str, list[LabelSpan]]:

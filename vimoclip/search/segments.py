@@ -10,9 +10,8 @@ import pyarrow.compute as pc
 from schemas.features import Kind
 from schemas.segments import INDEX_KEY, MadeFrom, SegmentSettings, Space, segments_schema
 from schemas.videos import Video
-from vimoclip.arrays import vectors
 from vimoclip.errors import FeatureError, StoreDamagedError
-from vimoclip.frames import FrameVectors, Pool, columns_of
+from vimoclip.frames import FrameVectors, Pool, columns_of, vectors
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table
 from vimoclip.windows import Window, WindowMeans

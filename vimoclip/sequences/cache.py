@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vimoclip.arrays import stored_values
 from vimoclip.atomic import replacing
+from vimoclip.frames import stored_values
 from vimoclip.sequences.steps import Ints, Steps
 from vimoclip.store.location import Place
 from vimoclip.store.table import Table

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from schemas.videos import Video
-from vimoclip.arrays import stored_values
 from vimoclip.config.fusion import ROLES, Fusion, Role, SequenceConfig
 from vimoclip.device import free_bytes
 from vimoclip.errors import ConfigError, RunError, StoreDamagedError, UnknownColumnError
+from vimoclip.frames import stored_values
 from vimoclip.sequences.cache import MappedRows, SequenceCache, default_folder, norms_of
 from vimoclip.sequences.sequences import SHARE, PackedRows, Rows, SequenceReport, Sequences
 from vimoclip.sequences.steps import Steps

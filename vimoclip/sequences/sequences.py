@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vimoclip.config.fusion import Lengths, Role
 from vimoclip.device import free_bytes
-from vimoclip.sequences import batching
+from vimoclip.sequences.batching import by_length, shuffled
 
 SHARE = 0.6
 """Of the memory that is free, what vectors may take."""
@@ -173,11 +173,11 @@ class Sequences:
 
     def epoch(self, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """All videos in batches of about one length, in the order that seed and epoch decide."""
-        return map(self.batch, batching.shuffled(self.steps, batch_size, seed, epoch))
+        return map(self.batch, shuffled(self.steps, batch_size, seed, epoch))
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """All videos in batches of about one length, always in the same order."""
-        return map(self.batch, batching.by_length(self.steps, batch_size))
+        return map(self.batch, by_length(self.steps, batch_size))
 
     @property
     def one_each(self) -> bool:

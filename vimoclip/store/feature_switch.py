@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from schemas.features import FEATURES, store_fingerprint
 from schemas.videos import VIDEOS, Video
-from vimoclip.interrupts import held_back
+from vimoclip.atomic import held_back
 from vimoclip.store.feature_rows import drop_unnamed_columns, put_feature
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.stored_features import PINNED

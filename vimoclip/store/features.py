@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from schemas.features import Feature
 from schemas.frames import frames_schema
 from schemas.videos import VIDEOS, Video
+from vimoclip.atomic import held_back
 from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.errors import VideoError
-from vimoclip.interrupts import held_back
 from vimoclip.store.feature_rows import check_name, check_same, drop_unnamed_columns, lacking, put_feature
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.row_buffer import RowBuffer

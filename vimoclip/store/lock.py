@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 import filelock
 
+from vimoclip.atomic import held_back
 from vimoclip.errors import StoreDamagedError, StoreError, StoreLockedError
-from vimoclip.interrupts import held_back
 from vimoclip.store.lance_errors import store_error
 from vimoclip.store.lease import Lease
 from vimoclip.store.location import Folder, ObjectPrefix, Place, Where, place

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from schemas.labels import LABELS, Label
 from schemas.videos import VIDEOS, Video
+from vimoclip.atomic import held_back
 from vimoclip.embedding.events import EmbeddedFrames
-from vimoclip.interrupts import held_back
 from vimoclip.store.feature_rows import drop_unnamed_columns
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.row_buffer import RowBuffer

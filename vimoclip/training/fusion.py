@@ -11,9 +11,9 @@ from torch import Tensor
 from vimoclip.config.fusion import FusionConfig, Loss
 from vimoclip.errors import RunError
 from vimoclip.models.tfam import Tfam
-from vimoclip.sequences import batching
+from vimoclip.sequences.batching import shuffled
 from vimoclip.sequences.sequences import Batch, Sequences
-from vimoclip.training import calibration
+from vimoclip.training.calibration import apply, fit
 from vimoclip.training.losses import loss_of
 from vimoclip.training.mixup import mixed
 from vimoclip.training.optimizer import training_precision
@@ -55,7 +55,7 @@ class FusionTask:
     def plan(self, epoch: int) -> list[NDArray[np.int64]]:
         """Batches of about one length."""
         training = self._config.training
-        return batching.shuffled(self.train.steps, training.batch_size, training.seed, epoch)
+        return shuffled(self.train.steps, training.batch_size, training.seed, epoch)
 
     def loss(self, batch: NDArray[np.int64]) -> Tensor:
         """Of these videos, mixed where that is asked for."""
@@ -108,7 +108,7 @@ def scores(model: Tfam, sequences: Sequences, dtype: torch.dtype = torch.float32
 def calibrate(model: Tfam, train: Sequences, loss: Loss) -> None:
     """Make probabilities of a trained model's logits (calibration.py), by the videos it was trained on."""
     one_each = loss == "cross-entropy"
-    calibration.apply(model, calibration.fit(scores(model, train), train.targets.cpu(), one_each))
+    apply(model, fit(scores(model, train), train.targets.cpu(), one_each))
 
 
 def check_labels(sequences: Sequences, loss: Loss) -> None:

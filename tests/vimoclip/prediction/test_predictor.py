@@ -15,9 +15,9 @@ from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest
 from tests.vimoclip.made_up_runs import CONFIG, ONE, VIDEOS, labelled, run_on
 from tests.vimoclip.stores import make_store
-from vimoclip.arrays import vectors
 from vimoclip.config.fusion import Fusion, LossConfig, Role, SequenceConfig
 from vimoclip.errors import CheckpointError, ConfigError, RunError, SettingsError, SourceError, UsageError
+from vimoclip.frames import vectors
 from vimoclip.models.tfam_checkpoint import read_checkpoint
 from vimoclip.prediction import window_scores
 from vimoclip.prediction.predictor import Predictor, Watcher, Windows

@@ -15,7 +15,7 @@ from vimoclip.prediction.row_streams import Ended
 from vimoclip.prediction.window_model import WindowModel
 from vimoclip.prediction.window_scores import ScoredVideo, WindowScores
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.window_rows import WindowOfRows
+from vimoclip.windows import WindowOfRows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -16,9 +16,9 @@ from schemas.models import MODELS
 from tests.vimoclip.search.test_search import add, check, outside
 from tests.vimoclip.searches import HOSTILE, LABELS, PLAIN, Row, make, make_run, mean_of, segments
 from tests.vimoclip.stores import make_store
-from vimoclip.arrays import vectors
 from vimoclip.config.fusion import Fusion, SequenceConfig
 from vimoclip.errors import CheckpointError, SearchError, UsageError
+from vimoclip.frames import vectors
 from vimoclip.models.tfam_checkpoint import META, WEIGHTS, read_checkpoint
 from vimoclip.search.filters import Filters
 from vimoclip.search.segments import settings_of

@@ -11,9 +11,9 @@ import pytest
 from tests.vimoclip.search.test_search import add
 from tests.vimoclip.searches import HOSTILE, LABELS, PLAIN, make, mean_of
 from tests.vimoclip.stores import FPS, make_store
-from vimoclip.arrays import vectors
 from vimoclip.bouts import Scored, bouts
 from vimoclip.errors import SearchError
+from vimoclip.frames import vectors
 from vimoclip.search.filters import Filters
 from vimoclip.search.results import Hits
 from vimoclip.store.feature_store import FeatureStore

@@ -13,9 +13,9 @@ import torch
 
 from schemas.labels import Label
 from tests.vimoclip.stores import embedded, features, make_store, ok_row, write_in_turns
-from vimoclip.arrays import vectors
 from vimoclip.config.fusion import Fusion, SequenceConfig
 from vimoclip.errors import ConfigError, RunError, StoreDamagedError, UnknownColumnError
+from vimoclip.frames import vectors
 from vimoclip.sequences.reader import Kept, read_sequences
 from vimoclip.sequences.sequences import Sequences
 from vimoclip.store.feature_rows import put_feature

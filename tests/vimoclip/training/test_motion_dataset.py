@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from schemas.labels import Label
 from tests.vimoclip.stores import flow_bytes, make_store
-from vimoclip.arrays import vectors
 from vimoclip.errors import RunError, StoreDamagedError
 from vimoclip.flow.encoding import decode
+from vimoclip.frames import vectors
 from vimoclip.sequences.steps import Steps
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
