@@ -11,8 +11,7 @@ from vimoclip.config.store import FlowName, Sampling
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.flow.encoding import PLANE, REST, encode, to_planes
 from vimoclip.flow.encoding import decode as decode_flow
-from vimoclip.video.chunks import FrameChunk
-from vimoclip.video.decode import decode
+from vimoclip.video.decode import FrameChunk, decode
 
 
 def clock(device: torch.device) -> float:

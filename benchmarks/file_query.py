@@ -26,8 +26,7 @@ from pipelines.ingest import run as ingest
 from pipelines.request import IngestRequest
 from vimoclip.config.store import RunConfig, Sampling
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.video.chunks import FrameChunk
-from vimoclip.video.decode import EXTENSIONS, decode
+from vimoclip.video.decode import EXTENSIONS, FrameChunk, decode
 
 
 def main() -> None:

@@ -9,8 +9,7 @@ from benchmarks.predict_bouts import Count, compared, joined, main, write_long
 from vimoclip.config.store import Sampling
 from vimoclip.prediction.predictions import PredictedBout
 from vimoclip.savannah import FPS, Span, plan
-from vimoclip.video.chunks import FrameChunk
-from vimoclip.video.decode import VideoInfo, decode
+from vimoclip.video.decode import FrameChunk, VideoInfo, decode
 
 ROOT = Path(__file__).resolve().parents[2]
 

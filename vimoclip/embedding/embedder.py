@@ -20,7 +20,7 @@ from vimoclip.flow import FlowEstimator
 from vimoclip.flow.encoding import PLANE, REST, decode, encode, mean_speed, to_planes
 from vimoclip.models.clip import ClipTeacher, Input
 from vimoclip.models.motion_student import MotionStudent
-from vimoclip.video.chunks import FrameChunk
+from vimoclip.video.decode import FrameChunk
 
 Pair = tuple[Any, Any]  # of frames as the estimator prepared them
 Images = TypeVar("Images", torch.Tensor, np.ndarray)

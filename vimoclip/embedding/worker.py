@@ -28,8 +28,7 @@ from vimoclip.flow import FlowEstimator, make_estimator, resolve
 from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import MotionStudent
-from vimoclip.video.chunks import FrameChunk
-from vimoclip.video.decode import Restart, VideoInfo
+from vimoclip.video.decode import FrameChunk, Restart, VideoInfo
 from vimoclip.video.decoder_process import Decoder
 
 _RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "av", "opencv-python-headless", "numpy")

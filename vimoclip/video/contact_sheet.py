@@ -15,8 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vimoclip.config.store import Sampling
 from vimoclip.errors import ConfigError
-from vimoclip.video.chunks import FrameChunk
-from vimoclip.video.decode import Restart, decode
+from vimoclip.video.decode import FrameChunk, Restart, decode
 
 FRAME_HEIGHT = 108
 WIDEST = 2.4

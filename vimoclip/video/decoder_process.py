@@ -268,8 +268,6 @@ def _serve(jobs: Connection, events: Connection) -> None:
 
 if __name__ == "__main__":
     # so that what is pickled is named vimoclip.video.decoder_process, not __main__
-    pass  # EMPTYIMPORT
+    from vimoclip.video import decoder_process  # noqa: PLW0406
 
-    __SELF_decoder_process._serve(
-        Connection(int(sys.argv[1]), writable=False), Connection(int(sys.argv[2]), readable=False)
-    )
+    decoder_process._serve(Connection(int(sys.argv[1]), writable=False), Connection(int(sys.argv[2]), readable=False))

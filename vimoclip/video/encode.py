@@ -10,8 +10,7 @@ import av
 from vimoclip.config.store import Sampling
 from vimoclip.errors import SearchError, VideoError
 from vimoclip.search.results import Hits
-from vimoclip.video.chunks import FrameChunk
-from vimoclip.video.decode import Restart, decode
+from vimoclip.video.decode import FrameChunk, Restart, decode
 
 _SAFE = re.compile(r"[^\w.-]+")  # letters of any script stay
 _TICK = Fraction(1, 90_000)

@@ -22,8 +22,7 @@ from vimoclip.flow import make_estimator
 from vimoclip.flow.encoding import decode, encode, flow_image, mean_speed, to_planes
 from vimoclip.flow.raft import Raft, RaftFrame
 from vimoclip.models.clip import ClipTeacher
-from vimoclip.video.chunks import FrameChunk
-from vimoclip.video.decode import Event
+from vimoclip.video.decode import Event, FrameChunk
 from vimoclip.video.decoder_process import Decoder
 
 

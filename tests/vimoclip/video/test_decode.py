@@ -24,8 +24,7 @@ from tests.vimoclip import awkward
 from tests.vimoclip.awkward import EMPTY, FILES, FRAMES, HEIGHT, RATE, VIDEOS, WIDTH, Expected, Picture, picture
 from vimoclip.config.store import OnCorrupt, Sampling
 from vimoclip.errors import VideoError
-from vimoclip.video.chunks import CHUNK_BYTES, CHUNK_FRAMES, FrameChunk
-from vimoclip.video.decode import Event, Restart, Sampler, VideoInfo, decode
+from vimoclip.video.decode import CHUNK_BYTES, CHUNK_FRAMES, Event, FrameChunk, Restart, Sampler, VideoInfo, decode
 
 AWKWARD, INTERACTIONS = VIDEOS / "awkward", VIDEOS / "interactions" / "clips"
 CAMERA_TRAPS = sorted(path for path in (VIDEOS / "camera-traps").rglob("*") if path.is_file())

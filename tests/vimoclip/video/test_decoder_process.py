@@ -21,8 +21,7 @@ from tests.vimoclip import awkward
 from tests.vimoclip.awkward import FILES, FRAMES, VIDEOS
 from vimoclip.config.store import RunConfig, Sampling
 from vimoclip.errors import VideoError
-from vimoclip.video.chunks import FrameChunk
-from vimoclip.video.decode import Event, VideoInfo, decode
+from vimoclip.video.decode import Event, FrameChunk, VideoInfo, decode
 from vimoclip.video.decoder_process import Decoder
 
 HOME = Path(__file__).resolve().parents[3]

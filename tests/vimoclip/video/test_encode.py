@@ -9,8 +9,7 @@ from tests.vimoclip.awkward import FRAMES, RATE, picture, write
 from vimoclip.config.store import Sampling
 from vimoclip.errors import SearchError, VideoError
 from vimoclip.search.results import Hit, Hits
-from vimoclip.video.chunks import FrameChunk
-from vimoclip.video.decode import decode
+from vimoclip.video.decode import FrameChunk, decode
 from vimoclip.video.encode import cut, cut_all
 
 
