@@ -13,6 +13,7 @@ In bf16 or fp16 both encoders, the updates and the mask are computed in it; feat
 kept, in fp32, as the original's mixed precision does: bf16 has no fractions from 128 on.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,13 +23,137 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torchvision.models.optical_flow._utils import make_coords_grid, upsample_flow
+from torchvision.models.optical_flow.raft import ConvGRU, UpdateBlock
 
 from vimoclip.config.store import FlowConfig
 from vimoclip.device import DTYPES, Resolved, room_for, sha256
 from vimoclip.flow import FlowEstimator, working_size
-from vimoclip.flow.raft_correlation import Correlation
-from vimoclip.flow.raft_updates import Updates
 from vimoclip.flow.raft_weights import RaftName, load
+
+# MERGED vimoclip.flow.raft_correlation
+# All-pairs correlation of two frames' features, and where RAFT's updates look in it (Teed & Deng 2020, section 3.2).
+#
+# torchvision samples each of the (2r + 1)² places around a pixel by itself. All of them lie the same fraction beside
+# whole pixels: here (2r + 2)² whole ones are copied, by columns, and interpolated once in x and once in y. That is
+# torchvision's to within rounding of fp32; its places went through [-1, 1] and back, and ours did not.
+
+
+class Correlation:
+    """The pyramid of some pairs. In one buffer, a row a pixel of the first frames, column after column of every level.
+
+    Before each column stand as many zeros as a lookup is high: outside of the picture nothing correlates.
+    """
+
+    def __init__(self, before: torch.Tensor, after: torch.Tensor, levels: int, radius: int) -> None:
+        """before, after: fp32 (N, C, h, w), features of each pair's first and second frame."""
+        pairs, channels, height, width = before.shape
+        device, pixels = before.device, height * width
+        self._shape, self._radius, self._side = (pairs, height, width), radius, 2 * radius + 2
+        volume = torch.bmm(before.flatten(2).mT / math.sqrt(channels), after.mT.flatten(2))
+        level = volume.view(pairs, pixels, width, height)
+        rows: list[torch.Tensor] = []
+        begins, sizes, begin = [], [], 0
+        for _ in range(levels):
+            rows.append(F.pad(level, (self._side, 0)).flatten(2))
+            begins.append(begin + self._side)
+            sizes.append(level.shape[2:])
+            begin += rows[-1].shape[2]
+            level = F.avg_pool2d(level, 2)
+        buffer = torch.cat([*rows, volume.new_zeros(pairs, pixels, self._side)], 2)
+        self._runs = buffer.view(-1).unfold(0, self._side, 1)
+        self._width, self._height = torch.tensor(sizes, device=device).unbind(1)
+        first = torch.arange(pairs * pixels, device=device) * buffer.shape[2]
+        self._begin = first[:, None] + torch.tensor(begins, device=device)  # of each level's first column
+        self._scale = 0.5 ** torch.arange(levels, device=device)
+        self._steps = torch.arange(self._side, device=device)
+
+    def around(self, places: torch.Tensor) -> torch.Tensor:
+        """What each pixel of the first frame finds around its place in the second one.
+
+        places: fp32 (N, 2, h, w), x and y in pixels of the features. Returns fp32 (N, levels · (2r + 1)², h, w),
+        channels last: by level, then by x, then by y.
+        """
+        side = self._side
+        places = places.permute(0, 2, 3, 1).reshape(-1, 2, 1) * self._scale
+        whole = places.floor()
+        right, down = (places - whole).unbind(1)
+        # Bounded as integers: a place that is not a number becomes one, and its fraction says so in the result.
+        left, top = (whole.long() - self._radius).unbind(1)
+        top = torch.minimum(top.clamp(min=-side), self._height)
+        columns = left[..., None] + self._steps
+        starts = (self._begin + top)[..., None] + columns * (self._height + side)[:, None]
+        inside = (columns >= 0) & (columns < self._width[:, None])
+        starts = torch.where(inside, starts, 0)  # where a run of zeros begins
+        window = self._runs.index_select(0, starts.flatten()).view(-1, side * side)
+        between = torch.lerp(window[:, :-side], window[:, side:], right.reshape(-1, 1)).view(-1, side - 1, side)
+        found = torch.lerp(between[..., :-1], between[..., 1:], down.reshape(-1, 1, 1))
+        pairs, height, width = self._shape
+        return found.view(pairs, height, width, -1).permute(0, 3, 1, 2)
+
+
+# MERGED vimoclip.flow.raft_updates
+# RAFT's updates of the flow (Teed & Deng 2020, section 3.3), on the weights of torchvision's modules.
+#
+# A gate of the recurrent unit is a convolution of hidden state, context and motion together, and so the sum of one of
+# each. The context is the same in every update: its part, a third of raft-large's gates, is computed once. Two gates of
+# the three see the same, and are one convolution. All is laid out channels last, which convolutions on a CPU take as it
+# is. Sums are taken in another order than torchvision's, and so its values are met to within rounding.
+
+
+class Updates:
+    """The update block of a network, for any number of pairs."""
+
+    def __init__(self, block: UpdateBlock, encoded: int) -> None:
+        """block: on its device and in its dtype. encoded: channels of the context encoder: hidden state and context."""
+        self._motion, self._head = block.motion_encoder, block.flow_head
+        for part in (self._motion, self._head):
+            part.to(memory_format=torch.channels_last)
+        self.hidden: int = block.hidden_state_size
+        unit = block.recurrent_block
+        self._gates = [
+            _Gates(each, encoded - self.hidden) for each in (unit.convgru1, unit.convgru2) if isinstance(each, ConvGRU)
+        ]
+
+    def fixed(self, context: torch.Tensor) -> list[torch.Tensor]:
+        """What the context (N, C, h, w) adds to the gates, in every update."""
+        return [gates.fixed(context) for gates in self._gates]
+
+    def step(
+        self, hidden: torch.Tensor, fixed: list[torch.Tensor], found: torch.Tensor, flow: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The next hidden state, and what to add to the flow.
+
+        hidden: (N, C, h, w). fixed: see there. found: correlation around where the flow (N, 2, h, w) leads.
+        """
+        seen = torch.cat([hidden, self._motion(flow, found)], 1)
+        for gates, own in zip(self._gates, fixed, strict=True):
+            hidden = gates(hidden, seen, own)
+        return hidden, self._head(hidden)
+
+
+class _Gates:
+    """One gated recurrent unit: z how much is new, r how much of the old the new is made from, q the new."""
+
+    def __init__(self, unit: ConvGRU, context: int) -> None:
+        self._hidden, self._padding = unit.convz.out_channels, unit.convz.padding
+        weight = torch.cat([unit.convz.weight, unit.convr.weight, unit.convq.weight])
+        of_hidden, self._of_context, of_motion = weight.tensor_split([self._hidden, self._hidden + context], 1)
+        self._bias = torch.cat([unit.convz.bias, unit.convr.bias, unit.convq.bias])
+        seen = torch.cat([of_hidden, of_motion], 1).contiguous(memory_format=torch.channels_last)
+        self._z_and_r, self._q = seen.tensor_split([2 * self._hidden])
+
+    def fixed(self, context: torch.Tensor) -> torch.Tensor:
+        return F.conv2d(context, self._of_context, self._bias, padding=self._padding)
+
+    def __call__(self, hidden: torch.Tensor, seen: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
+        # seen: room for the hidden state, which is written into it; then the motion.
+        kept, width = seen[:, : self._hidden], 2 * self._hidden
+        kept.copy_(hidden)
+        z, r = torch.sigmoid_(F.conv2d(seen, self._z_and_r, padding=self._padding).add_(fixed[:, :width])).chunk(2, 1)
+        kept.mul_(r)
+        q = torch.tanh_(F.conv2d(seen, self._q, padding=self._padding).add_(fixed[:, width:]))
+        return torch.lerp(hidden, q, z)
+
 
 MIN_SIDE = 128
 """Pixels. On less the correlation pyramid has no fourth level."""

@@ -26,8 +26,7 @@ import numpy as np
 from vimoclip.config.store import RunConfig, Sampling
 from vimoclip.errors import VideoError, VimoclipError
 from vimoclip.prefetch import Ahead
-from vimoclip.video.chunks import FrameChunk
-from vimoclip.video.decode import Event, VideoInfo, decode
+from vimoclip.video.decode import Event, FrameChunk, VideoInfo, decode
 
 AHEAD = 4  # chunks decoded before they are asked for
 START_S = 60.0  # a loaded machine may take its time to start a process

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torchvision.models.optical_flow.raft import CorrBlock
 
-from vimoclip.flow.raft_correlation import Correlation
+from vimoclip.flow.raft import Correlation
 
 LEVELS = 4
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vimoclip.flow.raft_updates import Updates
+from vimoclip.flow.raft import Updates
 from vimoclip.flow.raft_weights import RaftName, load
 
 
