@@ -32,8 +32,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.machine import describe
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.device import set_threads
-from vimoclip.models.clip import ClipTeacher
-from vimoclip.models.clip_name import TINY
+from vimoclip.models.clip import TINY, ClipTeacher
 from vimoclip.savannah import FPS, PAIRS, Scene, plan
 from vimoclip.video.resize import resize_frames
 

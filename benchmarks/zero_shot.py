@@ -27,8 +27,7 @@ from benchmarks.rendered import Attribute, Shots, render
 from benchmarks.sentences import ASKED, articled
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.device import set_threads
-from vimoclip.models.clip import ClipTeacher
-from vimoclip.models.clip_name import TINY
+from vimoclip.models.clip import TINY, ClipTeacher
 from vimoclip.models.clip_text import TextTower
 from vimoclip.savannah import plan
 

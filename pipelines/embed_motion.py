@@ -15,7 +15,7 @@ from vimoclip.embedding.events import Job
 from vimoclip.embedding.feature_models import student_of, weights_of
 from vimoclip.embedding.flow_embedder import FlowEmbedder
 from vimoclip.errors import FeatureError
-from vimoclip.models.student_checkpoint import Student, read_student
+from vimoclip.models.motion_student import Student, read_student
 from vimoclip.store.feature_rows import check_name, lacking
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.feature_switch import NEXT, REPLACED, switch

@@ -12,7 +12,7 @@ from pipelines.training_run import SELECTED
 from vimoclip.annotations.class_segments import read_segments
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
-from vimoclip.models.tfam_checkpoint import read_checkpoint
+from vimoclip.models.checkpoint import read_checkpoint
 from vimoclip.sequences.reader import Kept, read_sequences
 from vimoclip.sequences.sequences import SequenceReport
 from vimoclip.store.feature_store import FeatureStore

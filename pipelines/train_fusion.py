@@ -19,7 +19,7 @@ from vimoclip.annotations.class_segments import read_segments
 from vimoclip.config.fusion import ROLES, FusionConfig, Role
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
-from vimoclip.models.tfam_checkpoint import Meta, Source, read_checkpoint, write_checkpoint
+from vimoclip.models.checkpoint import Meta, Source, read_checkpoint, write_checkpoint
 from vimoclip.sequences.reader import Kept, read_sequences
 from vimoclip.sequences.sequences import SequenceReport, Sequences
 from vimoclip.store.feature_store import FeatureStore

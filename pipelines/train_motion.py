@@ -19,7 +19,7 @@ from vimoclip.device import pick_device, set_threads
 from vimoclip.errors import SettingsError
 from vimoclip.models.checkpoint import Source
 from vimoclip.models.clip import ClipTeacher
-from vimoclip.models.student_checkpoint import StudentMeta, read_student_meta, write_student
+from vimoclip.models.motion_student import StudentMeta, read_student_meta, write_student
 from vimoclip.sequences.reader import Kept
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import Where

@@ -15,8 +15,7 @@ import torch
 from tests.clips import render, write_clip
 from vimoclip.config.store import ClipConfig
 from vimoclip.import_guard import HOME, PACKAGES
-from vimoclip.models.clip import ClipTeacher
-from vimoclip.models.clip_name import TINY, TINY_FOLDER, TINY_WEIGHTS
+from vimoclip.models.clip import TINY, TINY_FOLDER, TINY_WEIGHTS, ClipTeacher
 from vimoclip.store.feature_store import FeatureStore
 
 OURS = ("vimoclip", *PACKAGES)

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.command import finish, kill_session, start
 from tests.cli.test_train_fusion import SMALL
 from tests.pipelines.test_train_fusion import labelled, timeless
-from vimoclip.models.tfam_checkpoint import WEIGHTS
+from vimoclip.models.checkpoint import WEIGHTS
 from vimoclip.training.loop import METRICS
 
 COMMANDS = {

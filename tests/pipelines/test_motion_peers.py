@@ -12,7 +12,7 @@ from pipelines.motion_peers import PeerRequest, as_peer
 from pipelines.train_motion import TrainMotionRequest
 from tests.pipelines.runs import ingest
 from tests.pipelines.test_train_motion import CONFIG, ONE, train
-from vimoclip.models.student_checkpoint import read_student
+from vimoclip.models.motion_student import read_student
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -18,7 +18,7 @@ from tests.vimoclip.stores import FPS, embedded, make_store, ok_row
 from vimoclip.config.fusion import FusionConfig, Loss, LossConfig, SequenceConfig
 from vimoclip.embedding.events import EmbeddedFrames
 from vimoclip.errors import RunError
-from vimoclip.models.tfam_checkpoint import read_checkpoint
+from vimoclip.models.checkpoint import read_checkpoint
 from vimoclip.sequences.reader import Kept, read_sequences
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock

@@ -20,7 +20,7 @@ from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.config.fusion import FusionConfig, LossConfig, TfamConfig, TrainingConfig
 from vimoclip.config.store import RunConfig
 from vimoclip.errors import CheckpointError, ConfigError, RunError
-from vimoclip.models.tfam_checkpoint import read_checkpoint
+from vimoclip.models.checkpoint import read_checkpoint
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter

@@ -25,8 +25,7 @@ from vimoclip.config.fusion import FusionConfig, TfamConfig, TrainingConfig
 from vimoclip.config.motion import DEFAULT_TRAINING, MotionConfig
 from vimoclip.config.store import RunConfig
 from vimoclip.errors import CheckpointError, ModelError, RunError, SettingsError, UnknownColumnError
-from vimoclip.models.motion_student import MoClip
-from vimoclip.models.student_checkpoint import MOCLIP, read_student
+from vimoclip.models.motion_student import MOCLIP, MoClip, read_student
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter

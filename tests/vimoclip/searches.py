@@ -14,7 +14,7 @@ from schemas.segments import SPACES
 from tests.vimoclip.stores import make_store
 from vimoclip.config.fusion import ROLES, Fusion, FusionConfig, SequenceConfig, TfamConfig
 from vimoclip.frames import vectors
-from vimoclip.models.tfam_checkpoint import Meta, Source, write_checkpoint
+from vimoclip.models.checkpoint import Meta, Source, write_checkpoint
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.writer import StoreWriter
 

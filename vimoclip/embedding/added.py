@@ -9,7 +9,7 @@ from schemas.features import Feature
 from vimoclip.config.store import ClipConfig
 
 if TYPE_CHECKING:  # with torch, which takes seconds
-    from vimoclip.models.student_checkpoint import Student
+    from vimoclip.models.motion_student import Student
 
 
 @dataclass(frozen=True)

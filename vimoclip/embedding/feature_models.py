@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from schemas.features import Feature
 from schemas.models import STUDENT, folder_of, student_id
 from vimoclip.embedding.added import Added
-from vimoclip.models.student_checkpoint import Student, read_student
+from vimoclip.models.motion_student import Student, read_student
 from vimoclip.store.models import files_of
 
 if TYPE_CHECKING:  # a worker runs where there is no store (benchmarks/gpu.py)

@@ -20,7 +20,7 @@ from vimoclip.embedding.feature_models import made_with
 from vimoclip.errors import StoreDamagedError, VideoError
 from vimoclip.flow.encoding import decode
 from vimoclip.models.clip import ClipTeacher
-from vimoclip.models.student_checkpoint import Student
+from vimoclip.models.motion_student import Student
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.decode import VideoInfo
 

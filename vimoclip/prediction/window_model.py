@@ -15,7 +15,7 @@ from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.errors import RunError
 from vimoclip.frames import FrameVectors
-from vimoclip.models.tfam_checkpoint import META, read_checkpoint
+from vimoclip.models.checkpoint import META, read_checkpoint
 from vimoclip.sequences.window_sequences import sequences_of, steps_of
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.fusion import scores

@@ -23,8 +23,8 @@ from schemas.models import WEIGHTS, folder_of
 from schemas.segments import MadeBy, MadeFrom
 from vimoclip.errors import CheckpointError
 from vimoclip.frames import FrameVectors
+from vimoclip.models.checkpoint import Meta, read_checkpoint
 from vimoclip.models.tfam import Tfam
-from vimoclip.models.tfam_checkpoint import Meta, read_checkpoint
 from vimoclip.search.cosine import unit
 from vimoclip.sequences.window_sequences import sequences_of, steps_of
 from vimoclip.store import models

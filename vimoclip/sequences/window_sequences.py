@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from vimoclip.frames import FrameVectors
-from vimoclip.models.tfam_checkpoint import Meta
+from vimoclip.models.checkpoint import Meta
 from vimoclip.sequences.sequences import PackedRows, Sequences
 
 

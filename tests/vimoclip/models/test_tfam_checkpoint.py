@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from tests.vimoclip.stores import features
 from vimoclip.config.fusion import Fusion, FusionConfig, TfamConfig
 from vimoclip.errors import CheckpointError
+from vimoclip.models.checkpoint import META, WEIGHTS, Meta, Source, read_checkpoint, write_checkpoint
 from vimoclip.models.tfam import Tfam
-from vimoclip.models.tfam_checkpoint import META, WEIGHTS, Meta, Source, read_checkpoint, write_checkpoint
 
 SMALL = TfamConfig(layers=1, width=16, heads=2, feed_forward=8, hidden=4)
 CLIP, MOCLIP = features({"clip": 8, "moclip": 16})

@@ -12,8 +12,7 @@ from benchmarks.rendered import Shots, render
 from benchmarks.zero_shot import answers, image_vectors
 from vimoclip.config.store import ClipConfig
 from vimoclip.errors import ModelError
-from vimoclip.models.clip import ClipTeacher, Preprocessing
-from vimoclip.models.clip_name import TINY, TINY_FOLDER, TINY_WEIGHTS, for_open_clip
+from vimoclip.models.clip import TINY, TINY_FOLDER, TINY_WEIGHTS, ClipTeacher, Preprocessing, for_open_clip
 from vimoclip.models.clip_text import TextTower
 from vimoclip.savannah import SPECIES, plan
 

@@ -18,7 +18,7 @@ from tests.vimoclip.stores import make_store
 from vimoclip.config.fusion import Fusion, LossConfig, Role, SequenceConfig
 from vimoclip.errors import CheckpointError, ConfigError, RunError, SettingsError, SourceError, UsageError
 from vimoclip.frames import vectors
-from vimoclip.models.tfam_checkpoint import read_checkpoint
+from vimoclip.models.checkpoint import read_checkpoint
 from vimoclip.prediction import window_scores
 from vimoclip.prediction.predictor import Predictor, Watcher, Windows
 from vimoclip.sequences.reader import read_sequences

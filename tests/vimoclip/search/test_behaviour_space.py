@@ -19,7 +19,7 @@ from tests.vimoclip.stores import make_store
 from vimoclip.config.fusion import Fusion, SequenceConfig
 from vimoclip.errors import CheckpointError, SearchError, UsageError
 from vimoclip.frames import vectors
-from vimoclip.models.tfam_checkpoint import META, WEIGHTS, read_checkpoint
+from vimoclip.models.checkpoint import META, WEIGHTS, read_checkpoint
 from vimoclip.search.filters import Filters
 from vimoclip.search.segments import settings_of
 from vimoclip.store import vector_index

@@ -10,7 +10,7 @@ from tests.vimoclip.searches import make_run
 from tests.vimoclip.stores import make_store
 from vimoclip.config.fusion import Fusion, Lengths, SequenceConfig
 from vimoclip.frames import FrameVectors
-from vimoclip.models.tfam_checkpoint import Meta, read_checkpoint
+from vimoclip.models.checkpoint import Meta, read_checkpoint
 from vimoclip.sequences.window_sequences import sequences_of, steps_of
 
 
