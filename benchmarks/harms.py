@@ -19,7 +19,7 @@ import lance
 import psutil
 
 from benchmarks.command import finish, start
-from vimoclip.store.store_place import TABLES
+from vimoclip.store.feature_store import TABLES
 from vimoclip.store.verify import verify
 
 

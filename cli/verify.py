@@ -10,8 +10,8 @@ def verify(store: options.Store = options.DEFAULT_STORE, as_json: options.Json =
     """Check every table of the store against every other, and name what is wrong."""
     from rich.progress import Progress
 
-    from vimoclip.store.sound_tables import Observer
     from vimoclip.store.verify import verify as check
+    from vimoclip.store.verify_faults import Observer
 
     class Bar(Observer):
         def table(self, name: str, rows: int) -> None:

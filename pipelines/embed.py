@@ -22,9 +22,8 @@ from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.embedding.added import Added
 from vimoclip.embedding.events import Failed, Job
 from vimoclip.errors import FeatureError, SourceError
-from vimoclip.store.feature_rows import check_name, lacking
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.features import FeatureWriter
+from vimoclip.store.features import FeatureWriter, check_name, lacking
 from vimoclip.store.location import Place, Where
 from vimoclip.store.lock import Held, writer_lock
 from vimoclip.video.files import content_hash

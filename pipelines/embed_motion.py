@@ -16,10 +16,8 @@ from vimoclip.embedding.feature_models import student_of, weights_of
 from vimoclip.embedding.flow_embedder import FlowEmbedder
 from vimoclip.errors import FeatureError
 from vimoclip.models.motion_student import Student, read_student
-from vimoclip.store.feature_rows import check_name, lacking
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.feature_switch import NEXT, REPLACED, switch
-from vimoclip.store.features import FeatureWriter
+from vimoclip.store.features import NEXT, REPLACED, FeatureWriter, check_name, lacking, switch
 from vimoclip.store.lock import Held
 from vimoclip.store.models import keep
 from vimoclip.training.flow_rows import flow_of

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from schemas.features import Feature, Kind, Training
 from vimoclip.atomic import held_back
 from vimoclip.errors import FeatureError
-from vimoclip.store.feature_rows import check_name, drop_unnamed_columns, lacking, replace_feature
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.features import check_name, drop_unnamed_columns, lacking, replace_feature
 from vimoclip.store.location import Where
 from vimoclip.store.lock import writer_lock
 

@@ -23,7 +23,7 @@ from vimoclip.search.segments import STRIDE_S, WINDOW_S, changed, made_from, sch
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import Where
 from vimoclip.store.lock import Held, writer_lock
-from vimoclip.store.row_buffer import RowBuffer
+from vimoclip.store.rows import RowBuffer
 from vimoclip.store.table import Table
 from vimoclip.store.vector_index import has_index, update, wants_rows
 from vimoclip.store.writer import GRACE

@@ -17,11 +17,10 @@ from vimoclip.annotations import Annotations, find_labels, match, read
 from vimoclip.config.store import StoreConfig
 from vimoclip.embedding.added import NOTHING_ADDED, Added
 from vimoclip.errors import LabelError
-from vimoclip.store.feature_rows import check_same
-from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore, check_free
+from vimoclip.store.features import check_same
 from vimoclip.store.location import Place, place
 from vimoclip.store.lock import Held, writer_lock
-from vimoclip.store.store_place import check_free
 from vimoclip.store.writer import StoreWriter
 
 _NOT_LABELS = "Correct it; or, if it is about something else, leave it out with --labels none."

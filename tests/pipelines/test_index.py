@@ -17,9 +17,8 @@ from vimoclip.frames import vectors
 from vimoclip.search.segments import settings_of
 from vimoclip.store import table as lance_table
 from vimoclip.store import vector_index
-from vimoclip.store.feature_rows import put_feature
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.features import FeatureWriter
+from vimoclip.store.features import FeatureWriter, put_feature
 from vimoclip.store.table import Table
 from vimoclip.store.vector_index import nearest, unindexed
 from vimoclip.store.verify import verify

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.aftermath import contents, differences
 from tests.cli.runner import document, vimoclip
 from tests.object_store import Server, serve
-from vimoclip.store import lease
+from vimoclip.store import lock
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import ObjectPrefix
 from vimoclip.store.lock import writing
@@ -28,8 +28,8 @@ app(sys.argv[1:])
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "LAPSE_S", 2.0)
-    monkeypatch.setattr(lease, "RENEW_S", 0.2)
+    monkeypatch.setattr(lock, "LAPSE_S", 2.0)
+    monkeypatch.setattr(lock, "RENEW_S", 0.2)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from schemas.features import Feature
 from schemas.models import STUDENT, WEIGHTS
 from tests.vimoclip.searches import make_run
 from tests.vimoclip.stores import make_store
-from vimoclip.store.feature_rows import put_feature
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.features import put_feature
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.models import keep
 

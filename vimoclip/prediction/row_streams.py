@@ -17,8 +17,8 @@ from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Jo
 from vimoclip.errors import StoreDamagedError
 from vimoclip.frames import FrameRows, FrameVectors, columns_of
 from vimoclip.prediction.inputs import Target
-from vimoclip.store.feature_rows import lacking
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.features import lacking
 from vimoclip.store.frame_reader import OrderedFrames
 
 ROWS = 2048

@@ -27,8 +27,8 @@ from vimoclip.models.clip_text import EVERYDAY, TextTower
 from vimoclip.search.corpus import Corpus
 from vimoclip.search.cosine import unit
 from vimoclip.search.query import Query, read_by
-from vimoclip.store.feature_rows import check_same
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.features import check_same
 from vimoclip.windows import mean_direction
 
 _OTHER = "Its weights have changed since the store was made; put the old ones back."

@@ -24,8 +24,8 @@ from vimoclip.sequences.cache import MappedRows, SequenceCache, default_folder, 
 from vimoclip.sequences.sequences import SHARE, PackedRows, Rows, SequenceReport, Sequences
 from vimoclip.sequences.steps import Steps
 from vimoclip.sequences.stretches import Stretches, held_labels, read_stretches
-from vimoclip.store.feature_rows import lacking
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.features import lacking
 
 Unlabelled = Literal["left out", "kept"]
 Keep = Literal["auto", "memory", "files"]

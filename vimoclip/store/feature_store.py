@@ -7,8 +7,9 @@ take is whole; it never changes under the reader, and `refresh()` takes a new on
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -23,19 +24,199 @@ from schemas.labels import LABELS, Label
 from schemas.videos import VIDEOS, Video
 from vimoclip.config.store import StoreConfig
 from vimoclip.errors import (
+    SettingsError,
+    StoreDamagedError,
     StoreError,
+    StoreMissingError,
+    StoreNewerError,
     UnknownColumnError,
     UnknownVideoError,
 )
 from vimoclip.store.location import Place, Where, place
-from vimoclip.store.store_place import DERIVED, TABLES, beside, check_format, check_free, missing
-from vimoclip.store.store_settings import check_settings, located
-from vimoclip.store.stored_features import stored_features, switching
 from vimoclip.store.table import Table
 
 if TYPE_CHECKING:
     from vimoclip.prediction.predictor import Predict
     from vimoclip.search.search import Search
+
+# MERGED vimoclip.store.store_place
+# What makes a place a store: its tables, the format that `videos` names; and what must be there before one is made.
+
+
+TABLES = ("frames", "flow", "labels", "features", "videos")  # videos last: with it the store exists
+DERIVED = ("segments",)
+"""Tables that a store need not have: they can be made again from the others."""
+_OWN_FILES = {
+    ".writer.lock",
+    ".writer.json",
+    ".writer.json.new",
+    *(f"{name}.lance" for name in (*TABLES, *DERIVED)),
+}
+
+
+def missing(at: Place) -> StoreMissingError:
+    """The error that says there is no store, and how to make one."""
+    return StoreMissingError(
+        f"There is no store at {at}.",
+        hint="Make one with `vimoclip ingest FOLDER`, or name another with --store or VIMOCLIP_STORE.",
+    )
+
+
+def check_free(where: Where) -> None:
+    """Refuse to make a store where something else is.
+
+    Raises:
+        StoreError: the folder holds files that are no store's, or it is a file.
+        StoreDamagedError: it holds the rows of a store that has lost its table of videos.
+    """
+    at = place(where)
+    names = at.names()
+    if at.has("videos"):
+        return
+    strangers = [name for name in names if name not in _OWN_FILES]
+    if strangers:
+        raise StoreError(
+            f"{at} is not a store, and is not empty.",
+            received=", ".join(strangers[:3]) + ("…" if len(strangers) > 3 else ""),
+            expected="a store, an empty folder, or a place where nothing is yet",
+            hint="Name another place with --store.",
+        )
+    # An interrupted creation leaves tables without rows (features aside); anything else is somebody's data.
+    left = [name for name in ("frames", "flow", "labels") if at.has(name) and Table.open(at, name).count()]
+    if left:
+        raise StoreDamagedError(
+            f"The store {at} has lost its table videos.",
+            received=f"rows in {', '.join(left)}",
+            expected="the folder videos.lance beside them",
+            hint="Restore it from a copy of the store, or name another place with --store.",
+        )
+
+
+def check_format(videos: Table) -> None:
+    """Refuse a store of another format.
+
+    Raises:
+        StoreNewerError: a newer one. StoreDamagedError: none that is known.
+    """
+    found = (videos.schema.metadata or {}).get(FORMAT_KEY, b"")
+    if not found.isdigit() or SETTINGS_KEY not in (videos.schema.metadata or {}):
+        raise StoreDamagedError(
+            f"The table videos of {videos.place} does not say which format it has.",
+            received=found.decode(errors="replace") or "nothing",
+            expected=f"a number up to {FORMAT_VERSION}",
+            hint="Is this folder a ViMoCLIP store?",
+        )
+    if int(found) > FORMAT_VERSION:
+        raise StoreNewerError(
+            f"The store {videos.place} was written by a newer version of ViMoCLIP.",
+            received=f"format {int(found)}",
+            expected=f"format {FORMAT_VERSION} or older",
+            hint="Upgrade with `pip install --upgrade vimoclip`.",
+        )
+
+
+def beside(videos: Table, name: str) -> Table:
+    """The newest version of another table of the same store.
+
+    Raises:
+        StoreDamagedError: it is not there, or cannot be opened.
+    """
+    try:
+        return Table.open(videos.place, name)
+    except StoreMissingError:
+        raise StoreDamagedError(
+            f"The store {videos.place} has lost its table {name}.",
+            expected=f"the folder {name}.lance",
+            hint="Run `vimoclip verify` to see what is damaged.",
+        ) from None
+
+
+# MERGED vimoclip.store.store_settings
+# What a user may ask of a store that has settings of its own: nothing else, but for where weights lie now.
+
+
+def located(own: StoreConfig, asked: dict[str, dict[str, Any]]) -> StoreConfig:
+    """A store's own settings, with weights looked for where the user says they lie."""
+    clip, flow = (
+        {name: value for name, value in asked.get(section, {}).items() if _is_place(name, value)}
+        for section in ("clip", "flow")
+    )
+    return replace(own, clip=replace(own.clip, **clip), flow=replace(own.flow, **flow))
+
+
+def check_settings(at: Place, config: StoreConfig, asked: dict[str, Any]) -> None:
+    """As `FeatureStore.check_settings`, of the store at a place."""
+    StoreConfig.from_dict(asked)
+    own = config.to_dict()
+    clashes = []
+    for section, values in asked.items():
+        if not isinstance(values, dict):
+            values, stored, of = {section: values}, {section: own[section]}, ""
+        else:
+            stored, of = own[section], f"{section} "
+        # They ask for nothing definite.
+        open_ended = {"weights": "default", "precision": "auto", "batch_size": 0, "estimator": "auto"}
+        clashes += [
+            f"{of}{name} is {stored[name]!r} in the store and {value!r} was asked for"
+            for name, value in values.items()
+            if stored[name] != value
+            and open_ended.get(name, ...) != value
+            and not (_is_place(name, value) and stored[name] is not None)  # DIS has no weights to look for
+        ]
+    if clashes:
+        raise SettingsError(
+            f"The store {at} was made with other settings.",
+            received="; ".join(clashes),
+            expected="the store's own settings",
+            hint="Leave those flags out, or make another store with --store.",
+        )
+
+
+def _is_place(name: str, value: object) -> bool:
+    """Whether a setting says where weights lie rather than which they are; the SHA-256 of the features says that."""
+    return isinstance(value, str) and (
+        (name == "model" and value.startswith("local-dir:")) or (name == "weights" and Path(value).is_file())
+    )
+
+
+# MERGED vimoclip.store.stored_features
+# Rows of `features` as records; and the snapshot that readers are given while one feature takes another's place.
+
+
+PINNED = "pinned"
+"""In the settings of a feature that is taking another's place: of each table the version before."""
+
+
+def stored_features(table: Table) -> list[Feature]:
+    """Every row, complete or not.
+
+    Raises:
+        StoreDamagedError: one does not match its own fingerprint.
+    """
+    return [_feature(row) for row in table.read().to_pylist()]
+
+
+def _feature(row: dict[str, Any]) -> Feature:
+    stored = row.pop("fingerprint")
+    feature = Feature(**row)
+    if feature.fingerprint != stored:
+        raise StoreDamagedError(
+            f"The feature {feature.name} does not match its own fingerprint.",
+            received=stored,
+            expected=feature.fingerprint,
+            hint="Its row was changed by hand; restore it, or ingest into a new store.",
+        )
+    return feature
+
+
+def switching(features: Iterable[Feature]) -> tuple[str, dict[str, int]] | None:
+    """The feature that is taking another's place, and the snapshot before; None where none is."""
+    for feature in features:
+        if not feature.complete and feature.settings is not None:
+            pinned: dict[str, int] | None = json.loads(feature.settings).get(PINNED)
+            if pinned is not None:
+                return feature.name, pinned
+    return None
 
 
 class FeatureStore:

@@ -6,6 +6,8 @@ named by no row of theirs. So a kill leaves a feature that nobody sees and that 
 `lock.writer_lock` around it.
 """
 
+import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -14,17 +16,107 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.features import Feature
+from schemas.features import FEATURES, Feature, store_fingerprint
 from schemas.frames import frames_schema
 from schemas.videos import VIDEOS, Video
 from vimoclip.atomic import held_back
 from vimoclip.embedding.events import EmbeddedFrames, Vectors
-from vimoclip.errors import VideoError
-from vimoclip.store.feature_rows import check_name, check_same, drop_unnamed_columns, lacking, put_feature
-from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.row_buffer import RowBuffer
-from vimoclip.store.rows import check_vectors, vector_columns
+from vimoclip.errors import FeatureError, SettingsError, VideoError
+from vimoclip.store.feature_store import PINNED, FeatureStore
+from vimoclip.store.rows import RowBuffer, check_vectors, vector_columns
+from vimoclip.store.table import Table
 from vimoclip.store.writer import GRACE
+
+# MERGED vimoclip.store.feature_rows
+# Rows of `features`, and the columns of `frames` that they name: what they may be called, and which are whole.
+
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+def lacking(store: FeatureStore, frames: Table, name: str) -> list[Video]:
+    """The videos that are in and lack vectors of a feature, in the order of their rows on disk. frames: the table, at
+    whatever version."""
+    rows = {row.take: row for row in store.rows() if row.status == "ok"}
+    if name not in frames.schema.names:
+        return list(rows.values())
+    feature = store.features.get(name) or store.unfinished.get(name)
+    null = pc.field(f"{name}_norm").is_null()
+    if feature is not None and feature.kind == "motion":  # which the first frame never has
+        null &= pc.field("frame_index") > 0
+    takes = frames.read(["take"], null)["take"]
+    return [rows[take] for take in pc.unique(takes).to_pylist() if take in rows]
+
+
+def check_same(own: Feature, other: Feature, hint: str) -> None:
+    """Refuse vectors that are not of the store's kind, such as from other weights at the same path.
+
+    Raises:
+        SettingsError: naming what differs.
+    """
+    if own.fingerprint != other.fingerprint:
+        differing = [
+            f"{name} is {getattr(own, name)!r} in the store and {getattr(other, name)!r} here"
+            for name in ("model", "weights", "weights_sha256", "preprocessing", "precision")
+            if getattr(own, name) != getattr(other, name)
+        ]
+        raise SettingsError(
+            f"The feature {own.name} would not be the store's.",
+            received="; ".join(differing),
+            expected="the same weights and preprocessing",
+            hint=hint,
+        )
+
+
+def put_feature(table: Table, feature: Feature) -> None:
+    """Set a row of `features`. Call it with the write lock held."""
+    row = asdict(feature) | {"fingerprint": feature.fingerprint}
+    table.upsert(pa.Table.from_pylist([row], schema=FEATURES), "name")
+
+
+def replace_feature(table: Table, name: str, feature: Feature) -> None:
+    """Put a row of `features` in the place of another, in one commit. Call it with the write lock held."""
+    rows = [row for row in table.read().to_pylist() if row["name"] != name]
+    rows.append(asdict(feature) | {"fingerprint": feature.fingerprint})
+    table.replace(pa.Table.from_pylist(rows, schema=FEATURES))
+
+
+def check_name(store: FeatureStore, name: str) -> None:
+    """Refuse a name that no added feature can have.
+
+    Raises:
+        FeatureError: it is not of a form that every reader of columns takes, or a column of another kind has it.
+    """
+    if not _NAME.fullmatch(name):
+        raise FeatureError(
+            "A feature cannot have this name.",
+            received=repr(name),
+            expected="a small letter, then up to 63 small letters, digits, - and _",
+        )
+    known = store.features | store.unfinished
+    others = [other for other, feature in known.items() if other != name or not feature.added]
+    clash = {name, f"{name}_norm"} & set(frames_schema(dict.fromkeys(others, 1)).names)
+    if clash:
+        raise FeatureError(
+            "The frames of the store have a column of this name already.",
+            received=", ".join(sorted(clash)),
+            expected="a name of its own",
+            hint="Choose another with --as.",
+        )
+
+
+def drop_unnamed_columns(store: FeatureStore, frames: Table, check: Callable[[], None]) -> list[str]:
+    """Drop the columns of `frames` that no row of `features` names, left by a kill; which they were.
+
+    Call it with the write lock held, and with a snapshot that was taken since.
+    """
+    named = frames_schema(dict.fromkeys(store.features | store.unfinished, 1)).names
+    left = [name for name in frames.schema.names if name not in named]
+    if left:
+        check()
+        frames.drop_columns(left)
+    return left
+
 
 FLUSH_BYTES = 48 << 20
 FLUSH_S = 120.0
@@ -180,3 +272,69 @@ def _last_of_each(rows: pa.Table) -> pa.Table:
     addresses = rows["_rowid"].to_numpy()
     _, from_behind = np.unique(addresses[::-1], return_index=True)
     return rows if len(from_behind) == len(rows) else rows.take(pa.array(len(rows) - 1 - from_behind))
+
+
+# MERGED vimoclip.store.feature_switch
+# One feature takes the place of moclip, in one step for whoever reads.
+#
+# It takes commits of three tables: the vectors in `frames`, the fingerprint that each row of `videos` names, the row of
+# `features`. So the first commit pins the snapshot before, in the row of the feature that is to come; from then on
+# whoever opens the store opens that snapshot. The last commit takes the pin away. A kill between them leaves a store
+# that can be read as it was, and not written to until the switch is done: `vimoclip embed --motion` goes on with it.
+
+
+REPLACED = "moclip"
+NEXT = "moclip-next"
+"""The name of the feature that takes its place, until it does."""
+
+_TAG = "switching"
+
+
+def switch(store: FeatureStore, check: Callable[[], None]) -> FeatureStore:
+    """Let NEXT, which is whole, take the place of REPLACED, or go on with that; the store after it.
+
+    store: the newest snapshot, or the pinned one. Call it with the write lock held, which `check` makes sure of. Ctrl-C
+    waits until it is done.
+    """
+    with held_back():
+        coming = store.unfinished[NEXT]
+        if store.switching is None:
+            store.tag(_TAG)
+            check()
+            pinned = json.dumps(json.loads(coming.settings or "{}") | {PINNED: store.versions})
+            put_feature(store.tables["features"].latest(), replace(coming, settings=pinned))
+        new = replace(coming, name=REPLACED, settings=None, complete=True)
+        _put_vectors(store, check)
+        others = [feature for name, feature in store.features.items() if name != REPLACED]
+        _put_fingerprints(store, store_fingerprint([*others, new]), check)
+        features = store.tables["features"].latest()
+        rows = [row for row in features.read().to_pylist() if row["name"] not in (REPLACED, NEXT)]
+        rows.append(asdict(new) | {"fingerprint": new.fingerprint})
+        check()
+        features.replace(pa.Table.from_pylist(rows, schema=FEATURES))
+        after = store.refresh()
+        drop_unnamed_columns(after, after.tables["frames"], check)
+        after = after.refresh()
+        for table in after.tables.values():
+            table.untag(_TAG)
+        return after
+
+
+def _put_vectors(store: FeatureStore, check: Callable[[], None]) -> None:
+    frames = store.tables["frames"].latest()
+    names = [REPLACED, f"{REPLACED}_norm"]
+    check()
+    if left := [name for name in names if name in frames.schema.names]:
+        frames.drop_columns(left)
+        frames = frames.latest()
+    check()
+    frames.copy_columns(dict(zip(names, (NEXT, f"{NEXT}_norm"), strict=True)))
+
+
+def _put_fingerprints(store: FeatureStore, fingerprint: str, check: Callable[[], None]) -> None:
+    videos = store.tables["videos"].latest()
+    rows = videos.read(where=pc.field("fingerprint") == store.fingerprint).to_pylist()
+    if rows:
+        changed = [asdict(replace(Video(**row), fingerprint=fingerprint)) for row in rows]
+        check()
+        videos.upsert(pa.Table.from_pylist(changed, schema=VIDEOS), "video_id")

@@ -9,7 +9,9 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -17,10 +19,160 @@ from typing import Any, Protocol
 import filelock
 
 from vimoclip.atomic import held_back
-from vimoclip.errors import StoreDamagedError, StoreError, StoreLockedError
-from vimoclip.store.lance_errors import store_error
-from vimoclip.store.lease import Lease
-from vimoclip.store.location import Folder, ObjectPrefix, Place, Where, place
+from vimoclip.errors import StoreDamagedError, StoreError, StoreLockedError, StoreUnreachableError
+from vimoclip.store.location import Folder, ObjectPrefix, Place, Where, place, unreachable
+from vimoclip.store.table import store_error
+
+# MERGED vimoclip.store.lease
+# Lease: the write lock of a store in an object store, which has no locks that end with their holder.
+#
+# The lease is one object that its holder renews every `RENEW_S` seconds. Every write of it is a conditional put: of two
+# who would change it only one does. Whoever has watched it for `LAPSE_S` without a change may take it; only durations
+# are compared, each by one machine's own clock. A holder that could not renew it for so long stops by itself, before
+# anybody else may begin: it calls `check` before every commit. What is left is a commit that was under way all that
+# time and lands late. It does no harm: its rows are of a take of their own, and takes so young are not dropped by
+# another writer (`Place.late_s`), so that a videos row that lands late still finds its frames.
+
+
+RENEW_S = 4.0
+LAPSE_S = 30.0
+
+Tag = dict[str, str]
+
+
+class Lease:
+    """A claim on the lease `name` at a place, see `vimoclip.store.lock`. who: what to say of the holder."""
+
+    poll_s = 1.0
+
+    def __init__(self, at: ObjectPrefix, name: str, who: dict[str, Any]) -> None:
+        self._at, self._name, self._who = at, name, who | {"token": uuid.uuid4().hex}
+        self._doing: dict[str, Any] = {}
+        self._tag: Tag = {}  # of the lease as this holder last wrote it, or as it was last seen
+        self._seen_s = 0.0  # when that was first seen
+        self._changed = False  # whether it was seen to change
+        self._renewed_s = 0.0
+        self._held = self._lost = False
+        self._beat = 0
+        self._writing = threading.Lock()
+        self._ended = threading.Event()
+        self._renewer = threading.Thread(target=self._renew_until_the_end, daemon=True)
+
+    def take(self) -> bool:
+        """Try to get it.
+
+        Raises:
+            StoreUnreachableError: the object store does not answer, or refuses.
+        """
+        tag, note = self._look()
+        if tag is not None and not note.get("released") and note.get("token") != self._who["token"]:
+            if tag != self._tag:
+                self._changed |= bool(self._tag)
+                self._tag, self._seen_s = tag, _now()
+            if _now() - self._seen_s < LAPSE_S:
+                return False
+        if not self._put(tag):
+            return False
+        self._held = True
+        self._renewer.start()
+        return True
+
+    def taken(self) -> bool:
+        """Whether it was seen to be renewed; one that was not may be that of a holder that was killed."""
+        return self._changed
+
+    def check(self) -> None:
+        """Make sure that it is still held.
+
+        Raises:
+            StoreLockedError: another writer has it, or could by now.
+        """
+        if not self._lost and _now() - self._renewed_s > LAPSE_S / 2:
+            with contextlib.suppress(StoreUnreachableError):
+                self._renew()
+        if self._lost or _now() - self._renewed_s > LAPSE_S - RENEW_S:
+            raise StoreLockedError(
+                f"The lease of {self._at} was lost.",
+                received=f"no renewal for {_now() - self._renewed_s:.0f} s",
+                expected=f"one every {RENEW_S:.0f} s",
+                hint="Another writer may go on there by now. Everything committed is safe; run the same command again.",
+            )
+
+    def tell(self, doing: dict[str, Any]) -> None:
+        """Say so with the next renewal."""
+        self._doing = doing
+
+    def let_go(self) -> None:
+        """End it, if it is held, so that the next one need not wait for it to lapse."""
+        if not self._held:
+            return
+        self._ended.set()
+        self._renewer.join(timeout=1)
+        if not self._lost and not self._renewer.is_alive():
+            with contextlib.suppress(StoreUnreachableError):
+                self._put(self._tag, released=True)
+
+    def _renew_until_the_end(self) -> None:
+        while not self._ended.wait(RENEW_S) and not self._lost:
+            with contextlib.suppress(StoreUnreachableError):  # the next may get through; `check` knows how long it was
+                self._renew()
+
+    def _renew(self) -> None:
+        with self._writing:
+            if not self._put(self._tag):
+                self._lost = True
+
+    def _put(self, tag: Tag | None, released: bool = False) -> bool:
+        """Write the lease, if it still is what had this tag, or with None if there is none; whether that was so."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        began = _now()
+        self._beat += 1
+        heard = datetime.now(UTC).isoformat(timespec="seconds")
+        note = self._who | {"beat": self._beat, "heard": heard, "released": released, **self._doing}
+        try:
+            with self._at.errors():
+                mode: Any = "create" if tag is None else tag
+                self._tag = _tag(obstore.put(self._at.client, self._name, json.dumps(note).encode(), mode=mode))
+        except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
+            if tag is None and isinstance(error, FileNotFoundError):
+                raise unreachable(error, self._at) from error  # no such bucket
+            # Also when the answer to an earlier put got lost: then what is there is ours, but as old as that one.
+            found, written = self._look()
+            if found is None or written.get("token") != self._who["token"]:
+                return False
+            return self._put(found, released)
+        self._renewed_s = began
+        return True
+
+    def _look(self) -> tuple[Tag | None, dict[str, Any]]:
+        """The lease's tag, None where there is no lease, and what it says."""
+        import obstore
+
+        try:
+            with self._at.errors():
+                found = obstore.get(self._at.client, self._name)
+                content = bytes(found.bytes())
+        except FileNotFoundError:
+            return None, {}
+        try:
+            note = json.loads(content)
+        except ValueError:
+            note = None
+        return _tag(found.meta), note if isinstance(note, dict) else {}
+
+
+def _tag(said: Any) -> Tag:
+    """What an object store says of the object that it took or gave: S3 and Azure know it by its e_tag, GCS by its
+    version."""
+    return {name: said[name] for name in ("e_tag", "version") if said[name] is not None}
+
+
+def _now() -> float:
+    """Seconds by a clock that goes on while the machine sleeps; macOS's monotonic one does, Linux's does not."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
 
 NOTE = ".writer.json"
 

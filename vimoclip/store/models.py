@@ -4,11 +4,18 @@ So a store that is moved takes them along, and whoever ingests into it or search
 model.
 """
 
+import re
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from schemas.models import META, WEIGHTS, folder_of
+from schemas.models import META, MODELS, WEIGHTS, folder_of, student_id
+from vimoclip.errors import StoreDamagedError
 from vimoclip.models.checkpoint import Get
+from vimoclip.search.segments import settings_in
+from vimoclip.store.feature_store import stored_features
 from vimoclip.store.location import Place
+from vimoclip.store.table import Table
 
 
 def keep(at: Place, id: str, folder: Path) -> None:
@@ -33,3 +40,43 @@ def files_of(at: Place, id: str) -> Get:
         return data
 
     return get
+
+
+# MERGED vimoclip.store.unnamed_models
+# The trained models of a store that nothing names any more: of features and of a behaviour space that others replaced,
+# or that were dropped; and what a kill left before anything named it.
+
+
+_ID = re.compile(r"[0-9a-f]{16}")  # whatever else lies there is not ours
+
+
+def drop_unnamed(at: Place, tables: Mapping[str, Table], check: Callable[[], None]) -> None:
+    """Take away the models that no version of `features` or `segments` names, of all that are still on the disk: a
+    reader of an older one needs its models for as long.
+
+    In an object store, one stays that a writer which has lost the lock may have put there so lately that it may yet
+    name it. Call it with the write lock held, which `check` makes sure of, when old versions are cleaned away.
+
+    Raises:
+        StoreError: one cannot be taken away.
+    """
+    there = [name for name in at.names(MODELS) if _ID.fullmatch(name)]
+    if not there:
+        return
+    try:
+        named = _named(tables)
+    except StoreDamagedError:  # it may name any of them
+        return
+    late_s = time.time() - at.late_s
+    for id in there:
+        if id not in named and at.written_s(folder_of(id)) <= late_s:
+            check()
+            at.drop(folder_of(id), first=META)  # so that what a kill leaves is no model, and `keep` writes it anew
+
+
+def _named(tables: Mapping[str, Table]) -> set[str]:
+    named = {student_id(feature) for table in tables["features"].versions() for feature in stored_features(table)}
+    if "segments" in tables:
+        models = [settings_in(table).behaviour for table in tables["segments"].versions()]
+        named |= {made.id for made in models if made is not None}
+    return {id for id in named if id is not None}

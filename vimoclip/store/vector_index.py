@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vimoclip.store.lance_errors import lance_errors
-from vimoclip.store.table import Table
+from vimoclip.store.table import Table, lance_errors
 
 ROWS_TO_INDEX = 250_000
 """Rows from which it pays: below, comparing with all of them takes less than a tenth of a second."""

@@ -22,14 +22,11 @@ from schemas.labels import LABELS, PAST_END_S
 from schemas.videos import VIDEOS
 from vimoclip.config.store import StoreConfig
 from vimoclip.errors import ConfigError, StoreDamagedError
+from vimoclip.store.feature_store import TABLES, check_format, missing
 from vimoclip.store.location import Place, Where, place
-from vimoclip.store.model_faults import check_models
-from vimoclip.store.segment_faults import check_segments
-from vimoclip.store.sound_tables import Observer, SoundTables
-from vimoclip.store.store_place import TABLES, check_format, missing
 from vimoclip.store.table import Table
-from vimoclip.store.verify_checks import counted, decodes, order_faults, vector_faults
-from vimoclip.store.verify_faults import MOST_PLACES, Fault
+from vimoclip.store.verify_checks import check_models, check_segments, counted, decodes, order_faults, vector_faults
+from vimoclip.store.verify_faults import MOST_PLACES, Fault, Observer, SoundTables
 
 _ENDS = {"video_id": pl.String, "duration_s": pl.Float64}
 _BATCH_ROWS = {"frames": 4096, "flow": 1024}

@@ -18,12 +18,11 @@ from schemas.labels import LABELS, Label
 from schemas.videos import VIDEOS, Video
 from vimoclip.atomic import held_back
 from vimoclip.embedding.events import EmbeddedFrames
-from vimoclip.store.feature_rows import drop_unnamed_columns
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.row_buffer import RowBuffer
-from vimoclip.store.rows import check, flow_rows, frame_rows
+from vimoclip.store.features import drop_unnamed_columns
+from vimoclip.store.models import drop_unnamed
+from vimoclip.store.rows import RowBuffer, check, flow_rows, frame_rows
 from vimoclip.store.table import Table, Tidied
-from vimoclip.store.unnamed_models import drop_unnamed
 
 FLUSH_ROWS = 20_000
 FLUSH_BYTES = 48 << 20

@@ -23,8 +23,8 @@ from vimoclip.models.checkpoint import META, WEIGHTS, read_checkpoint
 from vimoclip.search.filters import Filters
 from vimoclip.search.segments import settings_of
 from vimoclip.store import vector_index
-from vimoclip.store.feature_rows import put_feature
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.features import put_feature
 from vimoclip.store.verify import verify
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -24,8 +24,8 @@ from vimoclip.errors import SearchError, UnknownVideoError, UsageError
 from vimoclip.search.filters import Filters
 from vimoclip.search.results import Hits
 from vimoclip.store import vector_index
-from vimoclip.store.feature_rows import put_feature
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.features import put_feature
 from vimoclip.store.writer import StoreWriter
 
 

@@ -18,8 +18,8 @@ from vimoclip.errors import ConfigError, RunError, StoreDamagedError, UnknownCol
 from vimoclip.frames import vectors
 from vimoclip.sequences.reader import Kept, read_sequences
 from vimoclip.sequences.sequences import Sequences
-from vimoclip.store.feature_rows import put_feature
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.features import put_feature
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.classes import classes_of

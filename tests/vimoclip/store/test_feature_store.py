@@ -31,8 +31,7 @@ from vimoclip.errors import (
     UnknownColumnError,
     UnknownVideoError,
 )
-from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.store_place import check_free
+from vimoclip.store.feature_store import FeatureStore, check_free
 from vimoclip.store.table import Table
 from vimoclip.store.writer import StoreWriter
 

@@ -15,9 +15,8 @@ from schemas.frames import frames_schema
 from tests.vimoclip.stores import VIDEOS, embedded, features, make_store, ok_row
 from vimoclip.embedding.events import EmbeddedFrames
 from vimoclip.errors import FeatureError, SettingsError, UnknownColumnError, VideoError
-from vimoclip.store.feature_rows import check_name, lacking
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.features import FeatureWriter
+from vimoclip.store.features import FeatureWriter, check_name, lacking
 from vimoclip.store.location import Where
 from vimoclip.store.table import Table
 from vimoclip.store.verify import verify

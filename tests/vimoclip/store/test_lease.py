@@ -13,10 +13,9 @@ from tests.object_store import BUCKET, Server
 from tests.vimoclip.store.test_lock import holding
 from tests.vimoclip.stores import make_store
 from vimoclip.errors import StoreLockedError
-from vimoclip.store import lease
-from vimoclip.store.lease import Lease
+from vimoclip.store import lock
 from vimoclip.store.location import ObjectPrefix
-from vimoclip.store.lock import NOTE, holder, writer_lock, writing
+from vimoclip.store.lock import NOTE, Lease, holder, writer_lock, writing
 from vimoclip.store.writer import StoreWriter
 
 QUICK = "from vimoclip import lease; lease.RENEW_S, lease.LAPSE_S = 0.1, 2.0"
@@ -24,8 +23,8 @@ QUICK = "from vimoclip import lease; lease.RENEW_S, lease.LAPSE_S = 0.1, 2.0"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "RENEW_S", 0.1)
-    monkeypatch.setattr(lease, "LAPSE_S", 2.0)
+    monkeypatch.setattr(lock, "RENEW_S", 0.1)
+    monkeypatch.setattr(lock, "LAPSE_S", 2.0)
 
 
 def claim(remote: str) -> Lease:
@@ -39,7 +38,7 @@ def write(server: Server, remote: str, content: bytes) -> None:
 def test_a_second_writer_is_told_who_and_gets_it_at_once_when_the_first_ends(
     remote: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "LAPSE_S", 30.0)
+    monkeypatch.setattr(lock, "LAPSE_S", 30.0)
     told: list[str] = []
     let_go: list[float] = []
     with holding(remote, QUICK) as child:
@@ -161,8 +160,8 @@ def test_a_server_that_says_nothing_for_too_long_stops_the_writer(server: Server
 
 
 def test_an_answer_that_got_lost_is_no_lease_that_got_lost(remote: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "RENEW_S", 60.0)  # by hand here
-    monkeypatch.setattr(lease, "LAPSE_S", 300.0)
+    monkeypatch.setattr(lock, "RENEW_S", 60.0)  # by hand here
+    monkeypatch.setattr(lock, "LAPSE_S", 300.0)
     one = claim(remote)
     assert one.take()
     before = dict(one._tag)

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from tests.object_store import BUCKET, Server
 from tests.vimoclip.stores import make_store
 from vimoclip.errors import StoreError, StoreMissingError, StoreUnreachableError
-from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.feature_store import FeatureStore, check_free
 from vimoclip.store.location import Folder, ObjectPrefix, place
-from vimoclip.store.store_place import check_free
 
 
 def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimoclip.store.row_buffer import RowBuffer
+from vimoclip.store.rows import RowBuffer
 
 SCHEMA = pa.schema([pa.field("n", pa.int64(), nullable=False), pa.field("data", pa.binary())])
 

@@ -19,10 +19,9 @@ from tests.schemas.tables import assert_keys
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.errors import NoSpaceError, StoreDamagedError, StoreError, StoreMissingError, StoreReadOnlyError
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.lance_errors import store_error
 from vimoclip.store.location import Folder, place
 from vimoclip.store.lock import writer_lock
-from vimoclip.store.table import Table
+from vimoclip.store.table import Table, store_error
 from vimoclip.store.writer import StoreWriter
 
 SCHEMA = pa.schema([key("id", pa.string(), 1), pa.field("n", pa.int64()), pa.field("blob", pa.binary())])

@@ -17,13 +17,11 @@ from schemas.labels import Label
 from tests.vimoclip.stores import embedded, features, flow_bytes, make_store, ok_row
 from vimoclip.errors import StoreMissingError, StoreNewerError
 from vimoclip.store import verify as module
-from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.feature_store import TABLES, FeatureStore
 from vimoclip.store.features import FeatureWriter
-from vimoclip.store.sound_tables import Observer
-from vimoclip.store.store_place import TABLES
 from vimoclip.store.table import Table
 from vimoclip.store.verify import verify
-from vimoclip.store.verify_faults import FAULTS, MOST_OF_A_NAME, Fault
+from vimoclip.store.verify_faults import FAULTS, MOST_OF_A_NAME, Fault, Observer
 from vimoclip.store.writer import StoreWriter
 
 Row = dict[str, Any]
