@@ -8,8 +8,8 @@ from queue import SimpleQueue
 
 from schemas.features import Feature
 from vimoclip.config.store import RunConfig, StoreConfig
-from vimoclip.embedding.added import NOTHING_ADDED, Added
 from vimoclip.embedding.events import Job, Outcome
+from vimoclip.embedding.feature_models import NOTHING_ADDED, Added
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import VimoclipError
 

@@ -19,8 +19,8 @@ from pipelines.request import Observer
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, RunConfig
-from vimoclip.embedding.added import Added
 from vimoclip.embedding.events import Failed, Job
+from vimoclip.embedding.feature_models import Added
 from vimoclip.errors import FeatureError, SourceError
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import FeatureWriter, check_name, lacking

@@ -11,9 +11,9 @@ from pipelines.filling import EmbedReport, Filling
 from pipelines.request import Observer
 from schemas.videos import Video
 from vimoclip.config.store import RunConfig
+from vimoclip.embedding.embedder import FlowEmbedder
 from vimoclip.embedding.events import Job
 from vimoclip.embedding.feature_models import student_of, weights_of
-from vimoclip.embedding.flow_embedder import FlowEmbedder
 from vimoclip.errors import FeatureError
 from vimoclip.models.motion_student import Student, read_student
 from vimoclip.store.feature_store import FeatureStore

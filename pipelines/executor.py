@@ -8,8 +8,8 @@ from pipelines.engine import Engine
 from schemas.features import Feature
 from vimoclip.atomic import held_back
 from vimoclip.config.store import RunConfig, StoreConfig
-from vimoclip.embedding.added import NOTHING_ADDED, Added
 from vimoclip.embedding.events import Job, Outcome
+from vimoclip.embedding.feature_models import NOTHING_ADDED, Added
 from vimoclip.errors import StoreError
 
 

@@ -15,7 +15,7 @@ from pipelines.telling import Telling
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, find_labels, match, read
 from vimoclip.config.store import StoreConfig
-from vimoclip.embedding.added import NOTHING_ADDED, Added
+from vimoclip.embedding.feature_models import NOTHING_ADDED, Added
 from vimoclip.errors import LabelError
 from vimoclip.store.feature_store import FeatureStore, check_free
 from vimoclip.store.features import check_same

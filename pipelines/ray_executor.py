@@ -23,8 +23,8 @@ from ray.exceptions import RayError, RayTaskError
 from pipelines.actor import Actor, Described
 from schemas.features import Feature
 from vimoclip.config.store import RunConfig, StoreConfig
-from vimoclip.embedding.added import NOTHING_ADDED, Added
 from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
+from vimoclip.embedding.feature_models import NOTHING_ADDED, Added
 from vimoclip.errors import ConfigError, VimoclipError
 from vimoclip.prefetch import Ahead
 

@@ -15,8 +15,8 @@ from pipelines.request import IngestRequest, Observer
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest as ingest_tiny
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
-from vimoclip.embedding.added import Added
 from vimoclip.embedding.events import EmbeddedFrames, Job
+from vimoclip.embedding.feature_models import Added
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import FeatureError, ModelError, SettingsError, SourceError
 from vimoclip.store.feature_store import FeatureStore

@@ -1,18 +1,46 @@
 """The trained students of a store, by which later ingests and searches make the same vectors (kept_models.py)."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self
 
 from schemas.features import Feature
 from schemas.models import STUDENT, folder_of, student_id
-from vimoclip.embedding.added import Added
+from vimoclip.config.store import ClipConfig
 from vimoclip.models.motion_student import Student, read_student
 from vimoclip.store.models import files_of
 
-if TYPE_CHECKING:  # a worker runs where there is no store (benchmarks/gpu.py)
+if TYPE_CHECKING:  # with torch, which takes seconds
+    from vimoclip.models.motion_student import Student
     from vimoclip.store.feature_store import FeatureStore
+
+# MERGED vimoclip.embedding.added
+# Features beside those that a store began with: which models a worker needs to make them.
+
+
+@dataclass(frozen=True)
+class Added:
+    """What is computed beside a store's own features, or instead of them.
+
+    towers: of image features that were added, the settings of each one's tower, by name. students: of motion features
+    the trained student, by name; of `moclip` it takes the place of the starting one. alone: the store's own, clip and
+    moclip, are not computed, and so no student is needed. Every tower gets the store's batch size.
+    """
+
+    towers: Mapping[str, ClipConfig] = field(default_factory=dict)
+    alone: bool = False
+    students: "Mapping[str, Student]" = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, features: Iterable[Feature], alone: bool = False) -> Self:
+        """The image features that were added among `features`, with the settings that they were made with."""
+        settings = {feature.name: feature.settings for feature in features if feature.kind == "image"}
+        towers = {name: ClipConfig.from_dict(json.loads(text)) for name, text in settings.items() if text is not None}
+        return cls(towers, alone)
+
+
+NOTHING_ADDED = Added()
 
 
 def weights_of(student: Student) -> str:

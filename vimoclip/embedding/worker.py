@@ -19,10 +19,9 @@ import torch
 from schemas.features import OWN, Feature
 from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, StoreConfig
 from vimoclip.device import pick_device, pick_precision, set_threads
-from vimoclip.embedding.added import NOTHING_ADDED, Added
 from vimoclip.embedding.embedder import Models, Motion, VideoEmbedder
 from vimoclip.embedding.events import Embedded, Failed, Idle, Job, Outcome, Restarted
-from vimoclip.embedding.feature_models import settings_of, weights_of
+from vimoclip.embedding.feature_models import NOTHING_ADDED, Added, settings_of, weights_of
 from vimoclip.errors import ModelError, VideoError
 from vimoclip.flow import FlowEstimator, make_estimator, resolve
 from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE

@@ -16,9 +16,8 @@ from schemas.features import OWN, Feature
 from schemas.segments import SegmentSettings, Space
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.device import pick_device, set_threads
-from vimoclip.embedding.added import Added
 from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Job, Restarted
-from vimoclip.embedding.feature_models import added_of
+from vimoclip.embedding.feature_models import Added, added_of
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import SearchError, SettingsError, VideoError
 from vimoclip.frames import FrameVectors
