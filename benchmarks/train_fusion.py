@@ -23,8 +23,7 @@ from torch import Tensor
 from benchmarks.animal_kingdom import LISTS, TRAIN, clips, lengths, sequences
 from benchmarks.machine import describe
 from vimoclip.config.fusion import PRESETS, FusionConfig, TfamConfig
-from vimoclip.sequences.batching import padding, shuffled
-from vimoclip.sequences.sequences import Batch, Sequences
+from vimoclip.sequences.sequences import Batch, Sequences, padding_share, shuffled_batches
 from vimoclip.training.fusion import FusionTask
 from vimoclip.training.loop import Training
 from vimoclip.training.optimizer import training_precision
@@ -66,12 +65,12 @@ def _narrow(tfam: TfamConfig, width: int) -> TfamConfig:
 
 def _padding(console: Console) -> None:
     steps = lengths(len(clips(LISTS / TRAIN)))
-    plans = [shuffled(steps, 8, 49, epoch) for epoch in range(3)]
-    wasted = max(padding(plan, steps) for plan in plans)
+    plans = [shuffled_batches(steps, 8, 49, epoch) for epoch in range(3)]
+    wasted = max(padding_share(plan, steps) for plan in plans)
     random = np.array_split(np.random.default_rng(0).permutation(len(steps)), len(steps) // 8)
     console.print(
         f"padding of an epoch of {len(steps)} clips: {wasted:.1%} in {len(plans[0])} batches; "
-        f"{padding(random, steps):.1%} with batches at random"
+        f"{padding_share(random, steps):.1%} with batches at random"
     )
 
 

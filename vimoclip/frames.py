@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vimoclip.sequences.steps import Steps
+from vimoclip.sequences.sequences import Steps
 
 if TYPE_CHECKING:  # or whoever searches the store would wait for a decoder to load
     from vimoclip.embedding.events import Vectors

@@ -68,7 +68,7 @@ class SequenceConfig(Config):
     most_frames: a longer video is thinned evenly to so many frames, since attention costs the square of them; None
         keeps all.
     window_s: a longer video is cut into stretches of at most so long, each with the labels that it has itself
-        (vimoclip/sequences/stretches.py); None reads whole videos, for which all their labels count.
+        (vimoclip/sequences/reader.py); None reads whole videos, for which all their labels count.
     """
 
     image: str = "clip"

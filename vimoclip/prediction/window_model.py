@@ -16,7 +16,7 @@ from vimoclip.device import pick_device, set_threads
 from vimoclip.errors import RunError
 from vimoclip.frames import FrameVectors
 from vimoclip.models.checkpoint import META, read_checkpoint
-from vimoclip.sequences.window_sequences import sequences_of, steps_of
+from vimoclip.sequences.sequences import sequences_of, steps_of
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.fusion import scores
 from vimoclip.training.loop import STATE

@@ -5,8 +5,8 @@ in it, and it is as wide as the model. The head's own layers, LN → hidden → 
 and drop the rest, so that behaviours which no label names would fall together after them.
 
 A segment is read as training reads a video of these frames alone: t = 1 … T without its first frame, thinned evenly to
-the run's most_frames; of a single frame the image without motion (vimoclip/sequences/steps.py). The arithmetic is fp32:
-a segment has the same vector, to 1e-5 before it is rounded, whatever else is indexed.
+the run's most_frames; of a single frame the image without motion (vimoclip/sequences/sequences.py). The arithmetic is
+fp32: a segment has the same vector, to 1e-5 before it is rounded, whatever else is indexed.
 
 A run's model is kept in the store (kept_models.py): queries go through the one that the segments went through.
 """
@@ -26,7 +26,7 @@ from vimoclip.frames import FrameVectors
 from vimoclip.models.checkpoint import Meta, read_checkpoint
 from vimoclip.models.tfam import Tfam
 from vimoclip.search.cosine import unit
-from vimoclip.sequences.window_sequences import sequences_of, steps_of
+from vimoclip.sequences.sequences import sequences_of, steps_of
 from vimoclip.store import models
 from vimoclip.store.feature_store import FeatureStore
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vimoclip.atomic import replacing
 from vimoclip.frames import stored_values
-from vimoclip.sequences.steps import Ints, Steps
+from vimoclip.sequences.sequences import Ints, Steps
 from vimoclip.store.location import Place
 from vimoclip.store.table import Table
 

@@ -9,6 +9,7 @@ cutting a batch out takes a small part of the time of a training step (benchmark
 store is in sequence_reader.py.
 """
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,7 +21,67 @@ from torch import Tensor
 
 from vimoclip.config.fusion import Lengths, Role
 from vimoclip.device import free_bytes
-from vimoclip.sequences.batching import by_length, shuffled
+from vimoclip.frames import FrameVectors
+from vimoclip.models.checkpoint import Meta
+
+# MERGED vimoclip.sequences.batching
+# Which videos go into a batch together: those of about one length, so that little of a batch is padding.
+#
+# An epoch's order is drawn anew from its seed and number: videos are shuffled, those of a pool of many batches are
+# sorted by length and cut into batches, and the batches of all pools are shuffled.
+
+
+MOST_PADDING = 0.05
+"""The share of an epoch's steps that may be padding."""
+
+POOL = 128  # batches; the fewer, the more freely videos meet, and the more padding
+_LIMITS = (0.5, 0.3, 0.2, 0.15, 0.1, 0.075, MOST_PADDING)  # of one batch
+
+Batches = list[NDArray[np.int64]]
+
+
+def shuffled_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> Batches:
+    """The batches of an epoch, each of at most `batch_size` videos; every video is in one of them.
+
+    Where padding would exceed `MOST_PADDING`, as between the few longest videos, batches are cut shorter.
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    pool = batch_size * POOL
+    pools = [_sorted(order[i : i + pool], lengths) for i in range(0, len(order), pool)]
+    for limit in _LIMITS:
+        batches = [batch for pool in pools for batch in _cut(pool, lengths, batch_size, limit)]
+        if padding_share(batches, lengths) <= MOST_PADDING:
+            break
+    return [batches[i] for i in random.permutation(len(batches))]
+
+
+def batches_by_length(lengths: NDArray[np.int64], batch_size: int) -> Batches:
+    """All videos, the longest first: for scoring, where their order is nothing, and what does not fit fails at once."""
+    return _cut(_sorted(np.arange(len(lengths)), lengths), lengths, batch_size, MOST_PADDING)
+
+
+def padding_share(batches: Batches, lengths: NDArray[np.int64]) -> float:
+    """The share of the steps of these batches that is padding."""
+    padded = sum(len(batch) * int(lengths[batch].max()) for batch in batches)
+    return 1 - sum(int(lengths[batch].sum()) for batch in batches) / padded if padded else 0.0
+
+
+def _sorted(videos: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    return videos[np.argsort(-lengths[videos], kind="stable")]  # equally long ones stay shuffled
+
+
+def _cut(videos: NDArray[np.int64], lengths: NDArray[np.int64], batch_size: int, limit: float) -> Batches:
+    """Batches of videos that are sorted, the longest first; of each, no more than `limit` is padding."""
+    batches, first, steps = [], 0, 0
+    for i, length in enumerate(lengths[videos].tolist()):
+        longest, count = lengths[videos[first]], i - first + 1
+        if i > first and (count > batch_size or steps + length < (1 - limit) * count * longest):
+            batches.append(videos[first:i])
+            first, steps = i, 0
+        steps += length
+    return [*batches, videos[first:]] if len(videos) else []
+
 
 SHARE = 0.6
 """Of the memory that is free, what vectors may take."""
@@ -173,11 +234,11 @@ class Sequences:
 
     def epoch(self, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """All videos in batches of about one length, in the order that seed and epoch decide."""
-        return map(self.batch, shuffled(self.steps, batch_size, seed, epoch))
+        return map(self.batch, shuffled_batches(self.steps, batch_size, seed, epoch))
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """All videos in batches of about one length, always in the same order."""
-        return map(self.batch, by_length(self.steps, batch_size))
+        return map(self.batch, batches_by_length(self.steps, batch_size))
 
     @property
     def one_each(self) -> bool:
@@ -187,3 +248,112 @@ class Sequences:
     def counts(self) -> list[int]:
         """How many videos, or stretches of videos, show each class."""
         return [int(n) for n in self.targets.sum(dim=0, dtype=torch.int64).tolist()]
+
+
+# MERGED vimoclip.sequences.steps
+# Steps: which stored frames of which videos are z_1 … z_T, and in which row each belongs when they are packed.
+#
+# A video may be whole, or cut into stretches that do not overlap: each is read as a video of its frames alone would be.
+
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """Of V stretches of videos: `takes`, whose rows are theirs; `frames`, how many are stored; `counts`, T; `firsts`,
+    the frame_index of the first one, 0 of a whole video; each int64 (V,).
+
+    All frames but the first are read, evenly thinned to T of them; of a stretch of one frame, that frame.
+    """
+
+    takes: Ints
+    frames: Ints
+    counts: Ints
+    firsts: Ints
+
+    @classmethod
+    def of(cls, takes: Ints, frames: Ints, most: int | None, firsts: Ints | None = None) -> "Steps":
+        """At most `most` steps of each stretch; of whole videos, each of another take, where `firsts` is None."""
+        moments = np.maximum(frames - 1, 1)
+        counts = moments if most is None else np.minimum(moments, most)
+        return cls(takes, frames, counts, np.zeros(len(takes), np.int64) if firsts is None else firsts)
+
+    @staticmethod
+    def alone(frames: int, most: int | None) -> Ints:
+        """The steps of one stretch of frames, counted from its first: those of a video of these frames alone."""
+        return Steps.of(np.zeros(1, np.int64), np.array([frames], np.int64), most).indices(0)
+
+    @functools.cached_property
+    def offsets(self) -> Ints:
+        """int64 (V + 1,): stretch v is rows offsets[v] to offsets[v + 1]."""
+        return np.concatenate([[0], np.cumsum(self.counts)])
+
+    def indices(self, stretch: int) -> Ints:
+        """The frame_index of each step of a stretch, int64 (T,)."""
+        frames, count = int(self.frames[stretch]), int(self.counts[stretch])
+        return int(self.firsts[stretch]) + (frames > 1) + np.arange(count) * max(frames - 1, 1) // count
+
+    def rows(self, takes: Ints, indices: Ints) -> Ints:
+        """The row of each of these frames, int64; -1 for what is no step."""
+        if not len(self.takes):
+            return np.full(len(takes), -1)
+        stretch = self._last_before(takes, indices)
+        frames, count = self.frames[stretch], self.counts[stretch]
+        moments, moment = np.maximum(frames - 1, 1), indices - self.firsts[stretch] - (frames > 1)
+        step = -(-moment * count // moments)  # the only one that may be ⌊step · moments / count⌋ = moment
+        kept = (self.takes[stretch] == takes) & (moment >= 0) & (step < count) & (step * moments // count == moment)
+        return np.where(kept, self.offsets[stretch] + step, -1)
+
+    def _last_before(self, takes: Ints, indices: Ints) -> Ints:
+        """Of each of these frames the only stretch in which it may lie: the last of its take that begins no later.
+
+        Where there is none, any, in which it does not lie.
+        """
+        order, known, keys = self._sorted
+        take = np.minimum(np.searchsorted(known, takes), len(known) - 1)
+        if len(order) == len(known):  # one stretch each
+            return order[take]
+        return order[np.maximum(np.searchsorted(keys, take * self._beyond + indices, side="right") - 1, 0)]
+
+    @functools.cached_property
+    def _beyond(self) -> int:
+        """A frame_index past those of all stretches."""
+        return int((self.firsts + self.frames).max()) + 1
+
+    @functools.cached_property
+    def _sorted(self) -> tuple[Ints, Ints, Ints]:
+        """The stretches by take and first frame; the takes, each once; and one number that sorts the stretches so."""
+        order = np.lexsort((self.firsts, self.takes))
+        known, take = np.unique(self.takes, return_inverse=True)
+        return order, known, (take * self._beyond + self.firsts)[order]
+
+
+# MERGED vimoclip.sequences.window_sequences
+# Stretches of frames as the Sequences that a model evaluates: each is the video of its frames alone.
+
+
+def steps_of(frames: FrameVectors, meta: Meta) -> FrameVectors:
+    """What a model reads of a stretch; see `FrameVectors.steps`."""
+    motion = meta.features.get("motion")
+    return frames.steps(meta.config.sequences.most_frames, None if motion is None else motion.name)
+
+
+def sequences_of(steps: Sequence[FrameVectors], meta: Meta) -> Sequences:
+    """n stretches, in memory and on the CPU; without names, and without any label.
+
+    steps: of each, what the model reads of it (`steps_of`), with the features of `meta`.
+    """
+    packed = FrameVectors.joined(steps)
+    offsets = np.concatenate([[0], np.cumsum([len(each) for each in steps], dtype=np.int64)])
+    names = [source.name for source in meta.features.values()]
+    return Sequences(
+        [""] * len(steps),
+        offsets,
+        PackedRows([torch.from_numpy(packed.values[name]) for name in names], offsets),
+        torch.from_numpy(np.stack([packed.norms[name] for name in names], axis=1)),
+        {role: source.dim for role, source in meta.features.items()},
+        meta.config.sequences.lengths,
+        meta.classes,
+        torch.zeros(len(steps), len(meta.classes), dtype=torch.uint8),
+    )

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from vimoclip.device import free_bytes
 from vimoclip.errors import RunError, StoreDamagedError
 from vimoclip.flow.encoding import decode
-from vimoclip.sequences.sequences import SHARE
-from vimoclip.sequences.steps import Steps
+from vimoclip.sequences.sequences import SHARE, Steps
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table
 

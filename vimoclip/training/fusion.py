@@ -11,8 +11,7 @@ from torch import Tensor
 from vimoclip.config.fusion import FusionConfig, Loss
 from vimoclip.errors import RunError
 from vimoclip.models.tfam import Tfam
-from vimoclip.sequences.batching import shuffled
-from vimoclip.sequences.sequences import Batch, Sequences
+from vimoclip.sequences.sequences import Batch, Sequences, shuffled_batches
 from vimoclip.training.calibration import apply, fit
 from vimoclip.training.losses import loss_of
 from vimoclip.training.mixup import mixed
@@ -55,7 +54,7 @@ class FusionTask:
     def plan(self, epoch: int) -> list[NDArray[np.int64]]:
         """Batches of about one length."""
         training = self._config.training
-        return shuffled(self.train.steps, training.batch_size, training.seed, epoch)
+        return shuffled_batches(self.train.steps, training.batch_size, training.seed, epoch)
 
     def loss(self, batch: NDArray[np.int64]) -> Tensor:
         """Of these videos, mixed where that is asked for."""

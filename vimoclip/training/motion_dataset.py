@@ -17,8 +17,7 @@ from schemas.videos import Video
 from vimoclip.config.fusion import SequenceConfig
 from vimoclip.errors import RunError
 from vimoclip.sequences.reader import Kept, read_sequences
-from vimoclip.sequences.sequences import SequenceReport, Sequences
-from vimoclip.sequences.steps import Steps
+from vimoclip.sequences.sequences import SequenceReport, Sequences, Steps
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.flow_rows import FlowRows, flow_of, read_flow, rows_by_take
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimoclip.sequences.batching import MOST_PADDING, by_length, padding, shuffled
+from vimoclip.sequences.sequences import MOST_PADDING, batches_by_length, padding_share, shuffled_batches
 
 LENGTHS = st.lists(st.integers(1, 2000), min_size=1, max_size=60).map(np.array)
 
@@ -14,12 +14,12 @@ LENGTHS = st.lists(st.integers(1, 2000), min_size=1, max_size=60).map(np.array)
 def test_every_video_is_in_one_batch_and_padding_is_bounded(
     lengths: np.ndarray, batch_size: int, seed: int, epoch: int
 ) -> None:
-    for batches in (shuffled(lengths, batch_size, seed, epoch), by_length(lengths, batch_size)):
+    for batches in (shuffled_batches(lengths, batch_size, seed, epoch), batches_by_length(lengths, batch_size)):
         assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
         assert all(0 < len(batch) <= batch_size for batch in batches)
         padded = sum(len(batch) * max(lengths[batch]) for batch in batches)
-        assert padding(batches, lengths) == pytest.approx(1 - lengths.sum() / padded)
-        assert padding(batches, lengths) <= MOST_PADDING + 1e-12
+        assert padding_share(batches, lengths) == pytest.approx(1 - lengths.sum() / padded)
+        assert padding_share(batches, lengths) <= MOST_PADDING + 1e-12
 
 
 def animal_kingdom() -> np.ndarray:
@@ -28,7 +28,7 @@ def animal_kingdom() -> np.ndarray:
 
 def test_batches_of_many_videos_are_full() -> None:
     lengths = animal_kingdom()
-    batches = shuffled(lengths, 8, 49, 0)
+    batches = shuffled_batches(lengths, 8, 49, 0)
     assert len(batches) <= 1.01 * len(lengths) / 8
 
 
@@ -36,28 +36,28 @@ def test_seed_and_epoch_decide_the_order() -> None:
     lengths = animal_kingdom()[:3000]
 
     def order(seed: int, epoch: int) -> list[list[int]]:
-        return [batch.tolist() for batch in shuffled(lengths, 8, seed, epoch)]
+        return [batch.tolist() for batch in shuffled_batches(lengths, 8, seed, epoch)]
 
     assert order(49, 0) == order(49, 0)
     assert order(49, 0) != order(49, 1) and order(49, 0) != order(50, 0)
-    longest = [lengths[batch].max() for batch in shuffled(lengths, 8, 49, 0)]
+    longest = [lengths[batch].max() for batch in shuffled_batches(lengths, 8, 49, 0)]
     assert abs(np.corrcoef(longest, np.arange(len(longest)))[0, 1]) < 0.15  # long ones come at no time of their own
 
 
 def test_companions_change_from_epoch_to_epoch() -> None:
     lengths = animal_kingdom()[:3000]
     pairs = [
-        {frozenset((a, b)) for batch in shuffled(lengths, 8, 49, epoch) for a in batch for b in batch if a < b}
+        {frozenset((a, b)) for batch in shuffled_batches(lengths, 8, 49, epoch) for a in batch for b in batch if a < b}
         for epoch in (0, 1)
     ]
     assert len(pairs[0] & pairs[1]) < 0.2 * len(pairs[0])
 
 
 def test_scoring_begins_with_the_longest() -> None:
-    batches = by_length(np.array([3, 9, 1, 9, 4]), 2)
+    batches = batches_by_length(np.array([3, 9, 1, 9, 4]), 2)
     assert [batch.tolist() for batch in batches] == [[1, 3], [4], [0], [2]]
 
 
 def test_no_videos_no_batches() -> None:
-    assert shuffled(np.array([], np.int64), 8, 0, 0) == by_length(np.array([], np.int64), 8) == []
-    assert padding([], np.array([], np.int64)) == 0
+    assert shuffled_batches(np.array([], np.int64), 8, 0, 0) == batches_by_length(np.array([], np.int64), 8) == []
+    assert padding_share([], np.array([], np.int64)) == 0

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vimoclip.sequences.cache import MappedFile, MappedRows, default_folder, norms_of
-from vimoclip.sequences.steps import Steps
+from vimoclip.sequences.sequences import Steps
 from vimoclip.store.location import place
 
 

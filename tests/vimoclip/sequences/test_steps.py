@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vimoclip.sequences.steps import Steps
+from vimoclip.sequences.sequences import Steps
 
 FRAMES = st.lists(st.integers(1, 50), min_size=1, max_size=6).map(np.array)
 

@@ -15,7 +15,7 @@ from schemas.videos import Video
 from tests.vimoclip.stores import FPS, embedded, make_store, ok_row, write_in_turns
 from vimoclip.embedding.events import EmbeddedFrames
 from vimoclip.errors import StoreDamagedError
-from vimoclip.sequences.stretches import Stretches, held_labels, part_at, parts_of, read_stretches
+from vimoclip.sequences.reader import Stretches, held_labels, part_at, parts_of, read_stretches
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter

@@ -11,7 +11,7 @@ from tests.vimoclip.stores import make_store
 from vimoclip.config.fusion import Fusion, Lengths, SequenceConfig
 from vimoclip.frames import FrameVectors
 from vimoclip.models.checkpoint import Meta, read_checkpoint
-from vimoclip.sequences.window_sequences import sequences_of, steps_of
+from vimoclip.sequences.sequences import sequences_of, steps_of
 
 
 def meta_of(tmp_path: Path, fusion: Fusion = "cross", lengths: Lengths = "unit", most: int | None = None) -> Meta:

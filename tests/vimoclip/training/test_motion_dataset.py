@@ -15,7 +15,7 @@ from tests.vimoclip.stores import flow_bytes, make_store
 from vimoclip.errors import RunError, StoreDamagedError
 from vimoclip.flow.encoding import decode
 from vimoclip.frames import vectors
-from vimoclip.sequences.steps import Steps
+from vimoclip.sequences.sequences import Steps
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
