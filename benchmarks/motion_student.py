@@ -42,9 +42,8 @@ from vimoclip.config.motion import settings as motion_settings
 from vimoclip.config.store import FlowImage, RunConfig
 from vimoclip.savannah import PAIRS
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.training.intervals import Interval, interval, paired
-from vimoclip.training.splits import of_split
-from vimoclip.training.training_split import Asked
+from vimoclip.training.metrics import Interval, interval, paired
+from vimoclip.training.splits import Asked, of_split
 
 STARTING = "moclip"
 STUDENT = ("training.lr=1e-3", "training.batch_size=8")

@@ -32,7 +32,7 @@ from pipelines.train_fusion import TrainFusionRequest
 from vimoclip.config.fusion import Fusion, FusionConfig, settings
 from vimoclip.config.store import RunConfig
 from vimoclip.savannah import BEHAVIOURS, write_folder
-from vimoclip.training.intervals import paired
+from vimoclip.training.metrics import paired
 
 FIGURES: tuple[Figure, ...] = ("micro", "macro")
 

@@ -38,8 +38,8 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.labels import LabelSpan, label_spans, labels_at
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
-from vimoclip.training.intervals import Interval, interval, paired
-from vimoclip.training.training_split import Asked
+from vimoclip.training.metrics import Interval, interval, paired
+from vimoclip.training.splits import Asked
 
 TOP, SHORTEST_S, LEAST = 10, 0.5, (95.0, 99.0, 99.5, 99.9)
 LEARNT, HELD_OUT = "learnt", "asked"

@@ -30,7 +30,7 @@ from vimoclip.search.options import By
 from vimoclip.search.results import Hits
 from vimoclip.store import vector_index
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.training.intervals import interval
+from vimoclip.training.metrics import interval
 
 TOP, FIRST_S = 5, 2.0
 BY: tuple[By, ...] = ("appearance", "motion", "mix")

@@ -55,7 +55,7 @@ def ablate(
     from pipelines.ablation_files import write_files
     from pipelines.train_fusion import TrainFusionRequest
     from vimoclip.config.store import RunConfig
-    from vimoclip.training.training_split import Asked
+    from vimoclip.training.splits import Asked
 
     base = TrainFusionRequest(
         store=store,

@@ -69,7 +69,7 @@ def train_fusion(
     from cli.training_progress import TrainingProgress
     from pipelines.train_fusion import TrainFusionRequest, run
     from vimoclip.config.store import RunConfig
-    from vimoclip.training.training_split import Asked
+    from vimoclip.training.splits import Asked
 
     request = TrainFusionRequest(
         store=store,

@@ -51,7 +51,7 @@ def train_motion(
     from pipelines.executor import is_ray
     from pipelines.train_motion import TrainMotionRequest, run
     from vimoclip.config.store import RunConfig
-    from vimoclip.training.training_split import Asked
+    from vimoclip.training.splits import Asked
 
     request = TrainMotionRequest(
         store=store,

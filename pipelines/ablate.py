@@ -23,7 +23,7 @@ from vimoclip.config.fusion import Fusion, FusionConfig
 from vimoclip.errors import ConfigError, RunError
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import place
-from vimoclip.training.intervals import Interval, interval
+from vimoclip.training.metrics import Interval, interval
 
 ROWS: tuple[Fusion, ...] = ("image", "motion", "embedding", "temporal", "cross")
 PAPER: dict[Fusion, float] = {"image": 75.83, "motion": 51.05, "embedding": 74.56, "temporal": 76.99, "cross": 77.09}

@@ -20,7 +20,7 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import NEXT, REPLACED, FeatureWriter, check_name, lacking, switch
 from vimoclip.store.lock import Held
 from vimoclip.store.models import keep
-from vimoclip.training.flow_rows import flow_of
+from vimoclip.training.motion_dataset import flow_of
 
 
 class EmbedMotion(Filling):

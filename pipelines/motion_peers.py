@@ -21,7 +21,7 @@ from vimoclip.device import pick_device
 from vimoclip.errors import ConfigError, UsageError
 from vimoclip.store.location import place
 from vimoclip.training.loop import METRICS
-from vimoclip.training.peers import Peers
+from vimoclip.training.optimizer import Peers
 
 WAIT = timedelta(minutes=30)
 """How long a process waits for the others at one step: as long as one may need to read what it trains on."""

@@ -19,7 +19,7 @@ from vimoclip.errors import RunError, StoreError
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import Where, place
 from vimoclip.training.loop import METRICS, STATE, Record
-from vimoclip.training.training_split import TrainingSplit
+from vimoclip.training.splits import TrainingSplit
 
 RUN = "run.json"
 

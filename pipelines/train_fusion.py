@@ -24,10 +24,9 @@ from vimoclip.sequences.reader import Kept, read_sequences
 from vimoclip.sequences.sequences import SequenceReport, Sequences
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import Where
-from vimoclip.training.classes import taught_classes
 from vimoclip.training.fusion import FusionTask, calibrate
 from vimoclip.training.loop import Record, Training
-from vimoclip.training.training_split import Asked, training_split
+from vimoclip.training.splits import Asked, taught_classes, training_split
 
 
 @dataclass(frozen=True)

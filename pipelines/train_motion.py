@@ -23,12 +23,11 @@ from vimoclip.models.motion_student import StudentMeta, read_student_meta, write
 from vimoclip.sequences.reader import Kept
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import Where
-from vimoclip.training.classes import taught_classes
 from vimoclip.training.loop import Record, Training
 from vimoclip.training.motion import MotionTask
 from vimoclip.training.motion_dataset import SegmentReport, read_motion_segments
-from vimoclip.training.peers import ALONE, Peers
-from vimoclip.training.training_split import Asked, training_split
+from vimoclip.training.optimizer import ALONE, Peers
+from vimoclip.training.splits import Asked, taught_classes, training_split
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from vimoclip.errors import ConfigError, RunError
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
-from vimoclip.training.intervals import interval
 from vimoclip.training.loop import METRICS
+from vimoclip.training.metrics import interval
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

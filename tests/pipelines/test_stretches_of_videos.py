@@ -24,7 +24,7 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.loop import METRICS
-from vimoclip.training.training_split import Asked, training_split
+from vimoclip.training.splits import Asked, training_split
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

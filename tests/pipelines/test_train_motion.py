@@ -30,7 +30,7 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.loop import METRICS, STATE
-from vimoclip.training.training_split import Asked
+from vimoclip.training.splits import Asked
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

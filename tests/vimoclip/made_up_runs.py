@@ -12,7 +12,7 @@ from vimoclip.config.store import RunConfig
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
-from vimoclip.training.training_split import Asked
+from vimoclip.training.splits import Asked
 
 ONE = RunConfig(device="cpu", threads=1)
 VIDEOS = {f"{n}.mp4": 1 + 7 * n % 40 for n in range(12)} | {"long.mp4": 130, "site/x' OR '1'='1.mp4": 9}

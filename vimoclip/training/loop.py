@@ -9,6 +9,7 @@ gives the same numbers every time, whether it was interrupted or not.
 
 import contextlib
 import json
+import math
 import os
 import pickle
 import time
@@ -24,11 +25,111 @@ from torch import Tensor, nn
 
 from vimoclip.atomic import replacing
 from vimoclip.config.fusion import TrainingConfig
-from vimoclip.errors import RunError
-from vimoclip.training.epoch_losses import EpochLosses
-from vimoclip.training.event_file import event_file
-from vimoclip.training.optimizer import WeightAverage, adamw, learning_rate, training_precision
-from vimoclip.training.peers import ALONE, Peers
+from vimoclip.errors import DivergedError, RunError
+from vimoclip.training.optimizer import ALONE, Peers, WeightAverage, adamw, learning_rate, training_precision
+
+# MERGED vimoclip.training.epoch_losses
+# The losses of an epoch as numbers, the first that is not finite being an error that names its videos.
+#
+# To look at each as it comes would make a GPU wait for every step.
+
+
+class EpochLosses:
+    """Looked at `together` at a time. names: of the items of a batch, for people. known: those that were looked at
+    before the run was broken off."""
+
+    def __init__(self, names: Callable[[NDArray[np.int64]], list[str]], together: int, known: list[float]) -> None:
+        self._names, self._together = names, together
+        self._new: list[tuple[NDArray[np.int64], Tensor]] = []
+        self._known = list(known)
+
+    def add(self, batch: NDArray[np.int64], loss: Tensor) -> None:
+        """One more, of a batch.
+
+        Raises:
+            DivergedError: it, or one before it that was not looked at yet, is not finite.
+        """
+        self._new.append((batch, loss))
+        if len(self._new) >= self._together:
+            self._look()
+
+    def known(self) -> list[float]:
+        """All of them so far, in order. Raises DivergedError."""
+        self._look()
+        return list(self._known)
+
+    def mean(self) -> float:
+        """Their mean. Raises DivergedError."""
+        self._look()
+        return math.fsum(self._known) / len(self._known)
+
+    def _look(self) -> None:
+        values = torch.stack([loss for _, loss in self._new]).tolist() if self._new else []
+        for (batch, _), value in zip(self._new, values, strict=True):
+            if not math.isfinite(value):
+                names = self._names(batch)
+                raise DivergedError(
+                    "The loss, or its gradient, is not finite.",
+                    received=f"{value} on {', '.join(names[:8])}" + (f" and {len(names) - 8} more" * (len(names) > 8)),
+                    expected="a finite number",
+                    hint="The last epoch is kept. Try a lower learning rate; if it is always these videos, "
+                    "`vimoclip verify` checks their vectors.",
+                )
+        self._known += values
+        self._new.clear()
+
+
+# MERGED vimoclip.training.event_file
+# The records of a run as scalars for TensorBoard, in the run's folder, where tensorboard is installed.
+#
+# A run that goes on hides what was written before and writes all of it again: whatever moment it was killed at, every
+# epoch is there once.
+
+
+Record = dict[str, Any]
+
+
+class EventFile:
+    """Takes records. writer: torch's SummaryWriter, or None where there is none."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    def add(self, record: Record) -> None:
+        """Every number of a record, those of its parts as `part/name`, at its epoch."""
+        if self._writer is None:
+            return
+        for name, value in _scalars(record):
+            self._writer.add_scalar(name, value, record["epoch"])
+        self._writer.flush()
+
+
+@contextlib.contextmanager
+def event_file(folder: Path | None, records: list[Record]) -> Iterator[EventFile]:
+    """One that holds these records; of a run without a folder, or without tensorboard, one that keeps nothing."""
+    writer = None
+    if folder is not None:
+        with contextlib.suppress(ImportError):
+            from torch.utils.tensorboard import SummaryWriter
+
+            writer = SummaryWriter(str(folder), purge_step=0)
+    made = EventFile(writer)
+    try:
+        for record in records:
+            made.add(record)
+        yield made
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _scalars(record: Record, above: str = "") -> Iterator[tuple[str, float]]:
+    for name, value in record.items():
+        if isinstance(value, dict):
+            yield from _scalars(value, f"{above}{name}/")
+        elif isinstance(value, int | float) and name != "epoch":
+            yield f"{above}{name}", float(value)
+
 
 STATE, METRICS = "state.pt", "metrics.jsonl"
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vimoclip.config.fusion import LossConfig
+from vimoclip.sequences.sequences import Batch
 
 _TINY = 1e-30  # in place of 0 under a power, whose gradient may be infinite there
 
@@ -71,3 +72,24 @@ def positives_only(logits: Tensor, targets: Tensor, positive_weight: float) -> T
 def distillation(z: Tensor, z_image: Tensor) -> Tensor:
     """L_distill = mean (1 − cos(ẑ, z_image)), over frames: Eq. 6. z, z_image: (N, D), of any length."""
     return 1 - F.cosine_similarity(z.float(), z_image.float(), dim=-1).mean()
+
+
+# MERGED vimoclip.training.mixup
+# Mixup of embeddings: pairs of videos become one, and so do their labels (Zhang et al., ICLR 2018).
+
+
+def mixed(batch: Batch, alpha: float) -> Batch:
+    """Each video a with the one before it in the batch, b: z_t = λ z_t(a) + (1 − λ) z_t(b), y = λ y(a) + (1 − λ) y(b).
+
+    λ ~ Beta(α, α), of each pair its own, and at least ½, so that a is the one that is heard. Its steps are those of a:
+    where b has no vector, z_t is a's own. λ is drawn from torch's global generator of the CPU.
+    """
+    weights = torch.distributions.Beta(alpha, alpha).sample((len(batch.videos),))
+    weights = torch.maximum(weights, 1 - weights).to(batch.targets.device)
+    vectors = {}
+    for role, z in batch.vectors.items():
+        both = (batch.present[role] & batch.present[role].roll(1, dims=0))[..., None]
+        other = z.roll(1, dims=0)
+        vectors[role] = torch.where(both, torch.lerp(other, z, weights[:, None, None]), z)
+    targets = torch.lerp(batch.targets.roll(1, dims=0), batch.targets, weights[:, None])
+    return Batch(batch.videos, vectors, batch.present, targets)

@@ -22,8 +22,7 @@ from vimoclip.models.motion_student import MoClip
 from vimoclip.sequences.sequences import SHARE
 from vimoclip.training.losses import distillation, positives_only, weighted
 from vimoclip.training.motion_dataset import MotionSegments
-from vimoclip.training.optimizer import layer_rates, training_precision
-from vimoclip.training.peers import ALONE, Peers
+from vimoclip.training.optimizer import ALONE, Peers, layer_rates, training_precision
 
 TOGETHER = 64
 """Frames that pass the tower at once. With checkpointing these are what its gradient needs memory for."""

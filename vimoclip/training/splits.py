@@ -2,6 +2,9 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
 
 from schemas.videos import Video
 from vimoclip.errors import RunError
@@ -54,3 +57,111 @@ def _lot(video_id: str, seed: int) -> float:
     """From 0 up to 1."""
     digest = hashlib.sha256(f"{seed} {video_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
+
+
+# MERGED vimoclip.training.classes
+# The classes of a model: which labels of a store it learns to tell apart.
+
+
+def classes_of(store: FeatureStore) -> list[str]:
+    """Every label that a video of the store has, in the order of their names."""
+    return store.labels()["label"].unique().sort().to_list()
+
+
+def taught_classes(store: FeatureStore, train: Sequence[Video], least: int | None = None) -> list[str]:
+    """The labels that can be learned from the videos `train`, in the order of their names.
+
+    least: how many of these videos must show a label; others are no classes. None is all labels of the store, and
+    then each must be shown.
+
+    Raises:
+        RunError: there are no labels, fewer than two classes, or a class that none of these videos shows.
+    """
+    labels, own = store.labels(), [row.video_id for row in train]
+    videos = labels.filter(pl.col("video_id").is_in(own)).group_by("label").agg(pl.col("video_id").n_unique())
+    counts = dict.fromkeys(classes_of(store), 0) | dict(videos.iter_rows())
+    if not counts:
+        raise RunError(
+            "No video has a label.",
+            received=f"{len(own)} videos to train on",
+            expected="two behaviours or more",
+            hint="`vimoclip label FILE` adds labels.",
+        )
+    unseen = [name for name, shown in counts.items() if not shown]
+    if unseen and least is None:
+        raise RunError(
+            "A class that no video shows cannot be learned.",
+            received=f"no video to train on of {', '.join(unseen[:8])}"
+            + f" and {len(unseen) - 8} more" * (len(unseen) > 8),
+            expected="one of each class or more",
+            hint="--least-videos 1 leaves such classes out; or put a video of them into the split to train on.",
+        )
+    classes = [name for name, shown in counts.items() if shown >= (least or 0)]
+    if len(classes) < 2:
+        raise RunError(
+            "There are too few classes to tell apart.",
+            received=", ".join(f"{name} on {shown} videos" for name, shown in counts.items()),
+            expected="two classes or more" + (f", each on {least} videos" if least else ""),
+            hint="Label what else the videos show: a model of one class says it of every video.",
+        )
+    return classes
+
+
+# MERGED vimoclip.training.training_split
+# Which videos of a store a training learns from, and which it is evaluated on; in words too.
+
+
+HELD_OUT = ("val", "test")
+
+
+@dataclass(frozen=True)
+class TrainingSplit:
+    """train, select, held_out: the videos of each part; nothing where it is not asked for, or not there. said_train,
+    said_held_out: which these are, for people."""
+
+    train: list[Video]
+    select: list[Video]
+    held_out: list[Video]
+    said_train: str
+    said_held_out: str
+
+    @property
+    def parts(self) -> dict[str, list[Video]]:
+        """Those parts that there are, by name."""
+        found = {"select": self.select, "train": self.train, "held_out": self.held_out}
+        return {name: videos for name, videos in found.items() if videos}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How to split. train: the split to train on. held_out: the one that is evaluated on; None is val, or test,
+    whichever there is. share: of the videos that is held out by lot where no video has a split. least_videos: of those
+    to train on that must show a class; None refuses a label that none of them shows."""
+
+    train: str = "train"
+    held_out: str | None = None
+    share: float = 0.2
+    least_videos: int | None = None
+
+
+def training_split(store: FeatureStore, asked: Asked, select_on: float | None, seed: int) -> TrainingSplit:
+    """The split. select_on: the share of the videos to train on that is cut from them, by lot, to choose the best epoch
+    on.
+
+    Raises:
+        RunError: there are no such videos, or too few.
+    """
+    known = splits(store)
+    if not known:
+        train, held_out = hold_out(of_split(store), asked.share, seed)
+        said, held = f"all but {asked.share:g} of the videos, by lot", f"{asked.share:g}, by lot"
+    else:
+        name = asked.held_out or next((each for each in HELD_OUT if each in known and each != asked.train), None)
+        train = of_split(store, asked.train)
+        held_out = of_split(store, name) if name else []
+        said, held = f"split {asked.train}", f"split {name}" if name else "nothing"
+    select: list[Video] = []
+    if select_on is not None:
+        train, select = hold_out(train, select_on, seed)
+        said += f", but for {select_on:g} of it, by lot, to choose the best epoch on"
+    return TrainingSplit(train, select, held_out, said, held)

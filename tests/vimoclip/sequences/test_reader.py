@@ -22,8 +22,7 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import put_feature
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
-from vimoclip.training.classes import classes_of
-from vimoclip.training.splits import of_split
+from vimoclip.training.splits import classes_of, of_split
 
 VIDEOS = {"a.mp4": 9, "b.mp4": 1, "c/d.mp4": 2, "still.mp4": 6, "e.mp4": 30, "nothing.mp4": 4}
 SPLITS = {"e.mp4": "val"}

@@ -7,8 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.vimoclip.made_up import SMALL, sequences
 from vimoclip.models.tfam import Tfam
-from vimoclip.training.calibration import Calibration, apply, fit
-from vimoclip.training.fusion import calibrate, scores
+from vimoclip.training.fusion import Calibration, apply_calibration, calibrate, fit_calibration, scores
 from vimoclip.training.metrics import of_several
 
 
@@ -22,13 +21,13 @@ def drawn(count: int, scale: float, bias: float) -> tuple[torch.Tensor, torch.Te
 @pytest.mark.parametrize(("scale", "bias"), [(1.0, 0.0), (4.0, -3.0), (0.25, 1.0)])
 def test_the_scale_and_bias_that_labels_were_drawn_with_are_found(scale: float, bias: float) -> None:
     x, y = drawn(20_000, scale, bias)
-    found = fit(x, y, one_each=False)
+    found = fit_calibration(x, y, one_each=False)
     assert (found.scale, found.bias) == pytest.approx((scale, bias), rel=0.05, abs=0.05)
 
 
 def test_it_is_logistic_regression() -> None:
     x, y = drawn(5000, 3.0, -1.0)
-    found = fit(x, y, one_each=False)
+    found = fit_calibration(x, y, one_each=False)
     theirs = LogisticRegression(C=np.inf).fit(x.reshape(-1, 1), y.flatten())
     assert found.scale == pytest.approx(float(theirs.coef_[0, 0]), rel=0.02)  # they have no targets of Platt's
     assert found.bias == pytest.approx(float(theirs.intercept_[0]), rel=0.02)
@@ -39,14 +38,14 @@ def test_the_temperature_of_one_behaviour_a_video(temperature: float) -> None:
     random = torch.Generator().manual_seed(5)
     x = 3 * torch.randn(20_000, 5, generator=random) * temperature
     chosen = torch.multinomial(torch.softmax(x / temperature, dim=1), 1, generator=random)[:, 0]
-    found = fit(x, torch.nn.functional.one_hot(chosen, 5), one_each=True)
+    found = fit_calibration(x, torch.nn.functional.one_hot(chosen, 5), one_each=True)
     assert found.bias == 0 and found.scale == pytest.approx(1 / temperature, rel=0.05)
 
 
 @pytest.mark.parametrize("one_each", [False, True])
 def test_scores_that_are_right_on_all_videos_give_no_infinite_scale(one_each: bool) -> None:
     y = torch.eye(3).repeat(7, 1)
-    found = fit(2 * y - 1, y, one_each)
+    found = fit_calibration(2 * y - 1, y, one_each)
     assert 1 < found.scale < 10 and np.isfinite(found.bias)
 
 
@@ -55,12 +54,12 @@ def test_scores_that_are_right_on_all_videos_give_no_infinite_scale(one_each: bo
 def test_where_there_is_nothing_to_fit_logits_stay(x: torch.Tensor, y: torch.Tensor) -> None:
     if x.any() and 0 < y.sum() < y.numel():
         return
-    assert fit(x, y, one_each=False) == Calibration()
+    assert fit_calibration(x, y, one_each=False) == Calibration()
 
 
 def test_scores_that_are_wrong_never_turn_the_ranking_round() -> None:
     x, y = drawn(200, 2.0, 0.0)
-    assert 0 < fit(-x, y, one_each=False).scale < 0.01
+    assert 0 < fit_calibration(-x, y, one_each=False).scale < 0.01
 
 
 def test_a_model_s_logits_are_scaled_and_its_ranking_stays() -> None:
@@ -68,9 +67,9 @@ def test_a_model_s_logits_are_scaled_and_its_ranking_stays() -> None:
     train = sequences(60, 1)
     model = Tfam(SMALL, train.dims, 3).eval()
     before = scores(model, train)
-    apply(model, Calibration(4.0, -2.0))
+    apply_calibration(model, Calibration(4.0, -2.0))
     torch.testing.assert_close(scores(model, train), 4 * before - 2)
-    apply(model, Calibration(0.25, 3.0))
+    apply_calibration(model, Calibration(0.25, 3.0))
     calibrate(model, train, "bce")
     after = scores(model, train)
     measured = [of_several(each, train.targets, ["tail"] * 3, 8) for each in (before, after)]

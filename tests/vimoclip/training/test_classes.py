@@ -12,8 +12,7 @@ from vimoclip.errors import RunError
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
-from vimoclip.training.classes import classes_of, taught_classes
-from vimoclip.training.splits import of_split
+from vimoclip.training.splits import classes_of, of_split, taught_classes
 
 Make = Callable[[dict[str, str]], FeatureStore]
 

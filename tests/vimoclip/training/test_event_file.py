@@ -8,7 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.pipelines.test_train_fusion import StopsAfter
 from tests.vimoclip.training.test_loop import training
-from vimoclip.training.event_file import event_file
+from vimoclip.training.loop import event_file
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:

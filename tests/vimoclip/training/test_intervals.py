@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vimoclip.training.intervals import interval, paired
+from vimoclip.training.metrics import interval, paired
 
 
 def test_known_answers_of_a_table_of_t() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from vimoclip.sequences.sequences import Batch
-from vimoclip.training.mixup import mixed
+from vimoclip.training.losses import mixed
 
 
 def batch() -> Batch:

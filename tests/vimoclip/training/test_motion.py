@@ -15,12 +15,11 @@ from vimoclip.config.store import ClipConfig, FlowImage
 from vimoclip.flow.encoding import flow_image, mirrored
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import MotionStudent
-from vimoclip.training.classes import classes_of
 from vimoclip.training.loop import Training
 from vimoclip.training.motion import MotionTask
 from vimoclip.training.motion_dataset import MotionSegments, read_motion_segments
-from vimoclip.training.peers import Peers
-from vimoclip.training.splits import of_split
+from vimoclip.training.optimizer import Peers
+from vimoclip.training.splits import classes_of, of_split
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -19,8 +19,7 @@ from vimoclip.sequences.sequences import Steps
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
-from vimoclip.training.flow_rows import read_flow, rows_by_take
-from vimoclip.training.motion_dataset import MotionSegments, cut, read_motion_segments
+from vimoclip.training.motion_dataset import MotionSegments, cut, read_flow, read_motion_segments, rows_by_take
 from vimoclip.training.splits import of_split
 
 VIDEOS = {"a.mp4": 12, "b.mp4": 5, "one.mp4": 1, "two.mp4": 2, "without.mp4": 4}
