@@ -120,7 +120,7 @@ def _make(hits: "Hits", contact_sheet: Path | None, clips: Path | None) -> dict[
     """The files that were asked for. unwritten: (video, why) of clips that could not be cut."""
     made: dict[str, Any] = {}
     if contact_sheet is not None and hits:
-        from vimoclip.search.hit_pictures import sheet
+        from vimoclip.search.results import sheet
         from vimoclip.video.contact_sheet import write
 
         made["contact_sheet"] = str(write(contact_sheet, sheet(hits)))

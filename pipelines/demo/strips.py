@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.demo.steps import Sought
-from vimoclip.search.hit_pictures import data_uris
-from vimoclip.search.results import Hit
+from vimoclip.search.results import Hit, data_uris
 from vimoclip.video.contact_sheet import frames_at, spread
 
 FRAMES = 4

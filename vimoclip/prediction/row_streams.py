@@ -96,11 +96,11 @@ def of_files(
     """Files that the store does not hold, decoded and embedded with its settings.
 
     Raises:
-        SettingsError, ModelError, SearchError: see `vimoclip.search.outside.worker_of`.
+        SettingsError, ModelError, SearchError: see `vimoclip.search.query.worker_of`.
     """
     if not targets:
         return
-    from vimoclip.search.outside import worker_of  # loads open_clip, for which who reads a store need not wait
+    from vimoclip.search.query import worker_of  # loads open_clip, for which who reads a store need not wait
 
     worker = worker_of(store, list(features), run)
     jobs = {str(n): target for n, target in enumerate(targets)}  # two may have one name in two spellings

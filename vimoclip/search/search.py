@@ -18,12 +18,11 @@ from schemas.segments import Space
 from vimoclip.bouts import Bout, bouts
 from vimoclip.config.store import RunConfig
 from vimoclip.errors import SearchError, UsageError
-from vimoclip.search.background import Background, Weights
 from vimoclip.search.corpus import Corpus, Rows
 from vimoclip.search.filters import Filters, matching
 from vimoclip.search.options import Answers, By, Exclude, Unit
 from vimoclip.search.query import Own, Query, of_label, of_span, of_vector
-from vimoclip.search.ranking import Candidates, rankings
+from vimoclip.search.ranking import Background, Candidates, Weights, rankings
 from vimoclip.search.results import Hit, Hits
 from vimoclip.store.labels import LabelSpan, label_spans, labels_at
 
@@ -90,7 +89,7 @@ class Search:
     @functools.cached_property
     def frames(self) -> Corpus:
         """Single frames."""
-        from vimoclip.search.frame_corpus import FrameCorpus
+        from vimoclip.search.corpus import FrameCorpus
 
         return FrameCorpus(self._store)
 
@@ -177,7 +176,7 @@ class Search:
             return of_label(corpus, self._spans, spaces, value)
         if kind == "vector":
             return of_vector(corpus, spaces[0], value)
-        from vimoclip.search.outside import of_clip, of_image, of_text, text_tower  # loads torch
+        from vimoclip.search.query import of_clip, of_image, of_text, text_tower  # loads torch
 
         if kind == "clip":
             return of_clip(store, corpus, spaces, Path(value), run)

@@ -1,7 +1,8 @@
 """Segments of stored videos, made from their frames in one pass and bounded memory; and what an index of them is of."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -228,3 +229,37 @@ def _not_whole(row: Video, count: int) -> StoreDamagedError:
         expected=f"{row.frames} frames",
         hint="Run `vimoclip verify` to see what is damaged.",
     )
+
+
+# MERGED vimoclip.search.fresh_segments
+# FreshSegments: segments that their table lacks, made from the frames of their videos while somebody searches.
+
+
+class FreshSegments:
+    """The segments of these videos, of which there is at least one. pool: gives the model of the behaviour space, which
+    is loaded only where somebody asks for that space.
+
+    Attributes: `table`, as `segments_of` makes them.
+
+    Raises:
+        StoreDamagedError: a video's frames are not whole.
+    """
+
+    def __init__(
+        self, store: FeatureStore, settings: SegmentSettings, videos: Sequence[Video], pool: Callable[[], Pool]
+    ) -> None:
+        self._store, self._settings, self._videos, self._pool = store, settings, videos, pool
+        self.table = self._made(replace(settings, behaviour=None))
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def column(self, space: str) -> pa.ChunkedArray:
+        """The vectors of a space, null where a segment has none."""
+        if space == "behaviour" and space not in self.table.schema.names:
+            made = self._made(replace(self._settings, spaces={}), self._pool())
+            self.table = self.table.append_column(made.schema.field(space), made[space])
+        return self.table[space]
+
+    def _made(self, settings: SegmentSettings, pool: Pool | None = None) -> pa.Table:
+        return pa.concat_tables(segments_of(self._store, settings, self._videos, pool))

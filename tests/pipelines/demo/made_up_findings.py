@@ -11,8 +11,7 @@ from pipelines.demo.report import WITH, WITHOUT, Findings, Row, Spent
 from pipelines.demo.steps import Sought
 from pipelines.demo.strips import HitStrip, Picture, SearchShown
 from vimoclip.savannah import PAIRS, Span
-from vimoclip.search.hit_pictures import data_uris
-from vimoclip.search.results import Hit
+from vimoclip.search.results import Hit, data_uris
 
 DURATION_S = 12.0
 

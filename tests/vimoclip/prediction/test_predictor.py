@@ -147,7 +147,7 @@ def test_stored_videos_are_never_computed_again(
 ) -> None:
     store, run, folder = real
     copy = Path(shutil.copy(folder / "clips" / "still" / "000.mp4", tmp_path / "a copy.mp4"))
-    monkeypatch.setattr("vimoclip.search.outside.worker_of", None)
+    monkeypatch.setattr("vimoclip.search.query.worker_of", None)
     monkeypatch.chdir(folder)
     names: list[str | Path] = ["still/000.mp4", "clips/still/000.mp4", folder / "clips" / "still", copy, "s*ll/*"]
     for name in names:

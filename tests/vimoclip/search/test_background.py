@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.vimoclip.searches import make, segments
-from vimoclip.search.background import Background
 from vimoclip.search.corpus import Corpus
+from vimoclip.search.ranking import Background
 from vimoclip.store.feature_store import FeatureStore
 
 

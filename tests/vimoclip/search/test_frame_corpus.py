@@ -56,8 +56,8 @@ def test_a_span_of_every_id(store: FeatureStore, video_id: str) -> None:
 def test_by_motion_in_pieces_that_memory_holds(
     store: FeatureStore, piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vimoclip.search.row_vectors.PACKED_BYTES", 0)
-    monkeypatch.setattr("vimoclip.search.row_vectors._PIECE", piece)
+    monkeypatch.setattr("vimoclip.search.corpus.PACKED_BYTES", 0)
+    monkeypatch.setattr("vimoclip.search.corpus._PIECE", piece)
     query = mean_of(store, "a.mp4", 1, 2, "moclip")
     hits = store.refresh().search(video="a.mp4", start_s=1, end_s=2, by="motion", unit="frames")
     check(store, hits, query, "moclip", ("a.mp4", 1, 2))

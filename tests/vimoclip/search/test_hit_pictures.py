@@ -12,8 +12,7 @@ import pytest
 
 from tests.vimoclip.awkward import write
 from vimoclip.errors import ConfigError
-from vimoclip.search.hit_pictures import sheet, strip
-from vimoclip.search.results import Hit, Hits
+from vimoclip.search.results import Hit, Hits, sheet, strip
 from vimoclip.video.contact_sheet import FRAME_HEIGHT
 
 

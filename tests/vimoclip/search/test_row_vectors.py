@@ -11,7 +11,7 @@ from tests.vimoclip.searches import make
 
 @pytest.mark.parametrize("packed", [0, 1 << 30])
 def test_however_vectors_are_read(tmp_path: Path, packed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vimoclip.search.row_vectors.PACKED_BYTES", packed)
+    monkeypatch.setattr("vimoclip.search.corpus.PACKED_BYTES", packed)
     store = make(tmp_path / "store")
     add(store, "new.mp4", 90)
     corpus = store.refresh().search.corpus
