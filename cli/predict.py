@@ -10,7 +10,7 @@ from cli import options, render
 if TYPE_CHECKING:
     from vimoclip.prediction.predictions import Predictions
 
-Form = Literal["aggregated", "tabular"]  # as in vimoclip/prediction/boris_events.py, which --help is not to load
+Form = Literal["aggregated", "tabular"]  # as in vimoclip/prediction/export.py, which --help is not to load
 
 
 @render.handled

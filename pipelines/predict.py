@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vimoclip.config.store import RunConfig
-from vimoclip.prediction.boris_events import Form
 from vimoclip.prediction.export import (
+    Form,
     check_events,
     check_table,
     check_timeline,

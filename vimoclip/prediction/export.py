@@ -4,13 +4,213 @@ import csv
 import io
 import json
 import re
+import warnings
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 from vimoclip.atomic import replacing
 from vimoclip.errors import UsageError
-from vimoclip.prediction.boris_events import Form, events
-from vimoclip.prediction.ethogram import png
-from vimoclip.prediction.predictions import Predictions
+from vimoclip.prediction.predictions import PredictedBout, Prediction, Predictions
+
+# MERGED vimoclip.prediction.boris_events
+# Predicted bouts as BORIS exports events, to be read by whatever reads those, boris.py here among it.
+#
+# Columns are those, in that order, which BORIS 8.27.4 writes (boris/export_events.py and boris/export_observation.py of
+# the package `boris-behav-obs`), without the optional `Modifier #n`:
+#
+#     aggregated   a line a bout, from Start (s) to Stop (s), a state
+#     tabular      a line a START and a line a STOP, in the order of their times
+#
+# Each video is an observation of its own, with one player and an offset of 0, so that times are those of the video. No
+# subject is named. The score is in the comment of the start. BORIS writes times to the millisecond, and here they are
+# to the microsecond, so that reading gives the very spans. Given the events of such a file as a project, the functions
+# of that version find every state paired, and export the same columns and cells but for that, and for the date, which
+# is left empty here.
+#
+# BORIS has no reader of its own for either form: it imports projects, and sheets with the columns time, subject, code,
+# modifier and comment.
+
+
+Form = Literal["aggregated", "tabular"]
+
+AGGREGATED = (
+    "Observation id",
+    "Observation date",
+    "Description",
+    "Observation type",
+    "Source",
+    "Time offset (s)",
+    "Coding duration",
+    "Media duration (s)",
+    "FPS (frame/s)",
+    "Subject",
+    "Observation duration by subject by observation",
+    "Behavior",
+    "Behavioral category",
+    "Behavior type",
+    "Start (s)",
+    "Stop (s)",
+    "Duration (s)",
+    "Media file name",
+    "Image index start",
+    "Image index stop",
+    "Image file path start",
+    "Image file path stop",
+    "Comment start",
+    "Comment stop",
+)
+TABULAR = (
+    "Observation id",
+    "Observation date",
+    "Description",
+    "Observation duration",
+    "Observation type",
+    "Source",
+    "Time offset (s)",
+    "Media duration (s)",
+    "FPS",
+    "Subject",
+    "Behavior",
+    "Behavioral category",
+    "Behavior type",
+    "Time",
+    "Media file name",
+    "Image index",
+    "Image file path",
+    "Comment",
+)
+
+
+def boris_rows(predictions: Predictions, form: Form, delimiter: str = ",") -> str:
+    """All bouts of all videos, as the text of a file."""
+    file = io.StringIO()
+    columns = AGGREGATED if form == "aggregated" else TABULAR
+    writer = csv.DictWriter(file, columns, delimiter=delimiter, lineterminator="\n")
+    writer.writeheader()
+    for prediction in predictions:
+        writer.writerows((_aggregated if form == "aggregated" else _tabular)(prediction))
+    return file.getvalue()
+
+
+def _aggregated(prediction: Prediction) -> Iterator[dict[str, str]]:
+    covered = sum(bout.end_s - bout.start_s for bout in prediction.bouts)
+    for bout in sorted(prediction.bouts, key=lambda bout: (bout.label, bout.start_s)):
+        yield _observation(prediction, bout) | {
+            "Observation type": "Media file",
+            "Subject": "No focal subject",
+            "Behavioral category": "Not defined",
+            "Coding duration": _time(prediction.duration_s),
+            "FPS (frame/s)": f"{prediction.fps:.3f}",
+            "Observation duration by subject by observation": f"{covered:.3f}",
+            "Behavior type": "STATE",
+            "Start (s)": _time(bout.start_s),
+            "Stop (s)": _time(bout.end_s),
+            "Duration (s)": _time(bout.end_s - bout.start_s),
+            "Image index start": "NA",
+            "Image index stop": "NA",
+            "Image file path start": "",
+            "Image file path stop": "",
+            "Comment start": _score(bout),
+            "Comment stop": "",
+        }
+
+
+def _tabular(prediction: Prediction) -> Iterator[dict[str, str]]:
+    moments = [
+        (time_s, kind, bout)
+        for bout in prediction.bouts
+        for time_s, kind in ((bout.start_s, "START"), (bout.end_s, "STOP"))
+    ]
+    for time_s, kind, bout in sorted(moments, key=lambda each: each[0]):  # stable: no bout stops before its start
+        yield _observation(prediction, bout) | {
+            "Observation duration": _time(prediction.duration_s),
+            "Observation type": "Media file(s)",
+            "Subject": "",
+            "Behavioral category": "",
+            "FPS": f"{prediction.fps:.3f}",
+            "Behavior type": kind,
+            "Time": _time(time_s),
+            "Image index": "NA",
+            "Image file path": "NA",
+            "Comment": _score(bout) if kind == "START" else "",
+        }
+
+
+def _observation(prediction: Prediction, bout: PredictedBout) -> dict[str, str]:
+    """The columns that both forms have."""
+    return {
+        "Observation id": prediction.video,
+        "Observation date": "",
+        "Description": "",
+        "Source": f"player #1:{prediction.path}",
+        "Time offset (s)": "0",
+        "Media duration (s)": _time(prediction.duration_s),
+        "Behavior": bout.label,
+        "Media file name": prediction.path,
+    }
+
+
+def _score(bout: PredictedBout) -> str:
+    return f"score {bout.score:.4f}"
+
+
+def _time(seconds: float) -> str:
+    """Three decimals as BORIS has them, and more where they say something."""
+    whole, _, decimals = f"{seconds:.6f}".partition(".")
+    return f"{whole}.{decimals[:3]}{decimals[3:].rstrip('0')}"
+
+
+# MERGED vimoclip.prediction.ethogram
+# An ethogram: what is seen in a video when, as a picture. A row a label, seconds from left to right.
+
+
+MOST_ROWS = 40
+_BOUT, _CURVE, _RULE = "#3d7a5c", "#123", "#c2571a"
+
+
+def ethogram(prediction: Prediction, threshold: float) -> bytes:
+    """Of each label that has a bout, its bouts, and over them the probability in each window, with the threshold; where
+    none has, of the five most probable ones. Labels are in the order of their first bouts, at most 40 of them."""
+    from matplotlib.figure import Figure
+
+    labels = list(dict.fromkeys(bout.label for bout in prediction.bouts))[:MOST_ROWS]
+    labels = labels or [label for label, _ in prediction.labels(5)]
+    picture = Figure(figsize=(9.6, 1.1 + 0.42 * len(labels)), layout="constrained")
+    axes = picture.add_subplot()
+    for row, label in enumerate(labels):
+        _row(axes, prediction, row, label, threshold)
+    axes.set_yticks(range(len(labels)), [_plain(label, 30) for label in labels])
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_xlim(0, prediction.duration_s)
+    axes.set_xlabel("seconds")
+    axes.set_title(_plain(prediction.video, 80), loc="left", fontsize=9)
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    data = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # it is drawn as a box
+        picture.savefig(data, format="png", dpi=144)
+    return data.getvalue()
+
+
+def _row(axes: Any, prediction: Prediction, row: int, label: str, threshold: float) -> None:
+    """Probabilities of 0 and 1 are the lower and the upper edge of the row."""
+    bottom, height = row + 0.4, 0.8
+    bouts = [(bout.start_s, bout.end_s - bout.start_s) for bout in prediction.bouts if bout.label == label]
+    axes.broken_barh(bouts, (bottom - height, height), facecolor=_BOUT, alpha=0.45)
+    axes.axhline(bottom - height * threshold, color=_RULE, lw=0.5, ls=":")
+    found = prediction.window_probabilities[:, prediction.classes.index(label)]
+    middles = (prediction.starts_s + prediction.ends_s) / 2
+    axes.plot(middles, bottom - height * found, color=_CURVE, lw=0.9, marker="." if len(found) == 1 else None)
+
+
+def _plain(text: str, most: int) -> str:
+    """The end of a text, on one line in which nothing is a formula."""
+    shown = "".join(each if each.isprintable() else " " for each in text)
+    return (shown if len(shown) <= most else f"…{shown[1 - most :]}").replace("$", r"\$")
+
 
 COLUMNS = ("video", "level", "label", "start_s", "end_s", "score", "stored", "path")
 
@@ -57,7 +257,7 @@ def write_events(predictions: Predictions, path: Path, form: Form = "aggregated"
         UsageError: another suffix. RunError: it cannot be written.
     """
     check_events(path)
-    return _write(path, events(predictions, form, "\t" if path.suffix.lower() == ".tsv" else ",").encode())
+    return _write(path, boris_rows(predictions, form, "\t" if path.suffix.lower() == ".tsv" else ",").encode())
 
 
 def write_timelines(predictions: Predictions, path: Path) -> list[Path]:
@@ -68,10 +268,10 @@ def write_timelines(predictions: Predictions, path: Path) -> list[Path]:
     """
     if path.suffix.lower() == ".png":
         check_timeline(path, len(predictions))
-        return [_write(path, png(each, predictions.threshold)) for each in predictions]
+        return [_write(path, ethogram(each, predictions.threshold)) for each in predictions]
     digits = len(str(len(predictions)))
     return [
-        _write(path / f"{n:0{digits}}-{_name(each.video)}.png", png(each, predictions.threshold))
+        _write(path / f"{n:0{digits}}-{_name(each.video)}.png", ethogram(each, predictions.threshold))
         for n, each in enumerate(predictions, start=1)
     ]
 

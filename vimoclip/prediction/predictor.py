@@ -5,22 +5,158 @@ Features of stored videos are read and never computed again; those of others are
 those of several videos together (window_scores.py).
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.features import Feature
 from vimoclip.config.store import RunConfig
+from vimoclip.device import pick_device, set_threads
 from vimoclip.embedding.events import Failed
-from vimoclip.errors import UsageError
-from vimoclip.frames import FrameRows
-from vimoclip.prediction import row_streams
-from vimoclip.prediction.inputs import Target, resolve
-from vimoclip.prediction.predictions import Prediction, Predictions
-from vimoclip.prediction.row_streams import Again, Ended, Event
-from vimoclip.prediction.window_model import WindowModel
-from vimoclip.prediction.window_scores import Scored, ScoredVideo, WindowScores
+from vimoclip.errors import RunError, UsageError
+from vimoclip.frames import FrameRows, FrameVectors
+from vimoclip.models.checkpoint import META, read_checkpoint
+from vimoclip.prediction import inputs
+from vimoclip.prediction.inputs import Again, Ended, Event, Target, resolve
+from vimoclip.prediction.predictions import Prediction, Predictions, predicted_bouts
+from vimoclip.sequences.sequences import sequences_of, steps_of
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.windows import WindowRows
+from vimoclip.training.fusion import SCORED_TOGETHER, scores
+from vimoclip.training.loop import STATE
+from vimoclip.windows import WindowOfRows, WindowRows
+
+# MERGED vimoclip.prediction.window_model
+# WindowModel: a trained run's model, which names the behaviours of windows.
+#
+# A window is scored as the video of its frames alone would be, by the very function that evaluates
+# (fusion_task.scores): logits in fp32, and of them the sigmoid, or the softmax for a run of cross-entropy.
+
+
+class WindowModel:
+    """Attributes: `features`, those of the store that it reads; `classes`, the labels, in the order of its outputs.
+
+    Raises:
+        CheckpointError: no run's model, or of other features than the store has. RunError: the run is not finished.
+        ConfigError: no such device.
+    """
+
+    def __init__(self, store: FeatureStore, folder: Path, run: RunConfig) -> None:
+        if (folder / STATE).exists() and not (folder / META).exists():
+            raise RunError(
+                f"The run in {folder} is not finished.",
+                expected="a run that has its model",
+                hint="The `vimoclip train-fusion` that began it goes on with it.",
+            )
+        model, self._meta = read_checkpoint(folder)
+        self._meta.check(store.features)
+        set_threads(run)
+        self._device = pick_device(run.device)
+        self._model = model.to(self._device)
+        self.features: list[Feature] = [store.features[source.name] for source in self._meta.features.values()]
+        self.classes = tuple(self._meta.classes)
+
+    def steps(self, window: FrameVectors) -> FrameVectors:
+        """What it reads of a window."""
+        return steps_of(window, self._meta)
+
+    def probabilities(self, steps: Sequence[FrameVectors]) -> NDArray[np.float32]:
+        """fp32 (n, C) of n windows, of each of which these are the steps."""
+        logits = scores(self._model, sequences_of(steps, self._meta).to(self._device))
+        one = self._meta.config.loss.name == "cross-entropy"
+        found: NDArray[np.float32] = (logits.softmax(dim=1) if one else logits.sigmoid()).numpy()
+        return found
+
+
+# MERGED vimoclip.prediction.window_scores
+# WindowScores: windows of several videos share a batch, and a video comes out when its last window is scored.
+#
+# What is scored together changes nothing beyond 1e-5. What waits is bounded: MOST_STEPS and a window.
+
+
+MOST_STEPS = 4096
+"""Steps of windows that wait to be scored together: with two features of 512, 8 MB."""
+
+Scored = tuple[Target, Prediction | Failed]
+
+
+@dataclass(eq=False)
+class ScoredVideo:
+    """One video on its way. spans, found: of its windows that are scored, start_s and end_s, and probabilities (C,).
+    waiting: how many are not. frames, ended: once it has ended, how many frames it had, and its length."""
+
+    target: Target
+    spans: list[tuple[float, float]] = field(default_factory=list)
+    found: list[NDArray[np.float32]] = field(default_factory=list)
+    waiting: int = 0
+    frames: int = 0
+    ended: Ended | None = None
+
+
+class WindowScores:
+    """Scores windows. Those of a video that failed or began again are scored for nothing.
+
+    threshold: the probability from which on a window belongs to a bout.
+    """
+
+    def __init__(self, model: WindowModel, threshold: float) -> None:
+        self._model, self._threshold = model, threshold
+        self._waiting: list[tuple[ScoredVideo, tuple[float, float], FrameVectors]] = []
+        self._complete: list[ScoredVideo] = []
+        self._steps = 0
+
+    def add(self, video: ScoredVideo, window: WindowOfRows) -> Iterator[Scored]:
+        """A window of a video that has not ended; videos that are complete with it come out."""
+        steps = self._model.steps(window.rows.vectors)
+        self._waiting.append((video, (window.start_s, window.end_s), steps))
+        video.waiting += 1
+        self._steps += len(steps)
+        if self._steps >= MOST_STEPS or len(self._waiting) >= 8 * SCORED_TOGETHER:
+            yield from self.rest()
+
+    def end(self, video: ScoredVideo, frames: int, ended: Ended) -> Iterator[Scored]:
+        """The video has no more windows; it comes out at once where none of its windows waits."""
+        video.frames, video.ended = frames, ended
+        self._complete.append(video)
+        if not video.waiting:
+            yield from self.rest()
+
+    def rest(self) -> Iterator[Scored]:
+        """Score what waits; the videos that have ended come out."""
+        waiting, self._waiting, self._steps = self._waiting, [], 0
+        if waiting:
+            found = self._model.probabilities([steps for _, _, steps in waiting])
+            for (video, span, _), probabilities in zip(waiting, found, strict=True):
+                video.spans.append(span)
+                video.found.append(probabilities.copy())
+                video.waiting -= 1
+        complete, self._complete = self._complete, []
+        for video in complete:
+            yield video.target, self._prediction(video)
+
+    def _prediction(self, video: ScoredVideo) -> Prediction | Failed:
+        assert video.ended is not None
+        target, classes = video.target, self._model.classes
+        if not video.found:
+            why = f"No window holds one of its {video.frames} frames: take longer ones, or a smaller stride."
+            return Failed(target.video, "no-window", why)
+        starts, ends = np.array(video.spans, np.float64).T
+        found = np.stack(video.found)
+        return Prediction(
+            target.video,
+            target.path,
+            target.row is not None,
+            video.frames,
+            video.ended.duration_s,
+            video.ended.fps,
+            classes,
+            starts,
+            ends,
+            found,
+            predicted_bouts(classes, starts, ends, found, self._threshold),
+        )
 
 
 @dataclass(frozen=True)
@@ -111,8 +247,8 @@ class Predictor:
         scores = WindowScores(self._model, windows.threshold)
         features = self._model.features
         for events in (
-            row_streams.of_store(self._store, features, stored),
-            row_streams.of_files(self._store, features, files, self._run),
+            inputs.of_store(self._store, features, stored),
+            inputs.of_files(self._store, features, files, self._run),
         ):
             yield from _scored(events, windows, scores, watcher)
         yield from scores.rest()

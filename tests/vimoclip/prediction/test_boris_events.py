@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.vimoclip.annotations.files import spans, write
 from tests.vimoclip.made_up_predictions import prediction, predictions
 from vimoclip.annotations import match, read
-from vimoclip.prediction.boris_events import AGGREGATED, TABULAR, Form, events
+from vimoclip.prediction.export import AGGREGATED, TABULAR, Form, boris_rows
 
 FORMS: list[Form] = ["aggregated", "tabular"]
 LONG = prediction("site/a.mp4", [(n, n + 2) for n in range(9)], [[n % 5 / 5 + 0.1, n // 4 / 2] for n in range(9)])
@@ -22,7 +22,7 @@ SHORT = prediction("b.mp4", [(0, 1 / 3)], [[0.1, 0.9]])
 @pytest.mark.parametrize("delimiter", [",", "\t"])
 def test_reading_gives_the_same_spans(tmp_path: Path, form: Form, delimiter: str) -> None:
     found = predictions(LONG, SHORT, window_s=2.0)
-    annotations = read(write(tmp_path, "events.txt", events(found, form, delimiter)))
+    annotations = read(write(tmp_path, "events.txt", boris_rows(found, form, delimiter)))
     assert annotations.unpaired == annotations.unplaced == ()
     assert {name: sorted(own) for name, own in spans(annotations).items()} == {
         each.path: sorted((bout.label, bout.start_s, bout.end_s) for bout in each.bouts) for each in found
@@ -34,7 +34,7 @@ def test_reading_gives_the_same_spans(tmp_path: Path, form: Form, delimiter: str
 
 
 def test_columns_and_cells() -> None:
-    rows = list(csv.DictReader(io.StringIO(events(predictions(SHORT), "aggregated"))))
+    rows = list(csv.DictReader(io.StringIO(boris_rows(predictions(SHORT), "aggregated"))))
     assert tuple(rows[0]) == AGGREGATED
     assert {name: rows[0][name] for name in ("Start (s)", "Stop (s)", "Behavior type", "Source", "Comment start")} == {
         "Start (s)": "0.000",
@@ -43,7 +43,7 @@ def test_columns_and_cells() -> None:
         "Source": "player #1:/videos/b.mp4",
         "Comment start": "score 0.9000",
     }
-    rows = list(csv.DictReader(io.StringIO(events(predictions(SHORT), "tabular"))))
+    rows = list(csv.DictReader(io.StringIO(boris_rows(predictions(SHORT), "tabular"))))
     assert tuple(rows[0]) == TABULAR
     assert [(row["Behavior type"], row["Time"]) for row in rows] == [("START", "0.000"), ("STOP", "0.333333")]
 
@@ -63,7 +63,7 @@ def test_hostile_names(tmp_path: Path, videos: list[str], labels: list[str]) -> 
         for name in videos
     ))  # fmt: skip
     for form in FORMS:
-        annotations = read(write(tmp_path, "events.csv", events(found, form)))
+        annotations = read(write(tmp_path, "events.csv", boris_rows(found, form)))
         assert annotations.unpaired == annotations.unplaced == ()
         assert {name: sorted(own) for name, own in spans(annotations).items()} == {
             each.path: sorted((bout.label, bout.start_s, bout.end_s) for bout in each.bouts) for each in found

@@ -12,8 +12,7 @@ from tests.vimoclip.made_up_runs import ONE, labelled, run_on
 from tests.vimoclip.stores import embedded
 from vimoclip.embedding.events import Failed
 from vimoclip.frames import FrameRows
-from vimoclip.prediction.inputs import Target, resolve
-from vimoclip.prediction.row_streams import Again, Ended, Event, of_files, of_store
+from vimoclip.prediction.inputs import Again, Ended, Event, Target, of_files, of_store, resolve
 from vimoclip.store.feature_store import FeatureStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -8,12 +8,10 @@ import pytest
 from tests.vimoclip.made_up_runs import ONE, labelled, run_on
 from vimoclip.embedding.events import Failed
 from vimoclip.frames import FrameRows, FrameVectors
-from vimoclip.prediction import window_scores
-from vimoclip.prediction.inputs import Target
+from vimoclip.prediction import predictor
+from vimoclip.prediction.inputs import Ended, Target
 from vimoclip.prediction.predictions import Prediction
-from vimoclip.prediction.row_streams import Ended
-from vimoclip.prediction.window_model import WindowModel
-from vimoclip.prediction.window_scores import ScoredVideo, WindowScores
+from vimoclip.prediction.predictor import ScoredVideo, WindowModel, WindowScores
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.windows import WindowOfRows
 
@@ -34,7 +32,7 @@ def test_what_is_scored_together_changes_nothing(
     store: FeatureStore, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = store.predict("*", run, window_s=0.4, settings=ONE)
-    monkeypatch.setattr(window_scores, "MOST_STEPS", 1)
+    monkeypatch.setattr(predictor, "MOST_STEPS", 1)
     alone = store.predict("*", run, window_s=0.4, settings=ONE)
     for one, other in zip(together, alone, strict=True):
         np.testing.assert_allclose(one.window_probabilities, other.window_probabilities, atol=1e-6)
@@ -69,7 +67,7 @@ def test_videos_come_out_once_when_all_their_windows_are_scored(store: FeatureSt
 
 
 def test_what_waits_is_bounded(store: FeatureStore, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(window_scores, "MOST_STEPS", 50)
+    monkeypatch.setattr(predictor, "MOST_STEPS", 50)
     scores, seen = WindowScores(WindowModel(store, run, ONE), 0.5), video("long")
     waiting = []
     for start in range(0, 100, 10):
