@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines.run_folder import finished
 from pipelines.training_run import SELECTED
-from vimoclip.annotations.class_segments import read_segments
+from vimoclip.annotations.animal_kingdom import read_segments
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.models.checkpoint import read_checkpoint

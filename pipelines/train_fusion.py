@@ -15,7 +15,7 @@ from pipelines.run_folder import begin, default_folder, finished, identity, snap
 from pipelines.training_run import RunObserver, TrainReport, carry_out, leave, recall, score
 from schemas.features import Feature
 from schemas.videos import Video
-from vimoclip.annotations.class_segments import read_segments
+from vimoclip.annotations.animal_kingdom import read_segments
 from vimoclip.config.fusion import ROLES, FusionConfig, Role
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
@@ -34,7 +34,7 @@ class TrainFusionRequest:
     """What to train, and on what.
 
     folder: of the run; None is one of the store's and the settings' own, in `runs`. segments: a table of classes
-    (vimoclip/annotations/class_segments.py). versions: the snapshot to begin on; None is the newest.
+    (vimoclip/annotations/animal_kingdom.py). versions: the snapshot to begin on; None is the newest.
     """
 
     store: Where

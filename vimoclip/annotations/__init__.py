@@ -14,16 +14,36 @@ Whatever has a header may be an Excel workbook as well, whose first sheet is rea
 store.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from vimoclip.annotations import animal_kingdom, boris, camtrap_dp, clip_list, csv
-from vimoclip.annotations.folders import FOLDERS, find_labels, from_folders
+from vimoclip.annotations import animal_kingdom, boris, camtrap_dp, csv
 from vimoclip.annotations.matching import Matched, match
 from vimoclip.annotations.record import Annotation, Annotations, VideoAnnotations
 from vimoclip.annotations.tables import WORKBOOKS, Row, delimited, first_line, workbook
 from vimoclip.errors import LabelError
+
+# MERGED vimoclip.annotations.folders
+# Labels from where videos lie: the name of the folder, or the label file in it.
+
+
+FOLDERS = "<folders>"  # the `source` of labels that are names of folders
+
+
+def from_folders(video_ids: Iterable[str]) -> Annotations:
+    """Label each video with the name of the folder that directly holds it; one with no folder in its id gets none."""
+    folders = {video_id: video_id.rpartition("/")[0].rpartition("/")[2] for video_id in video_ids}
+    videos = (VideoAnnotations(each, (Annotation(folder),) if folder else ()) for each, folder in folders.items())
+    return Annotations(FOLDERS, None, tuple(videos))
+
+
+def find_labels(root: Path) -> Path | None:
+    """The `labels.csv` in folder `root`, else the one beside it (in its parent), else None."""
+    root = Path(os.path.abspath(root))  # the parent of `.` is `.`, and that of `a/..` is `a`
+    return next((path for path in (root / "labels.csv", root.parent / "labels.csv") if path.is_file()), None)
+
 
 __all__ = [
     "FOLDERS",
@@ -59,8 +79,8 @@ def read(path: Path) -> Annotations:
             raise LabelError(f"{path} has events on several sheets.", received=events, expected="one sheet", hint=hint)
         return _from_rows(path, iter(next(iter(sheets.values()), [])))
     start = first_line(path)
-    if clip_list.is_clip(start):
-        return clip_list.from_list(path)
+    if animal_kingdom.is_clip(start):
+        return animal_kingdom.from_list(path)
     if delimiter := animal_kingdom.delimiter_of_frames(start):
         return animal_kingdom.from_frames(path, delimiter)
     return _from_rows(path, delimited(path, _delimiter))

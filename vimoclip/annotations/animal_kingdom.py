@@ -11,13 +11,98 @@ Labels follow the ids. `video_id` is a running number where there is an original
 import ast
 import csv
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vimoclip.annotations.classes import class_names, split_of
 from vimoclip.annotations.record import Annotation, Annotations, Draft, VideoAnnotations, refuse
-from vimoclip.annotations.tables import Row
+from vimoclip.annotations.tables import WORKBOOKS, Row, delimited, text, workbook
 from vimoclip.errors import LabelError
+
+# MERGED vimoclip.annotations.class_segments
+# Segments of classes that a data set names by itself, such as head, middle and tail: the column `segment` of a table.
+#
+# A CSV file or a workbook, whose first sheet is read, with a header; classes are in the first of the columns label,
+# action, class or name that it has. Animal Kingdom's is df_action.xlsx, which writes `Being Carried` where its other
+# files have `Being carried`: a class that is not there as it is written is looked for without regard to case.
+
+
+_CLASS = ("label", "action", "class", "name")
+
+
+def read_segments(path: Path, classes: Sequence[str]) -> list[str]:
+    """The segment of each class.
+
+    Raises:
+        LabelError: the file cannot be read, has no such columns, or leaves a class out.
+    """
+    if path.suffix.lower() in WORKBOOKS:
+        rows = [cells for _, cells in next(iter(workbook(path).values()), [])]
+    else:
+        rows = [cells for _, cells in delimited(path, lambda lines: max(",;\t", key="".join(lines[:1]).count))]
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    column = next((name for name in _CLASS if name in header), None)
+    if column is None or "segment" not in header:
+        raise LabelError(
+            f"{path} does not say the segments of classes.",
+            received=", ".join(map(repr, header)) or "no rows",
+            expected=f"a header with segment, and one of {', '.join(_CLASS)}",
+        )
+    at, of = header.index(column), header.index("segment")
+    written = {row[at].strip(): row[of].strip() for row in rows[1:] if len(row) > max(at, of) and row[of].strip()}
+    found = {name: segment for name in classes if (segment := _segment(name, written)) is not None}
+    missing = [name for name in classes if name not in found]
+    if missing:
+        raise LabelError(
+            f"{path} leaves out the segment of classes.",
+            received=f"none of {', '.join(missing[:5])}" + (f" and {len(missing) - 5} more" * (len(missing) > 5)),
+            expected="a row for every class of the model",
+        )
+    return [found[name] for name in classes]
+
+
+def _segment(name: str, written: Mapping[str, str]) -> str | None:
+    alike = {segment for other, segment in written.items() if other.casefold() == name.casefold()}
+    return written.get(name) or (alike.pop() if len(alike) == 1 else None)
+
+
+# MERGED vimoclip.annotations.classes
+# Class names by their ids, from the file that a data set keeps them in: `ak_action.csv`, `mn_action.csv`.
+#
+# A CSV with the columns `id` and `name`, in any order of rows: Animal Kingdom's is not in the order of its ids.
+
+
+def class_names(path: Path, file: str) -> dict[int, str]:
+    """Id → name, from `file` in the folder of the label file `path`.
+
+    Raises LabelError when it is not there, cannot be read, or says two things of one id.
+    """
+    beside = path.parent / file
+    if not beside.is_file():
+        what = f"{path} holds ids of classes, and the file with their names is missing."
+        raise LabelError(what, expected=f"{file} with the columns id and name", hint=f"Put it at {beside}.")
+    rows = delimited(beside, lambda lines: max(",;\t", key=lines[0].count) if lines else ",")
+    line, header = next(rows, (0, []))
+    if [cell.strip().lower() for cell in header] != ["id", "name"]:
+        received = f"{', '.join(map(repr, header))} on line {line}"
+        raise LabelError(f"{beside} does not hold class names.", received=received, expected="the header id,name")
+    names: dict[int, str] = {}
+    problems = []
+    for line, row in rows:
+        cells = [cell.strip() for cell in row]
+        if len(cells) != 2 or not cells[0].isdecimal() or not cells[1]:
+            problems.append(f"line {line}: {', '.join(map(repr, row))}")
+        elif names.setdefault(int(cells[0]), cells[1]) != cells[1]:
+            problems.append(f"line {line}: class {cells[0]} is {names[int(cells[0])]!r} and {cells[1]!r}")
+    refuse(str(beside), problems, "an id and a name on every line, and one name an id")
+    return names
+
+
+def split_of(path: Path) -> str | None:
+    """The split that a file's name tells: `train`, `val` or `test`, the first that is a word of it."""
+    words = "".join(letter if letter.isalpha() else " " for letter in path.stem.lower()).split()
+    return next((word for word in words if word in ("train", "val", "test")), None)
+
 
 _NAMES = "ak_action.csv"
 _IDS = ("original_vido_id", "original_video_id", "video_id")
@@ -141,3 +226,41 @@ def _clip(name: str) -> str:
 
 def _header(cells: list[str]) -> list[str]:
     return [cell.strip().strip('"').lower() for cell in cells]
+
+
+# MERGED vimoclip.annotations.clip_list
+# Lists without a header: on every line a clip and the ids of its classes, with blanks between them.
+#
+#     AAACXZTV.mp4         2 40           Animal Kingdom: train_multi.txt, val_multi.txt; names in ak_action.csv
+#     trimmed_videos/Di4eEBZjkA4.mp4 1    MammalNet: mn_train.csv, mn_val.csv, mn_test.csv; names in mn_action.csv
+#
+# The names lie beside the list. The split is in the name of the file.
+
+
+_CLIP = re.compile(r"\s*(\S+\.[A-Za-z0-9]+)((?:\s+[0-9]+)+)\s*")
+
+
+def is_clip(line: str) -> bool:
+    """Whether this is a line of such a list."""
+    return _CLIP.fullmatch(line) is not None
+
+
+def from_list(path: Path) -> Annotations:
+    """Read a list. Raises LabelError for a line that is none, and for an id that has no name, with their lines."""
+    file = "mn_action.csv" if path.name.startswith("mn_") else "ak_action.csv"
+    names = class_names(path, file)
+    drafts: dict[str, Draft] = {}
+    problems = []
+    for number, line in enumerate(text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        if (clip := _CLIP.fullmatch(line)) is None:
+            problems.append(f"line {number}: {line.strip()[:80]!r}")
+            continue
+        ids = [int(each) for each in clip[2].split()]
+        problems += [f"line {number}: no class {each} in {file}" for each in ids if each not in names]
+        labels = [Annotation(names[each]) for each in ids if each in names]
+        drafts.setdefault(clip[1], Draft()).add(f"line {number}", labels, {"split": split_of(path) or ""})
+    refuse(str(path), problems, f"a clip and the ids of its classes, all of them in {file}, on every line")
+    videos = tuple(draft.done(name) for name, draft in drafts.items())
+    return Annotations(path.name, Path(os.path.abspath(path)).parent, videos, elsewhere=True)

@@ -6,8 +6,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from vimoclip.annotations.class_segments import read_segments
-from vimoclip.annotations.classes import class_names
+from vimoclip.annotations.animal_kingdom import class_names, read_segments
 from vimoclip.errors import LabelError
 
 
