@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.machine import describe
 from vimoclip.savannah import SPECIES, Scene, plan, write_folder
-from vimoclip.savannah.textures import textures
+from vimoclip.savannah.render import textures
 
 COLUMNS = 2
 """Clips in a row of the sheet."""

@@ -19,10 +19,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from vimoclip.savannah import gaits
-from vimoclip.savannah.anatomy import Species
-from vimoclip.savannah.skeleton import Pose
+from vimoclip.savannah.skeleton import Moment, Pose, Species, Track
 from vimoclip.savannah.species import species
-from vimoclip.savannah.tracks import Moment, Track
 
 Behaviour = Literal[
     "walking", "stalking", "flying", "jumping", "lying down", "getting up", "approaching", "retreating",

@@ -2,10 +2,21 @@
 
 from dataclasses import dataclass
 
-from vimoclip.savannah.affine import Outline
-from vimoclip.savannah.anatomy import FAR, Hip, Posture, Profile, Species, eye, leg_parts, limb, outline, two_legs
-from vimoclip.savannah.drawing import Colour, Paint, along, countershaded, darker, plain, streaked
-from vimoclip.savannah.skeleton import Part, Shape
+from vimoclip.savannah.drawing import Colour, Outline, Paint, along, countershaded, darker, plain, streaked
+from vimoclip.savannah.skeleton import (
+    FAR,
+    Hip,
+    Part,
+    Posture,
+    Profile,
+    Shape,
+    Species,
+    eye,
+    leg_parts,
+    limb,
+    outline,
+    two_legs,
+)
 
 
 def _legs(

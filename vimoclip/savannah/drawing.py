@@ -4,9 +4,11 @@ A paint takes x and y, float64 (h, w), and gives float64 (h, w, 3) in [0, 255]. 
 square roots are used, which every machine rounds alike.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -136,3 +138,88 @@ def radial(first: Colour, second: Colour, radius: float) -> Paint:
         return mix(first, second, far / radius + 0.75 * tuft)
 
     return paint
+
+
+# MERGED vimoclip.savannah.affine
+# Affine maps of the plane as six plain floats, so that they come out the same on every machine.
+#
+# (a, b, c, d, e, f) takes (x, y) to (a·x + b·y + c, d·x + e·y + f). x runs to the right and y down; positive angles
+# turn x towards y. Plain floats because a matrix product may or may not be rounded between its multiplications and its
+# sums.
+
+
+Affine: TypeAlias = tuple[float, float, float, float, float, float]
+Point: TypeAlias = tuple[float, float]
+Outline: TypeAlias = tuple[Point, ...]
+
+IDENTITY: Affine = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+def compose(outer: Affine, inner: Affine) -> Affine:
+    """The map that does `inner` first and then `outer`."""
+    a, b, c, d, e, f = outer
+    g, h, i, j, k, m = inner
+    return a * g + b * j, a * h + b * k, a * i + b * m + c, d * g + e * j, d * h + e * k, d * i + e * m + f
+
+
+def invert(map_: Affine) -> Affine:
+    """The map back. Its determinant must not be 0."""
+    a, b, c, d, e, f = map_
+    scale = 1 / (a * e - b * d)
+    g, h, j, k = e * scale, -b * scale, -d * scale, a * scale
+    return g, h, -(g * c + h * f), j, k, -(j * c + k * f)
+
+
+def apply(map_: Affine, point: Point) -> Point:
+    """Where the map takes a point."""
+    a, b, c, d, e, f = map_
+    x, y = point
+    return a * x + b * y + c, d * x + e * y + f
+
+
+def place(at: Point, turn: float = 0.0, scale: Point = (1.0, 1.0)) -> Affine:
+    """Scale along the own axes, turn by an angle in radians, then move the origin to `at`."""
+    cos, sin = math.cos(turn), math.sin(turn)
+    return cos * scale[0], -sin * scale[1], at[0], sin * scale[0], cos * scale[1], at[1]
+
+
+# MERGED vimoclip.savannah.canvas
+# Painting smooth-edged shapes onto a picture, in whole numbers.
+
+
+_FINE = 3
+
+Mask = NDArray[np.uint8]
+
+
+def cover(polygons: Iterable[NDArray[np.float64] | list[tuple[float, float]]], size: tuple[int, int]) -> Mask:
+    """How much of each pixel the polygons cover together: uint8 (h, w), 0 to 255. Pixels' centres are whole numbers."""
+    width, height = size
+    fine = np.zeros((height * _FINE, width * _FINE), np.uint8)
+    for polygon in polygons:
+        points = (np.asarray(polygon, np.float64) + 0.5) * _FINE - 0.5
+        cv2.fillPoly(fine, [np.rint(points * 16).astype(np.int32)], 1, shift=4)
+    rows = fine[0::_FINE] + fine[1::_FINE] + fine[2::_FINE]
+    counts = rows[:, 0::_FINE] + rows[:, 1::_FINE] + rows[:, 2::_FINE]
+    return np.asarray(_SHARES[counts])
+
+
+def lay(picture: Grid, mask: Mask, colour: Colour | Grid, strength: float = 1.0) -> None:
+    """Put a colour onto float64 (h, w, 3) where the mask is."""
+    rows = np.flatnonzero(mask.any(1))
+    if not len(rows):
+        return
+    band = slice(rows[0], rows[-1] + 1)
+    over = np.asarray(colour, np.float64)
+    over = over[band] if over.ndim == 3 else over
+    part = picture[band]
+    part += (over - part) * (mask[band, :, None] * (strength / 255))
+
+
+def ellipse(x: float, y: float, rx: float, ry: float) -> NDArray[np.float64]:
+    """A polygon of 24 corners."""
+    return np.stack([x + rx * _ROUND[:, 0], y + ry * _ROUND[:, 1]], 1)
+
+
+_ROUND = np.array([(math.cos(n * math.pi / 12), math.sin(n * math.pi / 12)) for n in range(24)])
+_SHARES = np.array([round(255 * n / _FINE**2) for n in range(_FINE**2 + 1)], np.uint8)

@@ -3,9 +3,8 @@
 import math
 from collections.abc import Mapping
 
-from vimoclip.savannah.affine import Point
-from vimoclip.savannah.anatomy import Posture, Species
-from vimoclip.savannah.skeleton import Leg, Pose
+from vimoclip.savannah.drawing import Point
+from vimoclip.savannah.skeleton import Leg, Pose, Posture, Species
 
 TAU = 2 * math.pi
 

@@ -1,16 +1,156 @@
 """Backgrounds: sky, hills, trees, ground, and what grows in front, painted once a clip, larger than the frame."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vimoclip.savannah.canvas import cover, ellipse, lay
-from vimoclip.savannah.drawing import Colour, Grid, darker, mix, noise
-from vimoclip.savannah.light import SKIES, Light, Weather, haze, hazy, lit
-from vimoclip.savannah.plants import Trees, tuft
+from vimoclip.savannah.drawing import Colour, Grid, cover, darker, ellipse, lay, mix, noise
+
+# MERGED vimoclip.savannah.light
+# Light and weather: what they do to colours, and what falls through the picture.
+
+
+Light = Literal["dawn", "noon", "dusk", "night"]
+Weather = Literal["clear", "rain", "fog", "dust"]
+
+LIGHTS: tuple[Light, ...] = get_args(Light)
+WEATHERS: tuple[Weather, ...] = get_args(Weather)
+
+
+@dataclass(frozen=True)
+class Sky:
+    """zenith, rim: the sky's colours above and at the horizon. gains: by which red, green and blue light is dimmed.
+
+    disc: of the sun or the moon. glow: how far its halo reaches, pixels. shadow: how dark it is in one, 0 to 1.
+    """
+
+    zenith: Colour
+    rim: Colour
+    gains: tuple[float, float, float]
+    disc: Colour
+    glow: float
+    shadow: float
+
+
+SKIES: dict[Light, Sky] = {
+    "dawn": Sky((126, 156, 204), (255, 206, 176), (1.0, 0.9, 0.84), (255, 238, 206), 62, 0.34),
+    "noon": Sky((84, 150, 222), (196, 224, 240), (1.0, 1.0, 0.98), (255, 252, 236), 40, 0.5),
+    "dusk": Sky((92, 72, 128), (255, 146, 74), (1.0, 0.76, 0.6), (255, 214, 120), 80, 0.36),
+    "night": Sky((12, 18, 44), (44, 62, 104), (0.46, 0.53, 0.76), (232, 236, 244), 34, 0.3),
+}
+
+_HAZES: dict[Weather, tuple[float, Colour]] = {
+    "clear": (0.16, (206, 218, 228)),
+    "rain": (0.42, (138, 148, 158)),
+    "fog": (0.9, (214, 218, 220)),
+    "dust": (0.66, (222, 190, 146)),
+}
+"""How much of the farthest is hidden, and by what colour."""
+
+
+def haze(light: Light, weather: Weather) -> tuple[float, Colour]:
+    """How much of the farthest things the air hides, 0 to 1, and its colour in that light."""
+    strength, colour = _HAZES[weather]
+    red, green, blue = (round(value * gain) for value, gain in zip(colour, SKIES[light].gains, strict=True))
+    if weather == "clear":
+        return strength, SKIES[light].rim
+    return strength, (red, green, blue)
+
+
+def lit(colours: Grid, light: Light) -> Grid:
+    """Colours of things, float64 (..., 3), in that light."""
+    return np.asarray(colours * np.asarray(SKIES[light].gains))
+
+
+def hazy(colours: Grid, light: Light, weather: Weather, far: Grid | float) -> Grid:
+    """Colours, float64 (h, w, 3), behind so much air: 0 near, 1 at the horizon."""
+    strength, colour = haze(light, weather)
+    return mix(colours, colour, np.broadcast_to(np.asarray(strength * far, np.float64), colours.shape[:2]))
+
+
+def rain(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Streaks to be added to a frame: uint8 (h, w, 3), seamless when rolled around."""
+    width, height = size
+    drops = np.zeros((height, width), np.int64)
+    count = width * height // 420
+    xs, ys = rng.integers(0, width, count), rng.integers(0, height, count)
+    lengths, bright = rng.integers(6, 13, count), rng.integers(16, 46, count)
+    for n in range(13):
+        on = lengths > n
+        np.maximum.at(drops, ((ys + n) % height, (xs - n // 5) % width), np.where(on, bright, 0))
+    return np.repeat(drops[..., None], 3, 2).astype(np.uint8)
+
+
+# MERGED vimoclip.savannah.plants
+# Outlines of trees and grass, drawn from a random stream.
+
+
+Polygon: TypeAlias = NDArray[np.float64]
+
+
+@dataclass
+class Trees:
+    """What many trees cover together: trunks, crowns, and the part of the crowns that the light falls on."""
+
+    rng: np.random.Generator
+    trunks: list[Polygon] = field(default_factory=list)
+    crowns: list[Polygon] = field(default_factory=list)
+    bright: list[Polygon] = field(default_factory=list)
+
+    def acacia(self, x: float, foot: float, tall: float) -> None:
+        """Add a forked trunk under a flat crown."""
+        lean, wide = float(self.rng.uniform(-0.1, 0.1)), tall * float(self.rng.uniform(0.42, 0.56))
+        top, mid = foot - 0.78 * tall, x + lean * tall
+        t = max(1.0, 0.028 * tall)
+        left = [(x - t, foot), (x - 0.6 * t, foot - 0.5 * tall), (mid - 0.5 * wide, top), (mid - 0.44 * wide, top)]
+        fork = [(x + 0.1 * t, foot - 0.42 * tall)]
+        right = [
+            (mid + 0.46 * wide, top),
+            (mid + 0.54 * wide, top),
+            (x + 0.9 * t, foot - 0.44 * tall),
+            (x + 1.1 * t, foot),
+        ]
+        self.trunks.append(np.array(left + fork + right))
+        for n in range(7):
+            part = (n - 3) / 3
+            cx = mid + part * wide * 0.74 + float(self.rng.uniform(-0.05, 0.05)) * wide
+            cy = top - tall * (0.1 - 0.075 * part * part) + float(self.rng.uniform(-0.02, 0.02)) * tall
+            r = wide * float(self.rng.uniform(0.24, 0.34))
+            self.crowns.append(ellipse(cx, cy, r, 0.34 * r + 0.03 * tall))
+            self.bright.append(ellipse(cx - 0.1 * r, cy - 0.16 * r, 0.78 * r, 0.22 * r))
+
+    def leafy(self, x: float, foot: float, tall: float) -> None:
+        """Add a trunk under a round crown."""
+        t, fork = max(1.2, 0.035 * tall), foot - 0.6 * tall
+        self.trunks.append(np.array([(x - t, foot), (x - 0.7 * t, fork), (x + 0.7 * t, fork), (x + 1.2 * t, foot)]))
+        for _ in range(9):
+            cx = x + float(self.rng.uniform(-0.24, 0.24)) * tall
+            cy = foot - tall * float(self.rng.uniform(0.5, 0.9))
+            r = tall * float(self.rng.uniform(0.1, 0.17))
+            self.crowns.append(ellipse(cx, cy, r, 0.85 * r))
+            self.bright.append(ellipse(cx - 0.2 * r, cy - 0.28 * r, 0.62 * r, 0.45 * r))
+
+    def bush(self, x: float, foot: float, r: float) -> None:
+        """Add something low and round."""
+        self.crowns.append(ellipse(x, foot - 0.3 * r, 1.5 * r, r))
+        self.bright.append(ellipse(x - 0.2 * r, foot - 0.6 * r, 0.9 * r, 0.45 * r))
+
+
+def tuft(x: float, foot: float, tall: float, wide: float, rng: np.random.Generator) -> list[Polygon]:
+    """Five blades of grass that grow close together."""
+    blades = []
+    w = 0.5 + 0.045 * tall
+    for n in range(5):
+        long, at = tall * float(rng.uniform(0.55, 1.0)), x + wide * (n - 2) / 2
+        bend = long * (0.22 * (n - 2) + float(rng.uniform(-0.12, 0.12)))
+        waist, middle = 0.5 * w, (at + 0.35 * bend, foot - 0.6 * long)
+        left, right = (middle[0] - waist, middle[1]), (middle[0] + waist, middle[1])
+        blades.append(np.array([(at - w, foot), left, (at + bend, foot - long), right, (at + w, foot)]))
+    return blades
+
 
 Habitat = Literal["grassland", "desert", "waterhole", "woodland"]
 

@@ -1,20 +1,57 @@
 """A clip of the savannah: what it shows, drawn from a seed, and its frames and flow."""
 
-from collections.abc import Iterator, Sequence
+import csv
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.clips import write_clip
 from vimoclip.errors import ConfigError
 from vimoclip.savannah import render
 from vimoclip.savannah.behaviours import BEHAVIOURS, CASTS, FPS, SIZE, STEADY, Bout, Setting, perform
 from vimoclip.savannah.behaviours import Behaviour as BehaviourName
-from vimoclip.savannah.camera import CAMERAS, PAN, SHAKE, Camera, margin, path
-from vimoclip.savannah.habitats import HABITATS, Habitat, background, horizon_of
-from vimoclip.savannah.light import LIGHTS, WEATHERS, Light, Weather, rain
-from vimoclip.savannah.tracks import Track
+from vimoclip.savannah.habitats import HABITATS, LIGHTS, WEATHERS, Habitat, Light, Weather, background, horizon_of, rain
+from vimoclip.savannah.skeleton import Track
+
+# MERGED vimoclip.savannah.camera
+# Where the camera looks: whole pixels, so that the background of a clip is painted once and only cut out.
+
+
+Camera = Literal["still", "panning", "shaking"]
+
+CAMERAS: tuple[Camera, ...] = get_args(Camera)
+PAN = 1
+"""Pixels a frame."""
+SHAKE = 3
+"""Pixels to each side, at most."""
+
+
+def camera_path(camera: Camera, frames_count: int, heading: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """The frame's top left corner in the scene, by frame. Halfway through, a panning camera is at (0, 0).
+
+    heading: +1 or -1, the way a panning camera goes.
+    """
+    if camera == "panning":
+        return [(heading * PAN * (t - frames_count // 2), 0) for t in range(frames_count)]
+    if camera == "still":
+        return [(0, 0)] * frames_count
+    x = y = 0
+    out = []
+    for dx, dy in rng.integers(-1, 2, (frames_count, 2)).tolist():
+        x, y = min(SHAKE, max(-SHAKE, x + dx)), min(SHAKE, max(-SHAKE, y + dy))
+        out.append((x, y))
+    return out
+
+
+def camera_margin(frames_count: int) -> int:
+    """Pixels that a scene must reach beyond the frame on each side, for every camera."""
+    return PAN * (frames_count // 2 + 1) + SHAKE
+
 
 FRAMES = 48
 SPLITS = ("train", "test", "train", "val", "train")  # in turn, so that two clips of a behaviour already fill two splits
@@ -122,11 +159,11 @@ class Scene:
     def stage(self) -> render.Stage:
         """What the frames are drawn from; the background is painted anew at each call."""
         tracks = self.tracks
-        corners = path(self.camera, self.frames_count, self.facing, _rng(self.seed, _CAMERA))
+        corners = camera_path(self.camera, self.frames_count, self.facing, _rng(self.seed, _CAMERA))
         shore = max(moment.y for track in tracks for moment in track.moments) + 3
         paint = _rng(self.seed, _PAINT)
         horizon_of(paint)
-        margins = (margin(self.frames_count), SHAKE)
+        margins = (camera_margin(self.frames_count), SHAKE)
         scenery = background(self.habitat, self.light, self.weather, SIZE, margins, self._horizon, shore, paint)
         wet = rain(SIZE, _rng(self.seed, _RAIN)) if self.weather == "rain" else None
         return render.Stage(SIZE, scenery, tracks, tuple(corners), self.light, self.weather, wet)
@@ -184,3 +221,52 @@ def _rng(seed: int, stream: int) -> np.random.Generator:
 
 def _article(name: str) -> str:
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
+# MERGED vimoclip.savannah.folder
+# Clips as users have them: H.264 files and a labels.csv (docs/labels.md).
+
+
+COLUMNS = (
+    "filepath",
+    "label",
+    "start_s",
+    "end_s",
+    "split",
+    "species",
+    "habitat",
+    "light",
+    "weather",
+    "camera",
+    "caption",
+)
+
+
+def write_folder(
+    folder: Path,
+    count: int,
+    seed: int = 0,
+    behaviours: Sequence[str] = BEHAVIOURS,
+    written: Callable[[], None] = lambda: None,
+) -> list[Scene]:
+    """Write `<folder>/<name>.mp4` of each scene of `plan`, and at last `<folder>/labels.csv` with a row a span.
+
+    written: told after each clip.
+
+    Raises:
+        ConfigError: as `plan`.
+    """
+    scenes = plan(count, seed, behaviours)
+    folder.mkdir(parents=True, exist_ok=True)
+    for scene in scenes:
+        write_clip(folder / f"{scene.name}.mp4", scene.frames(), FPS)
+        written()
+    with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for scene in scenes:
+            rest = ("; ".join(scene.species), scene.habitat, scene.light, scene.weather, scene.camera, scene.caption)
+            for span in scene.spans:
+                times = (f"{span.start_s:.6g}", f"{span.end_s:.6g}")
+                writer.writerow((f"{scene.name}.mp4", span.label, *times, scene.split, *rest))
+    return scenes

@@ -2,10 +2,9 @@
 
 from functools import cache
 
-from vimoclip.savannah.anatomy import Species
 from vimoclip.savannah.birds import eagle, ostrich, stork
-from vimoclip.savannah.mammals import elephant, giraffe, wildebeest, zebra
-from vimoclip.savannah.predators import hare, lion
+from vimoclip.savannah.mammals import elephant, giraffe, hare, lion, wildebeest, zebra
+from vimoclip.savannah.skeleton import Species
 
 _MAKERS = {make.__name__: make for make in (elephant, giraffe, zebra, lion, wildebeest, ostrich, eagle, stork, hare)}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimoclip.savannah.affine import IDENTITY, Affine, apply, compose, invert, place
+from vimoclip.savannah.drawing import IDENTITY, Affine, apply, compose, invert, place
 
 angles = st.floats(-7, 7)
 lengths = st.floats(-300, 300)

@@ -16,8 +16,8 @@ from vimoclip.savannah.behaviours import (
     Setting,
     perform,
 )
+from vimoclip.savannah.skeleton import Track
 from vimoclip.savannah.species import SPECIES
-from vimoclip.savannah.tracks import Track
 
 FRAMES = 48
 

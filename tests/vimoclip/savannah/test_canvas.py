@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vimoclip.savannah.canvas import cover, ellipse, lay
+from vimoclip.savannah.drawing import cover, ellipse, lay
 
 
 def test_covering_by_area() -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from vimoclip.savannah import gaits
-from vimoclip.savannah.affine import apply
+from vimoclip.savannah.drawing import apply
 from vimoclip.savannah.skeleton import Pose, pose_parts
 from vimoclip.savannah.species import SPECIES, species
 

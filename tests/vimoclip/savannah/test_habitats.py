@@ -5,8 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from vimoclip.savannah.habitats import HABITATS, Habitat, background, over
-from vimoclip.savannah.light import LIGHTS, WEATHERS, Light, Weather
+from vimoclip.savannah.habitats import HABITATS, LIGHTS, WEATHERS, Habitat, Light, Weather, background, over
 
 SIZE = (96, 80)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vimoclip.savannah.light import hazy, lit, rain
+from vimoclip.savannah.habitats import hazy, lit, rain
 
 
 def test_haze_hides_what_is_far() -> None:

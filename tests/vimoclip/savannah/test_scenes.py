@@ -8,8 +8,8 @@ import pytest
 
 from vimoclip.errors import ConfigError
 from vimoclip.savannah import BEHAVIOURS, FPS, HABITATS, PAIRS, SPECIES, plan
-from vimoclip.savannah.camera import CAMERAS
-from vimoclip.savannah.light import LIGHTS, WEATHERS
+from vimoclip.savannah.habitats import LIGHTS, WEATHERS
+from vimoclip.savannah.scenes import CAMERAS
 
 PLAN = plan(len(BEHAVIOURS) * 10)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from vimoclip.savannah.render import RESOLUTION, spline, textures
 from vimoclip.savannah.species import SPECIES, species
-from vimoclip.savannah.textures import RESOLUTION, spline, textures
 
 
 @pytest.mark.parametrize("name", SPECIES)
