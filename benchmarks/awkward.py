@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machine import describe
-from pipelines.sources import discover
+from pipelines.ingest_plan import discover
 from tests.models import write_tiny_clip
 from tests.vimoclip.awkward import mutations, write_all, write_names
 

@@ -16,8 +16,7 @@ import av
 from rich.console import Console
 
 from benchmarks.machine import describe
-from pipelines.ingest import run
-from pipelines.request import IngestRequest
+from pipelines.ingest import IngestRequest, run
 from vimoclip.store.feature_store import FeatureStore
 
 FPS = 5.0

@@ -22,8 +22,8 @@ from rich.console import Console
 from benchmarks.machine import describe
 from pipelines.index import IndexRequest
 from pipelines.index import run as index
+from pipelines.ingest import IngestRequest
 from pipelines.ingest import run as ingest
-from pipelines.request import IngestRequest
 from vimoclip.config.store import RunConfig, Sampling
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.decode import EXTENSIONS, FrameChunk, decode

@@ -58,7 +58,7 @@ class Outcome:
 
 def world(clips: list[Path], folder: Path) -> World:
     """Choose clips, write a model, and ingest them with nobody harming anything."""
-    from pipelines.sources import discover
+    from pipelines.ingest_plan import discover
     from tests.models import write_tiny_clip
 
     found = sorted(discover(clips).videos, key=lambda video: (video.bytes, video.video_id))[:CLIPS]

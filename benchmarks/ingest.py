@@ -31,10 +31,9 @@ from rich.console import Console
 
 from benchmarks.alone import alone, random_flow
 from benchmarks.machine import describe
-from pipelines.engine import Engine, EngineName
-from pipelines.ingest import run
-from pipelines.request import IngestRequest, Observer
-from pipelines.sources import discover
+from pipelines.executor import Engine, EngineName
+from pipelines.ingest import IngestRequest, Observer, run
+from pipelines.ingest_plan import discover
 from tests.clips import render, write_clip
 from vimoclip.config.store import ClipConfig, FlowConfig, FlowName, RunConfig, StoreConfig
 from vimoclip.embedding.worker import EmbedWorker

@@ -25,7 +25,7 @@ import vimoclip
 from benchmarks.ingest import peak
 from benchmarks.machine import describe
 from pipelines import ingest, train_fusion
-from pipelines.request import IngestRequest
+from pipelines.ingest import IngestRequest
 from pipelines.train_fusion import TrainFusionRequest
 from tests.clips import write_clip
 from vimoclip.config.fusion import settings

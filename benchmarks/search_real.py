@@ -23,8 +23,8 @@ from rich.console import Console
 from benchmarks.machine import describe
 from pipelines.index import IndexRequest
 from pipelines.index import run as index
+from pipelines.ingest import IngestRequest
 from pipelines.ingest import run as ingest
-from pipelines.request import IngestRequest
 from vimoclip.search import ranking
 from vimoclip.search.options import By
 from vimoclip.search.results import Hits

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from cli import options, render, training_options
-from pipelines.engine import Engine
+from pipelines.executor import Engine
 from vimoclip.config.fusion import settings
 
 
@@ -51,8 +51,7 @@ def ablate(
         settings, preset, config, changes or [], {"training": training, "loss": {"name": loss}}
     )
     from cli.ablation_progress import AblationProgress
-    from pipelines.ablate import ROWS, AblateRequest, named, run_all
-    from pipelines.ablation_files import write_files
+    from pipelines.ablate import ROWS, AblateRequest, named, run_all, write_files
     from pipelines.train_fusion import TrainFusionRequest
     from vimoclip.config.store import RunConfig
     from vimoclip.training.splits import Asked
@@ -80,7 +79,7 @@ def ablate(
 
 def _print(report: Any, files: list[Path], console: Console) -> None:
     """console: for the table."""
-    from pipelines.ablation_files import FIGURES, NAMES, cell
+    from pipelines.ablate import FIGURES, NAMES, cell
 
     figures = [figure for figure in FIGURES if any(row.last.get(figure) for row in report.rows)]
     columns = ("fusion", *(FIGURES[figure] for figure in figures), "best epoch", "seeds", "paper")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, render
-from pipelines.engine import Engine
+from pipelines.executor import Engine
 from vimoclip.errors import UsageError
 
 MOCLIP = "moclip"  # as schemas/features.py has it, which --help is not to load

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, render
-from pipelines.engine import Engine
+from pipelines.executor import Engine
 from vimoclip.config.store import FlowChoice, FlowImage, OnCorrupt
 from vimoclip.errors import ConfigError, UsageError
 
@@ -91,8 +91,7 @@ def ingest(
     asked = _merged(_from_file(config), flags)
 
     from cli.progress import Progress
-    from pipelines.ingest import run
-    from pipelines.request import IngestRequest
+    from pipelines.ingest import IngestRequest, run
     from vimoclip.config.store import RunConfig, StoreConfig
 
     StoreConfig.from_dict(asked)  # a value that no store can have is an error even where the store has its own

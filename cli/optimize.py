@@ -18,9 +18,9 @@ def optimize(
     as_json: options.Json = False,
 ) -> None:
     """Take removed and left-over rows off the disk, merge small files, index a large store. Safe at any moment."""
-    from pipelines.optimize import run
+    from pipelines.maintain import optimize
 
-    won = run(store, timedelta(minutes=grace), not no_wait, render.waiting)
+    won = optimize(store, timedelta(minutes=grace), not no_wait, render.waiting)
     if as_json:
         render.print_json(won)
     rows = [

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.engine import EngineName
+from pipelines.executor import EngineName
 from vimoclip.config.store import Precision as PrecisionName
 from vimoclip.config.store import Resize as ResizeName
 

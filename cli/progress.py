@@ -4,9 +4,9 @@ import time
 
 from cli import render
 from cli.bar import Barred
+from pipelines.ingest import Observer
 from pipelines.ingest_plan import Plan
 from pipelines.progress import Rates
-from pipelines.request import Observer
 from vimoclip.config.store import ClipConfig, FlowConfig
 
 SAY_S = 60.0

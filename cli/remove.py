@@ -18,9 +18,9 @@ def remove(
     as_json: options.Json = False,
 ) -> None:
     """Remove videos: no reader sees them any more, and ingest skips them. `optimize` takes them off the disk."""
-    from pipelines.maintain import run
+    from pipelines.maintain import remove
 
-    report = run(store, videos, undo, not no_wait, render.waiting)
+    report = remove(store, videos, undo, not no_wait, render.waiting)
     if as_json:
         render.print_json(report)
     done = "taken back" if undo else "removed"

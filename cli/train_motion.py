@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, render, training_options
-from pipelines.engine import Engine
+from pipelines.executor import Engine
 from vimoclip.config.motion import settings
 from vimoclip.config.store import FlowImage
 
@@ -63,7 +63,7 @@ def train_motion(
     chosen = Engine(engine, workers, ray_address)
     with TrainingProgress("segments") as progress:
         if is_ray(request.run, chosen):
-            from pipelines.motion_peers import run as run_on_ray
+            from pipelines.train_motion import run_distributed as run_on_ray
 
             report = run_on_ray(request, chosen, progress)
         else:

@@ -4,7 +4,7 @@ from typing import Any
 
 from cli import render
 from cli.bar import Barred
-from pipelines.training_run import SELECTED, RunObserver, TrainReport
+from pipelines.run_folder import SELECTED, RunObserver, TrainReport
 
 
 class TrainingProgress(Barred, RunObserver):

@@ -7,26 +7,131 @@ tries it again.
 
 import os
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
-from pipelines.engine import Engine
-from pipelines.executor import executor
-from pipelines.filling import EmbedReport, Filling
-from pipelines.request import Observer
+from pipelines.executor import Engine, Executor, consumed, executor
+from pipelines.ingest import Observer
+from pipelines.ingest_plan import Plan
+from pipelines.progress import Rates, Telling
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, RunConfig
-from vimoclip.embedding.events import Failed, Job
-from vimoclip.embedding.feature_models import Added
-from vimoclip.errors import FeatureError, SourceError
+from vimoclip.embedding.embedder import FlowEmbedder
+from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
+from vimoclip.embedding.feature_models import Added, student_of, weights_of
+from vimoclip.errors import FeatureError, SourceError, VideoError
+from vimoclip.models.motion_student import Student, read_student
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.features import FeatureWriter, check_name, lacking
+from vimoclip.store.features import NEXT, REPLACED, FeatureWriter, check_name, lacking, switch
 from vimoclip.store.location import Place, Where
 from vimoclip.store.lock import Held, writer_lock
+from vimoclip.store.models import keep
+from vimoclip.training.motion_dataset import flow_of
 from vimoclip.video.files import content_hash
+
+# MERGED pipelines.filling
+# Filling a feature that is added to a store: the outcomes of an executor, whatever it is, to a FeatureWriter.
+
+
+@dataclass
+class EmbedReport:
+    """What an embed did. known: videos that had the feature. failed: (video_id, kind, message). left: videos that an
+    interruption left. complete: whether readers see the feature."""
+
+    feature: str
+    known: int = 0
+    embedded: int = 0
+    frames: int = 0
+    left: int = 0
+    failed: list[tuple[str, str, str]] = field(default_factory=list)
+    complete: bool = False
+    interrupted: bool = False
+    seconds: float = 0.0
+
+
+class Filling(ABC):
+    """One run, with the write lock held. Attributes: `unfit`, of jobs that came to nothing, from any thread."""
+
+    def __init__(self, feature: str, lock: Held, observer: Observer) -> None:
+        self._lock, self._observer = lock, observer
+        self._report = EmbedReport(feature)
+        self.unfit: SimpleQueue[Failed] = SimpleQueue()
+        self._rates = Rates()
+
+    @abstractmethod
+    def jobs(self, todo: list[Video]) -> Iterator[Job]:
+        """The videos to embed, as the executor is given them. It may run in another thread."""
+
+    def finish(self, writer: FeatureWriter) -> None:
+        """All that can be embedded is: let readers see it."""
+        writer.finish()
+
+    def fill(self, writer: FeatureWriter, embedder: Executor, tower: ClipConfig, live: int) -> None:
+        """Embed what lacks vectors, and let readers see the feature. tower: for people. live: how many videos are
+        in."""
+        report, todo = self._report, writer.todo()
+        report.known = live - len(todo)
+        self._observer.planned(Plan(known=report.known), len(todo))
+        self._observer.ready(tower, None, str(embedder.device))
+        rows = {row.video_id: row for row in todo}
+        try:
+            if todo:
+                self._embed(embedder, writer, rows)
+        except KeyboardInterrupt:
+            report.interrupted = True
+        report.left = len(todo) - report.embedded - len(report.failed)
+        if report.interrupted or (live and not report.known and not report.embedded):
+            writer.flush()
+        else:
+            self.finish(writer)
+        report.complete = report.complete or writer.feature.complete
+
+    def _embed(self, embedder: Executor, writer: FeatureWriter, rows: dict[str, Video]) -> None:
+        outcomes = embedder.embed(self.jobs(list(rows.values())))
+        telling = Telling(self._lock, self._rates, len(rows), str(embedder.device))
+        refused: set[str] = set()
+        with consumed(outcomes, writer.flush):
+            for outcome in outcomes:
+                self._record_unfit()
+                if not isinstance(outcome, Idle) and outcome.video_id not in refused:
+                    try:
+                        self._record(writer, rows[outcome.video_id], outcome)
+                    except VideoError as error:
+                        refused.add(outcome.video_id)
+                        writer.take_back(rows[outcome.video_id])
+                        self._fail(outcome.video_id, error.kind, str(error))
+                telling.tell(self._report.embedded + len(self._report.failed))
+            self._record_unfit()
+
+    def _record(self, writer: FeatureWriter, row: Video, outcome: Outcome) -> None:
+        if isinstance(outcome, EmbeddedFrames):
+            writer.add(row, outcome)
+            count = len(outcome.frame_index)
+            self._report.frames += count
+            self._rates.add(outcome.worker, count)
+            self._observer.frames(row.video_id, count, outcome.worker)
+        elif isinstance(outcome, Restarted):
+            writer.take_back(row)
+        elif isinstance(outcome, Embedded):
+            writer.end(row, outcome.reduced_batch)
+            self._report.embedded += 1
+            self._observer.video(row.video_id, "ok")
+        elif isinstance(outcome, Failed):
+            raise VideoError(outcome.kind, outcome.message)
+
+    def _fail(self, video_id: str, kind: str, message: str) -> None:
+        self._report.failed.append((video_id, kind, message))
+        self._observer.video(video_id, kind)
+
+    def _record_unfit(self) -> None:
+        while not self.unfit.empty():
+            unfit = self.unfit.get()
+            self._fail(unfit.video_id, unfit.kind, unfit.message)
 
 
 @dataclass(frozen=True)
@@ -71,7 +176,7 @@ def _embed(request: EmbedRequest, at: Place, lock: Held, observer: Observer) -> 
     moving = known is not None and known.added and known.kind == "motion" and not request.asked
     if request.motion is None and not moving:
         return _Embed(request, store, lock, observer).run()
-    from pipelines.embed_motion import EmbedMotion  # with torch, which takes seconds
+    pass  # EMPTYIMPORT  # with torch, which takes seconds
 
     return EmbedMotion(request.feature, request.motion, request.run, store, lock, observer).run()
 
@@ -160,3 +265,86 @@ def _asks_for(tower: ClipConfig, own: ClipConfig) -> bool:
 
 def _added(store: FeatureStore) -> list[str]:
     return [name for name, feature in (store.features | store.unfinished).items() if feature.added]
+
+
+# MERGED pipelines.embed_motion
+# A trained student over the flow of the videos that are in: a motion feature beside moclip, or in its place.
+#
+# No video is decoded, and none needs to be there any more. Resumable. Beside moclip it is added as any feature is. In
+# its place it is filled under a name of its own, and takes moclip's in one step when it is whole (feature_switch.py).
+
+
+class EmbedMotion(Filling):
+    """One run, with the write lock held. folder: of a run of train-motion; None goes on with a feature that was
+    begun."""
+
+    def __init__(
+        self, feature: str, folder: Path | None, run: RunConfig, store: FeatureStore, lock: Held, observer: Observer
+    ) -> None:
+        super().__init__(feature, lock, observer)
+        self._folder, self._run, self._store = folder, run, store
+
+    def run(self) -> EmbedReport:
+        """Embed.
+
+        Raises:
+            CheckpointError: no finished run, or one of another teacher. RunError: the store keeps no flow.
+            FeatureError: the name cannot be had. SettingsError: the store has another feature of this name.
+            ModelError, StoreError. NoSpaceError: what was committed is safe.
+        """
+        if self._store.switching is not None:  # a kill came between the commits of a switch
+            self._store = switch(self._store, self._lock.check)
+        store, report = self._store, self._report
+        flow_of(store)  # or there is none
+        student = self._student()
+        student.meta.check(store.features)
+        name = NEXT if report.feature == REPLACED else report.feature
+        check_name(store, name)
+        live = sum(row.status == "ok" for row in store.rows())
+        made = store.features.get(report.feature)
+        if made is not None and made.weights == weights_of(student) and not self._lacking(report.feature):
+            report.known, report.complete = live, True
+            return report  # no model needs to be loaded to know this
+        if self._folder is not None:
+            self._lock.check()
+            keep(store.place, student.id, self._folder)
+        embedder = FlowEmbedder(store, name, student, self._run)
+        writer = FeatureWriter(store, embedder.feature, self._lock.check)
+        self.fill(writer, embedder, store.config.clip, live)
+        return report
+
+    def _student(self) -> Student:
+        if self._folder is not None:
+            return read_student(self._folder)
+        known = self._store.features | self._store.unfinished
+        student = student_of(self._store, known[self._report.feature])
+        assert student is not None  # of an added motion feature
+        return student
+
+    def _lacking(self, name: str) -> list[Video]:
+        return lacking(self._store, self._store.tables["frames"], name)
+
+    def jobs(self, todo: list[Video]) -> Iterator[Job]:
+        """Stored videos; their files are not opened."""
+        yield from (Job(row.video_id, row.path) for row in todo)
+
+    def finish(self, writer: FeatureWriter) -> None:
+        """Let readers see it: in the place of moclip only when no video lacks it.
+
+        Raises:
+            FeatureError: some do, whose flow cannot be read.
+        """
+        if self._report.feature != REPLACED:
+            writer.finish()
+            return
+        writer.flush()
+        if self._report.failed:
+            video_id, _, why = self._report.failed[0]
+            raise FeatureError(
+                f"{len(self._report.failed)} videos cannot be embedded, and {REPLACED} stays as it was.",
+                received=f"{video_id}: {why}",
+                expected="the flow of every frame",
+                hint="Remove them and ingest them anew, then run the same command; what is done is kept.",
+            )
+        self._store = switch(self._store.refresh(), self._lock.check)
+        self._report.complete = True

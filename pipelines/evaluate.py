@@ -7,8 +7,7 @@ import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pipelines.run_folder import finished
-from pipelines.training_run import SELECTED
+from pipelines.run_folder import SELECTED, finished
 from vimoclip.annotations.animal_kingdom import read_segments
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads

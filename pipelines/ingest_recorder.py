@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from queue import Empty
 from typing import Any
 
-from pipelines.ingest_plan import Identify, Seen
+from pipelines.ingest import IngestReport, Observer
+from pipelines.ingest_plan import Identify, Seen, Source
 from pipelines.progress import Rates
-from pipelines.request import IngestReport, Observer
-from pipelines.sources import Source
 from schemas.videos import Video
 from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Outcome, Restarted
 from vimoclip.errors import VideoError

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipelines.sources import Source
+from pipelines.ingest_plan import Source
 from schemas.labels import PAST_END_S, Label
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, from_folders, match, read

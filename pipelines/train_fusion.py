@@ -11,8 +11,19 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pipelines.run_folder import begin, default_folder, finished, identity, snapshot
-from pipelines.training_run import RunObserver, TrainReport, carry_out, leave, recall, score
+from pipelines.run_folder import (
+    RunObserver,
+    TrainReport,
+    begin,
+    carry_out,
+    default_folder,
+    finished,
+    identity,
+    leave,
+    recall,
+    score,
+    snapshot,
+)
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.annotations.animal_kingdom import read_segments

@@ -4,7 +4,7 @@ script, which is the same demo with its figures printed, knows the option that t
 import re
 
 from benchmarks import demo_world
-from pipelines.demo.size import SIZES
+from pipelines.demo.world import SIZES
 from tests.pages import commands, lines, text
 
 PAGE = "docs/demo.md"

@@ -6,22 +6,142 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
 
-from pipelines.ablation_files import NAMES
+from pipelines.ablate import NAMES
 from pipelines.demo.costs import Cost, Costs
-from pipelines.demo.film import Film, compared
 from pipelines.demo.hard_pairs import HardPair, Told, hard_pairs, in_all
-from pipelines.demo.size import Size
-from pipelines.demo.steps import FUSED, SEED, Places, Step
-from pipelines.demo.strips import Picture, SearchShown, hit_strips, strip
-from pipelines.demo.world import TEST, film_of, spans_of
+from pipelines.demo.steps import FUSED, SEED, Places, Sought, Step
+from pipelines.demo.world import TEST, Size, film_of, spans_of
 from vimoclip.config.fusion import Fusion
 from vimoclip.device import cores
+from vimoclip.savannah import FPS, Span
+from vimoclip.search.results import Hit, data_uris
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.splits import of_split
+from vimoclip.video.contact_sheet import frames_at, spread
+
+# MERGED pipelines.demo.film
+# A film that was predicted, against what it shows: bouts beside spans, and how far they agree.
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A label: what is to be seen of it, and what was predicted, in seconds."""
+
+    label: str
+    spans: tuple[Span, ...]
+    bouts: tuple[Span, ...]
+
+
+@dataclass(frozen=True)
+class Film:
+    """lanes: by when their label is first to be seen, those that only were predicted last. recall, precision: of frames
+    and labels; precision is None where nothing was predicted."""
+
+    duration_s: float
+    lanes: tuple[Lane, ...]
+    recall: float
+    precision: float | None
+
+
+def compared(duration_s: float, spans: Sequence[Span], predicted: dict[str, Any]) -> Film:
+    """spans: some. predicted: a video of `Predictions.to_dict`."""
+    bouts = [Span(bout["label"], bout["start_s"], bout["end_s"]) for bout in predicted["bouts"]]
+    labels = list(dict.fromkeys(span.label for span in (*spans, *bouts)))
+    lanes = tuple(Lane(label, _of(label, spans), _of(label, bouts)) for label in labels)
+    times = (np.arange(round(duration_s * FPS)) + 0.5) / FPS
+    true, seen, both = 0, 0, 0
+    for lane in lanes:
+        to_be_seen, was_seen = _at(times, lane.spans), _at(times, lane.bouts)
+        true, seen = true + int(to_be_seen.sum()), seen + int(was_seen.sum())
+        both += int((to_be_seen & was_seen).sum())
+    return Film(duration_s, lanes, both / true, both / seen if seen else None)
+
+
+def _of(label: str, spans: Sequence[Span]) -> tuple[Span, ...]:
+    return tuple(span for span in spans if span.label == label)
+
+
+def _at(times: NDArray[np.float64], spans: Sequence[Span]) -> NDArray[np.bool_]:
+    """Which of the times lie in one of the spans."""
+    inside = np.zeros(len(times), bool)
+    for span in spans:
+        inside |= (times >= span.start_s) & (times < span.end_s)
+    return inside
+
+
+# MERGED pipelines.demo.strips
+# Strips of frames for a page: each frame a small picture within the page itself, with words for who cannot see it.
+
+
+FRAMES = 4
+"""Of a strip; a phone shows so many beside each other."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """uri: data. alt: in words. width, height: pixels."""
+
+    uri: str
+    alt: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class HitStrip:
+    """A hit of a search. caption: the store's, of the video."""
+
+    hit: Hit
+    caption: str
+    pictures: list[Picture]
+
+
+@dataclass(frozen=True)
+class SearchShown:
+    """A search. line: its command. asked: what was searched for, as pictures; none of words. searched: segments."""
+
+    sought: Sought
+    line: str
+    asked: list[Picture]
+    hits: list[HitStrip]
+    searched: int
+
+
+def pictures(path: str, times_s: Sequence[float], what: str) -> list[Picture]:
+    """The frames of a video at these times.
+
+    Raises:
+        VideoError: it cannot be decoded.
+    """
+    frames = frames_at(path, times_s)
+    return [
+        Picture(uri, f"{what}, at {time_s:.1f} s", frame.shape[1], frame.shape[0])
+        for uri, frame, time_s in zip(data_uris(frames), frames, times_s, strict=True)
+    ]
+
+
+def strip(path: str, start_s: float, end_s: float, what: str, count: int = FRAMES) -> list[Picture]:
+    """So many frames of a span, evenly spread."""
+    return pictures(path, spread(start_s, end_s, count), what)
+
+
+def hit_strips(document: dict[str, Any], captions: dict[str, str]) -> list[HitStrip]:
+    """The hits of a search's document. captions: by video."""
+    shown = []
+    for each in document["hits"]:
+        hit = Hit(**each | {"labels": tuple(each["labels"]), "best_s": tuple(each["best_s"])})
+        caption = captions[hit.video_id]
+        shown.append(HitStrip(hit, caption, strip(hit.path, hit.start_s, hit.end_s, caption.rstrip("."))))
+    return shown
+
 
 HELD_OUT = ("val", TEST)
 """The splits that no model was trained on."""
@@ -152,3 +272,45 @@ def _search(step: Step, document: dict[str, Any], captions: dict[str, str], path
     if (video_id := sought.video_id) is not None:
         asked = strip(paths[video_id], sought.start_s, sought.end_s, captions[video_id].rstrip("."))
     return SearchShown(sought, step.line, asked, hit_strips(document, captions), document["searched"])
+
+
+# MERGED pipelines.demo.page
+# The page: page.html.jinja filled with what was found. Whatever a store says is text in it, never markup.
+
+
+HERE = Path(__file__).parent
+
+
+def page(found: Findings) -> str:
+    """HTML, complete in itself."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "size": _size, "seconds": _seconds, "day": _day}
+    return environment.get_template("page.html.jinja").render(found=found, without=WITHOUT, with_motion=WITH)
+
+
+def _percent(fraction: float, digits: int = 0) -> str:
+    """Halves upwards: 5 of 8 is 63%, not 62%."""
+    return f"{100 * fraction + 1e-9:.{digits}f}"
+
+
+def _size(count: float) -> str:
+    """Bytes, in powers of 1000."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s" if value < 60 else f"{value / 60:.1f} min"
+
+
+def _day(iso: str) -> str:
+    return datetime.fromisoformat(iso).strftime("%Y-%m-%d %H:%M")

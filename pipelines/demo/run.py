@@ -14,10 +14,9 @@ from typing import Any
 from pipelines.demo import SizeName, world
 from pipelines.demo.costs import Cost, Costs
 from pipelines.demo.hard_pairs import HardPair
-from pipelines.demo.page import page
-from pipelines.demo.report import Row, gather
-from pipelines.demo.size import SIZES, Size
+from pipelines.demo.report import Row, gather, page
 from pipelines.demo.steps import Places, Step, steps_of
+from pipelines.demo.world import SIZES, Size
 from vimoclip.atomic import replacing
 from vimoclip.errors import RunError
 

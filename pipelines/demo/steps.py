@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipelines.demo.size import Size
-from pipelines.demo.world import TEST, scenes_of
+from pipelines.demo.world import TEST, Size, scenes_of
 from vimoclip.config.fusion import Fusion
 from vimoclip.savannah import PAIRS
 

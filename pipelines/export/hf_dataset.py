@@ -1,7 +1,9 @@
 """Exports as a folder that Hugging Face's `datasets.load_dataset` reads as it is, one row a video."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,130 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from pipelines.export.dataset_card import SplitFiles, card
+from pipelines.export.npz import check_names, video_arrays
 from pipelines.export.selection import Selection
-from pipelines.export.split_names import split_names
 from pipelines.export.tables import plain, table_writer
-from pipelines.export.video_arrays import check_names, video_arrays
 from schemas.videos import VIDEOS
 from vimoclip.store.frame_reader import OrderedFrames
+
+# MERGED pipelines.export.dataset_card
+# The README.md of a `datasets` folder: the YAML that names its splits and columns, and what they mean.
+
+
+_NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}  # of Arrow's types; others are called alike
+
+
+@dataclass(frozen=True)
+class SplitFiles:
+    """A split as it was written. files: a pattern, relative to the folder. bytes: in memory."""
+
+    name: str
+    files: str
+    videos: int
+    bytes: int
+
+
+def card(found: Selection, schema: pa.Schema, splits: list[SplitFiles]) -> str:
+    """The text of README.md."""
+    from huggingface_hub import DatasetCardData  # slow to load
+
+    data = DatasetCardData(
+        configs=[
+            {
+                "config_name": "default",
+                "data_files": [{"split": split.name, "path": split.files} for split in splits],
+            }
+        ],
+        dataset_info={
+            "features": [{"name": field.name, **_column(field.type)} for field in schema],
+            "splits": [
+                {"name": split.name, "num_bytes": split.bytes, "num_examples": split.videos} for split in splits
+            ],
+        },
+    )
+    made_by = "\n".join(
+        f"| `{f.name}` | {f.kind} | {f.dim} | {f.model} | {f.weights} | {f.training} | `{f.fingerprint}` |"
+        for f in found.features
+    )
+    return f"""---
+{data.to_yaml()}
+---
+
+# Features of {found.videos.height} videos, {found.frames} frames
+
+Exported from a ViMoCLIP store. One row a video; lists have one entry a stored frame.
+
+| column | holds |
+|---|---|
+| `video_id` | the video's path below the folder that was ingested |
+| `labels` | label, start_s, end_s; a label of the whole video has no start and end |
+| `frame_index`, `source_frame` | the frame's number among those stored, and among those decoded |
+| `time_s` | seconds from the first frame |
+| `flow_speed` | mean optical flow in frame widths a second; NaN at the first frame, which has none |
+| `<feature>` | float16 vectors of unit length, one a frame |
+| `<feature>_norm` | the length that they had; vector · norm is the model's raw output |
+| `<feature>_present` | false where there is no vector; vector and norm are zero there |
+
+| feature | of | width | model | weights | training | fingerprint |
+|---|---|---|---|---|---|---|
+{made_by}
+
+All that made them is in `features.json`.
+"""
+
+
+def _column(kind: pa.DataType) -> dict[str, Any]:
+    """A column's type in the YAML of `datasets`."""
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        of = kind.value_type
+        inner: Any
+        if pa.types.is_struct(of):
+            inner = [{"name": field.name, **_column(field.type)} for field in of]
+        else:
+            inner = _column(of)
+            inner = inner.get("dtype", inner)
+        length = {"length": kind.list_size} if pa.types.is_fixed_size_list(kind) else {}
+        return {"list": inner, **length}
+    return {"dtype": _NAMES.get(str(kind), str(kind))}
+
+
+# MERGED pipelines.export.split_names
+# Names of splits as Hugging Face's `datasets` takes them.
+
+
+UNSPLIT = "unsplit"
+"""The split of the videos that have none: they may not be taken for training data."""
+
+_LONGEST = 60  # characters, in a file's name
+
+
+def split_names(splits: Iterable[str | None]) -> dict[str | None, str]:
+    """A name for each of the splits: letters, digits and _, but not `all`; no two alike, whatever their case.
+
+    What has such a name keeps it; of several that differ in case alone, one does.
+    """
+    names: dict[str | None, str] = {}
+    each = set(splits)
+    kept = {split for split in each if split is not None and _fits(split)}
+    for split in sorted(each, key=lambda split: (split not in kept, split is not None, split or "")):
+        name = base = _mended(split)
+        number = 2
+        while name.casefold() in (other.casefold() for other in names.values()):
+            name, number = f"{base}_{number}", number + 1
+        names[split] = name
+    return names
+
+
+def _fits(split: str) -> bool:
+    return split != "all" and re.fullmatch(rf"\w{{1,{_LONGEST}}}", split) is not None
+
+
+def _mended(split: str | None) -> str:
+    if split is None:
+        return UNSPLIT
+    name = re.sub(r"\W", "_", split)[:_LONGEST]
+    return f"{name}_" if name in ("", "all") else name
+
 
 GROUP_BYTES, SHARD_BYTES = 32 << 20, 512 << 20
 """Of rows that are written, and read, at once; and about the size of a file, as the Hub advises."""

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pipelines.ingest import run
-from pipelines.request import IngestReport, IngestRequest
+from pipelines.ingest import IngestReport, IngestRequest, run
 from vimoclip.store.feature_store import FeatureStore
 
 

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from pipelines import ablate, train_fusion
-from pipelines.ablate import PAPER, ROWS, AblateObserver, AblateReport, AblateRequest
-from pipelines.ablation_files import cell, write_files
-from pipelines.engine import Engine
-from pipelines.ray_runs import RayRuns
+from pipelines.ablate import PAPER, ROWS, AblateObserver, AblateReport, AblateRequest, cell, write_files
+from pipelines.executor import Engine
+from pipelines.ray_cluster import RayRuns
 from pipelines.train_fusion import TrainFusionRequest
 from tests.clusters import cluster
 from tests.pipelines.test_train_fusion import CONFIG, StopsAfter, labelled, timeless

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.actor import Actor, Described
+from pipelines.ray_executor import Actor, Described
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
 from vimoclip.embedding.events import Embedded, Idle, Job
 from vimoclip.errors import ModelError

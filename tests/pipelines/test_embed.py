@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from pipelines import embed, features, ingest
-from pipelines.embed import EmbedRequest
-from pipelines.filling import EmbedReport
-from pipelines.request import IngestRequest, Observer
+from pipelines.embed import EmbedReport, EmbedRequest
+from pipelines.ingest import IngestRequest, Observer
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest as ingest_tiny
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig

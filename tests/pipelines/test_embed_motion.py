@@ -11,11 +11,10 @@ import pytest
 
 from pipelines import embed, features
 from pipelines import ingest as ingesting
-from pipelines.embed import EmbedRequest
-from pipelines.filling import EmbedReport
+from pipelines.embed import EmbedReport, EmbedRequest
 from pipelines.index import IndexRequest
 from pipelines.index import run as index
-from pipelines.request import IngestRequest, Observer
+from pipelines.ingest import IngestRequest, Observer
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest
 from tests.pipelines.test_train_motion import CONFIG, ONE, train
@@ -198,7 +197,7 @@ def test_killed_before_any_commit_of_the_switch_readers_see_the_old_and_the_same
                 return real_switch(*arguments)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("pipelines.embed_motion.switch", switch)
+            patch.setattr("pipelines.embed.switch", switch)
             try:
                 add(store, runs["uvm"])
                 done = True

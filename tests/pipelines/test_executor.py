@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from pipelines.engine import Engine
-from pipelines.executor import is_ray
+from pipelines.executor import Engine, is_ray
 from vimoclip.config.store import RunConfig
 from vimoclip.errors import UsageError
 

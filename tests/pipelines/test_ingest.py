@@ -8,8 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipelines.ingest import run
-from pipelines.request import IngestRequest, Observer
+from pipelines.ingest import IngestRequest, Observer, run
 from tests.clips import render, write_clip
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest, statuses
@@ -213,11 +212,11 @@ def test_removed_videos_stay_out(videos: Path, store: Path, tiny_model: str) -> 
 
     ingest(videos, store=store, model=tiny_model)
     before = contents(store)
-    maintain.run(store, ["resting/000.mp4"])
+    maintain.remove(store, ["resting/000.mp4"])
     report = ingest(videos, store=store, model=tiny_model)
     assert (report.removed, report.known) == (["resting/000.mp4"], 3)
     assert "resting/000.mp4" not in contents(store)["videos"]
-    maintain.run(store, ["resting/000.mp4"], undo=True)
+    maintain.remove(store, ["resting/000.mp4"], undo=True)
     assert contents(store) == before
 
 
@@ -522,13 +521,13 @@ def test_folders_label_videos_that_are_known_under_a_longer_id(
 def test_taking_back_what_optimize_dropped_forgets_it(shared_videos: Path, store: Path, tiny_model: str) -> None:
     from datetime import timedelta
 
-    from pipelines import maintain, optimize
+    from pipelines import maintain
 
     corrupted = shared_videos / "awkward" / "decord" / "corrupted.mp4"
     ingest(corrupted, store=store, model=tiny_model, run=RunConfig(on_corrupt="keep"))
-    maintain.run(store, ["corrupted.mp4"])
-    optimize.run(store, timedelta(0))
-    assert maintain.run(store, ["corrupted.mp4"], undo=True).forgotten == ["corrupted.mp4"]
+    maintain.remove(store, ["corrupted.mp4"])
+    maintain.optimize(store, timedelta(0))
+    assert maintain.remove(store, ["corrupted.mp4"], undo=True).forgotten == ["corrupted.mp4"]
     assert statuses(store) == {}
 
 
@@ -544,7 +543,7 @@ def test_a_removed_video_stays_out_when_its_file_is_renamed(videos: Path, store:
     from pipelines import maintain
 
     ingest(videos, store=store, model=tiny_model)
-    maintain.run(store, ["resting/000.mp4"])
+    maintain.remove(store, ["resting/000.mp4"])
     (videos / "resting" / "000.mp4").rename(videos / "again.mp4")
     for expected in ((1, 3), (0, 4)):
         report = ingest(videos, store=store, model=tiny_model, labels="none")

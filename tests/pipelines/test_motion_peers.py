@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipelines.motion_peers import PeerRequest, as_peer
-from pipelines.train_motion import TrainMotionRequest
+from pipelines.train_motion import PeerRequest, TrainMotionRequest, as_peer
 from tests.pipelines.runs import ingest
 from tests.pipelines.test_train_motion import CONFIG, ONE, train
 from vimoclip.models.motion_student import read_student

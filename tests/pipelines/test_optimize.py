@@ -17,7 +17,7 @@ import lance
 from lance.dataset import DatasetOptimizer
 
 from benchmarks.aftermath import contents, differences
-from pipelines import optimize
+from pipelines import maintain
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.store import table
 from vimoclip.store.feature_store import FeatureStore
@@ -59,7 +59,7 @@ def victim(store: str, call: str, number: int, after_ms: int | None) -> None:
         return result
 
     setattr(owner, call, stand_in)
-    optimize.run(store, timedelta(0))
+    maintain.optimize(store, timedelta(0))
 
 
 def untidy(path: Path) -> None:
@@ -79,7 +79,7 @@ def test_kill_9_at_any_moment_loses_nothing_and_the_next_run_finishes(tmp_path: 
     monkeypatch.setattr(table, "ROWS_TO_INDEX", 2)
     untidy(tmp_path / "untidy")
     shutil.copytree(tmp_path / "untidy", tmp_path / "unbroken")
-    optimize.run(tmp_path / "unbroken", timedelta(0))
+    maintain.optimize(tmp_path / "unbroken", timedelta(0))
     seen = FeatureStore.open(tmp_path / "untidy").frames().num_rows
     expected = contents(tmp_path / "unbroken")
 
@@ -97,7 +97,7 @@ def test_kill_9_at_any_moment_loses_nothing_and_the_next_run_finishes(tmp_path: 
             for row in found.rows()
             if row.status == "ok" and found.sequence(row.video_id).num_rows != row.frames
         ]
-        optimize.run(store, timedelta(0))
+        maintain.optimize(store, timedelta(0))
         wrong += [f"after the rerun: {fault}" for fault in verify(store)]
         wrong += differences(expected, contents(store))
         unindexed = [Table.open(store, name).unindexed("take") for name in ("frames", "flow")]

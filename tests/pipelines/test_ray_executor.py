@@ -12,10 +12,9 @@ import pytest
 from benchmarks.aftermath import contents, differences
 from pipelines import embed, ray_executor, status
 from pipelines.embed import EmbedRequest
-from pipelines.engine import Engine
-from pipelines.ingest import run
+from pipelines.executor import Engine
+from pipelines.ingest import IngestReport, IngestRequest, Observer, run
 from pipelines.ray_executor import RayExecutor
-from pipelines.request import IngestReport, IngestRequest, Observer
 from tests.clusters import cluster
 from tests.models import write_tiny_clip
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
@@ -61,7 +60,7 @@ class Onlooker(Observer):
 def test_two_gpus_are_two_actors_and_the_store_is_the_same(
     address: str, tmp_path: Path, savannah: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.telling.TELL_S", 0.0)
+    monkeypatch.setattr("pipelines.progress.TELL_S", 0.0)
     executor = RayExecutor(settings(tiny_model), RunConfig(), address=address)
     try:
         assert sorted(actor.gpus for actor in executor.actors) == ["0", "1"]

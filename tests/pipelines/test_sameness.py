@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.aftermath import contents, differences
-from pipelines.ingest import run
-from pipelines.request import IngestReport, IngestRequest
+from pipelines.ingest import IngestReport, IngestRequest, run
 from tests.clips import render, write_clip, write_folder
 from vimoclip.config.store import ClipConfig, Precision, RunConfig, StoreConfig
 from vimoclip.embedding.events import EmbeddedFrames, Job

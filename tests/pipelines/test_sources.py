@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.sources import discover
+from pipelines.ingest_plan import discover
 from vimoclip.errors import SourceError
 
 

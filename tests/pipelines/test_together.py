@@ -11,8 +11,7 @@ import pytest
 from benchmarks.aftermath import contents, differences
 from benchmarks.command import finish, start, survivors
 from benchmarks.victim import victim_program
-from pipelines.ingest import run
-from pipelines.request import IngestRequest
+from pipelines.ingest import IngestRequest, run
 from tests.clips import write_folder
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.verify import verify

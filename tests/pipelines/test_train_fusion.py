@@ -12,9 +12,8 @@ import torch
 
 from pipelines import evaluate, train_fusion
 from pipelines.evaluate import EvaluateReport, EvaluateRequest
-from pipelines.run_folder import RUN, default_folder
+from pipelines.run_folder import RUN, RunObserver, default_folder
 from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest
-from pipelines.training_run import RunObserver
 from schemas.labels import Label
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.config.fusion import FusionConfig, LossConfig, TfamConfig, TrainingConfig

@@ -12,10 +12,9 @@ import pytest
 import torch
 
 from pipelines import train_fusion, train_motion
-from pipelines.run_folder import RUN
+from pipelines.run_folder import RUN, RunObserver
 from pipelines.train_fusion import TrainFusionRequest
 from pipelines.train_motion import TrainMotionReport, TrainMotionRequest
-from pipelines.training_run import RunObserver
 from schemas.labels import Label
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest

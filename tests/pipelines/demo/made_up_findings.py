@@ -2,14 +2,11 @@
 
 import numpy as np
 
-from pipelines.ablate import PAPER, ROWS
-from pipelines.ablation_files import NAMES
+from pipelines.ablate import NAMES, PAPER, ROWS
 from pipelines.demo.costs import Cost
-from pipelines.demo.film import compared
 from pipelines.demo.hard_pairs import HardPair, Told, in_all
-from pipelines.demo.report import WITH, WITHOUT, Findings, Row, Spent
+from pipelines.demo.report import WITH, WITHOUT, Findings, HitStrip, Picture, Row, SearchShown, Spent, compared
 from pipelines.demo.steps import Sought
-from pipelines.demo.strips import HitStrip, Picture, SearchShown
 from vimoclip.savannah import PAIRS, Span
 from vimoclip.search.results import Hit, data_uris
 

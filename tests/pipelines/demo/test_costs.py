@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.demo.costs import Costs
-from pipelines.demo.peak_memory import PeakMemory
+from pipelines.demo.costs import Costs, PeakMemory
 
 MB = 1_000_000
 

@@ -1,6 +1,6 @@
 """Agreement of predicted bouts with true spans, by frames counted by hand."""
 
-from pipelines.demo.film import compared
+from pipelines.demo.report import compared
 from vimoclip.savannah import Span
 
 

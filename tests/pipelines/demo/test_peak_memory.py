@@ -2,7 +2,7 @@
 
 import threading
 
-from pipelines.demo.peak_memory import PeakMemory
+from pipelines.demo.costs import PeakMemory
 
 
 def test_threads_that_end_meanwhile_hide_nothing() -> None:

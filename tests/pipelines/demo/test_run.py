@@ -16,8 +16,8 @@ import pytest
 from cli.demo import carry_out
 from pipelines.demo.report import WITH, WITHOUT
 from pipelines.demo.run import DemoReport, DemoRequest, run
-from pipelines.demo.size import Size
 from pipelines.demo.steps import Places, steps_of
+from pipelines.demo.world import Size
 from tests.cli.runner import vimoclip
 from tests.pipelines.demo.page_reader import Page, read
 from vimoclip import open_store

@@ -4,8 +4,7 @@ from collections import defaultdict
 
 import pytest
 
-from pipelines.demo.size import SIZES, WORLD, Size
-from pipelines.demo.world import TEST, film_of, scenes_of, spans_of
+from pipelines.demo.world import SIZES, TEST, WORLD, Size, film_of, scenes_of, spans_of
 from vimoclip.savannah import FPS, PAIRS
 
 SMALL = Size(clips=24, motion_epochs=1, fusion_epochs=1, width=32, seeds=1)

@@ -7,7 +7,7 @@ from datasets.naming import _split_re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.export.split_names import split_names
+from pipelines.export.hf_dataset import split_names
 
 
 @given(st.lists(st.none() | st.text(max_size=70) | st.sampled_from(["train", "Train", "unsplit", "all", "_", "a b"])))

@@ -363,16 +363,16 @@ def check_id(store: FeatureStore, video_id: str) -> None:
     assert label in seen.label_rows()
     assert (video_id, video_id) in seen.labels().select("video_id", "label").rows()
 
-    assert maintain.run(store.place, [video_id]).changed == [video_id]
+    assert maintain.remove(store.place, [video_id]).changed == [video_id]
     gone = store.refresh()
     assert gone.frames(["video_id", "take"]).sort_by("take").equals(others.sort_by("take"))
     assert video_id not in gone.videos()["video_id"].to_list()
     with pytest.raises(UnknownVideoError):
         gone.sequence(video_id)
-    assert maintain.run(store.place, [video_id], undo=True).changed == [video_id]
+    assert maintain.remove(store.place, [video_id], undo=True).changed == [video_id]
     assert store.refresh().sequence(video_id).equals(rows)
 
-    maintain.run(store.place, [video_id])
+    maintain.remove(store.place, [video_id])
     writer = StoreWriter(store)
     writer.forget([video_id])
     writer.drop_leftovers()
@@ -388,7 +388,7 @@ def test_hostile_ids_beside_each_other(tmp_path: Path) -> None:
     for video_id in HOSTILE:
         assert np.array_equal(vectors(store.sequence(video_id)), embedded(video_id, 0, 2).features["clip"].values)
     gone = HOSTILE[::2]
-    maintain.run(store.place, gone)
+    maintain.remove(store.place, gone)
     assert sorted(store.refresh().videos()["video_id"].to_list()) == sorted(set(HOSTILE) - set(gone))
 
 

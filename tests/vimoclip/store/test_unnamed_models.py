@@ -6,7 +6,7 @@ from pathlib import Path
 import lance
 import pytest
 
-from pipelines import features, index, optimize
+from pipelines import features, index, maintain
 from pipelines.index import IndexRequest
 from schemas.models import META, MODELS, folder_of
 from tests.vimoclip.kept import Kept, kept, model
@@ -39,7 +39,7 @@ def test_what_a_feature_or_the_index_names_stays_and_what_a_kill_left_goes(own: 
     (own.store / folder_of(half) / f".{META}.1.tmp").write_bytes(b"of a write that was killed")
     (own.store / MODELS / "notes.txt").write_text("of a user")
     assert models(own) == {own.student, own.behaviour, left, half, "notes.txt"}
-    optimize.run(own.store, timedelta(0))
+    maintain.optimize(own.store, timedelta(0))
     assert models(own) == {own.student, own.behaviour, "notes.txt"} and verify(own.store) == []
 
 
@@ -50,32 +50,32 @@ def test_a_reader_within_the_grace_period_keeps_its_models(own: Kept) -> None:
     other = model(own.runs, 3)
     index.run(IndexRequest(own.store, behaviour=own.runs / other))
     features.drop(own.store, "trained")
-    optimize.run(own.store, timedelta(minutes=10))
+    maintain.optimize(own.store, timedelta(minutes=10))
     assert models(own) == {own.student, own.behaviour, other}
     assert load(reader, made.behaviour) is not None
     reader.tag("a-run")  # a snapshot that is kept, as a training run keeps its own, needs the student that it names
-    optimize.run(own.store, timedelta(0))
+    maintain.optimize(own.store, timedelta(0))
     assert models(own) == {own.student, other}
     for table in reader.tables.values():
         table.untag("a-run")
-    optimize.run(own.store, timedelta(0))
+    maintain.optimize(own.store, timedelta(0))
     assert models(own) == {other} and verify(own.store) == []
 
 
 def test_the_last_model_and_a_store_without_any(own: Kept, tmp_path: Path) -> None:
     features.drop(own.store, "trained")
     index.run(IndexRequest(own.store, behaviour="none"))
-    optimize.run(own.store, timedelta(0))
+    maintain.optimize(own.store, timedelta(0))
     assert models(own) == set()
-    optimize.run(own.store, timedelta(0))
-    optimize.run(make_store(tmp_path / "plain").place, timedelta(0))
+    maintain.optimize(own.store, timedelta(0))
+    maintain.optimize(make_store(tmp_path / "plain").place, timedelta(0))
 
 
 def test_where_the_index_does_not_say_what_it_names_nothing_goes(own: Kept) -> None:
     left = model(own.runs, 3)
     keep(FeatureStore.open(own.store).place, left, own.runs / left)
     lance.dataset(str(own.store / "segments.lance")).update_schema_metadata({"other": "1"}, replace=True)
-    optimize.run(own.store, timedelta(0))
+    maintain.optimize(own.store, timedelta(0))
     assert models(own) == {own.student, own.behaviour, left}
 
 
@@ -85,8 +85,8 @@ def test_in_an_object_store_what_a_late_writer_may_yet_name_stays(
     store = make_store(remote, {"a.mp4": 2})
     run = make_run(store, tmp_path / "run")
     keep(store.place, "0" * 16, run)
-    optimize.run(remote, timedelta(0))
+    maintain.optimize(remote, timedelta(0))
     assert store.place.names(MODELS) == ["0" * 16]
     monkeypatch.setattr(ObjectPrefix, "late_s", -5.0)  # it counts in seconds
-    optimize.run(remote, timedelta(0))
+    maintain.optimize(remote, timedelta(0))
     assert store.place.names(MODELS) == []
