@@ -12,7 +12,7 @@ from typing import get_args
 
 from benchmarks.machine import describe
 from cli.demo import carry_out
-from cli.demo_progress import DemoProgress
+from cli.progress import DemoProgress
 from pipelines.demo import SizeName
 from pipelines.demo.hard_pairs import Told, in_all
 from pipelines.demo.report import WITH, WITHOUT

@@ -50,7 +50,7 @@ def ablate(
     asked = training_options.settings_of(
         settings, preset, config, changes or [], {"training": training, "loss": {"name": loss}}
     )
-    from cli.ablation_progress import AblationProgress
+    from cli.progress import AblationProgress
     from pipelines.ablate import ROWS, AblateRequest, named, run_all, write_files
     from pipelines.train_fusion import TrainFusionRequest
     from vimoclip.config.store import RunConfig

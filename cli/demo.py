@@ -26,7 +26,7 @@ def demo(
 
     Needs no network. Run it again at any time: what is done is kept.
     """
-    from cli.demo_progress import DemoProgress
+    from cli.progress import DemoProgress
     from pipelines.demo.run import DemoRequest, run
 
     where = folder or Path("demo" if size == "small" else f"demo-{size}")

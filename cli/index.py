@@ -33,8 +33,8 @@ def index(
     Run it again after an ingest: videos that have segments are skipped. What is not given is as the index has it; when
     something is given that differs, or a feature has changed, all segments are made anew.
     """
-    from cli.index_progress import IndexProgress
-    from cli.seconds import seconds
+    from cli.options import seconds
+    from cli.progress import IndexProgress
     from pipelines.index import IndexRequest, run
     from schemas.segments import Space
     from vimoclip.config.store import RunConfig

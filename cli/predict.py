@@ -42,8 +42,8 @@ def predict(
 
     Stored videos are read and never computed again; other files are decoded and embedded with the store's settings.
     """
-    from cli.prediction_progress import PredictionProgress
-    from cli.seconds import seconds
+    from cli.options import seconds
+    from cli.progress import PredictionProgress
     from pipelines.predict import PredictRequest, run
     from vimoclip.config.store import RunConfig
     from vimoclip.prediction.predictor import Windows

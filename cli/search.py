@@ -53,7 +53,7 @@ def search(
 
     Scores are cosines; the percentile says how many of 100 random pairs are less alike.
     """
-    from cli.seconds import seconds
+    from cli.options import seconds
     from vimoclip.config.store import RunConfig
     from vimoclip.search.filters import Filters
     from vimoclip.store.feature_store import FeatureStore

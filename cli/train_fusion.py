@@ -55,7 +55,7 @@ def train_fusion(
     Run it again at any time: the same command goes on from the last epoch. The store may be ingested into meanwhile; a
     run keeps to the store as it was when it began.
     """
-    from cli.seconds import seconds
+    from cli.options import seconds
 
     flags: dict[str, Any] = {
         "sequences": {"window_s": seconds("--window", window)},
@@ -66,7 +66,7 @@ def train_fusion(
     if (attention, concat, inputs) != (None, None, None):
         flags["tfam"] = {"fusion": fusion_of(attention, concat, inputs or "both")}
     asked = training_options.settings_of(settings, preset, config, changes or [], flags)
-    from cli.training_progress import TrainingProgress
+    from cli.progress import TrainingProgress
     from pipelines.train_fusion import TrainFusionRequest, run
     from vimoclip.config.store import RunConfig
     from vimoclip.training.splits import Asked
@@ -89,7 +89,7 @@ def train_fusion(
 
 
 def _print(report: Any, store: str) -> None:
-    from cli.training_progress import finish
+    from cli.progress import finish
 
     cut = any(found.cut for found in report.sequences.values())
     shown = {field: heading for field, heading in COLUMNS.items() if cut or field != "stretches"}

@@ -47,7 +47,7 @@ def train_motion(
         "select_on": select_on,
     }
     asked = training_options.settings_of(settings, preset, config, changes or [], flags)
-    from cli.training_progress import TrainingProgress
+    from cli.progress import TrainingProgress
     from pipelines.executor import is_ray
     from pipelines.train_motion import TrainMotionRequest, run
     from vimoclip.config.store import RunConfig
@@ -76,7 +76,7 @@ def train_motion(
 
 
 def _print(report: Any, store: str) -> None:
-    from cli.training_progress import finish
+    from cli.progress import finish
 
     rows = [
         (name, found.videos, found.segments, found.frames, found.unlabelled, found.one_frame, found.flowless)

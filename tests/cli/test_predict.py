@@ -110,7 +110,7 @@ def test_an_interruption_says_what_is_left(place: Path, monkeypatch: pytest.Monk
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("cli.prediction_progress.PredictionProgress.video", stop)
+    monkeypatch.setattr("cli.progress.PredictionProgress.video", stop)
     result = vimoclip("predict", "*", *HERE, "--out", "p.csv")
     assert result.exit_code == 130 and f"with {len(VIDEOS) - 1} videos left" in result.stderr
     lines = (place / "p.csv").read_text().splitlines()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cli.seconds import seconds
+from cli.options import seconds
 from vimoclip.errors import UsageError
 
 

@@ -154,7 +154,7 @@ def test_an_interrupted_run_says_how_to_go_on(place: Path, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("cli.training_progress.TrainingProgress.ended", stop)
+        patched.setattr("cli.progress.TrainingProgress.ended", stop)
         result = vimoclip("train-fusion", *SMALL)
     assert result.exit_code == 130 and "The last epoch is kept" in result.stderr
     assert "from epoch 2 on" in vimoclip("train-fusion", *SMALL).stderr
