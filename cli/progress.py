@@ -5,13 +5,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 
 from cli import render
 from pipelines.ablate import AblateObserver
 from pipelines.demo.run import DemoObserver
 from pipelines.demo.steps import Step
-from pipelines.index import Observer
+from pipelines.index import Observer as IndexObserver
 from pipelines.ingest import Observer
 from pipelines.ingest_plan import Plan
 from pipelines.progress import Rates
@@ -29,7 +30,7 @@ class Barred:
     """Shows a bar from the start of its block to the end. `_bar` has one task, `_task`, with a field `rate`."""
 
     def __init__(self, description: str) -> None:
-        self._bar = Progress(
+        self._bar = RichProgress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -133,7 +134,7 @@ class DemoProgress(Barred, DemoObserver):
 # How far an index run is, on stderr.
 
 
-class IndexProgress(Barred, Observer):
+class IndexProgress(Barred, IndexObserver):
     """A bar, where stderr is a terminal."""
 
     def __init__(self) -> None:

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from tests import clips
-from tests.clips import BEHAVIOURS, Behaviour
-from tests.shape_pictures import COLOURS
+from tests.clips import BEHAVIOURS, COLOURS, Behaviour
 from vimoclip.errors import ConfigError
 
 SIZE = (128, 96)

@@ -87,6 +87,7 @@ class EpochLosses:
 
 
 Record = dict[str, Any]
+"""Of an epoch: epoch, from 1; loss, the mean over its batches; lr, the last; seconds; and what the task evaluates."""
 
 
 class EventFile:
@@ -135,9 +136,6 @@ STATE, METRICS = "state.pt", "metrics.jsonl"
 
 CHECKED_TOGETHER = 32  # losses of a GPU
 KEEP_S = 300.0
-
-Record = dict[str, Any]
-"""Of an epoch: epoch, from 1; loss, the mean over its batches; lr, the last; seconds; and what the task evaluates."""
 
 
 class Task(Protocol):

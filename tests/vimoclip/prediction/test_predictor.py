@@ -19,7 +19,6 @@ from vimoclip.config.fusion import Fusion, LossConfig, Role, SequenceConfig
 from vimoclip.errors import CheckpointError, ConfigError, RunError, SettingsError, SourceError, UsageError
 from vimoclip.frames import vectors
 from vimoclip.models.checkpoint import read_checkpoint
-from vimoclip.prediction import predictor
 from vimoclip.prediction.predictor import Predictor, Watcher, Windows
 from vimoclip.sequences.reader import read_sequences
 from vimoclip.store.feature_store import FeatureStore
@@ -258,7 +257,7 @@ def test_windows_between_the_frames(store: FeatureStore, run: Path) -> None:
 def test_an_interruption_keeps_what_is_there_where_that_is_asked_for(
     store: FeatureStore, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(predictor, "MOST_STEPS", 1)
+    monkeypatch.setattr("vimoclip.prediction.predictor.MOST_STEPS", 1)
 
     class Stops(Watcher):
         def __init__(self, keep: bool) -> None:

@@ -18,7 +18,7 @@ from vimoclip.store.location import ObjectPrefix
 from vimoclip.store.lock import NOTE, Lease, holder, writer_lock, writing
 from vimoclip.store.writer import StoreWriter
 
-QUICK = "from vimoclip import lease; lease.RENEW_S, lease.LAPSE_S = 0.1, 2.0"
+QUICK = "from vimoclip.store import lock; lock.RENEW_S, lock.LAPSE_S = 0.1, 2.0"
 
 
 @pytest.fixture(autouse=True)
