@@ -40,7 +40,6 @@ Timeout = Annotated[float, typer.Option(help="Seconds without a frame after whic
 DEFAULT_STORE = "vimoclip-store"
 
 
-# MERGED cli.seconds
 # Times as people write them on a command line.
 
 

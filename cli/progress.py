@@ -22,7 +22,6 @@ from vimoclip.config.fusion import Fusion
 from vimoclip.config.store import ClipConfig, FlowConfig
 from vimoclip.prediction.predictor import Watcher
 
-# MERGED cli.bar
 # A bar on stderr while a command is at work; where stderr is no terminal there is none.
 
 
@@ -107,7 +106,6 @@ class Progress(Barred, Observer):
             render.err.print(f"failed ({outcome}): {video_id}", markup=False, highlight=False)
 
 
-# MERGED cli.demo_progress
 # The progress of a demo: a bar while clips are rendered, and of each step its command; the rest it shows itself.
 
 
@@ -130,7 +128,6 @@ class DemoProgress(Barred, DemoObserver):
         render.err.print(f"\n$ {step.line}", markup=False, highlight=False)
 
 
-# MERGED cli.index_progress
 # How far an index run is, on stderr.
 
 
@@ -150,7 +147,6 @@ class IndexProgress(Barred, IndexObserver):
         self._bar.update(self._task, description=f"index of {space}", total=None)
 
 
-# MERGED cli.prediction_progress
 # How far a prediction is, on stderr.
 
 
@@ -179,7 +175,6 @@ class PredictionProgress(Barred, Watcher):
         return True
 
 
-# MERGED cli.training_progress
 # What a training shows: a bar of the batches of the epoch, a line an epoch, and what came out.
 
 
@@ -234,7 +229,6 @@ def finish(report: TrainReport) -> bool:
     return True
 
 
-# MERGED cli.ablation_progress
 # The progress of an ablation: which run it is at, and of that one what a training shows.
 
 

@@ -249,7 +249,6 @@ def _add(row: AblateRow, seed: int, trained: TrainFusionReport) -> None:
             row.best.setdefault(name, []).append(max(known))
 
 
-# MERGED pipelines.ablation_files
 # An ablation as files: results.json and results.csv for programs, table.md and table.png for papers.
 
 

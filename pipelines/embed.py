@@ -34,7 +34,6 @@ from vimoclip.store.models import keep
 from vimoclip.training.motion_dataset import flow_of
 from vimoclip.video.files import content_hash
 
-# MERGED pipelines.filling
 # Filling a feature that is added to a store: the outcomes of an executor, whatever it is, to a FeatureWriter.
 
 
@@ -140,7 +139,7 @@ class EmbedRequest:
 
     feature: its name. asked: settings of its tower that the user gave, as of `vimoclip.config.store.ClipConfig`; a
     feature that is there already, whole or not, needs none. motion: the folder of a run of train-motion: the feature is
-    made of the stored flow by its student (embed_motion.py), and may be `moclip` itself.
+    made of the stored flow by its student (embed.py), and may be `moclip` itself.
     """
 
     store: Where
@@ -267,11 +266,10 @@ def _added(store: FeatureStore) -> list[str]:
     return [name for name, feature in (store.features | store.unfinished).items() if feature.added]
 
 
-# MERGED pipelines.embed_motion
 # A trained student over the flow of the videos that are in: a motion feature beside moclip, or in its place.
 #
 # No video is decoded, and none needs to be there any more. Resumable. Beside moclip it is added as any feature is. In
-# its place it is filled under a name of its own, and takes moclip's in one step when it is whole (feature_switch.py).
+# its place it is filled under a name of its own, and takes moclip's in one step when it is whole (features.py).
 
 
 class EmbedMotion(Filling):

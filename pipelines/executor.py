@@ -12,7 +12,6 @@ from vimoclip.embedding.events import Job, Outcome
 from vimoclip.embedding.feature_models import NOTHING_ADDED, Added
 from vimoclip.errors import StoreError, UsageError
 
-# MERGED pipelines.engine
 # Which executor an ingest uses, as it was asked for.
 
 

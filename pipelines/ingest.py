@@ -24,7 +24,6 @@ from vimoclip.store.location import Place, Where, place
 from vimoclip.store.lock import Held, writer_lock
 from vimoclip.store.writer import StoreWriter
 
-# MERGED pipelines.request
 # What an ingest is asked for, what it answers, and whom it tells on the way.
 
 

@@ -18,7 +18,6 @@ from vimoclip.errors import SourceError
 from vimoclip.store.writer import MOVED
 from vimoclip.video.files import content_hash, videos_under
 
-# MERGED pipelines.sources
 # Which files to ingest, and the id of each.
 #
 # A video's id is its POSIX path relative to the folder that was named, unchanged. Several folders prefix it by

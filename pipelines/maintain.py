@@ -72,7 +72,6 @@ def remove(
         return report
 
 
-# MERGED pipelines.optimize
 # Maintenance: one call that may be run at any moment, beside any reader.
 
 

@@ -55,7 +55,6 @@ class Rates:
             self._sums[worker] -= given.popleft()[1]
 
 
-# MERGED pipelines.telling
 # Telling: what `status`, in another process, hears of a run while it goes on.
 
 

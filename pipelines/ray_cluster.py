@@ -143,7 +143,6 @@ def first_line(error: Exception) -> str:
     return next(iter(str(cause or error).strip().splitlines()), type(error).__name__)[:200]
 
 
-# MERGED pipelines.ray_runs
 # Trainings side by side on a Ray cluster: one request a task, several to a GPU where it is large enough.
 
 

@@ -29,7 +29,6 @@ from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import ConfigError, VimoclipError
 from vimoclip.prefetch import Ahead
 
-# MERGED pipelines.actor
 # Actor: an EmbedWorker that is given its jobs one by one, as a Ray actor is. Plain Python: ray_executor.py runs it.
 
 

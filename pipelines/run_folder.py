@@ -121,7 +121,6 @@ def begin(folder: Path, store: FeatureStore, what: dict[str, Any]) -> None:
         path.write_text(json.dumps(what, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
-# MERGED pipelines.training_run
 # What every training does around the loop: it says when it begins, ends in order when it is interrupted, and leaves a
 # finished run's files (run_folder.py).
 

@@ -143,7 +143,6 @@ def teacher_of(store: FeatureStore, run: RunConfig) -> ClipTeacher:
     return teacher
 
 
-# MERGED pipelines.motion_peers
 # The motion student on several GPUs: a process each, on its share of every batch, which together take one step.
 #
 # The processes are tasks of Ray, and meet by a file in the run's folder, which all of them must see. They give the

@@ -1,6 +1,6 @@
 """Short clips of moving shapes whose motion is known exactly, for the demo and for tests.
 
-One shape on a still background, drawn from a seed. How a clip looks (background, shape, colour; shape_pictures.py)
+One shape on a still background, drawn from a seed. How a clip looks (background, shape, colour; clips.py)
 follows from its seed alone and says nothing about the behaviour; how it moves is `trajectory`:
 
     drifting   constant velocity to the left or to the right: whole pixels a frame
@@ -30,8 +30,7 @@ from numpy.typing import NDArray
 
 from vimoclip.errors import ConfigError
 
-# MERGED tests.shape_pictures
-# What the clips of shapes.py look like: a textured shape with its shadow, on a still ground, all drawn from a seed.
+# What the clips of clips.py look like: a textured shape with its shadow, on a still ground, all drawn from a seed.
 
 
 Image = NDArray[np.uint8]
@@ -53,7 +52,7 @@ _GROUNDS = (  # dark and light: grass, sand, water, snow
     ((36, 84, 104), (92, 150, 160)),
     ((158, 172, 186), (222, 230, 236)),
 )
-_LOOK, _PAINT = 0, 1  # streams of `stream`; those of a path are in shapes.py
+_LOOK, _PAINT = 0, 1  # streams of `stream`; those of a path are in clips.py
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ measured, one encode in fifty came out different with it, and none of thousands 
 
 _GROWTH = (0.5, 2.0)
 _SMALLEST = 32
-_VELOCITY, _PATH = 2, 3  # random streams, beside those of shape_pictures.py
+_VELOCITY, _PATH = 2, 3  # random streams, beside those of clips.py
 
 
 @dataclass(frozen=True)

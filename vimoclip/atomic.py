@@ -44,7 +44,6 @@ def replacing(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
-# MERGED vimoclip.interrupts
 # Holding back Ctrl-C across a commit: half a flush cannot be told from none, and must not be repeated.
 
 

@@ -104,7 +104,6 @@ def set_threads(run: RunConfig) -> int:
     return threads
 
 
-# MERGED vimoclip.weights
 # What all weights share: the seed of random ones, the hash that names them, and room for a model on a device.
 
 

@@ -168,7 +168,6 @@ class FeatureError(StoreError):
     """A feature cannot be added, renamed or dropped like that."""
 
 
-# MERGED vimoclip.known_names
 # Names that a user gives of what a store has: one that it lacks is refused, with the nearest of those there are.
 
 

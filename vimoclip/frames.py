@@ -13,7 +13,6 @@ from vimoclip.sequences.sequences import Steps
 if TYPE_CHECKING:  # or whoever searches the store would wait for a decoder to load
     from vimoclip.embedding.events import Vectors
 
-# MERGED vimoclip.arrays
 # Arrow's columns of vectors as numpy arrays, in the memory they are in.
 
 

@@ -129,7 +129,6 @@ class WindowMeans:
         self._first = max(self._first, until)
 
 
-# MERGED vimoclip.window_rows
 # WindowRows: the frames of each window of one video, from its frames in order, however they come in pieces.
 #
 # Windows lie where those of `vimoclip.windows.spans` do. The length of a video is known at its end only: until then, a

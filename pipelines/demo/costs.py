@@ -20,7 +20,6 @@ from typing import Self
 
 from vimoclip.atomic import replacing
 
-# MERGED pipelines.demo.peak_memory
 # The most memory that a piece of work takes, in this process and in those that it starts.
 
 

@@ -27,7 +27,6 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.splits import of_split
 from vimoclip.video.contact_sheet import frames_at, spread
 
-# MERGED pipelines.demo.film
 # A film that was predicted, against what it shows: bouts beside spans, and how far they agree.
 
 
@@ -77,7 +76,6 @@ def _at(times: NDArray[np.float64], spans: Sequence[Span]) -> NDArray[np.bool_]:
     return inside
 
 
-# MERGED pipelines.demo.strips
 # Strips of frames for a page: each frame a small picture within the page itself, with words for who cannot see it.
 
 
@@ -274,7 +272,6 @@ def _search(step: Step, document: dict[str, Any], captions: dict[str, str], path
     return SearchShown(sought, step.line, asked, hit_strips(document, captions), document["searched"])
 
 
-# MERGED pipelines.demo.page
 # The page: page.html.jinja filled with what was found. Whatever a store says is text in it, never markup.
 
 

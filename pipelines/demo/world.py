@@ -10,7 +10,6 @@ from tests.clips import write_clip
 from vimoclip.savannah import FPS, PAIRS, Scene, Span, plan, write_folder
 from vimoclip.savannah.behaviours import Behaviour
 
-# MERGED pipelines.demo.size
 # How large a demo is: a small one for a first look, a full one with intervals.
 
 
@@ -43,7 +42,8 @@ TEST = "test"
 
 
 WORLD_SEED = 2025
-"""The settings of size.py were chosen on the world of seed 0: what the page says is of clips that had no part in it."""
+"""The settings of world.py were chosen on the world of seed 0: what the page says is of clips that had no part in it.
+"""
 
 
 def scenes_of(size: Size) -> list[Scene]:

@@ -17,7 +17,6 @@ from pipelines.export.tables import plain, table_writer
 from schemas.videos import VIDEOS
 from vimoclip.store.frame_reader import OrderedFrames
 
-# MERGED pipelines.export.dataset_card
 # The README.md of a `datasets` folder: the YAML that names its splits and columns, and what they mean.
 
 
@@ -98,7 +97,6 @@ def _column(kind: pa.DataType) -> dict[str, Any]:
     return {"dtype": _NAMES.get(str(kind), str(kind))}
 
 
-# MERGED pipelines.export.split_names
 # Names of splits as Hugging Face's `datasets` takes them.
 
 

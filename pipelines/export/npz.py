@@ -15,7 +15,6 @@ from pipelines.export.selection import Selection
 from vimoclip.errors import ExportError
 from vimoclip.store.frame_reader import OrderedFrames
 
-# MERGED pipelines.export.video_arrays
 # One video's frames as numpy arrays that have a value in every row.
 
 

@@ -5,7 +5,7 @@ where a video is named as it was written, and `match` finds the video_id behind 
 what a file holds, so a file may have any name; only splits, and which class names belong to a list, are told by it.
 
     csv.py               our own: a header with filepath and label
-    clip_list.py         Animal Kingdom's *_multi.txt, MammalNet's mn_*.csv
+    animal_kingdom.py         Animal Kingdom's *_multi.txt, MammalNet's mn_*.csv
     animal_kingdom.py    its train.csv / val.csv (a row a frame, or light), AR_metadata.xlsx
     boris.py             BORIS, tabular and aggregated events
     camtrap_dp.py        Camtrap DP, observations.csv with media.csv beside it
@@ -25,7 +25,6 @@ from vimoclip.annotations.record import Annotation, Annotations, VideoAnnotation
 from vimoclip.annotations.tables import WORKBOOKS, Row, delimited, first_line, workbook
 from vimoclip.errors import LabelError
 
-# MERGED vimoclip.annotations.folders
 # Labels from where videos lie: the name of the folder, or the label file in it.
 
 

@@ -19,7 +19,6 @@ from vimoclip.annotations.record import Annotation, Annotations, Draft, VideoAnn
 from vimoclip.annotations.tables import WORKBOOKS, Row, delimited, text, workbook
 from vimoclip.errors import LabelError
 
-# MERGED vimoclip.annotations.class_segments
 # Segments of classes that a data set names by itself, such as head, middle and tail: the column `segment` of a table.
 #
 # A CSV file or a workbook, whose first sheet is read, with a header; classes are in the first of the columns label,
@@ -66,7 +65,6 @@ def _segment(name: str, written: Mapping[str, str]) -> str | None:
     return written.get(name) or (alike.pop() if len(alike) == 1 else None)
 
 
-# MERGED vimoclip.annotations.classes
 # Class names by their ids, from the file that a data set keeps them in: `ak_action.csv`, `mn_action.csv`.
 #
 # A CSV with the columns `id` and `name`, in any order of rows: Animal Kingdom's is not in the order of its ids.
@@ -228,7 +226,6 @@ def _header(cells: list[str]) -> list[str]:
     return [cell.strip().strip('"').lower() for cell in cells]
 
 
-# MERGED vimoclip.annotations.clip_list
 # Lists without a header: on every line a clip and the ids of its classes, with blanks between them.
 #
 #     AAACXZTV.mp4         2 40           Animal Kingdom: train_multi.txt, val_multi.txt; names in ak_action.csv

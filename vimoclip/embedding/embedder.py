@@ -216,10 +216,9 @@ def unit_vectors(z: np.ndarray, present: np.ndarray) -> Vectors:
     return Vectors((z / np.where(norm > 0, norm, 1)[:, None]).astype(np.float16), norm.astype(np.float32), present)
 
 
-# MERGED vimoclip.embedding.flow_embedder
 # FlowEmbedder: the vectors of a trained student for every stored frame, from the flow that the store keeps.
 #
-# No video is decoded. Batches are those of an ingest (video_embedder.py), so that the vectors are the very ones that an
+# No video is decoded. Batches are those of an ingest (embedder.py), so that the vectors are the very ones that an
 # ingest with this student would store.
 
 

@@ -1,4 +1,4 @@
-"""The trained students of a store, by which later ingests and searches make the same vectors (kept_models.py)."""
+"""The trained students of a store, by which later ingests and searches make the same vectors (models.py)."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,6 @@ if TYPE_CHECKING:  # with torch, which takes seconds
     from vimoclip.models.motion_student import Student
     from vimoclip.store.feature_store import FeatureStore
 
-# MERGED vimoclip.embedding.added
 # Features beside those that a store began with: which models a worker needs to make them.
 
 

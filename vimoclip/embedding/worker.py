@@ -4,7 +4,7 @@ For each stored frame t: z_image = Φ_teacher(frame t); f_t, the flow from the f
 z_motion = Φ_student(image of f_t), where f_t has been through the codec that the store keeps it in, so that a student
 is served the very bytes it will be trained on. Features that were added to a store are further z_image, or further
 z_motion of students that were trained. How the
-frames of one video become batches is in video_embedder.py.
+frames of one video become batches is in embedder.py.
 """
 
 import dataclasses

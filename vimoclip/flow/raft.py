@@ -30,7 +30,6 @@ from vimoclip.device import DTYPES, Resolved, room_for, sha256
 from vimoclip.flow import FlowEstimator, working_size
 from vimoclip.flow.raft_weights import RaftName, load
 
-# MERGED vimoclip.flow.raft_correlation
 # All-pairs correlation of two frames' features, and where RAFT's updates look in it (Teed & Deng 2020, section 3.2).
 #
 # torchvision samples each of the (2r + 1)² places around a pixel by itself. All of them lie the same fraction beside
@@ -91,7 +90,6 @@ class Correlation:
         return found.view(pairs, height, width, -1).permute(0, 3, 1, 2)
 
 
-# MERGED vimoclip.flow.raft_updates
 # RAFT's updates of the flow (Teed & Deng 2020, section 3.3), on the weights of torchvision's modules.
 #
 # A gate of the recurrent unit is a convolution of hidden state, context and motion together, and so the sum of one of

@@ -144,8 +144,7 @@ def not_its_own(where: object, error: Exception) -> CheckpointError:
     )
 
 
-# MERGED vimoclip.models.tfam_checkpoint
-# A trained TFAM as a folder of two files (checkpoint_files.py), and what is known of it.
+# A trained TFAM as a folder of two files (checkpoint.py), and what is known of it.
 #
 # meta.json also says what the vectors were made with, by the fingerprints of their features: a model is never fed with
 # vectors of another kind.

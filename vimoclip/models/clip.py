@@ -32,7 +32,6 @@ from vimoclip.errors import ModelError
 from vimoclip.models import openai_weights
 from vimoclip.video.resize import resize_frames
 
-# MERGED vimoclip.models.clip_name
 # What the name of a CLIP model means: where the model lies, and which weights of it are meant.
 #
 # ViT-B-16               open_clip's own list; weights by tag, by path, or none

@@ -88,8 +88,7 @@ class MoClip(nn.Module):
         return found
 
 
-# MERGED vimoclip.models.student_checkpoint
-# A trained motion student as two files (checkpoint_files.py): its tower, h and the accessory head; and what is known
+# A trained motion student as two files (checkpoint.py): its tower, h and the accessory head; and what is known
 # of it. The files lie in the folder of a run, and, once a feature was made with them, in the store.
 
 

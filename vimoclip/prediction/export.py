@@ -13,7 +13,6 @@ from vimoclip.atomic import replacing
 from vimoclip.errors import UsageError
 from vimoclip.prediction.predictions import PredictedBout, Prediction, Predictions
 
-# MERGED vimoclip.prediction.boris_events
 # Predicted bouts as BORIS exports events, to be read by whatever reads those, boris.py here among it.
 #
 # Columns are those, in that order, which BORIS 8.27.4 writes (boris/export_events.py and boris/export_observation.py of
@@ -161,7 +160,6 @@ def _time(seconds: float) -> str:
     return f"{whole}.{decimals[:3]}{decimals[3:].rstrip('0')}"
 
 
-# MERGED vimoclip.prediction.ethogram
 # An ethogram: what is seen in a video when, as a picture. A row a label, seconds from left to right.
 
 

@@ -126,7 +126,6 @@ class _Resolver:
         self._failed.setdefault(name, Failed(name, kind, why))
 
 
-# MERGED vimoclip.prediction.row_streams
 # The frames of videos, one video after another, as rows of vectors: read from the store, or decoded and embedded.
 #
 # Both give the same for the same video: FrameRows in order, and then Ended, or Failed at any point. Again takes back

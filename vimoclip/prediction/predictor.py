@@ -1,8 +1,8 @@
 """Predictor: what a trained run sees in videos, stored ones and files that are not in the store.
 
 Features of stored videos are read and never computed again; those of others are computed with the store's settings
-(row_streams.py). Their frames are cut into windows (window_rows.py), which a run's model scores (window_model.py),
-those of several videos together (window_scores.py).
+(inputs.py). Their frames are cut into windows (windows.py), which a run's model scores (predictor.py),
+those of several videos together (predictor.py).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +28,6 @@ from vimoclip.training.fusion import SCORED_TOGETHER, scores
 from vimoclip.training.loop import STATE
 from vimoclip.windows import WindowOfRows, WindowRows
 
-# MERGED vimoclip.prediction.window_model
 # WindowModel: a trained run's model, which names the behaviours of windows.
 #
 # A window is scored as the video of its frames alone would be, by the very function that evaluates
@@ -70,7 +69,6 @@ class WindowModel:
         return found
 
 
-# MERGED vimoclip.prediction.window_scores
 # WindowScores: windows of several videos share a batch, and a video comes out when its last window is scored.
 #
 # What is scored together changes nothing beyond 1e-5. What waits is bounded: MOST_STEPS and a window.
@@ -211,7 +209,7 @@ class Predictor:
     def predict(
         self, names: Iterable[str | Path], windows: Windows | None = None, watcher: Watcher | None = None
     ) -> Predictions:
-        """The videos that are meant by paths, ids and patterns (targets.py), each once, in the order of the names.
+        """The videos that are meant by paths, ids and patterns (inputs.py), each once, in the order of the names.
 
         What is wrong with one video is in `failed`, and the others are scored.
 

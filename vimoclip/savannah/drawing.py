@@ -140,7 +140,6 @@ def radial(first: Colour, second: Colour, radius: float) -> Paint:
     return paint
 
 
-# MERGED vimoclip.savannah.affine
 # Affine maps of the plane as six plain floats, so that they come out the same on every machine.
 #
 # (a, b, c, d, e, f) takes (x, y) to (a·x + b·y + c, d·x + e·y + f). x runs to the right and y down; positive angles
@@ -183,7 +182,6 @@ def place(at: Point, turn: float = 0.0, scale: Point = (1.0, 1.0)) -> Affine:
     return cos * scale[0], -sin * scale[1], at[0], sin * scale[0], cos * scale[1], at[1]
 
 
-# MERGED vimoclip.savannah.canvas
 # Painting smooth-edged shapes onto a picture, in whole numbers.
 
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from vimoclip.savannah.drawing import Colour, Grid, cover, darker, ellipse, lay, mix, noise
 
-# MERGED vimoclip.savannah.light
 # Light and weather: what they do to colours, and what falls through the picture.
 
 
@@ -84,7 +83,6 @@ def rain(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.repeat(drops[..., None], 3, 2).astype(np.uint8)
 
 
-# MERGED vimoclip.savannah.plants
 # Outlines of trees and grass, drawn from a random stream.
 
 

@@ -233,7 +233,6 @@ def elephant() -> Species:
     )  # fmt: skip
 
 
-# MERGED vimoclip.savannah.predators
 # Lion and hare: paws instead of hooves. Coordinates: see `skeleton`.
 
 

@@ -19,7 +19,6 @@ from vimoclip.savannah.habitats import SKIES, Background, Light, Weather, hazy, 
 from vimoclip.savannah.skeleton import Moment, Part, Track, pose_parts
 from vimoclip.savannah.species import species
 
-# MERGED vimoclip.savannah.textures
 # Pictures of an animal's parts, made once a species: outlines filled, painted, and shaded as if rounded.
 #
 # All the arithmetic that reaches a pixel is on integers, or on doubles with single correctly rounded operations, so

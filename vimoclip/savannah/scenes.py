@@ -18,7 +18,6 @@ from vimoclip.savannah.behaviours import Behaviour as BehaviourName
 from vimoclip.savannah.habitats import HABITATS, LIGHTS, WEATHERS, Habitat, Light, Weather, background, horizon_of, rain
 from vimoclip.savannah.skeleton import Track
 
-# MERGED vimoclip.savannah.camera
 # Where the camera looks: whole pixels, so that the background of a clip is painted once and only cut out.
 
 
@@ -223,7 +222,6 @@ def _article(name: str) -> str:
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
-# MERGED vimoclip.savannah.folder
 # Clips as users have them: H.264 files and a labels.csv (docs/labels.md).
 
 

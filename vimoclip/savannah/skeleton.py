@@ -110,7 +110,6 @@ def _bend(hip: Point, foot: Point, leg: Leg) -> tuple[float, float]:
     return upper, math.atan2(end[1] - knee[1], end[0] - knee[0])
 
 
-# MERGED vimoclip.savannah.anatomy
 # Building blocks of the species: limbs, legs in pairs, and what a species is.
 
 
@@ -222,7 +221,6 @@ def eye(centre: Point, radius: float, around: Colour = (30, 22, 18)) -> tuple[Sh
     return disc(centre, radius, around), disc((x + 0.3 * radius, y - 0.35 * radius), 0.38 * radius, (235, 235, 230))
 
 
-# MERGED vimoclip.savannah.tracks
 # Where an animal is, and how it holds itself, frame by frame.
 
 

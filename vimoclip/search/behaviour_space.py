@@ -8,7 +8,7 @@ A segment is read as training reads a video of these frames alone: t = 1 … T w
 the run's most_frames; of a single frame the image without motion (vimoclip/sequences/sequences.py). The arithmetic is
 fp32: a segment has the same vector, to 1e-5 before it is rounded, whatever else is indexed.
 
-A run's model is kept in the store (kept_models.py): queries go through the one that the segments went through.
+A run's model is kept in the store (models.py): queries go through the one that the segments went through.
 """
 
 import hashlib

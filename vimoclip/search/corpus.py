@@ -1,7 +1,7 @@
 """The segments that a search looks through: those of the `segments` table, and of videos that came after it.
 
 What is not in the table, or was made from a feature that has changed since, is made from the frames: slower, and said
-so, but never left out (fresh_segments.py). All columns but the vectors are in memory; those are in row_vectors.py.
+so, but never left out (segments.py). All columns but the vectors are in memory; those are in corpus.py.
 """
 
 import functools
@@ -24,7 +24,6 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table
 from vimoclip.store.vector_index import has_index, take
 
-# MERGED vimoclip.search.row_vectors
 # RowVectors: the vectors of what is searched through, by the place of each: rows of a table, and then fresh ones.
 #
 # A space is read whole, once, and stays in memory, where it is small enough and much of it is asked for. Else what is
@@ -298,7 +297,6 @@ def _videos(count: int) -> str:
     return "1 video" if count == 1 else f"{count} videos"
 
 
-# MERGED vimoclip.search.frame_corpus
 # Single frames to search through, straight from the table `frames`: nothing has to be made for it.
 #
 # A frame is shown from its own time to that of the next one, so that frames which follow each other make one bout.

@@ -21,7 +21,7 @@ from vimoclip.store.labels import LabelSpan
 class Filters:
     """All of these must hold; of several values of one, any.
 
-    labels, without: segments that have, or do not have, such a label (see label_spans.py). splits: of their video.
+    labels, without: segments that have, or do not have, such a label (see labels.py). splits: of their video.
     where: by column of `FeatureStore.videos()`, metadata and all, the values it may have, compared as text. videos:
     patterns of video_id (`*` any text, slashes too, `?`, `[seq]`), or ids as they are.
     """

@@ -1,7 +1,7 @@
 """What is searched for, as vectors: spans and videos of the store, labels, vectors. None of them needs a model, but for
 the behaviour of a span or video, which goes through the model of that space.
 
-Queries from outside of the store are in outside.py.
+Queries from outside of the store are in query.py.
 """
 
 import difflib
@@ -160,7 +160,7 @@ def of_vector(corpus: Corpus, space: Space, values: ArrayLike) -> Query:
 
 
 def of_label(corpus: Corpus, spans: Mapping[str, Sequence[LabelSpan]], spaces: Iterable[Space], label: str) -> Query:
-    """The prototype of a label: the mean direction of the segments that have it (see label_spans.py).
+    """The prototype of a label: the mean direction of the segments that have it (see labels.py).
 
     Raises:
         SearchError: the store has no such label, or no segment has it.
@@ -192,7 +192,6 @@ def of_label(corpus: Corpus, spans: Mapping[str, Sequence[LabelSpan]], spaces: I
     return Query("label", f"label {label}, of {len(rows_held)} segments", found)
 
 
-# MERGED vimoclip.search.outside
 # Queries from outside of the store, embedded as the store's own frames were: a clip, an image, a text.
 #
 # These load a model, and torch with it. Whoever searches by a span of the store needs neither.

@@ -19,7 +19,6 @@ from vimoclip.search.cosine import cosines
 from vimoclip.search.query import Query
 from vimoclip.store import vector_index
 
-# MERGED vimoclip.search.background
 # What cosines are worth: how many random pairs of the store are less alike.
 #
 # A cosine means little by itself: frames of one camera have 0.9 with each other, and a sentence hardly 0.3 with what it

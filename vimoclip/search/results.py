@@ -22,8 +22,8 @@ class Hit:
     """A stretch [start_s, end_s) of a video, in seconds.
 
     score: the cosine of its best segment with the query, weighted over the spaces. percentile: of 100 random pairs, how
-    many are less alike (see background.py); None where there are none. labels: those of the stretch (see
-    label_spans.py). best_s: where its best segment is. path: of the file, when it was last seen.
+    many are less alike (see ranking.py); None where there are none. labels: those of the stretch (see
+    labels.py). best_s: where its best segment is. path: of the file, when it was last seen.
     """
 
     video_id: str
@@ -119,7 +119,6 @@ class Hits(Sequence[Hit]):
         return html(self)
 
 
-# MERGED vimoclip.search.hit_pictures
 # Hits to look at: strips of frames, on a sheet or in a notebook.
 
 

@@ -231,7 +231,6 @@ def _not_whole(row: Video, count: int) -> StoreDamagedError:
     )
 
 
-# MERGED vimoclip.search.fresh_segments
 # FreshSegments: segments that their table lacks, made from the frames of their videos while somebody searches.
 
 

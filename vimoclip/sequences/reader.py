@@ -1,8 +1,8 @@
-"""From a snapshot of a store to `Sequences`: which videos, whole or in stretches (stretches.py), which of their frames,
+"""From a snapshot of a store to `Sequences`: which videos, whole or in stretches (reader.py), which of their frames,
 and where their vectors are kept.
 
 In memory, vectors are read by one scan over the frames, and each row is copied to where it belongs, whatever order rows
-have on disk. Where they do not fit, they are mapped from files (sequence_cache.py).
+have on disk. Where they do not fit, they are mapped from files (cache.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,6 @@ from vimoclip.store.features import lacking
 from vimoclip.store.labels import label_spans
 from vimoclip.windows import CLOCK_S
 
-# MERGED vimoclip.sequences.stretches
 # Stretches: what of a video is one example of a training: the whole of it, or a part with labels of its own.
 #
 # A video that is longer than a window is cut into the fewest stretches that are short enough, as evenly as can be, by

@@ -1,12 +1,12 @@
 """Sequences: the vectors of videos, z_t for t = 1 … T, packed one video after another, and batches of them.
 
-Where long videos are cut (stretches.py), what is said of a video here is so of each of its stretches.
+Where long videos are cut (reader.py), what is said of a video here is so of each of its stretches.
 
 Motion at t runs from the frame before, so frame 0 has none: every fusion reads t = 1 … T, and of a video of one frame
 that frame, without motion. Vectors lie in an fp16 matrix a role, in the memory of the machine or of the GPU, or in
-files that are mapped (sequence_cache.py); which rows are a video's, int64 offsets say. There are no worker processes:
+files that are mapped (cache.py); which rows are a video's, int64 offsets say. There are no worker processes:
 cutting a batch out takes a small part of the time of a training step (benchmarks/sequences.py). Reading them from a
-store is in sequence_reader.py.
+store is in reader.py.
 """
 
 import functools
@@ -24,7 +24,6 @@ from vimoclip.device import free_bytes
 from vimoclip.frames import FrameVectors
 from vimoclip.models.checkpoint import Meta
 
-# MERGED vimoclip.sequences.batching
 # Which videos go into a batch together: those of about one length, so that little of a batch is padding.
 #
 # An epoch's order is drawn anew from its seed and number: videos are shuffled, those of a pool of many batches are
@@ -250,7 +249,6 @@ class Sequences:
         return [int(n) for n in self.targets.sum(dim=0, dtype=torch.int64).tolist()]
 
 
-# MERGED vimoclip.sequences.steps
 # Steps: which stored frames of which videos are z_1 … z_T, and in which row each belongs when they are packed.
 #
 # A video may be whole, or cut into stretches that do not overlap: each is read as a video of its frames alone would be.
@@ -329,7 +327,6 @@ class Steps:
         return order, known, (take * self._beyond + self.firsts)[order]
 
 
-# MERGED vimoclip.sequences.window_sequences
 # Stretches of frames as the Sequences that a model evaluates: each is the video of its frames alone.
 
 

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from vimoclip.prediction.predictor import Predict
     from vimoclip.search.search import Search
 
-# MERGED vimoclip.store.store_place
 # What makes a place a store: its tables, the format that `videos` names; and what must be there before one is made.
 
 
@@ -131,7 +130,6 @@ def beside(videos: Table, name: str) -> Table:
         ) from None
 
 
-# MERGED vimoclip.store.store_settings
 # What a user may ask of a store that has settings of its own: nothing else, but for where weights lie now.
 
 
@@ -179,7 +177,6 @@ def _is_place(name: str, value: object) -> bool:
     )
 
 
-# MERGED vimoclip.store.stored_features
 # Rows of `features` as records; and the snapshot that readers are given while one feature takes another's place.
 
 

@@ -27,7 +27,6 @@ from vimoclip.store.rows import RowBuffer, check_vectors, vector_columns
 from vimoclip.store.table import Table
 from vimoclip.store.writer import GRACE
 
-# MERGED vimoclip.store.feature_rows
 # Rows of `features`, and the columns of `frames` that they name: what they may be called, and which are whole.
 
 
@@ -274,7 +273,6 @@ def _last_of_each(rows: pa.Table) -> pa.Table:
     return rows if len(from_behind) == len(rows) else rows.take(pa.array(len(rows) - 1 - from_behind))
 
 
-# MERGED vimoclip.store.feature_switch
 # One feature takes the place of moclip, in one step for whoever reads.
 #
 # It takes commits of three tables: the vectors in `frames`, the fingerprint that each row of `videos` names, the row of

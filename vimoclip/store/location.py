@@ -18,7 +18,6 @@ from urllib.parse import unquote
 from vimoclip.atomic import replacing
 from vimoclip.errors import RunError, StoreError, StoreUnreachableError
 
-# MERGED vimoclip.store.unreachable
 # What the errors of an object store say, as obstore and Lance give them: in their text alone.
 
 

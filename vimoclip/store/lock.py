@@ -1,7 +1,7 @@
 """One writer a store.
 
 In a folder, an advisory lock that the operating system drops when its holder dies, however it dies; in an object store,
-a lease (lease.py). Either says in `.writer.json` who holds it, and what for.
+a lease (lock.py). Either says in `.writer.json` who holds it, and what for.
 """
 
 import contextlib
@@ -23,7 +23,6 @@ from vimoclip.errors import StoreDamagedError, StoreError, StoreLockedError, Sto
 from vimoclip.store.location import Folder, ObjectPrefix, Place, Where, place, unreachable
 from vimoclip.store.table import store_error
 
-# MERGED vimoclip.store.lease
 # Lease: the write lock of a store in an object store, which has no locks that end with their holder.
 #
 # The lease is one object that its holder renews every `RENEW_S` seconds. Every write of it is a conditional put: of two

@@ -1,4 +1,4 @@
-"""The trained models of a store (schemas/models.py), put there and read. unnamed_models.py takes them away.
+"""The trained models of a store (schemas/models.py), put there and read. models.py takes them away.
 
 So a store that is moved takes them along, and whoever ingests into it or searches in it later goes through the same
 model.
@@ -42,7 +42,6 @@ def files_of(at: Place, id: str) -> Get:
     return get
 
 
-# MERGED vimoclip.store.unnamed_models
 # The trained models of a store that nothing names any more: of features and of a behaviour space that others replaced,
 # or that were dropped; and what a kill left before anything named it.
 

@@ -107,7 +107,6 @@ def flow_rows(take: int, frames: EmbeddedFrames) -> pa.Table:
     )
 
 
-# MERGED vimoclip.store.row_buffer
 # RowBuffer: rows of one table that wait for the next commit.
 #
 # They wait as one Arrow stream in one block of Arrow's own memory, not as the small arrays they come in. Decoded

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from vimoclip.errors import NoSpaceError, StoreDamagedError, StoreError, StoreMissingError, StoreReadOnlyError
 from vimoclip.store.location import ObjectPrefix, Place, Where, not_served, place, unreachable
 
-# MERGED vimoclip.store.lance_errors
 # Where Lance's errors, and the operating system's, become ours.
 
 

@@ -73,7 +73,6 @@ def decodes(data: bytes) -> bool:
     return True
 
 
-# MERGED vimoclip.store.model_faults
 # What is wrong with the trained models that `features` and `segments` name (schemas/models.py).
 
 
@@ -109,7 +108,6 @@ def _wrong_model(at: Place, id: str) -> str | None:
     return None if whole else f"whose {META} is another, or damaged"
 
 
-# MERGED vimoclip.store.segment_faults
 # What is wrong with `segments`, held against the takes of `videos`.
 
 

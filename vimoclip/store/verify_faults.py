@@ -132,7 +132,6 @@ class Faults:
         return sorted(faults, key=lambda fault: order.index(fault.name))
 
 
-# MERGED vimoclip.store.sound_tables
 # A store's tables as `verify` reads them: one that is missing or damaged is a fault, and the others are read on.
 
 

@@ -1,4 +1,4 @@
-"""Training TFAM, as the loop of training.py sees it: batches of sequences, their loss, and the metrics of a split."""
+"""Training TFAM, as the loop of loop.py sees it: batches of sequences, their loss, and the metrics of a split."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,7 +16,6 @@ from vimoclip.sequences.sequences import Batch, Sequences, shuffled_batches
 from vimoclip.training.losses import loss_of, mixed
 from vimoclip.training.optimizer import training_precision
 
-# MERGED vimoclip.training.calibration
 # Calibration: a trained model's scores made into probabilities that mean what they say.
 #
 # A loss that makes little of easy negatives, and labels that are mixed, leave scores that rank well and say nothing as
@@ -168,7 +167,7 @@ def scores(model: Tfam, sequences: Sequences, dtype: torch.dtype = torch.float32
 
 
 def calibrate(model: Tfam, train: Sequences, loss: Loss) -> None:
-    """Make probabilities of a trained model's logits (calibration.py), by the videos it was trained on."""
+    """Make probabilities of a trained model's logits (fusion.py), by the videos it was trained on."""
     one_each = loss == "cross-entropy"
     apply_calibration(model, fit_calibration(scores(model, train), train.targets.cpu(), one_each))
 

@@ -28,7 +28,6 @@ from vimoclip.config.fusion import TrainingConfig
 from vimoclip.errors import DivergedError, RunError
 from vimoclip.training.optimizer import ALONE, Peers, WeightAverage, adamw, learning_rate, training_precision
 
-# MERGED vimoclip.training.epoch_losses
 # The losses of an epoch as numbers, the first that is not finite being an error that names its videos.
 #
 # To look at each as it comes would make a GPU wait for every step.
@@ -79,7 +78,6 @@ class EpochLosses:
         self._new.clear()
 
 
-# MERGED vimoclip.training.event_file
 # The records of a run as scalars for TensorBoard, in the run's folder, where tensorboard is installed.
 #
 # A run that goes on hides what was written before and writes all of it again: whatever moment it was killed at, every

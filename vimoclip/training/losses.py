@@ -74,7 +74,6 @@ def distillation(z: Tensor, z_image: Tensor) -> Tensor:
     return 1 - F.cosine_similarity(z.float(), z_image.float(), dim=-1).mean()
 
 
-# MERGED vimoclip.training.mixup
 # Mixup of embeddings: pairs of videos become one, and so do their labels (Zhang et al., ICLR 2018).
 
 

@@ -122,7 +122,6 @@ def _mean(values: list[float | None]) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
-# MERGED vimoclip.training.intervals
 # Means of a few repetitions and how sure they are: Student's t, since a handful of seeds is not many.
 
 

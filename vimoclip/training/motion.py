@@ -1,4 +1,4 @@
-"""Training the motion student, as the loop of training.py sees it: batches of segments, their loss, and the metrics of
+"""Training the motion student, as the loop of loop.py sees it: batches of segments, their loss, and the metrics of
 a split.
 
 Weights are fp32 and the arithmetic is under autocast, as of all that is trained here. Weights in bf16 would be a fifth

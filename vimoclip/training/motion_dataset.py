@@ -2,7 +2,7 @@
 
 Of a frame there is the flow as it is served, z_image, and of its video the labels. A video of T frames with flow is cut
 into the fewest segments that are short enough, as evenly as can be; each frame is in one. Vectors and flow are kept in
-memory where they fit, else read from files and from the store (sequence_reader.py, flow_rows.py).
+memory where they fit, else read from files and from the store (reader.py, motion_dataset.py).
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,6 @@ from vimoclip.sequences.sequences import SHARE, SequenceReport, Sequences, Steps
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table
 
-# MERGED vimoclip.training.flow_rows
 # The encoded flow of the steps of many videos, in memory where it fits, else read as it is asked for.
 
 

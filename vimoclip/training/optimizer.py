@@ -112,7 +112,6 @@ class WeightAverage:
         self._steps = state["steps"]
 
 
-# MERGED vimoclip.training.peers
 # Peers: the processes that train one model together, each on its share of every batch.
 
 

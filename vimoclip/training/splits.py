@@ -59,7 +59,6 @@ def _lot(video_id: str, seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-# MERGED vimoclip.training.classes
 # The classes of a model: which labels of a store it learns to tell apart.
 
 
@@ -107,7 +106,6 @@ def taught_classes(store: FeatureStore, train: Sequence[Video], least: int | Non
     return classes
 
 
-# MERGED vimoclip.training.training_split
 # Which videos of a store a training learns from, and which it is evaluated on; in words too.
 
 

@@ -1,7 +1,7 @@
 """Video files to frames: uint8 (T, H, W, 3) RGB with times in seconds, streamed in chunks of bounded size.
 
-`decode` runs in the calling process; `decoder.py` runs it in a child, where a crash or a hang costs one video. The
-frames are those of a plain PyAV decode, in decode order, turned upright. Conventions for frame numbers and times:
+`decode` runs in the calling process; `decoder_process.py` runs it in a child, where a crash or a hang costs one video.
+The frames are those of a plain PyAV decode, in decode order, turned upright. Conventions for frame numbers and times:
 schemas/frames.py.
 """
 
@@ -25,7 +25,6 @@ from vimoclip.config.store import OnCorrupt, Sampling
 from vimoclip.errors import VideoError
 from vimoclip.flow import MIN_SIDE
 
-# MERGED vimoclip.video.chunks
 # Runs of decoded frames: upright RGB, all of one size, a bounded number of bytes at a time.
 
 
