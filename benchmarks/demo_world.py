@@ -14,7 +14,7 @@ from benchmarks.machine import describe
 from cli.demo import carry_out
 from cli.progress import DemoProgress
 from pipelines.demo import SizeName
-from pipelines.demo.hard_pairs import Told, in_all
+from pipelines.demo.hard_pairs import PairAccuracy, overall
 from pipelines.demo.report import WITH, WITHOUT
 from pipelines.demo.run import DemoReport, DemoRequest, run
 
@@ -39,7 +39,7 @@ def lines(report: DemoReport) -> list[str]:
     said = [f"{name:16} {cost.seconds:8.1f} s {cost.peak_bytes / 1e9:6.2f} GB" for name, cost in report.costs.items()]
     said += [f"{row.name:32} mAP micro {100 * row.micro:6.2f}{_half(row.micro, row.high)}" for row in report.rows]
     said += [_pair(f"{pair.one}, {pair.other}", pair.told[WITHOUT], pair.told[WITH]) for pair in report.pairs]
-    told = in_all(report.pairs)
+    told = overall(report.pairs)
     return [*said, _pair("all pairs", told[WITHOUT], told[WITH])]
 
 
@@ -47,7 +47,7 @@ def _half(mean: float, high: float | None) -> str:
     return "" if high is None else f" ± {100 * (high - mean):.2f}"
 
 
-def _pair(name: str, without: Told, with_motion: Told) -> str:
+def _pair(name: str, without: PairAccuracy, with_motion: PairAccuracy) -> str:
     shown = (f"{told.right:g} of {told.of}" for told in (without, with_motion))
     return f"{name:32} right: image only {next(shown)}, image and motion {next(shown)}"
 

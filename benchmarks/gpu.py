@@ -31,7 +31,7 @@ from benchmarks.machine import describe
 from tests.clips import BEHAVIOURS, render, write_clip
 from vimoclip.config.store import FlowName, RunConfig, StoreConfig
 from vimoclip.device import pick_device
-from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Job
+from vimoclip.embedding.events import EmbeddedFrames, Job, VideoDone, VideoFailed
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.flow.encoding import to_planes
 
@@ -54,10 +54,10 @@ def embedding(worker: EmbedWorker, warm_up: Path, paths: list[Path], turns: int)
         frames, left = 0, len(jobs)
         while left:
             outcome = next(outcomes)
-            if isinstance(outcome, Failed):
+            if isinstance(outcome, VideoFailed):
                 raise SystemExit(f"{outcome.video_id} failed: {outcome.message}")
             frames += len(outcome.frame_index) if isinstance(outcome, EmbeddedFrames) else 0
-            left -= isinstance(outcome, Embedded)
+            left -= isinstance(outcome, VideoDone)
         return frames
 
     try:

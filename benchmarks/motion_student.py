@@ -28,9 +28,9 @@ from rich.table import Table
 
 from benchmarks.machine import describe
 from benchmarks.presets import world
-from cli.training_options import settings_of
+from cli.training_options import merged_settings
 from pipelines import embed, evaluate, train_fusion, train_motion
-from pipelines.demo.hard_pairs import Pair, judged
+from pipelines.demo.hard_pairs import Pair, pair_accuracy
 from pipelines.embed import EmbedRequest
 from pipelines.evaluate import EvaluateRequest
 from pipelines.train_fusion import TrainFusionRequest
@@ -43,7 +43,7 @@ from vimoclip.config.store import FlowImage, RunConfig
 from vimoclip.savannah import PAIRS
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.metrics import Interval, interval, paired
-from vimoclip.training.splits import Asked, of_split
+from vimoclip.training.splits import SplitRequest, videos_of_split
 
 STARTING = "moclip"
 STUDENT = ("training.lr=1e-3", "training.batch_size=8")
@@ -101,16 +101,16 @@ def config_of(row: Row, epochs: int, seed: int, width: int) -> FusionConfig:
 def student_of(image: FlowImage, epochs: int, changes: Sequence[str]) -> MotionConfig:
     """The default's settings for a student, with changes as of --set."""
     flags = {"encoding": image, "training": {"epochs": epochs}}
-    return settings_of(motion_settings, "default", None, list(changes), flags)
+    return merged_settings(motion_settings, "default", None, list(changes), flags)
 
 
 def measured(store: Path, config: FusionConfig, folder: Path, split: str) -> Measured:
     """In a process of its own, with one thread: a run of train-fusion, judged on a split."""
     alone = RunConfig(device="cpu", threads=1)
-    train_fusion.run(TrainFusionRequest(store, config, folder, Asked(held_out="val"), run=alone))
+    train_fusion.run(TrainFusionRequest(store, config, folder, SplitRequest(held_out="val"), run=alone))
     found = evaluate.run(EvaluateRequest(store, folder, split, run=alone)).metrics
     snapshot = FeatureStore.open(store)
-    pairs = judged(snapshot, of_split(snapshot, split), folder)
+    pairs = pair_accuracy(snapshot, videos_of_split(snapshot, split), folder)
     return Measured(found.macro or 0.0, {pair: told.right / told.of for pair, told in pairs.items()})
 
 
@@ -154,7 +154,9 @@ def main() -> None:
 def _teach(console: Console, asked: argparse.Namespace, store: Path, image: FlowImage) -> None:
     """A student on one image of the flow, and its vectors beside the starting one's."""
     config = student_of(image, asked.epochs, asked.student)
-    report = train_motion.run(TrainMotionRequest(store, config, asked.folder / "runs" / f"student-{image}", Asked()))
+    report = train_motion.run(
+        TrainMotionRequest(store, config, asked.folder / "runs" / f"student-{image}", SplitRequest())
+    )
     first, last = report.records[0], report.records[-1]
     console.print(
         f"student on {image}: loss {first['loss']:.3f} to {last['loss']:.3f}, cosine to the image "

@@ -26,7 +26,7 @@ from tests.vimoclip import awkward
 from vimoclip.config.store import RunConfig, Sampling
 from vimoclip.errors import VideoError
 from vimoclip.video.decode import EXTENSIONS, VideoInfo
-from vimoclip.video.decoder_process import Decoder
+from vimoclip.video.decoder_process import DecoderProcess
 
 LARGEST = 4 << 20  # bytes; a byte flipped in a long clip mostly says the same again
 
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace, scratch: Path) -> int:
         console.print(f"No clips of up to {LARGEST >> 20} MiB in {options.videos}.")
         return 1
     outcomes = []
-    decoder = Decoder(Sampling(fps=5), RunConfig(on_corrupt="keep", timeout_s=options.timeout))
+    decoder = DecoderProcess(Sampling(fps=5), RunConfig(on_corrupt="keep", timeout_s=options.timeout))
     began = last = time.monotonic()
     for mutation, event in decoder.stream(mutate(sources, options.count, options.seed, scratch)):
         if not isinstance(event, VideoInfo | VideoError):

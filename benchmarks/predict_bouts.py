@@ -32,7 +32,7 @@ from vimoclip.config.fusion import settings
 from vimoclip.config.store import RunConfig
 from vimoclip.prediction.predictions import PredictedBout, Prediction, predicted_bouts
 from vimoclip.savannah import BEHAVIOURS, FPS, Scene, Span, plan, write_folder
-from vimoclip.video.encode import cut
+from vimoclip.video.encode import cut_clip
 
 OVERLAP = 0.5
 THRESHOLDS = (0.3, 0.5, 0.7)
@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shown(console, found, spans)
         for minutes in options.memory:
             part = folder / f"{minutes:g}-minutes.mp4"
-            frames = cut(folder / "long.mp4", 0.0, 60 * minutes, part)
+            frames = cut_clip(folder / "long.mp4", 0.0, 60 * minutes, part)
             windows = ["--window", str(options.window), "--stride", str(options.stride)]
             where = ["--run", str(run), "--store", str(store), "--threads", str(options.threads)]
             most = peak(["predict", str(part), *windows, *where, "--device", options.device])

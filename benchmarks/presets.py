@@ -25,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.machine import describe
 from pipelines import evaluate
-from pipelines.ablate import AblateReport, AblateRequest, Figure, named, run_all
+from pipelines.ablate import AblateReport, AblateRequest, Figure, parse_rows, run_all
 from pipelines.evaluate import EvaluateRequest
 from pipelines.run_folder import records_of
 from pipelines.train_fusion import TrainFusionRequest
@@ -68,7 +68,7 @@ def main() -> None:
         "training": {"epochs": arguments.epochs},
     }
     folder = arguments.folder / f"presets-{arguments.width}-{arguments.epochs}"
-    rows = named(arguments.rows)
+    rows = parse_rows(arguments.rows)
     with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
         jobs = [pool.submit(_trained, store, folder, name, sized, rows, arguments.seeds) for name in names]
         done = dict(zip(names, (job.result() for job in jobs), strict=True))

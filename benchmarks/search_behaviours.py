@@ -39,7 +39,7 @@ from vimoclip.store.labels import LabelSpan, label_spans, labels_at
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.metrics import Interval, interval, paired
-from vimoclip.training.splits import Asked
+from vimoclip.training.splits import SplitRequest
 
 TOP, SHORTEST_S, LEAST = 10, 0.5, (95.0, 99.0, 99.5, 99.9)
 LEARNT, HELD_OUT = "learnt", "asked"
@@ -93,7 +93,9 @@ def made(folder: Path, clips: int, width: int, epochs: int, window_s: float, run
         {"tfam": {"width": width, "feed_forward": 4 * width}, "training": {"epochs": epochs}},
     )
     trained = train_fusion.run(
-        TrainFusionRequest(where, config, folder / f"run-{width}-{epochs}", split=Asked(LEARNT, HELD_OUT), run=run)
+        TrainFusionRequest(
+            where, config, folder / f"run-{width}-{epochs}", split=SplitRequest(LEARNT, HELD_OUT), run=run
+        )
     )
     index.run(IndexRequest(where, window_s, window_s / 2, behaviour=trained.folder, run=run))
     return FeatureStore.open(where)

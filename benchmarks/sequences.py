@@ -22,10 +22,10 @@ from rich.table import Table
 from benchmarks.machine import describe
 from benchmarks.store import DIM, new_store, unit_vectors, write_videos
 from vimoclip.config.fusion import SequenceConfig
-from vimoclip.sequences.reader import Kept, read_sequences
+from vimoclip.sequences.reader import SequenceStorage, read_sequences
 from vimoclip.sequences.sequences import Sequences
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.training.splits import of_split
+from vimoclip.training.splits import videos_of_split
 
 SLOW = "HDF5, opened per item"
 
@@ -52,11 +52,11 @@ def _measure(console: Console, folder: Path, videos: int, frames: int, turns: in
     write_videos(store, videos, values, b"")
     store = store.refresh()
     began = time.perf_counter()
-    memory = _read(store, Kept("memory"))
+    memory = _read(store, SequenceStorage("memory"))
     seconds = time.perf_counter() - began
     size = 2 * 2 * DIM * frames * videos
     console.print(f"{videos} videos of {frames} × 2 × {DIM} fp16, {size / 1e9:.2f} GB; into memory in {seconds:.2f} s")
-    files = _read(store, Kept("files", folder / "cache"))
+    files = _read(store, SequenceStorage("files", folder / "cache"))
     readers: dict[str, Reader] = {
         "ours, in memory": _rows(memory),
         "ours, mapped files": _rows(files),
@@ -83,8 +83,8 @@ def _measure(console: Console, folder: Path, videos: int, frames: int, turns: in
     console.print("ours, for a step: padded, fp32, with masks and labels, as training takes a batch")
 
 
-def _read(store: FeatureStore, kept: Kept) -> Sequences:
-    return read_sequences(store, SequenceConfig(), "cross", of_split(store), ["nothing"], "kept", kept)
+def _read(store: FeatureStore, kept: SequenceStorage) -> Sequences:
+    return read_sequences(store, SequenceConfig(), "cross", videos_of_split(store), ["nothing"], "kept", kept)
 
 
 def _rows(sequences: Sequences) -> Reader:

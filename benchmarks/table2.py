@@ -25,13 +25,13 @@ from torch import Tensor, nn
 
 from benchmarks.animal_kingdom import LISTS, TRAIN, VAL, clips, lengths, sequences
 from benchmarks.machine import describe
-from vimoclip.config.fusion import PRESETS, ROLES, Fusion, FusionConfig, Role
+from vimoclip.config.fusion import PRESETS, ROLES, Fusion, FusionConfig, Modality
 from vimoclip.device import cores, pick_device
 from vimoclip.models.tfam import Tfam
 from vimoclip.sequences.sequences import Batch, Sequences
 from vimoclip.training.fusion import FusionTask, scores
 from vimoclip.training.loop import Training
-from vimoclip.training.losses import loss_of
+from vimoclip.training.losses import make_loss
 from vimoclip.training.optimizer import training_precision
 
 ROUNDED = 32  # steps, of the lengths that have a graph
@@ -44,7 +44,7 @@ class GraphedTask(FusionTask):
 
     def __init__(self, config: FusionConfig, train: Sequences, held_out: None, device: torch.device) -> None:
         super().__init__(config, train, held_out, device)
-        self._full, self._of = config.training.batch_size, loss_of(config.loss)
+        self._full, self._of = config.training.batch_size, make_loss(config.loss)
         self._graphs: dict[int, Callable[..., Tensor]] = {}
         self._bf16 = training_precision(config.training.precision, device) == "bf16"
 
@@ -74,7 +74,7 @@ class _Positional(nn.Module):
     def forward(self, *tensors: Tensor) -> Tensor:
         """Logits."""
         count = len(self._roles)
-        vectors = dict[Role, Tensor](zip(self._roles, tensors[:count], strict=True))
+        vectors = dict[Modality, Tensor](zip(self._roles, tensors[:count], strict=True))
         logits: Tensor = self.model(vectors, dict(zip(self._roles, tensors[count:], strict=True)))
         return logits
 

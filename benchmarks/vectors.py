@@ -15,7 +15,7 @@ from pipelines.index import IndexReport, IndexRequest, run
 from schemas.segments import segments_schema
 from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.frames import vectors
-from vimoclip.search.segments import settings_of
+from vimoclip.search.segments import read_segment_settings
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table
 from vimoclip.store.writer import StoreWriter
@@ -88,7 +88,7 @@ def make_store(path: Path, stored: Array) -> FeatureStore:
 def add(store: FeatureStore, stored: Array, first: int) -> None:
     """Add videos with these segments; the first one is number `first`. Each video says of itself in what share of all
     it is."""
-    settings = settings_of(store)
+    settings = read_segment_settings(store)
     assert settings is not None
     table, writer = store.tables["segments"].latest(), StoreWriter(store)
     rows = []

@@ -35,7 +35,7 @@ def victim(how: str, number: int, arguments: list[str]) -> None:
 
     features.FLUSH_BYTES = 500  # of some 50 a row
     writer.FLUSH_ROWS, writer.FLUSH_S = 12, 1e9  # many commits, and always at the same rows
-    writer.TIDY_COMMITS, writer.GRACE = 10, GRACE
+    writer.COMPACT_EVERY_COMMITS, writer.GRACE = 10, GRACE
     table.ROWS_TO_INDEX = 20
     call, _, when = how.partition(":")
     calls: collections.Counter[str] = collections.Counter()

@@ -32,8 +32,8 @@ def ablate(
     train_split: training_options.TrainSplit = "train",
     eval_split: training_options.EvalSplit = None,
     hold_out: training_options.HoldOut = 0.2,
-    least_videos: training_options.LeastVideos = None,
-    segments: training_options.Segments = None,
+    least_videos: training_options.MinVideos = None,
+    segments: training_options.ClassGroups = None,
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -47,25 +47,25 @@ def ablate(
     Run it again at any time: what is trained is kept, and more seeds or rows are added to it.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
-    asked = training_options.settings_of(
+    asked = training_options.merged_settings(
         settings, preset, config, changes or [], {"training": training, "loss": {"name": loss}}
     )
     from cli.progress import AblationProgress
-    from pipelines.ablate import ROWS, AblateRequest, named, run_all, write_files
+    from pipelines.ablate import ROWS, AblateRequest, parse_rows, run_all, write_files
     from pipelines.train_fusion import TrainFusionRequest
     from vimoclip.config.store import RunConfig
-    from vimoclip.training.splits import Asked
+    from vimoclip.training.splits import SplitRequest
 
     base = TrainFusionRequest(
         store=store,
         config=asked,
         folder=run_folder,
-        split=Asked(train_split, eval_split, hold_out, least_videos),
+        split=SplitRequest(train_split, eval_split, hold_out, least_videos),
         segments=segments,
         run=RunConfig(device=device, threads=threads),
     )
     request = AblateRequest(
-        base, named(rows) if rows else ROWS, seeds, Engine(engine, address=ray_address), side_by_side
+        base, parse_rows(rows) if rows else ROWS, seeds, Engine(engine, address=ray_address), side_by_side
     )
     with AblationProgress(asked.sequences.examples) as progress:
         report = run_all(request, progress)

@@ -12,7 +12,7 @@ from cli import options, render, training_options
 def evaluate(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
     split: Annotated[str | None, typer.Option(help="The split to evaluate on.", show_default="all videos")] = None,
-    segments: training_options.Segments = None,
+    segments: training_options.ClassGroups = None,
     batch_size: Annotated[int, typer.Option(help="Of the micro mAP of batches; 0 is the run's.")] = 0,
     per_class: Annotated[bool, typer.Option("--classes", help="Show every class.")] = False,
     store: options.Store = options.DEFAULT_STORE,

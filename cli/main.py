@@ -31,12 +31,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-OF_THE_STORE = (ingest, embed, features, status, errors, label)
-OF_WHAT_IS_IN_IT = (index, search, train_motion, train_fusion, ablate, evaluate, predict, export)
-OF_ITS_UPKEEP = (verify, remove, optimize, doctor)
-TO_BEGIN_WITH = (demo,)
+STORE = (ingest, embed, features, status, errors, label)
+ANALYSIS = (index, search, train_motion, train_fusion, ablate, evaluate, predict, export)
+MAINTENANCE = (verify, remove, optimize, doctor)
+START = (demo,)
 
-for command in (*TO_BEGIN_WITH, *OF_THE_STORE, *OF_WHAT_IS_IN_IT, *OF_ITS_UPKEEP):
+for command in (*START, *STORE, *ANALYSIS, *MAINTENANCE):
     app.command(cls=render.Command)(command)
 
 

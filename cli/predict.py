@@ -25,7 +25,7 @@ def predict(
     stride: Annotated[
         str | None, typer.Option(help="A window begins every so often.", show_default="half a window")
     ] = None,
-    threshold: Annotated[float, typer.Option(help="Windows of at least this probability make bouts.")] = 0.5,
+    threshold: Annotated[float, typer.Option(help="WindowOptions of at least this probability make bouts.")] = 0.5,
     top: Annotated[int, typer.Option(min=0, help="Labels a video; 0 is all.")] = 5,
     out: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Write a .csv or .json file.")] = None,
     boris: Annotated[Path | None, typer.Option(metavar="FILE", help="Write BORIS's events, .csv or .tsv.")] = None,
@@ -46,13 +46,13 @@ def predict(
     from cli.progress import PredictionProgress
     from pipelines.predict import PredictRequest, run
     from vimoclip.config.store import RunConfig
-    from vimoclip.prediction.predictor import Windows
+    from vimoclip.prediction.predictor import WindowOptions
 
     request = PredictRequest(
         store=store,
         folder=run_folder,
         names=names,
-        windows=Windows(seconds("--window", window), seconds("--stride", stride), threshold),
+        windows=WindowOptions(seconds("--window", window), seconds("--stride", stride), threshold),
         top=top,
         out=tuple(out or ()),
         boris=boris,

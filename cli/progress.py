@@ -25,7 +25,7 @@ from vimoclip.prediction.predictor import Watcher
 # A bar on stderr while a command is at work; where stderr is no terminal there is none.
 
 
-class Barred:
+class ProgressBar:
     """Shows a bar from the start of its block to the end. `_bar` has one task, `_task`, with a field `rate`."""
 
     def __init__(self, description: str) -> None:
@@ -56,7 +56,7 @@ class Barred:
 SAY_S = 60.0
 
 
-class Progress(Barred, Observer):
+class Progress(ProgressBar, Observer):
     """Shows a run on stderr while it goes on; on anything but a terminal only the milestones."""
 
     def __init__(self, doing: str = "ingesting") -> None:
@@ -109,7 +109,7 @@ class Progress(Barred, Observer):
 # The progress of a demo: a bar while clips are rendered, and of each step its command; the rest it shows itself.
 
 
-class DemoProgress(Barred, DemoObserver):
+class DemoProgress(ProgressBar, DemoObserver):
     """On stderr. Its bar runs while clips are rendered."""
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class DemoProgress(Barred, DemoObserver):
 # How far an index run is, on stderr.
 
 
-class IndexProgress(Barred, IndexObserver):
+class IndexProgress(ProgressBar, IndexObserver):
     """A bar, where stderr is a terminal."""
 
     def __init__(self) -> None:
@@ -150,7 +150,7 @@ class IndexProgress(Barred, IndexObserver):
 # How far a prediction is, on stderr.
 
 
-class PredictionProgress(Barred, Watcher):
+class PredictionProgress(ProgressBar, Watcher):
     """A bar, where stderr is a terminal; the failures in any case."""
 
     def __init__(self) -> None:
@@ -178,7 +178,7 @@ class PredictionProgress(Barred, Watcher):
 # What a training shows: a bar of the batches of the epoch, a line an epoch, and what came out.
 
 
-class TrainingProgress(Barred, RunObserver):
+class TrainingProgress(ProgressBar, RunObserver):
     """Shows a run on stderr while it goes on; on anything but a terminal a line an epoch."""
 
     def __init__(self, items: str = "videos") -> None:

@@ -125,9 +125,9 @@ def _make(hits: "Hits", contact_sheet: Path | None, clips: Path | None) -> dict[
 
         made["contact_sheet"] = str(write(contact_sheet, sheet(hits)))
     if clips is not None and hits:
-        from vimoclip.video.encode import cut_all
+        from vimoclip.video.encode import export_clips
 
-        made["clips"], made["unwritten"] = cut_all(hits, clips)
+        made["clips"], made["unwritten"] = export_clips(hits, clips)
     return made
 
 

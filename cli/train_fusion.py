@@ -43,8 +43,8 @@ def train_fusion(
     eval_split: training_options.EvalSplit = None,
     hold_out: training_options.HoldOut = 0.2,
     select_on: training_options.SelectOn = None,
-    least_videos: training_options.LeastVideos = None,
-    segments: training_options.Segments = None,
+    least_videos: training_options.MinVideos = None,
+    segments: training_options.ClassGroups = None,
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -65,17 +65,17 @@ def train_fusion(
     }
     if (attention, concat, inputs) != (None, None, None):
         flags["tfam"] = {"fusion": fusion_of(attention, concat, inputs or "both")}
-    asked = training_options.settings_of(settings, preset, config, changes or [], flags)
+    asked = training_options.merged_settings(settings, preset, config, changes or [], flags)
     from cli.progress import TrainingProgress
     from pipelines.train_fusion import TrainFusionRequest, run
     from vimoclip.config.store import RunConfig
-    from vimoclip.training.splits import Asked
+    from vimoclip.training.splits import SplitRequest
 
     request = TrainFusionRequest(
         store=store,
         config=asked,
         folder=run_folder,
-        split=Asked(train_split, eval_split, hold_out, least_videos),
+        split=SplitRequest(train_split, eval_split, hold_out, least_videos),
         segments=segments,
         run=RunConfig(device=device, threads=threads),
     )

@@ -27,7 +27,7 @@ def train_motion(
     eval_split: training_options.EvalSplit = None,
     hold_out: training_options.HoldOut = 0.2,
     select_on: training_options.SelectOn = None,
-    least_videos: training_options.LeastVideos = None,
+    least_videos: training_options.MinVideos = None,
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -46,18 +46,18 @@ def train_motion(
         "encoding": encoding,
         "select_on": select_on,
     }
-    asked = training_options.settings_of(settings, preset, config, changes or [], flags)
+    asked = training_options.merged_settings(settings, preset, config, changes or [], flags)
     from cli.progress import TrainingProgress
     from pipelines.executor import is_ray
     from pipelines.train_motion import TrainMotionRequest, run
     from vimoclip.config.store import RunConfig
-    from vimoclip.training.splits import Asked
+    from vimoclip.training.splits import SplitRequest
 
     request = TrainMotionRequest(
         store=store,
         config=asked,
         folder=run_folder,
-        split=Asked(train_split, eval_split, hold_out, least_videos),
+        split=SplitRequest(train_split, eval_split, hold_out, least_videos),
         run=RunConfig(device=device, threads=threads),
     )
     chosen = Engine(engine, workers, ray_address)

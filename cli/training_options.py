@@ -46,7 +46,7 @@ SelectOn = Annotated[
 RunFolder = Annotated[
     Path | None, typer.Option("--run", help="The run's folder.", show_default="runs/… by store and settings")
 ]
-LeastVideos = Annotated[
+MinVideos = Annotated[
     int | None,
     typer.Option(
         "--least-videos",
@@ -55,7 +55,7 @@ LeastVideos = Annotated[
         show_default="a class that none shows is refused",
     ),
 ]
-Segments = Annotated[
+ClassGroups = Annotated[
     Path | None,
     typer.Option("--segments", help="CSV or .xlsx: label, segment.", show_default="head, middle, tail by train videos"),
 ]
@@ -70,7 +70,7 @@ class Settings(Protocol[C_co]):
     def __call__(self, preset: Preset, *changes: dict[str, Any]) -> C_co: ...
 
 
-def settings_of(
+def merged_settings(
     settings: Settings[C_co], preset: Preset, config: Path | None, changes: list[str], flags: dict[str, Any]
 ) -> C_co:
     """The settings that preset, file, --set and flags give together; later ones win. What is None was not given.

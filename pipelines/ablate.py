@@ -19,11 +19,11 @@ from typing import Literal
 from pipelines.executor import Engine, is_ray
 from pipelines.run_folder import RunObserver
 from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest, run
-from vimoclip.atomic import replacing
+from vimoclip.atomic import atomic_write
 from vimoclip.config.fusion import Fusion, FusionConfig
 from vimoclip.errors import ConfigError, RunError
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import place
+from vimoclip.store.location import as_location
 from vimoclip.training.metrics import Interval, interval
 
 ROWS: tuple[Fusion, ...] = ("image", "motion", "embedding", "temporal", "cross")
@@ -109,7 +109,7 @@ class AblateObserver(RunObserver):
         """A run ended."""
 
 
-def named(text: str) -> tuple[Fusion, ...]:
+def parse_rows(text: str) -> tuple[Fusion, ...]:
     """Rows by their names, separated by commas.
 
     Raises:
@@ -149,7 +149,7 @@ def run_all(request: AblateRequest, observer: AblateObserver | None = None) -> A
 
 def default_folder(request: AblateRequest) -> Path:
     """The same for the same store and settings, whatever rows and seeds are asked for."""
-    what = json.dumps([str(place(request.base.store)), _settings(request.base.config)], sort_keys=True)
+    what = json.dumps([str(as_location(request.base.store)), _settings(request.base.config)], sort_keys=True)
     return Path("runs") / f"ablation-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
 
 
@@ -194,7 +194,7 @@ def _one(base: TrainFusionRequest, folder: Path, fusion: Fusion, seed: int) -> T
     tfam, training = replace(config.tfam, fusion=fusion), replace(config.training, seed=seed)
     return replace(
         base,
-        store=str(place(base.store)),
+        store=str(as_location(base.store)),
         segments=base.segments and base.segments.absolute(),
         config=replace(config, tfam=tfam, training=training),
         folder=(folder / f"{fusion}-{seed}").absolute(),
@@ -203,10 +203,10 @@ def _one(base: TrainFusionRequest, folder: Path, fusion: Fusion, seed: int) -> T
 
 def _begin(folder: Path, request: AblateRequest) -> dict[str, int]:
     """The snapshot of the store that all runs read: the one the ablation was begun with, or the newest."""
-    what = {"store": str(place(request.base.store)), "config": _settings(request.base.config)}
+    what = {"store": str(as_location(request.base.store)), "config": _settings(request.base.config)}
     if not (folder / ABLATION).exists():
         versions = FeatureStore.open(request.base.store).versions
-        with replacing(folder / ABLATION) as path:
+        with atomic_write(folder / ABLATION) as path:
             path.write_text(json.dumps(what | {"versions": versions}, indent=2), encoding="utf-8")
         return versions
     try:
@@ -275,7 +275,7 @@ def write_files(report: AblateReport) -> list[Path]:
         "table.png": _png(report),
     }
     for name, data in made.items():
-        with replacing(report.folder / name) as path:
+        with atomic_write(report.folder / name) as path:
             path.write_bytes(data)
     return [report.folder / name for name in made]
 

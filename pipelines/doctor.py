@@ -13,8 +13,8 @@ from pathlib import Path
 from vimoclip.errors import StoreLockedError, VimoclipError
 from vimoclip.import_guard import HOME, PACKAGES
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import Folder, Place, Where, place
-from vimoclip.store.lock import holder, writer_lock
+from vimoclip.store.location import LocalFolder, LocationLike, StoreLocation, as_location
+from vimoclip.store.lock import holder_description, writer_lock
 
 NEEDED = (
     "torch",
@@ -44,13 +44,13 @@ class Check:
     remedy: str = ""
 
 
-def run(store: Where) -> list[Check]:
+def run(store: LocationLike) -> list[Check]:
     """Every check, whatever the ones before found. In the store's folder it makes a probe file, and takes the lock."""
     checks = [_python(), *(_package(name) for name in NEEDED), *_own_packages()]
     checks += [
         _guarded("device", _device),
         _guarded("decoder", _decoder),
-        _guarded("store", lambda: _store(place(store))),
+        _guarded("store", lambda: _store(as_location(store))),
     ]
     return checks
 
@@ -113,12 +113,14 @@ def _decoder() -> Check:
     from vimoclip.config.store import RunConfig, Sampling
     from vimoclip.embedding.events import Job
     from vimoclip.video.decode import VideoInfo
-    from vimoclip.video.decoder_process import Decoder
+    from vimoclip.video.decoder_process import DecoderProcess
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "probe.mp4")
         write_clip(path, iter([np.zeros((64, 64, 3), np.uint8)] * 2), 25.0)
-        events = [event for _, event in Decoder(Sampling(), RunConfig(timeout_s=20)).stream([Job("probe", str(path))])]
+        events = [
+            event for _, event in DecoderProcess(Sampling(), RunConfig(timeout_s=20)).stream([Job("probe", str(path))])
+        ]
     last = events[-1]
     if isinstance(last, VideoInfo):
         import av
@@ -127,12 +129,12 @@ def _decoder() -> Check:
     return Check("decoder", False, str(last), "Install av again with the version of constraints.txt.")
 
 
-def _store(at: Place) -> Check:
+def _store(at: StoreLocation) -> Check:
     if not FeatureStore.exists(at):
         return Check("store", True, f"none at {at} yet")
     store = FeatureStore.open(at)
     try:
-        if isinstance(at, Folder):
+        if isinstance(at, LocalFolder):
             with tempfile.NamedTemporaryFile(dir=at.path, prefix=".probe-") as probe:
                 os.link(probe.name, probe.name + "-link")
                 os.unlink(probe.name + "-link")
@@ -144,4 +146,4 @@ def _store(at: Place) -> Check:
         with writer_lock(at, wait=False):
             return Check("store", True, found)
     except StoreLockedError:
-        return Check("store", True, f"{found}; being written to by {holder(at)}")
+        return Check("store", True, f"{found}; being written to by {holder_description(at)}")

@@ -17,21 +17,21 @@ from typing import Any
 from pipelines.executor import Engine, Executor, consumed, executor
 from pipelines.ingest import Observer
 from pipelines.ingest_plan import Plan
-from pipelines.progress import Rates, Telling
+from pipelines.progress import ProgressHeartbeat, Rates
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, RunConfig
-from vimoclip.embedding.embedder import FlowEmbedder
-from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
-from vimoclip.embedding.feature_models import Added, student_of, weights_of
+from vimoclip.embedding.embedder import StoredFlowEmbedder
+from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Idle, Job, VideoDone, VideoFailed, VideoReset
+from vimoclip.embedding.feature_models import ExtraFeatures, load_student, weights_id
 from vimoclip.errors import FeatureError, SourceError, VideoError
 from vimoclip.models.motion_student import Student, read_student
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.features import NEXT, REPLACED, FeatureWriter, check_name, lacking, switch
-from vimoclip.store.location import Place, Where
-from vimoclip.store.lock import Held, writer_lock
-from vimoclip.store.models import keep
-from vimoclip.training.motion_dataset import flow_of
+from vimoclip.store.features import PROMOTED, STAGED, FeatureWriter, check_name, promote_feature, videos_missing_feature
+from vimoclip.store.location import LocationLike, StoreLocation
+from vimoclip.store.lock import WriteLock, writer_lock
+from vimoclip.store.models import save_model
+from vimoclip.training.motion_dataset import open_flow
 from vimoclip.video.files import content_hash
 
 # Filling a feature that is added to a store: the outcomes of an executor, whatever it is, to a FeatureWriter.
@@ -53,13 +53,13 @@ class EmbedReport:
     seconds: float = 0.0
 
 
-class Filling(ABC):
+class FeatureBackfill(ABC):
     """One run, with the write lock held. Attributes: `unfit`, of jobs that came to nothing, from any thread."""
 
-    def __init__(self, feature: str, lock: Held, observer: Observer) -> None:
+    def __init__(self, feature: str, lock: WriteLock, observer: Observer) -> None:
         self._lock, self._observer = lock, observer
         self._report = EmbedReport(feature)
-        self.unfit: SimpleQueue[Failed] = SimpleQueue()
+        self.unfit: SimpleQueue[VideoFailed] = SimpleQueue()
         self._rates = Rates()
 
     @abstractmethod
@@ -92,7 +92,7 @@ class Filling(ABC):
 
     def _embed(self, embedder: Executor, writer: FeatureWriter, rows: dict[str, Video]) -> None:
         outcomes = embedder.embed(self.jobs(list(rows.values())))
-        telling = Telling(self._lock, self._rates, len(rows), str(embedder.device))
+        telling = ProgressHeartbeat(self._lock, self._rates, len(rows), str(embedder.device))
         refused: set[str] = set()
         with consumed(outcomes, writer.flush):
             for outcome in outcomes:
@@ -107,20 +107,20 @@ class Filling(ABC):
                 telling.tell(self._report.embedded + len(self._report.failed))
             self._record_unfit()
 
-    def _record(self, writer: FeatureWriter, row: Video, outcome: Outcome) -> None:
+    def _record(self, writer: FeatureWriter, row: Video, outcome: EmbedEvent) -> None:
         if isinstance(outcome, EmbeddedFrames):
             writer.add(row, outcome)
             count = len(outcome.frame_index)
             self._report.frames += count
             self._rates.add(outcome.worker, count)
             self._observer.frames(row.video_id, count, outcome.worker)
-        elif isinstance(outcome, Restarted):
+        elif isinstance(outcome, VideoReset):
             writer.take_back(row)
-        elif isinstance(outcome, Embedded):
+        elif isinstance(outcome, VideoDone):
             writer.end(row, outcome.reduced_batch)
             self._report.embedded += 1
             self._observer.video(row.video_id, "ok")
-        elif isinstance(outcome, Failed):
+        elif isinstance(outcome, VideoFailed):
             raise VideoError(outcome.kind, outcome.message)
 
     def _fail(self, video_id: str, kind: str, message: str) -> None:
@@ -142,7 +142,7 @@ class EmbedRequest:
     made of the stored flow by its student (embed.py), and may be `moclip` itself.
     """
 
-    store: Where
+    store: LocationLike
     feature: str
     asked: dict[str, Any] = field(default_factory=dict)
     motion: Path | None = None
@@ -169,7 +169,7 @@ def run(request: EmbedRequest, observer: Observer | None = None) -> EmbedReport:
     return report
 
 
-def _embed(request: EmbedRequest, at: Place, lock: Held, observer: Observer) -> EmbedReport:
+def _embed(request: EmbedRequest, at: StoreLocation, lock: WriteLock, observer: Observer) -> EmbedReport:
     store = FeatureStore.open(at)
     known = store.features.get(request.feature) or store.unfinished.get(request.feature)
     moving = known is not None and known.added and known.kind == "motion" and not request.asked
@@ -180,10 +180,10 @@ def _embed(request: EmbedRequest, at: Place, lock: Held, observer: Observer) -> 
     return EmbedMotion(request.feature, request.motion, request.run, store, lock, observer).run()
 
 
-class _Embed(Filling):
+class _Embed(FeatureBackfill):
     """One run, with the write lock held."""
 
-    def __init__(self, request: EmbedRequest, store: FeatureStore, lock: Held, observer: Observer) -> None:
+    def __init__(self, request: EmbedRequest, store: FeatureStore, lock: WriteLock, observer: Observer) -> None:
         super().__init__(request.feature, lock, observer)
         self._request, self._store = request, store
 
@@ -193,16 +193,16 @@ class _Embed(Filling):
         check_name(store, name)
         tower = self._tower(store.features.get(name) or store.unfinished.get(name))
         live = sum(row.status == "ok" for row in store.rows())
-        whole = name in store.features and not lacking(store, store.tables["frames"], name)
-        if whole and _asks_for(tower, Added.of([store.features[name]]).towers[name]):
+        whole = name in store.features and not videos_missing_feature(store, store.tables["frames"], name)
+        if whole and _asks_for(tower, ExtraFeatures.of([store.features[name]]).towers[name]):
             self._report.known, self._report.complete = live, True
             return self._report  # no model needs to be loaded to know this
         # A file that was stored as far as it decodes decodes so far again; one that broke since lacks frames, and is
         # refused for that.
         settings = replace(self._request.run, on_corrupt="keep")
-        added = Added({name: tower}, alone=True)
+        added = ExtraFeatures({name: tower}, alone=True)
         with executor(store.config, settings, self._request.engine, added) as embedder:
-            made = Added.of(embedder.features).towers[name]
+            made = ExtraFeatures.of(embedder.features).towers[name]
             self.fill(FeatureWriter(store, embedder.features[0], self._lock.check), embedder, made, live)
         return self._report
 
@@ -218,7 +218,7 @@ class _Embed(Filling):
                     hint="vimoclip embed --model NAME --as FEATURE; any open_clip name, hf-hub:… or local-dir:….",
                 )
             return ClipConfig.from_dict(asked)
-        own = Added.of([known]).towers[name]
+        own = ExtraFeatures.of([known]).towers[name]
         if "model" in asked:
             own = replace(own, weights="default")  # they belong to their model
         if {"model", "weights"} & asked.keys():
@@ -238,13 +238,13 @@ class _Embed(Filling):
                 same = (stat.st_size, stat.st_mtime_ns) == (row.bytes, row.mtime_ns)
                 if not same and content_hash(row.path) != row.content_hash:
                     message = "The file has other content than what was stored; ingest its folder first."
-                    self.unfit.put(Failed(row.video_id, "changed", message))
+                    self.unfit.put(VideoFailed(row.video_id, "changed", message))
                     continue
             except OSError as error:
                 if not os.path.isdir(row.root):
                     gone[row.root] = None
                     continue
-                self.unfit.put(Failed(row.video_id, "unreadable", f"The file cannot be read: {error.strerror}."))
+                self.unfit.put(VideoFailed(row.video_id, "unreadable", f"The file cannot be read: {error.strerror}."))
                 continue
             yield Job(row.video_id, row.path)
         if gone:
@@ -272,12 +272,18 @@ def _added(store: FeatureStore) -> list[str]:
 # its place it is filled under a name of its own, and takes moclip's in one step when it is whole (features.py).
 
 
-class EmbedMotion(Filling):
+class EmbedMotion(FeatureBackfill):
     """One run, with the write lock held. folder: of a run of train-motion; None goes on with a feature that was
     begun."""
 
     def __init__(
-        self, feature: str, folder: Path | None, run: RunConfig, store: FeatureStore, lock: Held, observer: Observer
+        self,
+        feature: str,
+        folder: Path | None,
+        run: RunConfig,
+        store: FeatureStore,
+        lock: WriteLock,
+        observer: Observer,
     ) -> None:
         super().__init__(feature, lock, observer)
         self._folder, self._run, self._store = folder, run, store
@@ -291,22 +297,22 @@ class EmbedMotion(Filling):
             ModelError, StoreError. NoSpaceError: what was committed is safe.
         """
         if self._store.switching is not None:  # a kill came between the commits of a switch
-            self._store = switch(self._store, self._lock.check)
+            self._store = promote_feature(self._store, self._lock.check)
         store, report = self._store, self._report
-        flow_of(store)  # or there is none
+        open_flow(store)  # or there is none
         student = self._student()
         student.meta.check(store.features)
-        name = NEXT if report.feature == REPLACED else report.feature
+        name = STAGED if report.feature == PROMOTED else report.feature
         check_name(store, name)
         live = sum(row.status == "ok" for row in store.rows())
         made = store.features.get(report.feature)
-        if made is not None and made.weights == weights_of(student) and not self._lacking(report.feature):
+        if made is not None and made.weights == weights_id(student) and not self._lacking(report.feature):
             report.known, report.complete = live, True
             return report  # no model needs to be loaded to know this
         if self._folder is not None:
             self._lock.check()
-            keep(store.place, student.id, self._folder)
-        embedder = FlowEmbedder(store, name, student, self._run)
+            save_model(store.place, student.id, self._folder)
+        embedder = StoredFlowEmbedder(store, name, student, self._run)
         writer = FeatureWriter(store, embedder.feature, self._lock.check)
         self.fill(writer, embedder, store.config.clip, live)
         return report
@@ -315,12 +321,12 @@ class EmbedMotion(Filling):
         if self._folder is not None:
             return read_student(self._folder)
         known = self._store.features | self._store.unfinished
-        student = student_of(self._store, known[self._report.feature])
+        student = load_student(self._store, known[self._report.feature])
         assert student is not None  # of an added motion feature
         return student
 
     def _lacking(self, name: str) -> list[Video]:
-        return lacking(self._store, self._store.tables["frames"], name)
+        return videos_missing_feature(self._store, self._store.tables["frames"], name)
 
     def jobs(self, todo: list[Video]) -> Iterator[Job]:
         """Stored videos; their files are not opened."""
@@ -332,17 +338,17 @@ class EmbedMotion(Filling):
         Raises:
             FeatureError: some do, whose flow cannot be read.
         """
-        if self._report.feature != REPLACED:
+        if self._report.feature != PROMOTED:
             writer.finish()
             return
         writer.flush()
         if self._report.failed:
             video_id, _, why = self._report.failed[0]
             raise FeatureError(
-                f"{len(self._report.failed)} videos cannot be embedded, and {REPLACED} stays as it was.",
+                f"{len(self._report.failed)} videos cannot be embedded, and {PROMOTED} stays as it was.",
                 received=f"{video_id}: {why}",
                 expected="the flow of every frame",
                 hint="Remove them and ingest them anew, then run the same command; what is done is kept.",
             )
-        self._store = switch(self._store.refresh(), self._lock.check)
+        self._store = promote_feature(self._store.refresh(), self._lock.check)
         self._report.complete = True

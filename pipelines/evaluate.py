@@ -8,30 +8,30 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pipelines.run_folder import SELECTED, finished
-from vimoclip.annotations.animal_kingdom import read_segments
+from vimoclip.annotations.animal_kingdom import read_class_groups
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.models.checkpoint import read_checkpoint
-from vimoclip.sequences.reader import Kept, read_sequences
+from vimoclip.sequences.reader import SequenceStorage, read_sequences
 from vimoclip.sequences.sequences import SequenceReport
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import Where
+from vimoclip.store.location import LocationLike
 from vimoclip.training.fusion import check_labels, scores
-from vimoclip.training.metrics import Metrics, by_count, of_one, of_several
-from vimoclip.training.splits import of_split
+from vimoclip.training.metrics import Metrics, by_count, multiclass_metrics, multilabel_metrics
+from vimoclip.training.splits import videos_of_split
 
 
 @dataclass(frozen=True)
 class EvaluateRequest:
     """folder: of the run. split: None is all videos. batch_size: of the micro mean over batches; 0 is the run's own."""
 
-    store: Where
+    store: LocationLike
     folder: Path
     split: str | None = None
     segments: Path | None = None
     batch_size: int = 0
     run: RunConfig = field(default_factory=RunConfig)
-    kept: Kept = field(default_factory=Kept)
+    kept: SequenceStorage = field(default_factory=SequenceStorage)
 
 
 @dataclass
@@ -65,11 +65,11 @@ def run(request: EvaluateRequest) -> EvaluateReport:
     store = FeatureStore.open(request.store)
     meta.check(store.features)
     config = meta.config
-    videos = of_split(store, request.split)
+    videos = videos_of_split(store, request.split)
     sequences = read_sequences(store, config.sequences, config.tfam.fusion, videos, meta.classes, kept=request.kept)
     check_labels(sequences, config.loss.name)
-    segments = read_segments(request.segments, meta.classes) if request.segments else by_count(meta.counts)
-    measure = of_one if config.loss.name == "cross-entropy" else of_several
+    segments = read_class_groups(request.segments, meta.classes) if request.segments else by_count(meta.counts)
+    measure = multiclass_metrics if config.loss.name == "cross-entropy" else multilabel_metrics
     found = scores(model.to(device), sequences.to(device))
     together = request.batch_size or config.training.batch_size
     metrics = measure(found, sequences.targets, segments, together, sequences.report.videos)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from schemas.features import Feature
-from vimoclip.atomic import held_back
+from vimoclip.atomic import defer_interrupts
 from vimoclip.config.store import RunConfig, StoreConfig
-from vimoclip.embedding.events import Job, Outcome
-from vimoclip.embedding.feature_models import NOTHING_ADDED, Added
+from vimoclip.embedding.events import EmbedEvent, Job
+from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES, ExtraFeatures
 from vimoclip.errors import StoreError, UsageError
 
 # Which executor an ingest uses, as it was asked for.
@@ -53,7 +53,7 @@ class Executor(Protocol):
     @property
     def device(self) -> object: ...
 
-    def embed(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+    def embed(self, jobs: Iterable[Job]) -> Iterator[EmbedEvent]:
         """Outcomes of each job (see `vimoclip.embedding.worker.EmbedWorker.embed`), those of several jobs mixed or not.
 
         `jobs` may be drawn from another thread.
@@ -61,7 +61,9 @@ class Executor(Protocol):
 
 
 @contextlib.contextmanager
-def executor(config: StoreConfig, run: RunConfig, engine: Engine, added: Added = NOTHING_ADDED) -> Iterator[Executor]:
+def executor(
+    config: StoreConfig, run: RunConfig, engine: Engine, added: ExtraFeatures = NO_EXTRA_FEATURES
+) -> Iterator[Executor]:
     """The executor, until the block ends. added: features beside the store's own, or instead of them.
 
     Raises:
@@ -81,7 +83,7 @@ def executor(config: StoreConfig, run: RunConfig, engine: Engine, added: Added =
 
 
 @contextlib.contextmanager
-def consumed(outcomes: Iterator[Outcome], flush: Callable[[], object]) -> Iterator[None]:
+def consumed(outcomes: Iterator[EmbedEvent], flush: Callable[[], object]) -> Iterator[None]:
     """While the block writes outcomes down: whatever ends it, what is complete is flushed, and the executor is left in
     order. After a KeyboardInterrupt whoever catches it flushes."""
     try:
@@ -92,7 +94,7 @@ def consumed(outcomes: Iterator[Outcome], flush: Callable[[], object]) -> Iterat
         flush()
         raise
     finally:
-        with held_back():
+        with defer_interrupts():
             outcomes.close()  # type: ignore[attr-defined]
 
 

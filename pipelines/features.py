@@ -12,11 +12,11 @@ from typing import Any
 import pyarrow.compute as pc
 
 from schemas.features import Feature, Kind, Training
-from vimoclip.atomic import held_back
+from vimoclip.atomic import defer_interrupts
 from vimoclip.errors import FeatureError
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.features import check_name, drop_unnamed_columns, lacking, replace_feature
-from vimoclip.store.location import Where
+from vimoclip.store.features import check_name, drop_orphan_columns, replace_feature, videos_missing_feature
+from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import writer_lock
 
 
@@ -38,7 +38,7 @@ class Listed:
     preprocessing: dict[str, Any]
 
 
-def listed(where: Where) -> list[Listed]:
+def listed(where: LocationLike) -> list[Listed]:
     """Every feature, the store's own first.
 
     Raises:
@@ -59,13 +59,13 @@ def _listed(store: FeatureStore, feature: Feature) -> Listed:
         training=feature.training,
         precision=feature.precision,
         state="unfinished" if not feature.complete else "added" if feature.added else "own",
-        lacking=len(lacking(store, store.tables["frames"], feature.name)) if feature.added else 0,
+        lacking=len(videos_missing_feature(store, store.tables["frames"], feature.name)) if feature.added else 0,
         fingerprint=feature.fingerprint,
         preprocessing=json.loads(feature.preprocessing),
     )
 
 
-def drop(where: Where, name: str, wait: bool = True, on_wait: Callable[[str], None] | None = None) -> None:
+def drop(where: LocationLike, name: str, wait: bool = True, on_wait: Callable[[str], None] | None = None) -> None:
     """Take an added feature, whole or not, out of the store. `optimize` frees its room on the disk.
 
     Raises:
@@ -76,14 +76,16 @@ def drop(where: Where, name: str, wait: bool = True, on_wait: Callable[[str], No
         store = FeatureStore.open(at)
         store.check_settled()
         _added(store, name)
-        with held_back():
+        with defer_interrupts():
             lock.check()
             store.tables["features"].delete(pc.field("name") == name)
             store = store.refresh()
-            drop_unnamed_columns(store, store.tables["frames"], lock.check)
+            drop_orphan_columns(store, store.tables["frames"], lock.check)
 
 
-def rename(where: Where, old: str, new: str, wait: bool = True, on_wait: Callable[[str], None] | None = None) -> None:
+def rename(
+    where: LocationLike, old: str, new: str, wait: bool = True, on_wait: Callable[[str], None] | None = None
+) -> None:
     """Give an added feature another name. Its vectors are copied: columns cannot change their name and their row in
     `features` at once.
 
@@ -98,16 +100,16 @@ def rename(where: Where, old: str, new: str, wait: bool = True, on_wait: Callabl
         check_name(store, new)
         if new in store.features | store.unfinished:
             raise FeatureError(f"The store has a feature {new} already.", hint="Drop that one first.")
-        with held_back():
+        with defer_interrupts():
             frames = store.tables["frames"]
-            drop_unnamed_columns(store, frames, lock.check)  # those of the new name may be left from a drop
+            drop_orphan_columns(store, frames, lock.check)  # those of the new name may be left from a drop
             if old in frames.schema.names:
                 lock.check()
                 frames.copy_columns({new: old, f"{new}_norm": f"{old}_norm"})
             lock.check()
             replace_feature(store.tables["features"], old, replace(feature, name=new))
             store = store.refresh()
-            drop_unnamed_columns(store, store.tables["frames"], lock.check)
+            drop_orphan_columns(store, store.tables["frames"], lock.check)
 
 
 def _added(store: FeatureStore, name: str) -> Feature:

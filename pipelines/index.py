@@ -15,14 +15,22 @@ import pyarrow.compute as pc
 
 from schemas.segments import MadeBy, SegmentSettings, Space
 from schemas.videos import Video
-from vimoclip.atomic import held_back
+from vimoclip.atomic import defer_interrupts
 from vimoclip.config.store import RunConfig
 from vimoclip.errors import SearchError
 from vimoclip.frames import Pool
-from vimoclip.search.segments import STRIDE_S, WINDOW_S, changed, made_from, schema_of, segments_of, settings_of
+from vimoclip.search.segments import (
+    STRIDE_S,
+    WINDOW_S,
+    changed_spaces,
+    iter_segments,
+    made_from,
+    read_segment_settings,
+    segments_schema_of,
+)
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import Where
-from vimoclip.store.lock import Held, writer_lock
+from vimoclip.store.location import LocationLike
+from vimoclip.store.lock import WriteLock, writer_lock
 from vimoclip.store.rows import RowBuffer
 from vimoclip.store.table import Table
 from vimoclip.store.vector_index import has_index, update, wants_rows
@@ -43,7 +51,7 @@ class IndexRequest:
     such space, and None is as the index has it. run: where the model runs.
     """
 
-    store: Where
+    store: LocationLike
     window_s: float | None = None
     stride_s: float | None = None
     features: dict[Space, str] = field(default_factory=dict)
@@ -106,9 +114,9 @@ def run(request: IndexRequest, observer: Observer | None = None) -> IndexReport:
 class _Index:
     """One run, with the write lock held."""
 
-    def __init__(self, request: IndexRequest, store: FeatureStore, lock: Held, observer: Observer) -> None:
+    def __init__(self, request: IndexRequest, store: FeatureStore, lock: WriteLock, observer: Observer) -> None:
         self._store, self._lock, self._observer, self._run = store, lock, observer, request.run
-        self._before = settings_of(store)
+        self._before = read_segment_settings(store)
         self._settings = _wanted(store, request, self._before)
 
     def run(self) -> IndexReport:
@@ -150,12 +158,12 @@ class _Index:
         if table is not None and not rebuild:
             return table
         self._lock.check()
-        with held_back():
-            return Table.create(self._store.place, "segments", schema_of(self._store, self._settings))
+        with defer_interrupts():
+            return Table.create(self._store.place, "segments", segments_schema_of(self._store, self._settings))
 
     def _fill(self, table: Table, todo: list[Video], report: IndexReport) -> None:
         buffer = RowBuffer(table.schema)
-        for rows in segments_of(self._store, self._settings, todo, self._pool()) if todo else ():
+        for rows in iter_segments(self._store, self._settings, todo, self._pool()) if todo else ():
             buffer.add(rows.cast(table.schema))
             report.videos += 1
             report.segments += rows.num_rows
@@ -169,14 +177,14 @@ class _Index:
         if self._settings.behaviour is None:
             return None
         from vimoclip.device import pick_device, set_threads
-        from vimoclip.search.behaviour_space import load  # torch
+        from vimoclip.search.behaviour_space import load_behaviour_model  # torch
 
         set_threads(self._run)
-        return load(self._store, self._settings.behaviour, pick_device(self._run.device))
+        return load_behaviour_model(self._store, self._settings.behaviour, pick_device(self._run.device))
 
     def _commit(self, table: Table, buffer: RowBuffer) -> None:
         self._lock.check()
-        with held_back():
+        with defer_interrupts():
             table.append(buffer.table())
             buffer.clear()
 
@@ -206,10 +214,10 @@ def _behaviour(store: FeatureStore, request: IndexRequest, before: SegmentSettin
     if request.behaviour == "none":
         return None
     if request.behaviour is None:
-        return before.behaviour if before is not None and "behaviour" not in changed(store, before) else None
-    from vimoclip.search.behaviour_space import keep  # torch
+        return before.behaviour if before is not None and "behaviour" not in changed_spaces(store, before) else None
+    from vimoclip.search.behaviour_space import save_behaviour_model  # torch
 
-    return keep(store, request.behaviour)
+    return save_behaviour_model(store, request.behaviour)
 
 
 def _differences(before: SegmentSettings, after: SegmentSettings) -> list[str]:

@@ -12,16 +12,16 @@ from pipelines.executor import Engine, Executor, consumed, executor
 from pipelines.ingest_plan import Identify, Plan, Source, Sources, discover, make_plan
 from pipelines.ingest_recorder import Recorder
 from pipelines.label import LabelReport
-from pipelines.progress import Telling
+from pipelines.progress import ProgressHeartbeat
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, find_labels, match, read
 from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, StoreConfig
-from vimoclip.embedding.feature_models import NOTHING_ADDED, Added
+from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES, ExtraFeatures
 from vimoclip.errors import LabelError
 from vimoclip.store.feature_store import FeatureStore, check_free
 from vimoclip.store.features import check_same
-from vimoclip.store.location import Place, Where, place
-from vimoclip.store.lock import Held, writer_lock
+from vimoclip.store.location import LocationLike, StoreLocation, as_location
+from vimoclip.store.lock import WriteLock, writer_lock
 from vimoclip.store.writer import StoreWriter
 
 # What an ingest is asked for, what it answers, and whom it tells on the way.
@@ -38,7 +38,7 @@ class IngestRequest:
     """
 
     paths: list[Path]
-    store: Where
+    store: LocationLike
     asked: dict[str, Any] = field(default_factory=dict)
     run: RunConfig = field(default_factory=RunConfig)
     engine: Engine = field(default_factory=Engine)
@@ -106,7 +106,7 @@ def run(request: IngestRequest, observer: Observer | None = None) -> IngestRepor
     """
     observer = observer or Observer()
     began = time.monotonic()
-    at = place(request.store)
+    at = as_location(request.store)
     sources = discover(request.paths, request.prefix)
     annotations = _annotations(request, sources)
     if request.dry_run:
@@ -143,7 +143,7 @@ def _report(sources: Sources, plan: Plan) -> IngestReport:
     return report
 
 
-def _dry_run(request: IngestRequest, at: Place, sources: Sources, observer: Observer) -> IngestReport:
+def _dry_run(request: IngestRequest, at: StoreLocation, sources: Sources, observer: Observer) -> IngestReport:
     rows: dict[str, Video] = {}
     fingerprint = None
     if FeatureStore.exists(at):
@@ -165,8 +165,8 @@ class _Ingest:
     def __init__(
         self,
         request: IngestRequest,
-        at: Place,
-        lock: Held,
+        at: StoreLocation,
+        lock: WriteLock,
         sources: Sources,
         annotations: list[Annotations | None],
         observer: Observer,
@@ -190,7 +190,7 @@ class _Ingest:
             return report
         asked = self._request.asked
         config = StoreConfig.from_dict(asked) if store is None else store.located(asked)
-        added = _added(store) if store else NOTHING_ADDED
+        added = _added(store) if store else NO_EXTRA_FEATURES
         with executor(config, self._request.run, self._request.engine, added) as embedder:
             if store is None:
                 self._lock.check()  # loading the models may have taken long
@@ -213,7 +213,7 @@ class _Ingest:
                 recorder.relocate(row, source)
             if embedder is not None:
                 self._observer.ready(embedder.config.clip, embedder.config.flow, str(embedder.device))
-                telling = Telling(self._lock, recorder.rates, len(todo), str(embedder.device))
+                telling = ProgressHeartbeat(self._lock, recorder.rates, len(todo), str(embedder.device))
                 _embed(embedder, identify, recorder, writer, telling)
         except KeyboardInterrupt:
             report.interrupted = recorder.leftovers = True
@@ -231,7 +231,9 @@ class _Ingest:
                 match(annotations, known)
 
 
-def _embed(embedder: Executor, identify: Identify, recorder: Recorder, writer: StoreWriter, telling: Telling) -> None:
+def _embed(
+    embedder: Executor, identify: Identify, recorder: Recorder, writer: StoreWriter, telling: ProgressHeartbeat
+) -> None:
     outcomes = embedder.embed(identify.jobs())
     with consumed(outcomes, writer.flush):
         for outcome in outcomes:
@@ -240,12 +242,12 @@ def _embed(embedder: Executor, identify: Identify, recorder: Recorder, writer: S
         recorder.record_seen()
 
 
-def _added(store: FeatureStore) -> Added:
+def _added(store: FeatureStore) -> ExtraFeatures:
     if not any(feature.training == "trained" for feature in store.features.values()):
-        return Added.of(store.features.values())
-    from vimoclip.embedding.feature_models import added_of  # with torch, which Ray's driver does without
+        return ExtraFeatures.of(store.features.values())
+    from vimoclip.embedding.feature_models import load_extra_features  # with torch, which Ray's driver does without
 
-    return added_of(store)
+    return load_extra_features(store)
 
 
 def _check_features(store: FeatureStore, embedder: Executor) -> None:

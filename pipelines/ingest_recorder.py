@@ -11,7 +11,7 @@ from pipelines.ingest import IngestReport, Observer
 from pipelines.ingest_plan import Identify, Seen, Source
 from pipelines.progress import Rates
 from schemas.videos import Video
-from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Outcome, Restarted
+from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Idle, VideoDone, VideoFailed, VideoReset
 from vimoclip.errors import VideoError
 from vimoclip.store.writer import StoreWriter
 
@@ -48,7 +48,7 @@ class Recorder:
         """A known video is at another place now."""
         self._put(row, source)
 
-    def record(self, outcome: Outcome) -> None:
+    def record(self, outcome: EmbedEvent) -> None:
         """Write what an executor gave, and what was seen meanwhile.
 
         Raises:
@@ -73,18 +73,18 @@ class Recorder:
                 return
             self.rates.add(outcome.worker, len(outcome.frame_index))
             self._observer.frames(video_id, len(outcome.frame_index), outcome.worker)
-        elif isinstance(outcome, Restarted):
+        elif isinstance(outcome, VideoReset):
             self.leftovers |= self._takes.pop(video_id, None) is not None
-        elif isinstance(outcome, Embedded):
+        elif isinstance(outcome, VideoDone):
             self._commit(source, content_hash, outcome)
-        elif isinstance(outcome, Failed):
+        elif isinstance(outcome, VideoFailed):
             self._fail(source, content_hash, outcome.kind, outcome.message, outcome.attempts)
 
     def _finish(self, video_id: str, outcome: str) -> None:
         self.finished += 1
         self._observer.video(video_id, outcome)
 
-    def _commit(self, source: Source, content_hash: str, done: Embedded) -> None:
+    def _commit(self, source: Source, content_hash: str, done: VideoDone) -> None:
         take, info = self._takes.pop(source.video_id), done.info
         self._note_labels(source.video_id, content_hash)
         frames = self._writer.frames_in(take)

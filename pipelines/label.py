@@ -10,7 +10,7 @@ from schemas.labels import PAST_END_S, Label
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, from_folders, match, read
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import Where
+from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 
@@ -45,7 +45,7 @@ class LabelReport:
 
 
 def run(
-    store: Where, file: Path | None, wait: bool = True, on_wait: Callable[[str], None] | None = None
+    store: LocationLike, file: Path | None, wait: bool = True, on_wait: Callable[[str], None] | None = None
 ) -> LabelReport:
     """Apply a label file, or with no file the names of the folders, to the videos of a store.
 

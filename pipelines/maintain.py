@@ -8,9 +8,9 @@ from datetime import timedelta
 from schemas.videos import Status
 from vimoclip.errors import UnknownVideoError
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import Where
+from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import writer_lock
-from vimoclip.store.writer import GRACE, Optimized, StoreWriter
+from vimoclip.store.writer import GRACE, OptimizeStats, StoreWriter
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class RemoveReport:
 
 
 def remove(
-    store: Where,
+    store: LocationLike,
     video_ids: list[str],
     undo: bool = False,
     wait: bool = True,
@@ -76,11 +76,11 @@ def remove(
 
 
 def optimize(
-    store: Where,
+    store: LocationLike,
     grace: timedelta = GRACE,
     wait: bool = True,
     on_wait: Callable[[str], None] | None = None,
-) -> Optimized:
+) -> OptimizeStats:
     """Take what nobody reads off the disk, merge small fragments, and index the rows of takes.
 
     grace: how long versions stay that are no longer the newest, for the readers that hold them; zero drops all of them.

@@ -17,11 +17,11 @@ from vimoclip.prediction.export import (
     write_table,
     write_timelines,
 )
-from vimoclip.prediction.inputs import resolve
+from vimoclip.prediction.inputs import resolve_videos
 from vimoclip.prediction.predictions import Predictions
-from vimoclip.prediction.predictor import Predictor, Watcher, Windows
+from vimoclip.prediction.predictor import Predictor, Watcher, WindowOptions
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import Where
+from vimoclip.store.location import LocationLike
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class PredictRequest:
     all. out: .csv or .json. boris: .csv or .tsv, in the form `form`. timeline: a folder, or a .png for one video.
     """
 
-    store: Where
+    store: LocationLike
     folder: Path
     names: list[str]
-    windows: Windows = field(default_factory=Windows)
+    windows: WindowOptions = field(default_factory=WindowOptions)
     top: int = 0
     out: tuple[Path, ...] = ()
     boris: Path | None = None
@@ -68,7 +68,7 @@ def run(request: PredictRequest, watcher: Watcher | None = None) -> PredictRepor
     store = FeatureStore.open(request.store)
     predictor = Predictor(store, request.folder, request.run)
     if request.timeline is not None:
-        check_timeline(request.timeline, len(resolve(store, request.names)[0]))
+        check_timeline(request.timeline, len(resolve_videos(store, request.names)[0]))
     report = PredictReport(predictor.predict(request.names, request.windows, watcher))
     report.files += [write_table(report.predictions, path, request.top) for path in request.out]
     if request.boris is not None:

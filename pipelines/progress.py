@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from vimoclip.store.lock import Held
+from vimoclip.store.lock import WriteLock
 
 WINDOW_S = 60.0
 
@@ -58,20 +58,20 @@ class Rates:
 # Telling: what `status`, in another process, hears of a run while it goes on.
 
 
-TELL_S = 1.0
+HEARTBEAT_S = 1.0
 
 
-class Telling:
+class ProgressHeartbeat:
     """Notes in the lock how far its holder is. device: of the one worker, where there is but one."""
 
-    def __init__(self, lock: Held, rates: Rates, videos: int, device: str) -> None:
+    def __init__(self, lock: WriteLock, rates: Rates, videos: int, device: str) -> None:
         """videos: how many there are to do."""
         self._lock, self._rates, self._videos, self._device = lock, rates, videos, device
         self._told_s = -math.inf
 
     def tell(self, done: int) -> None:
         """`done` videos are done. Most calls do nothing."""
-        if time.monotonic() - self._told_s < TELL_S:
+        if time.monotonic() - self._told_s < HEARTBEAT_S:
             return
         self._told_s = time.monotonic()
         workers = [asdict(worker) | {"name": worker.name or self._device} for worker in self._rates.workers()]

@@ -3,8 +3,8 @@
 The driver gives every actor two jobs, so that decoding runs ahead into the next video, and takes outcomes from the
 actors' streams in whatever order they come. An actor holds back when a few of its outcomes have not been taken: neither
 the object store nor a disk fills. An actor that dies or hangs is replaced, and the others go on meanwhile. The video it
-was at is tried again, and is given up when it has cost `TRIES` actors; the other videos it held are as if never given.
-Where every GPU was asked for, one that joins the cluster while a run goes on gets an actor too.
+was at is tried again, and is given up when it has cost `MAX_TRIES` actors; the other videos it held are as if never
+given. Where every GPU was asked for, one that joins the cluster while a run goes on gets an actor too.
 """
 
 import contextlib
@@ -23,17 +23,17 @@ from ray.exceptions import RayError, RayTaskError
 from pipelines.ray_cluster import RayCluster, first_line  # first: it sets what ray reads when it is imported
 from schemas.features import Feature
 from vimoclip.config.store import RunConfig, StoreConfig
-from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
-from vimoclip.embedding.feature_models import NOTHING_ADDED, Added
+from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Idle, Job, VideoDone, VideoFailed, VideoReset
+from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES, ExtraFeatures
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import ConfigError, VimoclipError
-from vimoclip.prefetch import Ahead
+from vimoclip.prefetch import Prefetcher
 
 # Actor: an EmbedWorker that is given its jobs one by one, as a Ray actor is. Plain Python: ray_executor.py runs it.
 
 
 @dataclass(frozen=True)
-class Described:
+class ActorInfo:
     """What an actor says of itself. config: with everything `auto` resolved. gpus: those it sees, as the driver numbers
     them, and empty where it uses none."""
 
@@ -53,7 +53,7 @@ class Described:
 class Actor:
     """`give` and `embed` are called from two threads."""
 
-    def __init__(self, config: StoreConfig, run: RunConfig, added: Added = NOTHING_ADDED) -> None:
+    def __init__(self, config: StoreConfig, run: RunConfig, added: ExtraFeatures = NO_EXTRA_FEATURES) -> None:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
         self._failure: VimoclipError | None = None
         try:
@@ -61,7 +61,7 @@ class Actor:
         except VimoclipError as error:  # what an actor's constructor raises reaches the driver as text only
             self._failure = error
 
-    def describe(self) -> Described:
+    def describe(self) -> ActorInfo:
         """Itself.
 
         Raises:
@@ -71,21 +71,21 @@ class Actor:
             raise self._failure
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         worker = self._worker
-        return Described(worker.config, worker.features, str(worker.device), gpus, platform.node(), os.getpid())
+        return ActorInfo(worker.config, worker.features, str(worker.device), gpus, platform.node(), os.getpid())
 
     def give(self, job: Job | None) -> None:
         """One more video to embed; None is the end of all."""
         self._jobs.put(job)
 
-    def embed(self) -> Iterator[Outcome]:
+    def embed(self) -> Iterator[EmbedEvent]:
         """Outcomes of every video given, and Idle while there is none, until the end."""
         yield from self._worker.embed(iter(self._jobs.get, None))
 
 
-JOBS = 2  # an actor holds: the one it embeds, and the one whose decoding runs ahead
-UNTAKEN = 4  # outcomes an actor may be ahead of the driver
+JOBS_PER_ACTOR = 2  # an actor holds: the one it embeds, and the one whose decoding runs ahead
+MAX_PENDING = 4  # outcomes an actor may be ahead of the driver
 IDLE_S = 1.0
-TRIES = 3
+MAX_TRIES = 3
 START_S = 300.0
 """How long to wait for an actor when there is no other: its GPU may be in use, or its node still starting."""
 HANG_S = 30.0
@@ -94,7 +94,7 @@ something every second, be it that it has nothing to say."""
 
 
 @dataclass
-class _Hand:
+class _ActorHandle:
     """The driver's end of one actor. about: a reference to what it will say of itself.
 
     described, stream: once it has. jobs: given and not finished, the first of them being embedded. started: whether
@@ -103,7 +103,7 @@ class _Hand:
 
     actor: Any
     about: Any
-    described: Described | None = None
+    described: ActorInfo | None = None
     stream: Any = None
     jobs: deque[Job] = field(default_factory=deque)
     started: bool = False
@@ -119,7 +119,7 @@ class RayExecutor:
         run: RunConfig,
         workers: int = 0,
         address: str | None = None,
-        added: Added = NOTHING_ADDED,
+        added: ExtraFeatures = NO_EXTRA_FEATURES,
     ) -> None:
         """Connect, and start the actors.
 
@@ -131,7 +131,7 @@ class RayExecutor:
             VimoclipError: no cluster answers there, or no actor can be started.
         """
         self._run = run
-        self._hands: list[_Hand] = []
+        self._hands: list[_ActorHandle] = []
         self._stillborn = 0
         self._every_gpu = False
         self.config, self._added = config, added
@@ -154,7 +154,7 @@ class RayExecutor:
             self._start()
             first = self.actors[0]
             self.config, self.features = first.config, first.features
-            self._added = replace(Added.of(self.features, added.alone), students=added.students)
+            self._added = replace(ExtraFeatures.of(self.features, added.alone), students=added.students)
             for _ in range(workers - 1):
                 self._start()
             self.device = f"{workers} Ray workers, the first on {first.device} ({first.name})"
@@ -164,7 +164,7 @@ class RayExecutor:
             raise
 
     @property
-    def actors(self) -> list[Described]:
+    def actors(self) -> list[ActorInfo]:
         """What each actor says of itself; those that are still starting are waited for.
 
         Raises:
@@ -185,7 +185,7 @@ class RayExecutor:
 
     def _start(self) -> None:
         actor = self._kind.remote(self.config, self._run, self._added)
-        self._hands.append(_Hand(actor, actor.describe.remote()))
+        self._hands.append(_ActorHandle(actor, actor.describe.remote()))
 
     def _join(self, until: float) -> None:
         """Wait a moment for actors that are starting, and open their streams. until: when to wait no longer.
@@ -207,10 +207,10 @@ class RayExecutor:
             )
         for hand in [hand for hand in waiting if hand.about in ready]:
             try:
-                described: Described = _get(hand.about)
+                described: ActorInfo = _get(hand.about)
             except RayError as error:
                 self._stillborn += 1
-                if self._stillborn == TRIES:
+                if self._stillborn == MAX_TRIES:
                     raise VimoclipError(
                         "Ray workers die before they have begun.",
                         received=first_line(error),
@@ -219,11 +219,11 @@ class RayExecutor:
                 self._replace(hand)
                 continue
             self._check(described)
-            embed = hand.actor.embed.options(num_returns="streaming", _generator_backpressure_num_objects=UNTAKEN)
+            embed = hand.actor.embed.options(num_returns="streaming", _generator_backpressure_num_objects=MAX_PENDING)
             hand.described, hand.stream, hand.heard = described, embed.remote(), time.monotonic()
             self._stillborn = 0
 
-    def _check(self, described: Described) -> None:
+    def _check(self, described: ActorInfo) -> None:
         for own, new in zip(self.features, described.features, strict=False):
             if own.fingerprint != new.fingerprint:
                 raise VimoclipError(
@@ -239,13 +239,13 @@ class RayExecutor:
             for _ in range(self._cluster.room("GPU") - len(self._hands)):
                 self._start()
 
-    def embed(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+    def embed(self, jobs: Iterable[Job]) -> Iterator[EmbedEvent]:
         """Outcomes of each job, those of several mixed. `jobs` is drawn from another thread.
 
         Raises:
             VimoclipError: the cluster is gone, or gives no actor any more.
         """
-        source = Ahead(jobs, len(self._hands))
+        source = Prefetcher(jobs, len(self._hands))
         again: deque[Job] = deque()
         died: Counter[str] = Counter()
         joined = time.monotonic()
@@ -261,10 +261,10 @@ class RayExecutor:
         finally:
             source.stop(0)
 
-    def _give(self, source: Ahead[Job], again: deque[Job]) -> bool:
+    def _give(self, source: Prefetcher[Job], again: deque[Job]) -> bool:
         """Hand out what there is to those who hold too little; whether anything is left to wait for."""
         more = True
-        for share in range(JOBS):  # one each before anyone gets a second
+        for share in range(JOBS_PER_ACTOR):  # one each before anyone gets a second
             for hand in self._hands:
                 if hand.described is None or len(hand.jobs) > share:
                     continue
@@ -277,7 +277,7 @@ class RayExecutor:
                     hand.actor.give.remote(job)
         return more or bool(again) or any(hand.jobs for hand in self._hands)
 
-    def _take(self, again: deque[Job], died: Counter[str]) -> Iterator[Outcome]:
+    def _take(self, again: deque[Job], died: Counter[str]) -> Iterator[EmbedEvent]:
         """What the actors have to say now; the jobs of those that are lost go to `again`."""
         streams = [hand.stream for hand in self._hands if hand.described is not None]
         ready, _ = ray.wait(streams, num_returns=len(streams), timeout=0)
@@ -286,7 +286,7 @@ class RayExecutor:
         for hand in [hand for hand in self._hands if hand.stream in ready]:
             assert hand.described is not None
             try:
-                outcome: Outcome = _get(next(hand.stream))
+                outcome: EmbedEvent = _get(next(hand.stream))
             except RayError as error:
                 yield from self._lost(hand, f"it died: {first_line(error)}", again, died)
                 continue
@@ -296,7 +296,7 @@ class RayExecutor:
             hand.started = isinstance(outcome, EmbeddedFrames)
             if isinstance(outcome, EmbeddedFrames):
                 outcome = replace(outcome, worker=hand.described.name)
-            elif isinstance(outcome, Embedded | Failed):
+            elif isinstance(outcome, VideoDone | VideoFailed):
                 hand.jobs.popleft()
                 outcome = replace(outcome, attempts=outcome.attempts + died[outcome.video_id])
             yield outcome
@@ -305,7 +305,7 @@ class RayExecutor:
             if hand.jobs and hand.heard < time.monotonic() - patience_s:
                 yield from self._lost(hand, f"it said nothing for {patience_s:.0f} s", again, died)
 
-    def _lost(self, hand: _Hand, how: str, again: deque[Job], died: Counter[str]) -> Iterator[Outcome]:
+    def _lost(self, hand: _ActorHandle, how: str, again: deque[Job], died: Counter[str]) -> Iterator[EmbedEvent]:
         """Replace an actor; its first video is tried again, or given up."""
         self._replace(hand)
         if not hand.jobs:
@@ -314,14 +314,14 @@ class RayExecutor:
         again.extend(hand.jobs)
         died[job.video_id] += 1
         if hand.started:
-            yield Restarted(job.video_id)
-        if died[job.video_id] < TRIES:
+            yield VideoReset(job.video_id)
+        if died[job.video_id] < MAX_TRIES:
             again.append(job)
         else:
-            message = f"{TRIES} workers were lost at this video, and it was given up. Of the last one: {how}."
-            yield Failed(job.video_id, "worker-lost", message, attempts=TRIES)
+            message = f"{MAX_TRIES} workers were lost at this video, and it was given up. Of the last one: {how}."
+            yield VideoFailed(job.video_id, "worker-lost", message, attempts=MAX_TRIES)
 
-    def _replace(self, hand: _Hand) -> None:
+    def _replace(self, hand: _ActorHandle) -> None:
         self._cluster.look(now=True)  # no actor outlives its raylet
         with contextlib.suppress(RayError):
             ray.kill(hand.actor)

@@ -16,21 +16,21 @@ from torch import Tensor
 
 from schemas.features import Feature
 from schemas.models import META
-from vimoclip.atomic import replacing
+from vimoclip.atomic import atomic_write
 from vimoclip.config.store import Config
 from vimoclip.errors import RunError, StoreError
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import Where, place
+from vimoclip.store.location import LocationLike, as_location
 from vimoclip.training.loop import METRICS, STATE, Record, Training, TrainingObserver
 from vimoclip.training.splits import TrainingSplit
 
 RUN = "run.json"
 
 
-def default_folder(store: Where, config: Config, what: str) -> Path:
+def default_folder(store: LocationLike, config: Config, what: str) -> Path:
     """The same for the same store and settings, so that the same command goes on with the same run. what: is trained,
     for people."""
-    made_of = json.dumps([str(place(store)), config.to_dict()], sort_keys=True)
+    made_of = json.dumps([str(as_location(store)), config.to_dict()], sort_keys=True)
     return Path("runs") / f"{what}-{hashlib.sha256(made_of.encode()).hexdigest()[:8]}"
 
 
@@ -39,7 +39,7 @@ def finished(folder: Path) -> bool:
     return (folder / META).exists()
 
 
-def snapshot(folder: Path, where: Where, versions: dict[str, int] | None = None) -> FeatureStore:
+def snapshot(folder: Path, where: LocationLike, versions: dict[str, int] | None = None) -> FeatureStore:
     """The store as it was when the run in a folder was begun; where none was, at `versions`, or as it is now.
 
     Raises:
@@ -47,7 +47,7 @@ def snapshot(folder: Path, where: Where, versions: dict[str, int] | None = None)
     """
     if not (folder / STATE).exists():
         return FeatureStore.open(where, versions)
-    kept: dict[str, int] = begun(folder)["versions"]
+    kept: dict[str, int] = read_run(folder)["versions"]
     try:
         return FeatureStore.open(where, kept)
     except (StoreError, KeyError) as error:
@@ -59,7 +59,7 @@ def snapshot(folder: Path, where: Where, versions: dict[str, int] | None = None)
         ) from error
 
 
-def begun(folder: Path) -> dict[str, Any]:
+def read_run(folder: Path) -> dict[str, Any]:
     """What `begin` noted.
 
     Raises:
@@ -117,7 +117,7 @@ def begin(folder: Path, store: FeatureStore, what: dict[str, Any]) -> None:
     if (folder / STATE).exists():
         return
     store.tag(f"run-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]}")
-    with replacing(folder / RUN) as path:
+    with atomic_write(folder / RUN) as path:
         path.write_text(json.dumps(what, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
@@ -156,7 +156,7 @@ class RunObserver(TrainingObserver):
         """All is read and the model is built, or loaded where the run goes on."""
 
 
-def recall(report: TrainReport, config: Config, asked: Config, classes: int) -> None:
+def load_finished(report: TrainReport, config: Config, asked: Config, classes: int) -> None:
     """Put what a finished run of a `config` did into the report.
 
     Raises:
@@ -167,12 +167,12 @@ def recall(report: TrainReport, config: Config, asked: Config, classes: int) -> 
             f"{report.folder} holds a finished run with other settings.",
             hint="Name another folder with --run.",
         )
-    what: dict[str, Any] = begun(report.folder)
+    what: dict[str, Any] = read_run(report.folder)
     report.known, report.records, report.classes = True, records_of(report.folder), classes
     report.train, report.held_out = what["train"], what["held_out"]
 
 
-def carry_out(training: Training, report: TrainReport, observer: RunObserver, device: str) -> bool:
+def train_until_done(training: Training, report: TrainReport, observer: RunObserver, device: str) -> bool:
     """Train to the end, which is True, or until a KeyboardInterrupt."""
     report.records, before = training.records, len(training.records)
     observer.ready(report, device)
@@ -184,7 +184,7 @@ def carry_out(training: Training, report: TrainReport, observer: RunObserver, de
     return not report.interrupted
 
 
-def leave(training: Training, report: TrainReport, state: Mapping[str, Tensor], write: Write) -> None:
+def save_run(training: Training, report: TrainReport, state: Mapping[str, Tensor], write: Write) -> None:
     """Write the files of a run that is at its end. state: of the last epoch's model, as it is kept.
 
     Raises:

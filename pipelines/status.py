@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import Where
-from vimoclip.store.lock import writing
+from vimoclip.store.location import LocationLike
+from vimoclip.store.lock import current_writer
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class StatusReport:
 
     splits: videos by split. labels: videos by label. features: by name, those of motion with what their `flow` was made
     by, see docs/store.md. settings: the store's own. writer: who is
-    writing to it now, and how far that is, see `vimoclip.store.lock.writing`; None when nobody is.
+    writing to it now, and how far that is, see `vimoclip.store.lock.current_writer`; None when nobody is.
     """
 
     store: str
@@ -34,7 +34,7 @@ class StatusReport:
     writer: dict[str, Any] | None
 
 
-def run(where: Where) -> StatusReport:
+def run(where: LocationLike) -> StatusReport:
     """Count.
 
     Raises:
@@ -64,7 +64,7 @@ def run(where: Where) -> StatusReport:
         labels=dict(labels.most_common()),
         features=features,
         settings=store.config.to_dict(),
-        writer=writing(store.place),
+        writer=current_writer(store.place),
     )
 
 

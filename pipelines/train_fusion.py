@@ -15,29 +15,29 @@ from pipelines.run_folder import (
     RunObserver,
     TrainReport,
     begin,
-    carry_out,
     default_folder,
     finished,
     identity,
-    leave,
-    recall,
+    load_finished,
+    save_run,
     score,
     snapshot,
+    train_until_done,
 )
 from schemas.features import Feature
 from schemas.videos import Video
-from vimoclip.annotations.animal_kingdom import read_segments
-from vimoclip.config.fusion import ROLES, FusionConfig, Role
+from vimoclip.annotations.animal_kingdom import read_class_groups
+from vimoclip.config.fusion import ROLES, FusionConfig, Modality
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.models.checkpoint import Meta, Source, read_checkpoint, write_checkpoint
-from vimoclip.sequences.reader import Kept, read_sequences
+from vimoclip.sequences.reader import SequenceStorage, read_sequences
 from vimoclip.sequences.sequences import SequenceReport, Sequences
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import Where
+from vimoclip.store.location import LocationLike
 from vimoclip.training.fusion import FusionTask, calibrate
 from vimoclip.training.loop import Record, Training
-from vimoclip.training.splits import Asked, taught_classes, training_split
+from vimoclip.training.splits import SplitRequest, trainable_classes, training_split
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class TrainFusionRequest:
     (vimoclip/annotations/animal_kingdom.py). versions: the snapshot to begin on; None is the newest.
     """
 
-    store: Where
+    store: LocationLike
     config: FusionConfig
     folder: Path | None = None
-    split: Asked = field(default_factory=Asked)
+    split: SplitRequest = field(default_factory=SplitRequest)
     segments: Path | None = None
     versions: dict[str, int] | None = None
     run: RunConfig = field(default_factory=RunConfig)
-    kept: Kept = field(default_factory=Kept)
+    kept: SequenceStorage = field(default_factory=SequenceStorage)
 
 
 @dataclass
@@ -78,7 +78,7 @@ def run(request: TrainFusionRequest, observer: RunObserver | None = None) -> Tra
     if finished(report.folder):
         _, meta = read_checkpoint(report.folder)
         fitted = replace(config, loss=config.loss.fitting(one_each=True))
-        recall(report, meta.config, fitted if meta.config == fitted else config, len(meta.classes))
+        load_finished(report, meta.config, fitted if meta.config == fitted else config, len(meta.classes))
     else:
         _train(request, report, observer or RunObserver())
     report.seconds = time.monotonic() - began
@@ -92,8 +92,8 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Run
     store = snapshot(report.folder, request.store, request.versions)
     split = training_split(store, request.split, config.select_on, config.training.seed)
     report.train, report.held_out = split.said_train, split.said_held_out
-    classes = taught_classes(store, split.train, request.split.least_videos)
-    segments = read_segments(request.segments, classes) if request.segments else None
+    classes = trainable_classes(store, split.train, request.split.least_videos)
+    segments = read_class_groups(request.segments, classes) if request.segments else None
     sequences = {name: _read(request, store, videos, classes) for name, videos in split.parts.items()}
     config = replace(config, loss=config.loss.fitting(all(each.one_each for each in sequences.values())))
     report.classes = len(classes)
@@ -103,7 +103,7 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Run
     task = FusionTask(config, sequences["train"], sequences.get("held_out"), device, segments, sequences.get("select"))
     training = Training(task, config.training, device, report.folder, what, score)
     begin(report.folder, store, what)
-    if not carry_out(training, report, observer, str(device)):
+    if not train_until_done(training, report, observer, str(device)):
         return
     sources = {role: Source.of(feature) for role, feature in features.items()}
     counts, where = sequences["train"].counts(), str(store.place)
@@ -115,10 +115,10 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Run
         calibrate(model.to(device).eval(), task.train, config.loss.name)
         write_checkpoint(folder, model, meta)
 
-    leave(training, report, task.model.state_dict(), write)
+    save_run(training, report, task.model.state_dict(), write)
 
 
-def features_of(store: FeatureStore, config: FusionConfig) -> Mapping[Role, Feature]:
+def features_of(store: FeatureStore, config: FusionConfig) -> Mapping[Modality, Feature]:
     """The features that a run reads, by role."""
     return {role: store.features[getattr(config.sequences, role)] for role in ROLES[config.tfam.fusion]}
 

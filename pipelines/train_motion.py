@@ -20,15 +20,15 @@ from pipelines.run_folder import (
     RunObserver,
     TrainReport,
     begin,
-    carry_out,
     default_folder,
     finished,
     identity,
-    leave,
-    recall,
+    load_finished,
     records_of,
+    save_run,
     score,
     snapshot,
+    train_until_done,
 )
 from vimoclip.config.motion import MotionConfig
 from vimoclip.config.store import RunConfig
@@ -37,14 +37,14 @@ from vimoclip.errors import ConfigError, SettingsError, UsageError
 from vimoclip.models.checkpoint import Source
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import StudentMeta, read_student_meta, write_student
-from vimoclip.sequences.reader import Kept
+from vimoclip.sequences.reader import SequenceStorage
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import Where, place
+from vimoclip.store.location import LocationLike, as_location
 from vimoclip.training.loop import METRICS, Record, Training
 from vimoclip.training.motion import MotionTask
-from vimoclip.training.motion_dataset import SegmentReport, read_motion_segments
-from vimoclip.training.optimizer import ALONE, Peers
-from vimoclip.training.splits import Asked, taught_classes, training_split
+from vimoclip.training.motion_dataset import ClipReport, read_motion_clips
+from vimoclip.training.optimizer import SINGLE_PROCESS, ProcessGroup
+from vimoclip.training.splits import SplitRequest, trainable_classes, training_split
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class TrainMotionRequest:
     """What to train, and on what. folder: of the run; None is one of the store's and the settings' own, in `runs`.
     versions: the snapshot to begin on; None is the newest."""
 
-    store: Where
+    store: LocationLike
     config: MotionConfig
     folder: Path | None = None
-    split: Asked = field(default_factory=Asked)
+    split: SplitRequest = field(default_factory=SplitRequest)
     versions: dict[str, int] | None = None
     run: RunConfig = field(default_factory=RunConfig)
-    kept: Kept = field(default_factory=Kept)
+    kept: SequenceStorage = field(default_factory=SequenceStorage)
 
 
 @dataclass
@@ -66,11 +66,13 @@ class TrainMotionReport(TrainReport):
     """What a training did. segments: what became of the videos. checkpointing: whether a part of the tower was computed
     twice."""
 
-    segments: dict[str, SegmentReport] = field(default_factory=dict)
+    segments: dict[str, ClipReport] = field(default_factory=dict)
     checkpointing: bool = False
 
 
-def run(request: TrainMotionRequest, observer: RunObserver | None = None, peers: Peers = ALONE) -> TrainMotionReport:
+def run(
+    request: TrainMotionRequest, observer: RunObserver | None = None, peers: ProcessGroup = SINGLE_PROCESS
+) -> TrainMotionReport:
     """Train, or go on with it. A KeyboardInterrupt ends it with `interrupted` set; what was kept last is kept.
 
     peers: the processes that train together, of which the first writes the folder.
@@ -84,22 +86,22 @@ def run(request: TrainMotionRequest, observer: RunObserver | None = None, peers:
     report = TrainMotionReport(request.folder or default_folder(request.store, request.config, "motion"))
     if finished(report.folder):
         meta = read_student_meta(report.folder)
-        recall(report, meta.config, request.config, len(meta.classes))
+        load_finished(report, meta.config, request.config, len(meta.classes))
     else:
         _train(request, report, observer or RunObserver(), peers)
     report.seconds = time.monotonic() - began
     return report
 
 
-def _train(request: TrainMotionRequest, report: TrainMotionReport, observer: RunObserver, peers: Peers) -> None:
+def _train(request: TrainMotionRequest, report: TrainMotionReport, observer: RunObserver, peers: ProcessGroup) -> None:
     config = request.config
     set_threads(request.run)
     store = snapshot(report.folder, request.store, request.versions)
     split = training_split(store, request.split, config.select_on, config.training.seed)
     report.train, report.held_out = split.said_train, split.said_held_out
-    classes = taught_classes(store, split.train, request.split.least_videos)
+    classes = trainable_classes(store, split.train, request.split.least_videos)
     segments = {
-        name: read_motion_segments(store, config.image, config.segment, videos, classes, request.kept)
+        name: read_motion_clips(store, config.image, config.segment, videos, classes, request.kept)
         for name, videos in split.parts.items()
     }
     report.classes = len(classes)
@@ -114,7 +116,7 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, observer: Run
     )
     if not peers.rank:
         begin(report.folder, store, what)
-    if not carry_out(training, report, observer, str(teacher.device)) or peers.rank:
+    if not train_until_done(training, report, observer, str(teacher.device)) or peers.rank:
         return
     counts, where = segments["train"].sequences.counts(), str(store.place)
 
@@ -122,7 +124,7 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, observer: Run
         meta = StudentMeta(config, classes, counts, Source.of(feature), where, store.versions, record)
         write_student(folder, state, meta)
 
-    leave(training, report, task.model.state_dict(), write)
+    save_run(training, report, task.model.state_dict(), write)
 
 
 def teacher_of(store: FeatureStore, run: RunConfig) -> ClipTeacher:
@@ -149,12 +151,12 @@ def teacher_of(store: FeatureStore, run: RunConfig) -> ClipTeacher:
 # numbers of one process with the same batches, but for the last bits.
 
 
-WAIT = timedelta(minutes=30)
+STEP_TIMEOUT = timedelta(minutes=30)
 """How long a process waits for the others at one step: as long as one may need to read what it trains on."""
 
 
 @dataclass(frozen=True)
-class PeerRequest:
+class GroupMember:
     """One of `world` processes. meeting: a file that is not there yet, and that all of them see."""
 
     request: TrainMotionRequest
@@ -163,7 +165,7 @@ class PeerRequest:
     meeting: Path
 
 
-def as_peer(asked: PeerRequest) -> TrainMotionReport:
+def train_in_group(asked: GroupMember) -> TrainMotionReport:
     """Train as one of several; the first leaves the run's folder.
 
     Raises:
@@ -175,10 +177,10 @@ def as_peer(asked: PeerRequest) -> TrainMotionReport:
         init_method=f"file://{asked.meeting}",
         rank=asked.rank,
         world_size=asked.world,
-        timeout=WAIT,
+        timeout=STEP_TIMEOUT,
     )
     try:
-        return run(asked.request, peers=Peers(asked.rank, asked.world))
+        return run(asked.request, peers=ProcessGroup(asked.rank, asked.world))
     finally:
         torch.distributed.destroy_process_group()
 
@@ -213,9 +215,9 @@ def run_distributed(
                     expected=f"at most {runs.together}, one a GPU or a core of the cluster",
                 )
             own = replace(request.run, threads=request.run.threads or runs.threads)
-            whole = replace(request, folder=folder, store=str(place(request.store)), versions=versions, run=own)
-            peers = {rank: PeerRequest(whole, rank, world, meeting) for rank in range(world)}
-            report = dict(runs.map(as_peer, peers))[0]
+            whole = replace(request, folder=folder, store=str(as_location(request.store)), versions=versions, run=own)
+            peers = {rank: GroupMember(whole, rank, world, meeting) for rank in range(world)}
+            report = dict(runs.map(train_in_group, peers))[0]
     except KeyboardInterrupt:
         report = TrainMotionReport(folder, interrupted=True)
         report.records = records_of(folder) if (folder / METRICS).exists() else []

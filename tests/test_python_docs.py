@@ -12,13 +12,13 @@ from schemas.labels import Label
 from tests.object_store import Server
 from tests.pages import code
 from tests.vimoclip.stores import make_store
-from vimoclip.store.location import Where
+from vimoclip.store.location import LocationLike
 from vimoclip.store.writer import StoreWriter
 
 VIDEOS = {"site/IMG_0001.MP4": 50, "site/IMG_0002.MP4": 25, "still.mp4": 1}
 
 
-def fill(where: Where) -> None:
+def fill(where: LocationLike) -> None:
     store = make_store(where, VIDEOS, {"clip": 512, "moclip": 512})
     writer = StoreWriter(store)
     first, second, _ = VIDEOS

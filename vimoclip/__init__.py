@@ -8,7 +8,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vimoclip.import_guard import check_found
+from vimoclip.import_guard import check_not_shadowed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vimoclip.store.feature_store import FeatureStore
 
-check_found("schemas")  # all that the library itself imports of ours
+check_not_shadowed("schemas")  # all that the library itself imports of ours
 
 __version__ = "0.1.0"
 

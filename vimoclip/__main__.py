@@ -4,13 +4,13 @@ import os
 import sys
 
 from vimoclip.errors import ShadowedError
-from vimoclip.import_guard import PACKAGES, check_found
+from vimoclip.import_guard import PACKAGES, check_not_shadowed
 
 
 def main() -> None:
     """Run the command line; the exit status says how it ended (see cli/render.py)."""
     try:
-        check_found(*PACKAGES)
+        check_not_shadowed(*PACKAGES)
     except ShadowedError as error:
         sys.exit(f"Error: {error}")
     from cli import render

@@ -12,7 +12,7 @@ from vimoclip.errors import RunError
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A path to write to, beside `path`, whose place it takes when the block ends without an error.
 
     What is written is on the disk before it is there: fsync, rename, fsync of the folder, which is made if need be.
@@ -51,7 +51,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
-def held_back() -> Iterator[None]:
+def defer_interrupts() -> Iterator[None]:
     """Deliver an interrupt that arrives inside the block at its end. Only the main thread receives any."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -124,7 +124,7 @@ def sha256(architecture: dict[str, Any], module: torch.nn.Module) -> str:
 
 
 @contextlib.contextmanager
-def room_for(model: str, device: torch.device) -> Iterator[None]:
+def on_device(model: str, device: torch.device) -> Iterator[None]:
     """Around bringing a model to a device.
 
     Raises:

@@ -171,7 +171,7 @@ class FeatureError(StoreError):
 # Names that a user gives of what a store has: one that it lacks is refused, with the nearest of those there are.
 
 
-def check_known(
+def require_known(
     kind: str, asked: Iterable[str], known: Sequence[str], error: type[VimoclipError], besides: str = ""
 ) -> None:
     """Refuse the first name asked for that is not known. kind: of thing. besides: what else the message says.

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vimoclip.sequences.sequences import Steps
+from vimoclip.sequences.sequences import FrameSampling
 
 if TYPE_CHECKING:  # or whoever searches the store would wait for a decoder to load
     from vimoclip.embedding.events import Vectors
@@ -125,7 +125,7 @@ class FrameVectors:
         So the first frame is left out, whose motion runs from a frame before them. Of a single frame the image is read,
         and no motion. motion: the feature that is the motion, where one is.
         """
-        found = self.at(Steps.alone(len(self), most))
+        found = self.at(FrameSampling.alone(len(self), most))
         if len(self) == 1 and motion is not None:
             found.norms[motion][:] = 0
         return found

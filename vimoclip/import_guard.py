@@ -10,7 +10,7 @@ HOME = Path(__file__).resolve().parents[1]
 """The folder that holds our four packages, installed or in a checkout."""
 
 
-def check_found(*names: str) -> None:
+def check_not_shadowed(*names: str) -> None:
     """Check, without importing them, that these packages would be ours.
 
     Raises:

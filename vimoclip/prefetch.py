@@ -11,7 +11,7 @@ T = TypeVar("T")
 _END = object()
 
 
-class Ahead(Generic[T]):
+class Prefetcher(Generic[T]):
     """Draws at most `size` items ahead of `get`."""
 
     def __init__(self, items: Iterable[T], size: int) -> None:

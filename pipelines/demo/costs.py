@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vimoclip.atomic import replacing
+from vimoclip.atomic import atomic_write
 
 # The most memory that a piece of work takes, in this process and in those that it starts.
 
@@ -126,6 +126,6 @@ class Costs:
                     self._write()
 
     def _write(self) -> None:
-        with replacing(self._path) as path:
+        with atomic_write(self._path) as path:
             text = json.dumps({name: asdict(cost) for name, cost in self._known.items()}, indent=2)
             path.write_text(text + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ Pair = tuple[Behaviour, Behaviour]
 
 
 @dataclass(frozen=True)
-class Told:
+class PairAccuracy:
     """right: judgements, in halves where both were given the same. of: videos times runs."""
 
     right: float
@@ -31,14 +31,14 @@ class Told:
         """None of no videos."""
         return self.right / self.of if self.of else None
 
-    def __add__(self, other: "Told") -> "Told":
-        return Told(self.right + other.right, self.of + other.of)
+    def __add__(self, other: "PairAccuracy") -> "PairAccuracy":
+        return PairAccuracy(self.right + other.right, self.of + other.of)
 
 
-NONE_TOLD = Told(0, 0)
+NO_PAIRS = PairAccuracy(0, 0)
 
 
-def judged(store: FeatureStore, videos: Sequence[Video], run: Path) -> dict[Pair, Told]:
+def pair_accuracy(store: FeatureStore, videos: Sequence[Video], run: Path) -> dict[Pair, PairAccuracy]:
     """How often a run is right about each pair of the savannah that some of the videos show just one of.
 
     Raises:
@@ -56,7 +56,7 @@ def judged(store: FeatureStore, videos: Sequence[Video], run: Path) -> dict[Pair
         alone = is_one != is_other
         if alone.any():
             lead = (p[:, classes.index(one)] - p[:, classes.index(other)])[alone] * np.where(is_one[alone], 1, -1)
-            found[one, other] = Told(float((lead > 0).sum() + 0.5 * (lead == 0).sum()), int(alone.sum()))
+            found[one, other] = PairAccuracy(float((lead > 0).sum() + 0.5 * (lead == 0).sum()), int(alone.sum()))
     return found
 
 
@@ -67,7 +67,7 @@ class HardPair:
     one: str
     other: str
     videos: int
-    told: dict[Fusion, Told]
+    told: dict[Fusion, PairAccuracy]
 
 
 def hard_pairs(store: FeatureStore, videos: Sequence[Video], runs: dict[Fusion, list[Path]]) -> list[HardPair]:
@@ -76,20 +76,20 @@ def hard_pairs(store: FeatureStore, videos: Sequence[Video], runs: dict[Fusion, 
     Raises:
         CheckpointError: a folder that holds no finished run of this store.
     """
-    found = {fusion: [judged(store, videos, run) for run in folders] for fusion, folders in runs.items()}
+    found = {fusion: [pair_accuracy(store, videos, run) for run in folders] for fusion, folders in runs.items()}
     first = next(each for of in found.values() for each in of)
     return [
         HardPair(
             one,
             other,
             told.of,
-            {fusion: sum((each[one, other] for each in of), NONE_TOLD) for fusion, of in found.items()},
+            {fusion: sum((each[one, other] for each in of), NO_PAIRS) for fusion, of in found.items()},
         )
         for (one, other), told in first.items()
     ]
 
 
-def in_all(pairs: Sequence[HardPair]) -> dict[Fusion, Told]:
+def overall(pairs: Sequence[HardPair]) -> dict[Fusion, PairAccuracy]:
     """All pairs together."""
     fusions = dict.fromkeys(fusion for pair in pairs for fusion in pair.told)
-    return {fusion: sum((pair.told[fusion] for pair in pairs), NONE_TOLD) for fusion in fusions}
+    return {fusion: sum((pair.told[fusion] for pair in pairs), NO_PAIRS) for fusion in fusions}

@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 
 from pipelines.ablate import NAMES
 from pipelines.demo.costs import Cost, Costs
-from pipelines.demo.hard_pairs import HardPair, Told, hard_pairs, in_all
-from pipelines.demo.steps import FUSED, SEED, Places, Sought, Step
+from pipelines.demo.hard_pairs import HardPair, PairAccuracy, hard_pairs, overall
+from pipelines.demo.steps import FUSED, SEED, DemoPaths, SearchTarget, Step
 from pipelines.demo.world import TEST, Size, film_of, spans_of
 from vimoclip.config.fusion import Fusion
 from vimoclip.device import cores
 from vimoclip.savannah import FPS, Span
 from vimoclip.search.results import Hit, data_uris
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.training.splits import of_split
+from vimoclip.training.splits import videos_of_split
 from vimoclip.video.contact_sheet import frames_at, spread
 
 # A film that was predicted, against what it shows: bouts beside spans, and how far they agree.
 
 
 @dataclass(frozen=True)
-class Lane:
+class TimelineRow:
     """A label: what is to be seen of it, and what was predicted, in seconds."""
 
     label: str
@@ -45,7 +45,7 @@ class Film:
     and labels; precision is None where nothing was predicted."""
 
     duration_s: float
-    lanes: tuple[Lane, ...]
+    lanes: tuple[TimelineRow, ...]
     recall: float
     precision: float | None
 
@@ -54,7 +54,7 @@ def compared(duration_s: float, spans: Sequence[Span], predicted: dict[str, Any]
     """spans: some. predicted: a video of `Predictions.to_dict`."""
     bouts = [Span(bout["label"], bout["start_s"], bout["end_s"]) for bout in predicted["bouts"]]
     labels = list(dict.fromkeys(span.label for span in (*spans, *bouts)))
-    lanes = tuple(Lane(label, _of(label, spans), _of(label, bouts)) for label in labels)
+    lanes = tuple(TimelineRow(label, _of(label, spans), _of(label, bouts)) for label in labels)
     times = (np.arange(round(duration_s * FPS)) + 0.5) / FPS
     true, seen, both = 0, 0, 0
     for lane in lanes:
@@ -106,7 +106,7 @@ class HitStrip:
 class SearchShown:
     """A search. line: its command. asked: what was searched for, as pictures; none of words. searched: segments."""
 
-    sought: Sought
+    sought: SearchTarget
     line: str
     asked: list[Picture]
     hits: list[HitStrip]
@@ -166,7 +166,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Spent:
+class StepCost:
     """A step and what it cost."""
 
     name: str
@@ -175,7 +175,7 @@ class Spent:
 
 
 @dataclass(frozen=True)
-class Findings:
+class ReportData:
     """world: pictures of clips, each with its caption. rows: of Table 2, on the split `held_out`. pairs, told: on the
     splits HELD_OUT. status: the document of `vimoclip status`. versions: by package."""
 
@@ -188,12 +188,12 @@ class Findings:
     held_out_clips: int
     rows: list[Row]
     pairs: list[HardPair]
-    told: dict[Fusion, Told]
+    told: dict[Fusion, PairAccuracy]
     searches: list[SearchShown]
     film: Film
     film_pictures: list[Picture]
     film_line: str
-    steps: list[Spent]
+    steps: list[StepCost]
     status: dict[str, Any]
     versions: dict[str, str]
     machine: str
@@ -201,7 +201,9 @@ class Findings:
     at: str
 
 
-def gather(places: Places, size: Size, steps: Sequence[Step], documents: Mapping[str, Any], costs: Costs) -> Findings:
+def gather(
+    places: DemoPaths, size: Size, steps: Sequence[Step], documents: Mapping[str, Any], costs: Costs
+) -> ReportData:
     """Read, score the hard pairs, and cut out pictures.
 
     Raises:
@@ -213,16 +215,16 @@ def gather(places: Places, size: Size, steps: Sequence[Step], documents: Mapping
     runs: dict[Fusion, list[Any]] = {
         fusion: [places.run(fusion, SEED + n) for n in range(size.seeds)] for fusion in (WITHOUT, WITH)
     }
-    held_out = [row for split in HELD_OUT for row in of_split(store, split)]
+    held_out = [row for split in HELD_OUT for row in videos_of_split(store, split)]
     pairs = hard_pairs(store, held_out, runs)
     results = json.loads((places.ablation / "results.json").read_text(encoding="utf-8"))
     film = film_of(size)
     (predicted,) = documents["predict"]["videos"]
-    spent = [Spent("render", "the world: clips with their labels", costs["render"])]
-    spent += [Spent(step.name, step.about, costs[step.name]) for step in steps]
+    spent = [StepCost("render", "the world: clips with their labels", costs["render"])]
+    spent += [StepCost(step.name, step.about, costs[step.name]) for step in steps]
     lines = {step.name: step.line for step in steps}
     split = results["held_out"].removeprefix("split ")
-    return Findings(
+    return ReportData(
         clips=size.clips,
         minutes=sum(each.cost.seconds for each in spent) / 60,
         peak_bytes=max(each.cost.peak_bytes for each in spent),
@@ -232,7 +234,7 @@ def gather(places: Places, size: Size, steps: Sequence[Step], documents: Mapping
         held_out_clips=videos.filter(pl.col("split") == split).height,
         rows=[_row(row) for row in results["rows"]],
         pairs=pairs,
-        told=in_all(pairs),
+        told=overall(pairs),
         searches=[_search(step, documents[step.name], captions, paths) for step in steps if step.sought],
         film=compared(predicted["duration_s"], spans_of(film), predicted),
         film_pictures=strip(str(places.film), 0, predicted["duration_s"], "The film", len(film)),
@@ -278,7 +280,7 @@ def _search(step: Step, document: dict[str, Any], captions: dict[str, str], path
 HERE = Path(__file__).parent
 
 
-def page(found: Findings) -> str:
+def page(found: ReportData) -> str:
     """HTML, complete in itself."""
     environment = Environment(
         loader=FileSystemLoader(HERE),

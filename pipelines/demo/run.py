@@ -15,9 +15,9 @@ from pipelines.demo import SizeName, world
 from pipelines.demo.costs import Cost, Costs
 from pipelines.demo.hard_pairs import HardPair
 from pipelines.demo.report import Row, gather, page
-from pipelines.demo.steps import Places, Step, steps_of
+from pipelines.demo.steps import DemoPaths, Step, demo_steps
 from pipelines.demo.world import SIZES, Size
-from vimoclip.atomic import replacing
+from vimoclip.atomic import atomic_write
 from vimoclip.errors import RunError
 
 CarryOut = Callable[[Sequence[str]], Any]
@@ -69,7 +69,7 @@ def run(request: DemoRequest, carry_out: CarryOut, observer: DemoObserver | None
     """
     began, observer = time.monotonic(), observer or DemoObserver()
     size = request.size if isinstance(request.size, Size) else SIZES[request.size]
-    places = Places(request.folder)
+    places = DemoPaths(request.folder)
     costs = Costs(places.costs)
     _check(places, size)
     report = DemoReport(places.report)
@@ -77,13 +77,13 @@ def run(request: DemoRequest, carry_out: CarryOut, observer: DemoObserver | None
         observer.rendering(size.clips, places.videos)
     with costs.measured(RENDER, f"{size.clips} clips"):
         report.rendered = world.render(places.videos, places.film, size, observer.rendered)
-    steps = steps_of(size, places)
+    steps = demo_steps(size, places)
     for step in steps:
         observer.step(step)
         with costs.measured(step.name, step.line):
             report.documents[step.name] = carry_out(step.command)
     found = gather(places, size, steps, report.documents, costs)
-    with replacing(places.report) as path:
+    with atomic_write(places.report) as path:
         path.write_text(page(found), encoding="utf-8")
     report.rows, report.pairs = found.rows, found.pairs
     report.costs = {each.name: each.cost for each in found.steps}
@@ -91,7 +91,7 @@ def run(request: DemoRequest, carry_out: CarryOut, observer: DemoObserver | None
     return report
 
 
-def _check(places: Places, size: Size) -> None:
+def _check(places: DemoPaths, size: Size) -> None:
     """Refuse a folder with another number of clips."""
     try:
         with (places.videos / "labels.csv").open(encoding="utf-8", newline="") as file:

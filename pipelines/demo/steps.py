@@ -26,7 +26,7 @@ LABEL, TEXT = "lying down", "an elephant in the woodland"
 
 
 @dataclass(frozen=True)
-class Sought:
+class SearchTarget:
     """What a search is for. title: by what. label: that a hit should have; none of words. video_id, start_s, end_s: of
     the stretch that is more wanted of."""
 
@@ -44,7 +44,7 @@ class Step:
     name: StepName
     about: str
     command: tuple[str, ...]
-    sought: Sought | None = None
+    sought: SearchTarget | None = None
 
     @property
     def line(self) -> str:
@@ -53,7 +53,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Places:
+class DemoPaths:
     """Where a demo keeps what it makes, all below one folder."""
 
     folder: Path
@@ -91,7 +91,7 @@ class Places:
         return self.ablation / f"{fusion}-{seed}"
 
 
-def steps_of(size: Size, places: Places) -> list[Step]:
+def demo_steps(size: Size, places: DemoPaths) -> list[Step]:
     """All of them, in order."""
     store = ("--store", str(places.store))
     student = ("--epochs", str(size.motion_epochs), "--lr", "1e-3", "--batch-size", "4")
@@ -129,19 +129,19 @@ def steps_of(size: Size, places: Places) -> list[Step]:
             "search by span",
             "more of a second of a clip",
             ("search", video_id, "--from", "0.5", "--to", "1.5", "--exclude", "video", *unseen, *shown),
-            Sought("By a second of a clip, in behaviour", asked.behaviour, video_id, 0.5, 1.5),
+            SearchTarget("By a second of a clip, in behaviour", asked.behaviour, video_id, 0.5, 1.5),
         ),
         Step(
             "search by text",
             "what words describe",
             ("search", "--text", TEXT, *shown),
-            Sought(f"By words: “{TEXT}”"),
+            SearchTarget(f"By words: “{TEXT}”"),
         ),
         Step(
             "search by label",
             "what is like the clips of a label",
             ("search", "--label", LABEL, *unseen, *shown),
-            Sought(f"By the label “{LABEL}”, in behaviour", LABEL),
+            SearchTarget(f"By the label “{LABEL}”, in behaviour", LABEL),
         ),
         Step(
             "predict",

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import filelock
 
-from vimoclip.atomic import held_back
+from vimoclip.atomic import defer_interrupts
 from vimoclip.errors import ExportError
-from vimoclip.store.location import Folder, Place
+from vimoclip.store.location import LocalFolder, StoreLocation
 
 MARK = ".vimoclip-export"
 """A file by which an unfinished export is known for ours, locked while somebody writes it."""
 
 
 @contextlib.contextmanager
-def whole_folder(out: Path, store: Place) -> Iterator[Path]:
+def whole_folder(out: Path, store: StoreLocation) -> Iterator[Path]:
     """A folder to write into, which becomes `out` at the end of the block, and is cleared away when the block fails.
 
     One that a kill left is cleared away first. store: where `out` may not lie.
@@ -48,7 +48,7 @@ def whole_folder(out: Path, store: Place) -> Iterator[Path]:
             raise
         try:
             yield work
-            with held_back():
+            with defer_interrupts():
                 work.rename(out)  # over an empty folder, if there is one
                 (out / MARK).unlink()
         except BaseException:
@@ -59,8 +59,8 @@ def whole_folder(out: Path, store: Place) -> Iterator[Path]:
             lock.release()
 
 
-def _check_free(out: Path, store: Place) -> None:
-    if isinstance(store, Folder) and out.is_relative_to(store.path.resolve()):
+def _check_free(out: Path, store: StoreLocation) -> None:
+    if isinstance(store, LocalFolder) and out.is_relative_to(store.path.resolve()):
         raise ExportError(
             "An export may not lie in the store.", received=out, expected=f"a folder outside {store.path}"
         )

@@ -15,7 +15,7 @@ from pipelines.export.npz import check_names, video_arrays
 from pipelines.export.selection import Selection
 from pipelines.export.tables import plain, table_writer
 from schemas.videos import VIDEOS
-from vimoclip.store.frame_reader import OrderedFrames
+from vimoclip.store.frame_reader import FrameReader
 
 # The README.md of a `datasets` folder: the YAML that names its splits and columns, and what they mean.
 
@@ -148,7 +148,7 @@ _SPANS = pa.list_(pa.struct([("label", pa.string()), ("start_s", pa.float64()), 
 
 
 def write_dataset(
-    found: Selection, frames: OrderedFrames, folder: Path, progress: Callable[[int], None]
+    found: Selection, frames: FrameReader, folder: Path, progress: Callable[[int], None]
 ) -> dict[str | None, str]:
     """Write `data/<split>-00000.parquet` … and README.md; what each of the store's splits is called there.
 

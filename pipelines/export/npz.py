@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from pipelines.export.selection import Selection
 from vimoclip.errors import ExportError
-from vimoclip.store.frame_reader import OrderedFrames
+from vimoclip.store.frame_reader import FrameReader
 
 # One video's frames as numpy arrays that have a value in every row.
 
 
-def video_arrays(found: Selection, frames: OrderedFrames, video_id: str) -> dict[str, np.ndarray]:
+def video_arrays(found: Selection, frames: FrameReader, video_id: str) -> dict[str, np.ndarray]:
     """Arrays of the n frames of a video, by name.
 
     frame_index int32, source_frame int64, time_s float64, flow_speed float32; and of each feature `<name>` float16
@@ -63,7 +63,7 @@ def check_names(found: Selection, *others: str) -> None:
 _LONGEST_PART, _LONGEST_PATH = 255, 2000  # bytes; what file systems take of a name, and leave room for in a path
 
 
-def write_npz(found: Selection, frames: OrderedFrames, folder: Path, progress: Callable[[int], None]) -> None:
+def write_npz(found: Selection, frames: FrameReader, folder: Path, progress: Callable[[int], None]) -> None:
     """Write `videos/<video_id>.npz` of each video, and `videos.json`, which says of each where it is.
 
     Raises:

@@ -17,8 +17,8 @@ from schemas.features import Feature
 from vimoclip import __version__
 from vimoclip.errors import ExportError
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.frame_reader import OrderedFrames
-from vimoclip.store.location import Where
+from vimoclip.store.frame_reader import FrameReader
+from vimoclip.store.location import LocationLike
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class ExportReport:
 
 
 def run(
-    store: Where,
+    store: LocationLike,
     out: Path,
     form: Format,
     query: Query | None = None,
@@ -72,7 +72,7 @@ def run(
 
     names: dict[str | None, str] = {}
     with whole_folder(out, found.store.place) as folder:
-        frames = OrderedFrames(found.store, found.videos)
+        frames = FrameReader(found.store, found.videos)
         if form == "npz":
             write_npz(found, frames, folder, wrote)
         elif form == "datasets":

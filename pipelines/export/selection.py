@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.features import Feature
-from vimoclip.errors import ExportError, check_known
+from vimoclip.errors import ExportError, require_known
 from vimoclip.store.feature_store import FeatureStore
 
 
@@ -60,7 +60,7 @@ def select(store: FeatureStore, query: Query) -> Selection:
         ("label", query.labels, labels["label"]),
         ("feature", query.features, store.features),
     ):
-        check_known(kind, names, sorted(set(known)), ExportError, "; nothing was written")
+        require_known(kind, names, sorted(set(known)), ExportError, "; nothing was written")
     if query.splits:
         videos = videos.filter(pl.col("split").is_in(query.splits))
     if query.labels:

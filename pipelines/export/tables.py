@@ -13,11 +13,11 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from pipelines.export.selection import Selection
-from vimoclip.store.frame_reader import OrderedFrames
+from vimoclip.store.frame_reader import FrameReader
 
 
 def write_tables(
-    found: Selection, frames: OrderedFrames, folder: Path, suffix: str, progress: Callable[[int], None]
+    found: Selection, frames: FrameReader, folder: Path, suffix: str, progress: Callable[[int], None]
 ) -> None:
     """Write frames, videos and labels. suffix: `parquet` or `arrow`. progress: told of frames as they are written."""
     for name, rows in (("videos", found.videos), ("labels", found.labels)):

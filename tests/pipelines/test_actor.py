@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.ray_executor import Actor, Described
+from pipelines.ray_executor import Actor, ActorInfo
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
-from vimoclip.embedding.events import Embedded, Idle, Job
+from vimoclip.embedding.events import Idle, Job, VideoDone
 from vimoclip.errors import ModelError
 
 
@@ -22,7 +22,7 @@ def test_jobs_are_embedded_in_the_order_they_were_given(
     jobs = [Job(name, str(savannah / name)) for name in ("resting/000.mp4", "walking/000.mp4")]
     for job in (*jobs, None):
         actor.give(job)
-    ends = [outcome for outcome in actor.embed() if isinstance(outcome, Embedded)]
+    ends = [outcome for outcome in actor.embed() if isinstance(outcome, VideoDone)]
     assert [end.video_id for end in ends] == [job.video_id for job in jobs]
 
 
@@ -42,4 +42,4 @@ def test_a_model_that_cannot_be_had_is_said_when_asked() -> None:
 
 @pytest.mark.parametrize(("gpus", "name"), [("1", "GPU 1 of node7"), ("", "process 42 of node7")])
 def test_its_name_is_for_people(gpus: str, name: str) -> None:
-    assert Described(StoreConfig(), [], "cuda:0", gpus, "node7", 42).name == name
+    assert ActorInfo(StoreConfig(), [], "cuda:0", gpus, "node7", 42).name == name

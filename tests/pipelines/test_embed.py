@@ -15,7 +15,7 @@ from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest as ingest_tiny
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
 from vimoclip.embedding.events import EmbeddedFrames, Job
-from vimoclip.embedding.feature_models import Added
+from vimoclip.embedding.feature_models import ExtraFeatures
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import FeatureError, ModelError, SettingsError, SourceError
 from vimoclip.store.feature_store import FeatureStore
@@ -211,7 +211,7 @@ def test_two_towers_that_share_their_input_and_one_that_does_not(tmp_path: Path,
         "same": ClipConfig(tiny_model, precision="fp32"),
         "crop": ClipConfig(tiny_model, precision="fp32", resize="crop"),
     }
-    worker = EmbedWorker(config, RunConfig(), Added(towers))
+    worker = EmbedWorker(config, RunConfig(), ExtraFeatures(towers))
     assert [feature.name for feature in worker.features] == ["clip", "moclip", "same", "crop"]
     assert [feature.added for feature in worker.features] == [False, False, True, True]
     made = [x for x in worker.embed([Job("0", str(videos / "0.mp4"))]) if isinstance(x, EmbeddedFrames)]

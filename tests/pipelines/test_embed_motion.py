@@ -20,7 +20,7 @@ from tests.pipelines.runs import contents, ingest
 from tests.pipelines.test_train_motion import CONFIG, ONE, train
 from vimoclip.errors import CheckpointError, FeatureError, RunError, SettingsError, StoreError
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.features import switch as real_switch
+from vimoclip.store.features import promote_feature as real_switch
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.table import Table
 from vimoclip.store.verify import verify

@@ -14,7 +14,7 @@ from schemas.features import Feature
 from tests.vimoclip.stores import embedded, features, make_store, ok_row
 from vimoclip.errors import ConfigError, FeatureError, SearchError, StoreDamagedError
 from vimoclip.frames import vectors
-from vimoclip.search.segments import settings_of
+from vimoclip.search.segments import read_segment_settings
 from vimoclip.store import table as lance_table
 from vimoclip.store import vector_index
 from vimoclip.store.feature_store import FeatureStore
@@ -137,7 +137,7 @@ def test_a_changed_feature_makes_all_anew_and_says_so(store: FeatureStore) -> No
     report = indexed(store)
     assert report.rebuilt == ["moclip has changed since"]
     assert (report.videos, report.total) == (4, SEGMENTS)
-    settings = settings_of(store.refresh())
+    settings = read_segment_settings(store.refresh())
     assert settings is not None
     assert settings.spaces["motion"].fingerprint == store.refresh().features["moclip"].fingerprint
 

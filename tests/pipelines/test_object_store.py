@@ -12,8 +12,8 @@ from tests.cli.runner import document, vimoclip
 from tests.object_store import Server, serve
 from vimoclip.store import lock
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import ObjectPrefix
-from vimoclip.store.lock import writing
+from vimoclip.store.location import ObjectStorePrefix
+from vimoclip.store.lock import current_writer
 from vimoclip.store.verify import verify
 
 SLOWLY = """
@@ -77,7 +77,7 @@ def test_a_killed_ingest_leaves_whole_videos_and_a_lease_that_lapses(
     remote: str, clips: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = start(clips, remote, tiny_model)
-    note = writing(remote)
+    note = current_writer(remote)
     assert note is not None and note["pid"] == process.pid
     process.kill()
     process.communicate(timeout=30)
@@ -87,7 +87,7 @@ def test_a_killed_ingest_leaves_whole_videos_and_a_lease_that_lapses(
     assert (again["known"], again["ingested"]) == (left, 10 - left)
     leftovers = verify(remote)  # a commit of the killed one's might still arrive: they stay for a while
     assert all(fault.harmless for fault in leftovers)
-    monkeypatch.setattr(ObjectPrefix, "late_s", 0.0)
+    monkeypatch.setattr(ObjectStorePrefix, "late_s", 0.0)
     assert vimoclip("optimize", "--store", remote).exit_code == 0
     assert verify(remote) == []
 

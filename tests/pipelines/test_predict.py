@@ -7,7 +7,7 @@ import pytest
 from pipelines.predict import PredictRequest, run
 from tests.vimoclip.made_up_runs import ONE, labelled, run_on
 from vimoclip.errors import StoreMissingError, UsageError
-from vimoclip.prediction.predictor import Watcher, Windows
+from vimoclip.prediction.predictor import Watcher, WindowOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -41,7 +41,7 @@ def test_it_tells_and_writes(made: tuple[str, Path], tmp_path: Path) -> None:
         store,
         folder,
         ["long.mp4", "9.mp4"],
-        Windows(0.4, threshold=0.2),
+        WindowOptions(0.4, threshold=0.2),
         out=(tmp_path / "p.csv", tmp_path / "p.json"),
         boris=tmp_path / "e.tsv",
         form="tabular",

@@ -16,7 +16,7 @@ from pipelines.ray_executor import RayExecutor
 from tests.clusters import cluster
 from tests.pipelines.test_ray_executor import BATCH, frames
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
-from vimoclip.embedding.events import Embedded, Idle, Job, Outcome
+from vimoclip.embedding.events import EmbedEvent, Idle, Job, VideoDone
 from vimoclip.errors import VimoclipError
 
 GPU_NODE: dict[str, Any] = {"num_cpus": 1, "num_gpus": 1}
@@ -51,7 +51,7 @@ def test_nodes_come_and_die_and_come_while_a_run_goes_on(
     def pids() -> set[int]:
         return {hand.described.pid for hand in executor._hands if hand.described is not None}
 
-    found: dict[str, list[Outcome]] = {}
+    found: dict[str, list[EmbedEvent]] = {}
     second: set[int] = set()
     config = StoreConfig(clip=ClipConfig(tiny_model, precision="fp32", batch_size=BATCH))
     executor = RayExecutor(config, RunConfig(), address=str(one_node.address))
@@ -68,7 +68,7 @@ def test_nodes_come_and_die_and_come_while_a_run_goes_on(
                 kill_raylet(nodes[0])
             elif len(nodes) == 1 and second and pids() == first:  # the other is lost, and its successor has no GPU
                 assert len(executor._hands) == 2
-                done_since += isinstance(outcome, Embedded)
+                done_since += isinstance(outcome, VideoDone)
                 if done_since == 3:
                     nodes.append(one_node.add_node(**GPU_NODE))
             elif len(nodes) == 2 and len(pids()) == 2:
@@ -76,7 +76,7 @@ def test_nodes_come_and_die_and_come_while_a_run_goes_on(
     finally:
         executor.close()
     for video_id, outcomes in found.items():
-        assert isinstance(outcomes[-1], Embedded), video_id
+        assert isinstance(outcomes[-1], VideoDone), video_id
         assert frames(outcomes) == list(range(10))
 
 

@@ -18,7 +18,7 @@ from pipelines.ray_executor import RayExecutor
 from tests.clusters import cluster
 from tests.models import write_tiny_clip
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
-from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome, Restarted
+from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Idle, Job, VideoDone, VideoFailed, VideoReset
 from vimoclip.errors import ConfigError, ModelError, VimoclipError
 from vimoclip.store.verify import verify
 
@@ -60,7 +60,7 @@ class Onlooker(Observer):
 def test_two_gpus_are_two_actors_and_the_store_is_the_same(
     address: str, tmp_path: Path, savannah: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.progress.TELL_S", 0.0)
+    monkeypatch.setattr("pipelines.progress.HEARTBEAT_S", 0.0)
     executor = RayExecutor(settings(tiny_model), RunConfig(), address=address)
     try:
         assert sorted(actor.gpus for actor in executor.actors) == ["0", "1"]
@@ -93,10 +93,10 @@ def holder(executor: RayExecutor, video_id: str) -> int:
 
 def outcomes_while(
     executor: RayExecutor, savannah: Path, video_id: str, number: int, harm: signal.Signals
-) -> dict[str, list[Outcome]]:
+) -> dict[str, list[EmbedEvent]]:
     """Outcomes by id, while the actor that gives frames of one video is sent a signal, `number` times."""
     jobs = [Job(path.relative_to(savannah).as_posix(), str(path)) for path in sorted(savannah.rglob("*.mp4"))]
-    found: dict[str, list[Outcome]] = {job.video_id: [] for job in jobs}
+    found: dict[str, list[EmbedEvent]] = {job.video_id: [] for job in jobs}
     for outcome in executor.embed(jobs):
         if isinstance(outcome, Idle):
             continue
@@ -107,11 +107,11 @@ def outcomes_while(
     return found
 
 
-def frames(outcomes: list[Outcome]) -> list[int]:
+def frames(outcomes: list[EmbedEvent]) -> list[int]:
     """Numbers of the frames that stand at the end."""
     standing: list[int] = []
     for outcome in outcomes:
-        if isinstance(outcome, Restarted):
+        if isinstance(outcome, VideoReset):
             standing.clear()
         elif isinstance(outcome, EmbeddedFrames):
             standing += outcome.frame_index.tolist()
@@ -132,7 +132,7 @@ def test_an_actor_that_dies_or_hangs_is_replaced_and_its_video_tried_again(
         executor.close()
     for video_id, outcomes in found.items():
         end = outcomes[-1]
-        assert isinstance(end, Embedded)
+        assert isinstance(end, VideoDone)
         assert end.attempts == (2 if video_id == "walking/001.mp4" else 1)
         assert frames(outcomes) == list(range(10))
 
@@ -146,9 +146,9 @@ def test_a_video_that_costs_three_actors_is_given_up_and_the_rest_go_on(
     finally:
         executor.close()
     end = found.pop("approaching/000.mp4")[-1]
-    assert isinstance(end, Failed)
+    assert isinstance(end, VideoFailed)
     assert (end.kind, end.attempts) == ("worker-lost", 3)
-    assert all(isinstance(outcomes[-1], Embedded) for outcomes in found.values())
+    assert all(isinstance(outcomes[-1], VideoDone) for outcomes in found.values())
     assert all(frames(outcomes) == list(range(10)) for outcomes in found.values())
 
 

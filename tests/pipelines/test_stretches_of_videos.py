@@ -19,12 +19,12 @@ from vimoclip.config.fusion import FusionConfig, Loss, LossConfig, SequenceConfi
 from vimoclip.embedding.events import EmbeddedFrames
 from vimoclip.errors import RunError
 from vimoclip.models.checkpoint import read_checkpoint
-from vimoclip.sequences.reader import Kept, read_sequences
+from vimoclip.sequences.reader import SequenceStorage, read_sequences
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.loop import METRICS
-from vimoclip.training.splits import Asked, training_split
+from vimoclip.training.splits import SplitRequest, training_split
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -106,8 +106,8 @@ def test_videos_and_stretches_are_each_counted(store: FeatureStore, trained: Tra
 
 def test_memory_and_files_train_the_same(store: FeatureStore, trained: TrainFusionReport, tmp_path: Path) -> None:
     config = replace(CUT, training=replace(CUT.training, epochs=1))
-    one = train(store, tmp_path / "one", config, kept=Kept("memory"))
-    other = train(store, tmp_path / "other", config, kept=Kept("files", tmp_path / "cache"))
+    one = train(store, tmp_path / "one", config, kept=SequenceStorage("memory"))
+    other = train(store, tmp_path / "other", config, kept=SequenceStorage("files", tmp_path / "cache"))
     assert one.sequences == other.sequences
     assert (
         one.records[0]["loss"] == other.records[0]["loss"]
@@ -185,7 +185,7 @@ def test_another_window_does_not_go_on_with_a_run(store: FeatureStore, tmp_path:
 
 
 def test_no_video_is_on_both_sides(store: FeatureStore) -> None:
-    parts = training_split(store, Asked(), 0.3, 49).parts
+    parts = training_split(store, SplitRequest(), 0.3, 49).parts
     read = [read_sequences(store, WINDOW, "cross", videos, ["eats", "runs"]) for videos in parts.values()]
     ids = [set(each.video_ids) for each in read]
     assert len(ids) == 3 and sum(map(len, ids)) == len(set().union(*ids)) == 16

@@ -24,7 +24,7 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.loop import METRICS, STATE, Record
-from vimoclip.training.splits import Asked
+from vimoclip.training.splits import SplitRequest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -185,17 +185,17 @@ def test_a_snapshot_that_is_gone(store: Path, tmp_path: Path) -> None:
 
 def test_without_splits_some_are_held_out_by_lot(tmp_path: Path) -> None:
     store = labelled(tmp_path, split=False)
-    report = train(store, tmp_path / "run", split=Asked(share=0.3))
+    report = train(store, tmp_path / "run", split=SplitRequest(share=0.3))
     assert report.held_out == "0.3, by lot"
     assert report.sequences["train"].videos + report.sequences["held_out"].videos == 23
 
 
 def test_splits_by_name(store: Path, tmp_path: Path) -> None:
-    report = train(store, tmp_path / "run", split=Asked("val", "train"))
+    report = train(store, tmp_path / "run", split=SplitRequest("val", "train"))
     assert (report.train, report.held_out) == ("split val", "split train")
-    assert train(store, tmp_path / "alone", split=Asked("val")).held_out == "nothing"
+    assert train(store, tmp_path / "alone", split=SplitRequest("val")).held_out == "nothing"
     with pytest.raises(RunError, match="No video is in the split nowhere"):
-        train(store, tmp_path / "other", split=Asked(held_out="nowhere"))
+        train(store, tmp_path / "other", split=SplitRequest(held_out="nowhere"))
     assert not (tmp_path / "other").exists()
 
 

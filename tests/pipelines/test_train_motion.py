@@ -29,7 +29,7 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.loop import METRICS, STATE
-from vimoclip.training.splits import Asked
+from vimoclip.training.splits import SplitRequest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -102,7 +102,7 @@ torch.set_num_threads(1)
 import vimoclip.training.loop
 from tests.pipelines import test_train_motion as tests
 defaults = list(vimoclip.training.loop.Training.__init__.__defaults__)
-defaults[defaults.index(vimoclip.training.loop.KEEP_S)] = 0.0
+defaults[defaults.index(vimoclip.training.loop.SAVE_EVERY_S)] = 0.0
 vimoclip.training.loop.Training.__init__.__defaults__ = tuple(defaults)
 
 class Killed(tests.RunObserver):
@@ -132,7 +132,7 @@ def test_the_best_epoch_is_kept_beside_the_last(store: Path, tmp_path: Path) -> 
         ids = sorted(row.video_id for row in FeatureStore.open(own).rows())
         writer.set_labels([Label(video_id=each, label=label, source="t") for each in ids for label in "ab"], ids, "t")
         writer.flush()
-    config, split = replace(CONFIG, select_on=0.3), Asked(least_videos=2)
+    config, split = replace(CONFIG, select_on=0.3), SplitRequest(least_videos=2)
     report = train(own, tmp_path / "run", config=config, split=split)
     assert report.classes == 2
     by_epoch = [record["select"]["micro"] for record in report.records]
@@ -148,10 +148,10 @@ def test_what_cannot_be_trained_on_is_refused(store: Path, tmp_path: Path, clips
         shutil.copy2(clip, few / "ab"[n % 2] / f"{n}.mp4")
     ingest(few, store=tmp_path / "unlabelled", model=tiny_model)
     with pytest.raises(RunError, match=r"No video has a label.*`vimoclip label FILE`"):
-        train(tmp_path / "unlabelled", tmp_path / "run", split=Asked(share=0.5))
+        train(tmp_path / "unlabelled", tmp_path / "run", split=SplitRequest(share=0.5))
     ingest(few, store=tmp_path / "flowless", model=tiny_model, asked={"keep_flow": False}, label_folders=True)
     with pytest.raises(RunError, match="keeps no flow"):
-        train(tmp_path / "flowless", tmp_path / "run", split=Asked(share=0.3))
+        train(tmp_path / "flowless", tmp_path / "run", split=SplitRequest(share=0.3))
     with pytest.raises(UnknownColumnError, match="no feature to take image from"):
         train(store, tmp_path / "run", config=replace(CONFIG, image="siglip"))
     assert not (tmp_path / "run").exists()
@@ -167,10 +167,10 @@ def test_another_teacher_is_refused(tmp_path: Path, clips: Path) -> None:
     ingest(few, store=tmp_path / "store", model=model)
     write_tiny_clip(tmp_path / "model", seed=6)
     with pytest.raises(SettingsError, match="another teacher than the store was made with"):
-        train(tmp_path / "store", tmp_path / "run", split=Asked(share=0.5))
+        train(tmp_path / "store", tmp_path / "run", split=SplitRequest(share=0.5))
     shutil.rmtree(tmp_path / "model")
     with pytest.raises(ModelError, match="cannot be"):
-        train(tmp_path / "store", tmp_path / "run", split=Asked(share=0.5))
+        train(tmp_path / "store", tmp_path / "run", split=SplitRequest(share=0.5))
 
 
 def test_a_run_of_something_else_is_refused(store: Path, whole: TrainMotionReport, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.vimoclip.stores import make_store
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import put_feature
 from vimoclip.store.lock import writer_lock
-from vimoclip.store.models import keep
+from vimoclip.store.models import save_model
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def kept(folder: Path) -> Kept:
     store = make_store(folder / "store", {"a.mp4": 30, "one.mp4": 1})
     student = model(folder / "runs", 1)
     with writer_lock(store.place):
-        keep(store.place, student, folder / "runs" / student)
+        save_model(store.place, student, folder / "runs" / student)
         frames = store.tables["frames"].latest()
         frames.copy_columns({"trained": "moclip", "trained_norm": "moclip_norm"})
         put_feature(store.tables["features"].latest(), trained(store, student))

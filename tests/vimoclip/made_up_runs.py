@@ -12,7 +12,7 @@ from vimoclip.config.store import RunConfig
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
-from vimoclip.training.splits import Asked
+from vimoclip.training.splits import SplitRequest
 
 ONE = RunConfig(device="cpu", threads=1)
 VIDEOS = {f"{n}.mp4": 1 + 7 * n % 40 for n in range(12)} | {"long.mp4": 130, "site/x' OR '1'='1.mp4": 9}
@@ -49,6 +49,6 @@ def run_on(
         loss=loss or CONFIG.loss,
         sequences=sequences or CONFIG.sequences,
     )
-    request = TrainFusionRequest(str(store.place), config, folder, split=Asked(share=0.3), run=ONE)
+    request = TrainFusionRequest(str(store.place), config, folder, split=SplitRequest(share=0.3), run=ONE)
     train_fusion.run(request)
     return folder

@@ -25,7 +25,7 @@ from vimoclip.config.store import ClipConfig, StoreConfig
 from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.flow.encoding import PLANE, REST, encode
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import Where
+from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 
@@ -37,7 +37,7 @@ NOW = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def make_store(
-    where: Where,
+    where: LocationLike,
     videos: Mapping[str, int] = VIDEOS,
     dims: Mapping[str, int] = DIMS,
     *,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vimoclip.errors import ShadowedError
-from vimoclip.import_guard import HOME, PACKAGES, check_found
+from vimoclip.import_guard import HOME, PACKAGES, check_not_shadowed
 
 
 def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -19,12 +19,12 @@ def python(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_ours_are_found() -> None:
-    check_found(*PACKAGES)
+    check_not_shadowed(*PACKAGES)
 
 
 def test_none_at_all_is_said() -> None:
     with pytest.raises(ShadowedError, match=r"Another `no_such_package`.*Received: none"):
-        check_found("no_such_package")
+        check_not_shadowed("no_such_package")
 
 
 @pytest.mark.parametrize("name", ["schemas/__init__.py", "schemas.py"])

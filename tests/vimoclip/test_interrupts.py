@@ -1,4 +1,4 @@
-"""An interrupt inside `held_back` arrives at its end, once."""
+"""An interrupt inside `defer_interrupts` arrives at its end, once."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vimoclip.atomic import held_back
+from vimoclip.atomic import defer_interrupts
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def arrivals() -> Iterator[list[int]]:
 def test_it_arrives_at_the_end() -> None:
     done = []
     with pytest.raises(KeyboardInterrupt):
-        with held_back():
+        with defer_interrupts():
             signal.raise_signal(signal.SIGINT)
             done.append("committed")
         done.append("not reached")
@@ -36,7 +36,7 @@ def test_it_arrives_at_the_end() -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_arrives_once_however_often_it_was_sent(arrivals: list[int], number: signal.Signals) -> None:
-    with held_back():
+    with defer_interrupts():
         for _ in range(3):
             signal.raise_signal(number)
         assert arrivals == []
@@ -45,7 +45,7 @@ def test_it_arrives_once_however_often_it_was_sent(arrivals: list[int], number: 
 
 def test_nothing_arrives_when_nothing_was_sent_and_handlers_are_put_back(arrivals: list[int]) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with held_back():
+    with defer_interrupts():
         assert signal.getsignal(signal.SIGINT) is not before[0]
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
     assert arrivals == []
@@ -54,22 +54,22 @@ def test_nothing_arrives_when_nothing_was_sent_and_handlers_are_put_back(arrival
 
 
 def test_nested_it_arrives_at_the_end_of_the_outer_block(arrivals: list[int]) -> None:
-    with held_back():
-        with held_back():
+    with defer_interrupts():
+        with defer_interrupts():
             signal.raise_signal(signal.SIGINT)
         assert arrivals == []
     assert arrivals == [signal.SIGINT]
 
 
 def test_it_arrives_though_the_block_fails(arrivals: list[int]) -> None:
-    with pytest.raises(OSError, match="full"), held_back():
+    with pytest.raises(OSError, match="full"), defer_interrupts():
         signal.raise_signal(signal.SIGTERM)
         raise OSError("full")
     assert arrivals == [signal.SIGTERM]
 
 
 def test_keyboard_interrupt_goes_before_the_blocks_own_error_and_keeps_it() -> None:
-    with pytest.raises(KeyboardInterrupt) as caught, held_back():
+    with pytest.raises(KeyboardInterrupt) as caught, defer_interrupts():
         signal.raise_signal(signal.SIGINT)
         raise OSError("full")
     assert isinstance(caught.value.__context__, OSError)
@@ -80,7 +80,7 @@ def test_in_a_thread_it_changes_nothing(arrivals: list[int]) -> None:
     seen: list[object] = []
 
     def block() -> None:
-        with held_back():
+        with defer_interrupts():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=block)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimoclip.prefetch import Ahead
+from vimoclip.prefetch import Prefetcher
 
 
-def rest(ahead: Ahead[int]) -> Iterator[int | None]:
+def rest(ahead: Prefetcher[int]) -> Iterator[int | None]:
     try:
         while True:
             yield ahead.get(5)
@@ -21,7 +21,7 @@ def rest(ahead: Ahead[int]) -> Iterator[int | None]:
 
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 5))
 def test_items_arrive_in_order_and_the_end_stays_the_end(items: list[int], size: int) -> None:
-    ahead = Ahead(items, size)
+    ahead = Prefetcher(items, size)
     assert list(rest(ahead)) == items
     for _ in range(2):
         with pytest.raises(StopIteration):
@@ -34,7 +34,7 @@ def test_what_drawing_raises_is_raised_after_the_items_before_it() -> None:
         yield 1
         raise KeyError("lost")
 
-    ahead = Ahead(source(), 4)
+    ahead = Prefetcher(source(), 4)
     assert ahead.get(5) == 1
     for _ in range(2):
         with pytest.raises(KeyError, match="lost"):
@@ -49,7 +49,7 @@ def test_it_draws_only_so_far_ahead() -> None:
             drawn.append(n)
             yield n
 
-    ahead = Ahead(source(), 3)
+    ahead = Prefetcher(source(), 3)
     assert ahead.get(5) == 0
     time.sleep(0.3)
     assert len(drawn) <= 1 + 3 + 1  # taken, waiting, and in the thread's hand
@@ -63,7 +63,7 @@ def test_a_source_that_hangs_does_not_hang_the_caller() -> None:
         wait.wait()
         yield 1
 
-    ahead = Ahead(source(), 1)
+    ahead = Prefetcher(source(), 1)
     assert ahead.get(0.05) is None
     assert ahead.get(0) is None
     assert not ahead.stop(0.05)

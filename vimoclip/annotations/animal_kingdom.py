@@ -29,7 +29,7 @@ from vimoclip.errors import LabelError
 _CLASS = ("label", "action", "class", "name")
 
 
-def read_segments(path: Path, classes: Sequence[str]) -> list[str]:
+def read_class_groups(path: Path, classes: Sequence[str]) -> list[str]:
     """The segment of each class.
 
     Raises:

@@ -19,10 +19,10 @@ Lengths = Literal["unit", "raw"]
 Loss = Literal["bce", "asymmetric", "cross-entropy"]
 Decay = Literal["all", "matrices"]
 TrainingPrecision = Literal["auto", "bf16", "fp32"]
-Role = Literal["image", "motion"]
+Modality = Literal["image", "motion"]
 Preset = Literal["paper", "default"]
 
-ROLES: dict[Fusion, tuple[Role, ...]] = {
+ROLES: dict[Fusion, tuple[Modality, ...]] = {
     "cross": ("image", "motion"),
     "temporal": ("image", "motion"),
     "embedding": ("image", "motion"),

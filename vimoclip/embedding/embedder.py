@@ -19,7 +19,7 @@ from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import RunConfig, StoreConfig
 from vimoclip.device import pick_device, set_threads
-from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Job, Outcome, Vectors
+from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Job, Vectors, VideoDone, VideoFailed
 from vimoclip.embedding.feature_models import made_with
 from vimoclip.errors import StoreDamagedError, VideoError
 from vimoclip.flow import FlowEstimator
@@ -222,10 +222,10 @@ def unit_vectors(z: np.ndarray, present: np.ndarray) -> Vectors:
 # ingest with this student would store.
 
 
-READ_TOGETHER = 4096  # frames
+FRAMES_PER_READ = 4096  # frames
 
 
-class FlowEmbedder:
+class StoredFlowEmbedder:
     """As `pipelines.executor.Executor`, with jobs that name stored videos. Attributes: `feature`, what the vectors
     are."""
 
@@ -243,18 +243,18 @@ class FlowEmbedder:
         self.feature = replace(made_with(name, base, student), weights_sha256=served.tower.weights_sha256)
         self.features: list[Feature] = [self.feature]
 
-    def embed(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+    def embed(self, jobs: Iterable[Job]) -> Iterator[EmbedEvent]:
         """Each video's frames in order, and then Embedded, or Failed at any point."""
         rows = {row.video_id: row for row in self._store.rows()}
         for job in jobs:
             row = rows[job.video_id]
             try:
                 halved = yield from self._video(row)
-                yield Embedded(job.video_id, _info(row), halved)
+                yield VideoDone(job.video_id, _info(row), halved)
             except VideoError as error:
-                yield Failed(job.video_id, error.kind, str(error))
+                yield VideoFailed(job.video_id, error.kind, str(error))
             except StoreDamagedError as error:
-                yield Failed(job.video_id, "no-flow", str(error))
+                yield VideoFailed(job.video_id, "no-flow", str(error))
 
     def _video(self, row: Video) -> Generator[EmbeddedFrames, None, bool]:
         """Returns whether memory ran out and a batch was halved."""
@@ -262,7 +262,7 @@ class FlowEmbedder:
         frames = self._store.sequence(row.video_id, columns)
         index, size = frames["frame_index"].to_numpy(), self.config.clip.batch_size
         speed = frames["flow_speed"].fill_null(0).to_numpy()
-        together, halved = max(READ_TOGETHER // size, 1) * size, False
+        together, halved = max(FRAMES_PER_READ // size, 1) * size, False
         for first in range(0, len(index), size):
             if first % together == 0:
                 flow = self._flow(row, first, first + together)

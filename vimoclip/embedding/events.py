@@ -44,14 +44,14 @@ class EmbeddedFrames:
 
 
 @dataclass(frozen=True)
-class Restarted:
+class VideoReset:
     """Forget this video's frames so far: it begins again, with other times."""
 
     video_id: str
 
 
 @dataclass(frozen=True)
-class Embedded:
+class VideoDone:
     """The video is complete. reduced_batch: memory ran out and a batch was halved. attempts: it took, in this run."""
 
     video_id: str
@@ -61,8 +61,9 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Failed:
-    """The video cannot be embedded; kind and message as in `vimoclip.errors.VideoError`. attempts: as in `Embedded`."""
+class VideoFailed:
+    """The video cannot be embedded; kind and message as in `vimoclip.errors.VideoError`. attempts: as in `VideoDone`.
+    """
 
     video_id: str
     kind: str
@@ -75,4 +76,4 @@ class Idle:
     """No frame for a second: time to look after other things."""
 
 
-Outcome = EmbeddedFrames | Restarted | Embedded | Failed | Idle
+EmbedEvent = EmbeddedFrames | VideoReset | VideoDone | VideoFailed | Idle

@@ -9,7 +9,7 @@ from schemas.features import Feature
 from schemas.models import STUDENT, folder_of, student_id
 from vimoclip.config.store import ClipConfig
 from vimoclip.models.motion_student import Student, read_student
-from vimoclip.store.models import files_of
+from vimoclip.store.models import model_files
 
 if TYPE_CHECKING:  # with torch, which takes seconds
     from vimoclip.models.motion_student import Student
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # with torch, which takes seconds
 
 
 @dataclass(frozen=True)
-class Added:
+class ExtraFeatures:
     """What is computed beside a store's own features, or instead of them.
 
     towers: of image features that were added, the settings of each one's tower, by name. students: of motion features
@@ -39,20 +39,20 @@ class Added:
         return cls(towers, alone)
 
 
-NOTHING_ADDED = Added()
+NO_EXTRA_FEATURES = ExtraFeatures()
 
 
-def weights_of(student: Student) -> str:
+def weights_id(student: Student) -> str:
     """What a feature has as its weights."""
     return STUDENT + student.id
 
 
-def settings_of(student: Student) -> str:
+def student_settings(student: Student) -> str:
     """What a feature that was added has as its settings."""
     return json.dumps({"student": student.id})
 
 
-def student_of(store: "FeatureStore", feature: Feature) -> Student | None:
+def load_student(store: "FeatureStore", feature: Feature) -> Student | None:
     """The student that a feature was made with; None where it is no trained one.
 
     Raises:
@@ -60,18 +60,18 @@ def student_of(store: "FeatureStore", feature: Feature) -> Student | None:
     """
     if (id := student_id(feature)) is None:
         return None
-    return read_student(files_of(store.place, id), f"{store.place}/{folder_of(id)}")
+    return read_student(model_files(store.place, id), f"{store.place}/{folder_of(id)}")
 
 
-def added_of(store: "FeatureStore", features: Iterable[Feature] | None = None) -> Added:
+def load_extra_features(store: "FeatureStore", features: Iterable[Feature] | None = None) -> ExtraFeatures:
     """All that is needed to make these features of a store, by default all that readers see.
 
     Raises:
         CheckpointError: the files of a student are not in the store.
     """
     features = list(store.features.values() if features is None else features)
-    found = {feature.name: student for feature in features if (student := student_of(store, feature)) is not None}
-    return replace(Added.of(features), students=found)
+    found = {feature.name: student for feature in features if (student := load_student(store, feature)) is not None}
+    return replace(ExtraFeatures.of(features), students=found)
 
 
 def made_with(name: str, base: Feature, student: Student) -> Feature:
@@ -82,9 +82,9 @@ def made_with(name: str, base: Feature, student: Student) -> Feature:
     return replace(
         base,
         name=name,
-        weights=weights_of(student),
+        weights=weights_id(student),
         training="trained",
         preprocessing=json.dumps(how, sort_keys=True),
-        settings=settings_of(student),
+        settings=student_settings(student),
         complete=False,
     )

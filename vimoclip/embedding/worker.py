@@ -20,15 +20,15 @@ from schemas.features import OWN, Feature
 from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, StoreConfig
 from vimoclip.device import pick_device, pick_precision, set_threads
 from vimoclip.embedding.embedder import Models, Motion, VideoEmbedder
-from vimoclip.embedding.events import Embedded, Failed, Idle, Job, Outcome, Restarted
-from vimoclip.embedding.feature_models import NOTHING_ADDED, Added, settings_of, weights_of
+from vimoclip.embedding.events import EmbedEvent, Idle, Job, VideoDone, VideoFailed, VideoReset
+from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES, ExtraFeatures, student_settings, weights_id
 from vimoclip.errors import ModelError, VideoError
 from vimoclip.flow import FlowEstimator, make_estimator, resolve
 from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import MotionStudent
 from vimoclip.video.decode import FrameChunk, Restart, VideoInfo
-from vimoclip.video.decoder_process import Decoder
+from vimoclip.video.decoder_process import DecoderProcess
 
 _RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "av", "opencv-python-headless", "numpy")
 
@@ -40,7 +40,7 @@ class EmbedWorker:
     `models`.
     """
 
-    def __init__(self, config: StoreConfig, run: RunConfig, added: Added = NOTHING_ADDED) -> None:
+    def __init__(self, config: StoreConfig, run: RunConfig, added: ExtraFeatures = NO_EXTRA_FEATURES) -> None:
         """Load the models.
 
         Raises:
@@ -65,8 +65,8 @@ class EmbedWorker:
                 how = _motion_settings(dataclasses.replace(flow, image=served.image), estimator)
                 feature = _feature(name, served.tower, how)
                 if (student := added.students.get(name)) is not None:
-                    settings = None if name in OWN else settings_of(student)
-                    feature = dataclasses.replace(feature, weights=weights_of(student), settings=settings)
+                    settings = None if name in OWN else student_settings(student)
+                    feature = dataclasses.replace(feature, weights=weights_id(student), settings=settings)
                 self.features.append(feature)
         for name, clip in added.towers.items():
             clip = dataclasses.replace(clip, batch_size=config.clip.batch_size)
@@ -75,14 +75,14 @@ class EmbedWorker:
             self.features.append(dataclasses.replace(_feature(name, tower), settings=settings))
         self.config, self.models = config, Models(towers, motion)
 
-    def embed(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+    def embed(self, jobs: Iterable[Job]) -> Iterator[EmbedEvent]:
         """Embed videos one after another; decoding runs ahead, into the next video.
 
         Yields, for each job in turn, EmbeddedFrames in order and then Embedded, or Failed at any point; a Restarted
         takes back the frames before it; an Idle comes when nothing else does. `jobs` is drawn from another thread.
         """
         video = None
-        decoder = Decoder(self.config.sampling, self._run)
+        decoder = DecoderProcess(self.config.sampling, self._run)
         for item in decoder.stream_or_idle(jobs):
             if item is None:
                 yield Idle()
@@ -99,15 +99,15 @@ class EmbedWorker:
                     yield from video.add(event)
                 elif isinstance(event, VideoInfo):
                     yield from video.rest()
-                    yield Embedded(job.video_id, event, video.reduced_batch)
+                    yield VideoDone(job.video_id, event, video.reduced_batch)
                 elif isinstance(event, Restart):
                     video = VideoEmbedder(job, self.config, self.models)
-                    yield Restarted(job.video_id)
+                    yield VideoReset(job.video_id)
             except VideoError as error:
-                failed = Failed(job.video_id, error.kind, str(error))
+                failed = VideoFailed(job.video_id, error.kind, str(error))
             except Exception as error:  # whatever one video provokes, the others go on
                 self._check_device()
-                failed = Failed(job.video_id, "embedding-failed", f"{type(error).__name__}: {error}"[:500])
+                failed = VideoFailed(job.video_id, "embedding-failed", f"{type(error).__name__}: {error}"[:500])
             else:
                 continue
             video.failed = True

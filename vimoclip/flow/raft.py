@@ -26,7 +26,7 @@ from torchvision.models.optical_flow._utils import make_coords_grid, upsample_fl
 from torchvision.models.optical_flow.raft import ConvGRU, UpdateBlock
 
 from vimoclip.config.store import FlowConfig
-from vimoclip.device import DTYPES, Resolved, room_for, sha256
+from vimoclip.device import DTYPES, Resolved, on_device, sha256
 from vimoclip.flow import FlowEstimator, working_size
 from vimoclip.flow.raft_weights import RaftName, load
 
@@ -197,7 +197,7 @@ class Raft(FlowEstimator[RaftFrame]):
         self.batch_size = config.batch_size
         self._max_width, self._passes = config.max_width, config.updates
         self._device, self._dtype = device, DTYPES[precision]
-        with room_for(name, device):
+        with on_device(name, device):
             self._network = network.to(device, self._dtype)
             self._network.context_encoder.to(memory_format=torch.channels_last)
             self._updates = Updates(network.update_block, network.context_encoder.conv.out_channels)

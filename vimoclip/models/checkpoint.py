@@ -18,8 +18,8 @@ from torch import Tensor
 
 from schemas.features import Feature
 from schemas.models import META, WEIGHTS
-from vimoclip.atomic import replacing
-from vimoclip.config.fusion import ROLES, FusionConfig, Role
+from vimoclip.atomic import atomic_write
+from vimoclip.config.fusion import ROLES, FusionConfig, Modality
 from vimoclip.errors import CheckpointError, ConfigError
 from vimoclip.models.tfam import Tfam
 
@@ -63,10 +63,10 @@ def write_files(folder: Path, kind: Kind, state: Mapping[str, Tensor], body: Map
         RunError: they cannot be written.
     """
     data = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
-    with replacing(folder / WEIGHTS) as path:
+    with atomic_write(folder / WEIGHTS) as path:
         path.write_bytes(data)
     head = {"format": kind.format, "version": kind.version, "weights_sha256": hashlib.sha256(data).hexdigest()}
-    with replacing(folder / META) as path:
+    with atomic_write(folder / META) as path:
         path.write_text(json.dumps({**head, **body}, ensure_ascii=False, indent=2, allow_nan=False), encoding="utf-8")
 
 
@@ -167,7 +167,7 @@ class Meta:
     config: FusionConfig
     classes: list[str]
     counts: list[int]
-    features: dict[Role, Source]
+    features: dict[Modality, Source]
     store: str
     versions: dict[str, int]
     metrics: dict[str, Any] = field(default_factory=dict)

@@ -27,7 +27,7 @@ import torch.nn.functional as F
 
 from schemas.features import Training
 from vimoclip.config.store import ClipConfig, Geometry
-from vimoclip.device import DTYPES, SEED, pick_batch_size, pick_precision, room_for, sha256
+from vimoclip.device import DTYPES, SEED, on_device, pick_batch_size, pick_precision, sha256
 from vimoclip.errors import ModelError
 from vimoclip.models import openai_weights
 from vimoclip.video.resize import resize_frames
@@ -161,7 +161,7 @@ class ClipTeacher:
         self.preprocessing = _preprocessing(visual.preprocess_cfg, config)
         self.weights_sha256 = sha256(architecture, visual)
         self.training: Training = "random" if config.weights == "none" else "pretrained"
-        with room_for(config.model, device):
+        with on_device(config.model, device):
             self.tower = visual.requires_grad_(False).eval().to(device, self._dtype)
             self._mean = torch.tensor(self.preprocessing.mean, device=device).view(1, 3, 1, 1) * 255
             self._std = torch.tensor(self.preprocessing.std, device=device).view(1, 3, 1, 1) * 255
@@ -209,7 +209,7 @@ class ClipTeacher:
             ) from error
         other = copy.copy(self)
         other.weights_sha256, other.training = sha256(self.architecture, tower), "trained"
-        with room_for(self.config.model, self.device):
+        with on_device(self.config.model, self.device):
             other.tower = tower.eval().to(self.device, self._dtype)
         return other
 

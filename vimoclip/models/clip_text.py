@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from schemas.features import Feature
 from vimoclip.config.store import ClipConfig
-from vimoclip.device import room_for, sha256
+from vimoclip.device import on_device, sha256
 from vimoclip.errors import ModelError, SettingsError
 from vimoclip.models.clip import for_open_clip, load_model, quiet
 
 TEMPLATES = ("{}", "a photo of {}.", "a video of {}.")
 """A text stands for the mean of the vectors of these sentences, as CLIP's authors do it for classes."""
 
-EVERYDAY = (
+BASELINE_PROMPTS = (
     "a kitchen", "an office", "a street with cars", "a mountain", "a plate of food", "a person", "a crowd of people",
     "a house", "a bicycle", "a computer screen", "a page of text", "a guitar", "the moon", "a ship at sea", "a desert",
     "a swimming pool", "a train", "a wedding", "a football match", "a bookshelf", "a snowy road", "a city at night",
@@ -55,7 +55,7 @@ class TextTower:
         except Exception as error:  # of a dozen kinds, as for weights
             raise _no_tokenizer(config.model, error) from error
         model.visual = torch.nn.Identity()  # its room is not needed
-        with room_for(config.model, device):
+        with on_device(config.model, device):
             self._model = model.requires_grad_(False).eval().to(device)
         self._places: Any = getattr(model, "positional_embedding", None)
         self._mask: Any = getattr(model, "attn_mask", None)

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vimoclip.config.fusion import ROLES, Positions, Role, TfamConfig
+from vimoclip.config.fusion import ROLES, Modality, Positions, TfamConfig
 from vimoclip.errors import ConfigError
 
 
@@ -36,7 +36,7 @@ class Tfam(nn.Module):
         ConfigError: a width that is missing or that nothing reads.
     """
 
-    def __init__(self, config: TfamConfig, dims: Mapping[Role, int], classes: int) -> None:
+    def __init__(self, config: TfamConfig, dims: Mapping[Modality, int], classes: int) -> None:
         super().__init__()
         self.config, self.dims, self.classes = config, dict(dims), classes
         if set(dims) != set(ROLES[config.fusion]) or classes < 1:
@@ -58,14 +58,14 @@ class Tfam(nn.Module):
             nn.Linear(config.hidden, classes),
         )
 
-    def forward(self, vectors: Mapping[Role, Tensor], present: Mapping[Role, Tensor]) -> Tensor:
+    def forward(self, vectors: Mapping[Modality, Tensor], present: Mapping[Modality, Tensor]) -> Tensor:
         """Logits (B, classes) of B videos. vectors, present: see `pooled`."""
         pooled = self.pooled(vectors, present)
         with torch.autocast(pooled.device.type, enabled=False):  # bf16 logits would tie, and ties have no order
             logits: Tensor = self.head(pooled)
         return logits
 
-    def pooled(self, vectors: Mapping[Role, Tensor], present: Mapping[Role, Tensor]) -> Tensor:
+    def pooled(self, vectors: Mapping[Modality, Tensor], present: Mapping[Modality, Tensor]) -> Tensor:
         """What the head is given of B videos, fp32 (B, d): the layers' output, pooled over time; 0 where there is no
         step.
 
@@ -84,7 +84,7 @@ class Tfam(nn.Module):
             x, mask = self._embed("image", z["image"]), present["image"]
             memory, memory_mask = self._embed("motion", z["motion"]), present["motion"]
         else:
-            role: Role = self.config.fusion
+            role: Modality = self.config.fusion
             x, mask = self._embed(role, z[role]), present[role]
         for layer in self.layers:
             x = layer(x, mask) if memory is None else layer(x, mask, memory, memory_mask)

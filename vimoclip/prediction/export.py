@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from vimoclip.atomic import replacing
+from vimoclip.atomic import atomic_write
 from vimoclip.errors import UsageError
 from vimoclip.prediction.predictions import PredictedBout, Prediction, Predictions
 
@@ -314,6 +314,6 @@ def _name(video: str) -> str:
 
 
 def _write(path: Path, data: bytes) -> Path:
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_bytes(data)
     return path

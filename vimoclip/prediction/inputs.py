@@ -19,17 +19,17 @@ import polars as pl
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import RunConfig
-from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Job, Restarted
+from vimoclip.embedding.events import EmbeddedFrames, Idle, Job, VideoDone, VideoFailed, VideoReset
 from vimoclip.errors import SourceError, StoreDamagedError
 from vimoclip.frames import FrameRows, FrameVectors, columns_of
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.features import lacking
-from vimoclip.store.frame_reader import OrderedFrames
+from vimoclip.store.features import videos_missing_feature
+from vimoclip.store.frame_reader import FrameReader
 from vimoclip.video.files import content_hash, videos_under
 
 
 @dataclass(frozen=True)
-class Target:
+class VideoInput:
     """video: the id of a stored one, else the file's path as it was named. path: absolute. row: of a stored one."""
 
     video: str
@@ -37,7 +37,7 @@ class Target:
     row: Video | None
 
 
-def resolve(store: FeatureStore, names: Iterable[str | Path]) -> tuple[list[Target], list[Failed]]:
+def resolve_videos(store: FeatureStore, names: Iterable[str | Path]) -> tuple[list[VideoInput], list[VideoFailed]]:
     """The videos that are meant, each once, in the order of the names; and those that are there and cannot be used.
 
     Raises:
@@ -55,10 +55,10 @@ class _Resolver:
         self._by_path = {row.path: row for row in self._ok.values()}
         self._sizes = {row.bytes for row in self._ok.values()}
         self._by_hash = {row.content_hash: row for row in self._ok.values()}
-        self._found: dict[tuple[str, str], Target] = {}
-        self._failed: dict[str, Failed] = {}
+        self._found: dict[tuple[str, str], VideoInput] = {}
+        self._failed: dict[str, VideoFailed] = {}
 
-    def resolve(self, names: Iterable[str | Path]) -> tuple[list[Target], list[Failed]]:
+    def resolve(self, names: Iterable[str | Path]) -> tuple[list[VideoInput], list[VideoFailed]]:
         for name in map(str, names):
             if os.path.isdir(name):
                 self._folder(name)
@@ -94,12 +94,12 @@ class _Resolver:
             self._fail(name, "unreadable", f"The file cannot be read: {error.strerror}.")
             return
         if row is None:
-            self._found.setdefault(("file", path), Target(name, path, None))
+            self._found.setdefault(("file", path), VideoInput(name, path, None))
         else:
             self._take(row)
 
     def _take(self, row: Video) -> None:
-        self._found.setdefault(("stored", row.video_id), Target(row.video_id, row.path, row))
+        self._found.setdefault(("stored", row.video_id), VideoInput(row.video_id, row.path, row))
 
     def _stored(self, name: str) -> None:
         row = self._rows.get(name) or self._by_path.get(os.path.abspath(name) if "\0" not in name else name)
@@ -123,7 +123,7 @@ class _Resolver:
             )
 
     def _fail(self, name: str, kind: str, why: str) -> None:
-        self._failed.setdefault(name, Failed(name, kind, why))
+        self._failed.setdefault(name, VideoFailed(name, kind, why))
 
 
 # The frames of videos, one video after another, as rows of vectors: read from the store, or decoded and embedded.
@@ -137,7 +137,7 @@ ROWS = 2048
 
 
 @dataclass(frozen=True)
-class Ended:
+class StreamDone:
     """The video is complete. fps: mean decoded frames a second."""
 
     duration_s: float
@@ -145,16 +145,16 @@ class Ended:
 
 
 @dataclass(frozen=True)
-class Again:
+class StreamReset:
     """Forget this video's rows so far: it begins again, with other times."""
 
 
-Event = FrameRows | Ended | Again | Failed
+PredictionEvent = FrameRows | StreamDone | StreamReset | VideoFailed
 
 
-def of_store(
-    store: FeatureStore, features: Sequence[Feature], targets: Sequence[Target]
-) -> Iterator[tuple[Target, Event]]:
+def stream_stored(
+    store: FeatureStore, features: Sequence[Feature], targets: Sequence[VideoInput]
+) -> Iterator[tuple[VideoInput, PredictionEvent]]:
     """The videos that the store holds.
 
     Raises:
@@ -164,20 +164,20 @@ def of_store(
         row.video_id: feature.name
         for feature in features
         if feature.added
-        for row in lacking(store, store.tables["frames"], feature.name)
+        for row in videos_missing_feature(store, store.tables["frames"], feature.name)
     }
-    whole: dict[int, Target] = {}
+    whole: dict[int, VideoInput] = {}
     for target in targets:
         assert target.row is not None and target.row.take is not None
         if (name := without.get(target.row.video_id)) is not None:
             hint = f"`vimoclip embed --as {name}` adds them."
-            yield target, Failed(target.video, "not-embedded", f"The store has no vectors of {name} of it. {hint}")
+            yield target, VideoFailed(target.video, "not-embedded", f"The store has no vectors of {name} of it. {hint}")
         else:
             whole[target.row.take] = target
     if not whole:
         return
     names = [target.row.video_id for target in whole.values() if target.row is not None]
-    ordered = OrderedFrames(store, store.videos().filter(pl.col("video_id").is_in(names)))
+    ordered = FrameReader(store, store.videos().filter(pl.col("video_id").is_in(names)))
     read = [feature.name for feature in features]
     columns = ["take", "time_s", *columns_of(read)]
     came = dict.fromkeys(whole, 0)
@@ -198,22 +198,22 @@ def of_store(
                         f"The row of {row.video_id} does not say how long it is.",
                         hint="Run `vimoclip verify` to see what is damaged.",
                     )
-                yield target, Ended(row.duration_s, row.fps)
+                yield target, StreamDone(row.duration_s, row.fps)
 
 
-def of_files(
-    store: FeatureStore, features: Sequence[Feature], targets: Sequence[Target], run: RunConfig
-) -> Iterator[tuple[Target, Event]]:
+def stream_files(
+    store: FeatureStore, features: Sequence[Feature], targets: Sequence[VideoInput], run: RunConfig
+) -> Iterator[tuple[VideoInput, PredictionEvent]]:
     """Files that the store does not hold, decoded and embedded with its settings.
 
     Raises:
-        SettingsError, ModelError, SearchError: see `vimoclip.search.query.worker_of`.
+        SettingsError, ModelError, SearchError: see `vimoclip.search.query.worker_for`.
     """
     if not targets:
         return
-    from vimoclip.search.query import worker_of  # loads open_clip, for which who reads a store need not wait
+    from vimoclip.search.query import worker_for  # loads open_clip, for which who reads a store need not wait
 
-    worker = worker_of(store, list(features), run)
+    worker = worker_for(store, list(features), run)
     jobs = {str(n): target for n, target in enumerate(targets)}  # two may have one name in two spellings
     for outcome in worker.embed(Job(n, target.path) for n, target in jobs.items()):
         if isinstance(outcome, Idle):
@@ -222,9 +222,9 @@ def of_files(
         if isinstance(outcome, EmbeddedFrames):
             vectors = FrameVectors.made(outcome.features, (feature.name for feature in features))
             yield target, FrameRows(outcome.time_s, vectors)
-        elif isinstance(outcome, Restarted):
-            yield target, Again()
-        elif isinstance(outcome, Embedded):
-            yield target, Ended(outcome.info.duration_s, outcome.info.fps)
+        elif isinstance(outcome, VideoReset):
+            yield target, StreamReset()
+        elif isinstance(outcome, VideoDone):
+            yield target, StreamDone(outcome.info.duration_s, outcome.info.fps)
         else:
-            yield target, Failed(target.video, outcome.kind, outcome.message)
+            yield target, VideoFailed(target.video, outcome.kind, outcome.message)

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vimoclip.bouts import Bouts
-from vimoclip.embedding.events import Failed
+from vimoclip.embedding.events import VideoFailed
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Predictions(Sequence[Prediction]):
     stride_s: float | None
     threshold: float
     found: tuple[Prediction, ...]
-    failed: tuple[Failed, ...] = ()
+    failed: tuple[VideoFailed, ...] = ()
     left: int = 0
 
     def __len__(self) -> int:

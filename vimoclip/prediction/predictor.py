@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from schemas.features import Feature
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
-from vimoclip.embedding.events import Failed
+from vimoclip.embedding.events import VideoFailed
 from vimoclip.errors import RunError, UsageError
 from vimoclip.frames import FrameRows, FrameVectors
 from vimoclip.models.checkpoint import META, read_checkpoint
 from vimoclip.prediction import inputs
-from vimoclip.prediction.inputs import Again, Ended, Event, Target, resolve
+from vimoclip.prediction.inputs import PredictionEvent, StreamDone, StreamReset, VideoInput, resolve_videos
 from vimoclip.prediction.predictions import Prediction, Predictions, predicted_bouts
-from vimoclip.sequences.sequences import sequences_of, steps_of
+from vimoclip.sequences.sequences import pack_windows, sample_window
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.training.fusion import SCORED_TOGETHER, scores
+from vimoclip.training.fusion import SCORE_BATCH, scores
 from vimoclip.training.loop import STATE
 from vimoclip.windows import WindowOfRows, WindowRows
 
@@ -59,11 +59,11 @@ class WindowModel:
 
     def steps(self, window: FrameVectors) -> FrameVectors:
         """What it reads of a window."""
-        return steps_of(window, self._meta)
+        return sample_window(window, self._meta)
 
     def probabilities(self, steps: Sequence[FrameVectors]) -> NDArray[np.float32]:
         """fp32 (n, C) of n windows, of each of which these are the steps."""
-        logits = scores(self._model, sequences_of(steps, self._meta).to(self._device))
+        logits = scores(self._model, pack_windows(steps, self._meta).to(self._device))
         one = self._meta.config.loss.name == "cross-entropy"
         found: NDArray[np.float32] = (logits.softmax(dim=1) if one else logits.sigmoid()).numpy()
         return found
@@ -74,23 +74,23 @@ class WindowModel:
 # What is scored together changes nothing beyond 1e-5. What waits is bounded: MOST_STEPS and a window.
 
 
-MOST_STEPS = 4096
+MAX_STEPS = 4096
 """Steps of windows that wait to be scored together: with two features of 512, 8 MB."""
 
-Scored = tuple[Target, Prediction | Failed]
+Scored = tuple[VideoInput, Prediction | VideoFailed]
 
 
 @dataclass(eq=False)
-class ScoredVideo:
+class VideoScores:
     """One video on its way. spans, found: of its windows that are scored, start_s and end_s, and probabilities (C,).
     waiting: how many are not. frames, ended: once it has ended, how many frames it had, and its length."""
 
-    target: Target
+    target: VideoInput
     spans: list[tuple[float, float]] = field(default_factory=list)
     found: list[NDArray[np.float32]] = field(default_factory=list)
     waiting: int = 0
     frames: int = 0
-    ended: Ended | None = None
+    ended: StreamDone | None = None
 
 
 class WindowScores:
@@ -101,20 +101,20 @@ class WindowScores:
 
     def __init__(self, model: WindowModel, threshold: float) -> None:
         self._model, self._threshold = model, threshold
-        self._waiting: list[tuple[ScoredVideo, tuple[float, float], FrameVectors]] = []
-        self._complete: list[ScoredVideo] = []
+        self._waiting: list[tuple[VideoScores, tuple[float, float], FrameVectors]] = []
+        self._complete: list[VideoScores] = []
         self._steps = 0
 
-    def add(self, video: ScoredVideo, window: WindowOfRows) -> Iterator[Scored]:
+    def add(self, video: VideoScores, window: WindowOfRows) -> Iterator[Scored]:
         """A window of a video that has not ended; videos that are complete with it come out."""
         steps = self._model.steps(window.rows.vectors)
         self._waiting.append((video, (window.start_s, window.end_s), steps))
         video.waiting += 1
         self._steps += len(steps)
-        if self._steps >= MOST_STEPS or len(self._waiting) >= 8 * SCORED_TOGETHER:
+        if self._steps >= MAX_STEPS or len(self._waiting) >= 8 * SCORE_BATCH:
             yield from self.rest()
 
-    def end(self, video: ScoredVideo, frames: int, ended: Ended) -> Iterator[Scored]:
+    def end(self, video: VideoScores, frames: int, ended: StreamDone) -> Iterator[Scored]:
         """The video has no more windows; it comes out at once where none of its windows waits."""
         video.frames, video.ended = frames, ended
         self._complete.append(video)
@@ -134,12 +134,12 @@ class WindowScores:
         for video in complete:
             yield video.target, self._prediction(video)
 
-    def _prediction(self, video: ScoredVideo) -> Prediction | Failed:
+    def _prediction(self, video: VideoScores) -> Prediction | VideoFailed:
         assert video.ended is not None
         target, classes = video.target, self._model.classes
         if not video.found:
             why = f"No window holds one of its {video.frames} frames: take longer ones, or a smaller stride."
-            return Failed(target.video, "no-window", why)
+            return VideoFailed(target.video, "no-window", why)
         starts, ends = np.array(video.spans, np.float64).T
         found = np.stack(video.found)
         return Prediction(
@@ -158,7 +158,7 @@ class WindowScores:
 
 
 @dataclass(frozen=True)
-class Windows:
+class WindowOptions:
     """How videos are looked at. window_s: None scores whole videos. stride_s: None is half a window. threshold: the
     probability from which on a window belongs to a bout.
 
@@ -207,7 +207,7 @@ class Predictor:
         self._model = WindowModel(store, folder, run)
 
     def predict(
-        self, names: Iterable[str | Path], windows: Windows | None = None, watcher: Watcher | None = None
+        self, names: Iterable[str | Path], windows: WindowOptions | None = None, watcher: Watcher | None = None
     ) -> Predictions:
         """The videos that are meant by paths, ids and patterns (inputs.py), each once, in the order of the names.
 
@@ -217,20 +217,20 @@ class Predictor:
             SourceError: a name of nothing. ModelError, SettingsError: what made the store's features cannot be had.
             StoreDamagedError.
         """
-        windows, watcher = windows or Windows(), watcher or Watcher()
-        targets, failed = resolve(self._store, names)
+        windows, watcher = windows or WindowOptions(), watcher or Watcher()
+        targets, failed = resolve_videos(self._store, names)
         unusable = len(failed)
-        done: dict[Target, Prediction] = {}
+        done: dict[VideoInput, Prediction] = {}
         stored = [target for target in targets if target.row is not None]
         files = [target for target in targets if target.row is None]
         watcher.planned(len(stored), len(files))
         try:
             for target, outcome in self._outcomes(stored, files, windows, watcher):
-                if isinstance(outcome, Failed):
+                if isinstance(outcome, VideoFailed):
                     failed.append(outcome)
                 else:
                     done[target] = outcome
-                watcher.video(target.video, outcome.kind if isinstance(outcome, Failed) else "ok")
+                watcher.video(target.video, outcome.kind if isinstance(outcome, VideoFailed) else "ok")
         except KeyboardInterrupt:
             if not watcher.interrupted():
                 raise
@@ -240,36 +240,36 @@ class Predictor:
         return Predictions(str(self._folder), windows.window_s, stride_s, windows.threshold, found, tuple(failed), left)
 
     def _outcomes(
-        self, stored: list[Target], files: list[Target], windows: Windows, watcher: Watcher
+        self, stored: list[VideoInput], files: list[VideoInput], windows: WindowOptions, watcher: Watcher
     ) -> Iterator[Scored]:
         scores = WindowScores(self._model, windows.threshold)
         features = self._model.features
         for events in (
-            inputs.of_store(self._store, features, stored),
-            inputs.of_files(self._store, features, files, self._run),
+            inputs.stream_stored(self._store, features, stored),
+            inputs.stream_files(self._store, features, files, self._run),
         ):
             yield from _scored(events, windows, scores, watcher)
         yield from scores.rest()
 
 
 def _scored(
-    events: Iterator[tuple[Target, Event]], windows: Windows, scores: WindowScores, watcher: Watcher
+    events: Iterator[tuple[VideoInput, PredictionEvent]], windows: WindowOptions, scores: WindowScores, watcher: Watcher
 ) -> Iterator[Scored]:
     """Cut the rows of each video into windows, and have them scored."""
-    video: ScoredVideo | None = None
+    video: VideoScores | None = None
     for target, event in events:
-        if video is None or video.target != target or isinstance(event, Again):
-            video, cut = ScoredVideo(target), WindowRows(windows.window_s, windows.stride_s)
+        if video is None or video.target != target or isinstance(event, StreamReset):
+            video, cut = VideoScores(target), WindowRows(windows.window_s, windows.stride_s)
         if isinstance(event, FrameRows):
             watcher.frames(target.video, len(event))
             for window in cut.add(event):
                 yield from scores.add(video, window)
-        elif isinstance(event, Ended):
+        elif isinstance(event, StreamDone):
             for window in cut.rest(event.duration_s):
                 yield from scores.add(video, window)
             yield from scores.end(video, cut.frames, event)
             video = None
-        elif isinstance(event, Failed):
+        elif isinstance(event, VideoFailed):
             yield target, event
 
 
@@ -291,9 +291,9 @@ class Predict:
     ) -> Predictions:
         """What a run of train-fusion sees in videos: files, folders, or ids and patterns of ids of the store.
 
-        run: its folder. window_s, stride_s, threshold: see `Windows`. settings: where to compute. What is raised: see
-        `Windows`, `Predictor` and its `predict`.
+        run: its folder. window_s, stride_s, threshold: see `WindowOptions`. settings: where to compute. What is raised:
+        see `WindowOptions`, `Predictor` and its `predict`.
         """
         names = [videos] if isinstance(videos, str | Path) else videos
-        windows = Windows(window_s, stride_s, threshold)
+        windows = WindowOptions(window_s, stride_s, threshold)
         return Predictor(self._store, Path(run), settings or RunConfig()).predict(names, windows)

@@ -26,11 +26,11 @@ from vimoclip.frames import FrameVectors
 from vimoclip.models.checkpoint import Meta, read_checkpoint
 from vimoclip.models.tfam import Tfam
 from vimoclip.search.cosine import unit
-from vimoclip.sequences.sequences import sequences_of, steps_of
+from vimoclip.sequences.sequences import pack_windows, sample_window
 from vimoclip.store import models
 from vimoclip.store.feature_store import FeatureStore
 
-TOGETHER = 32  # segments
+BATCH = 32  # segments
 _CPU = torch.device("cpu")
 
 
@@ -42,19 +42,19 @@ class BehaviourModel:
 
     def __call__(self, segments: Sequence[FrameVectors]) -> list[NDArray[np.float32] | None]:
         found: list[NDArray[np.float32] | None] = []
-        for first in range(0, len(segments), TOGETHER):
-            steps = [steps_of(each, self._meta) for each in segments[first : first + TOGETHER]]
+        for first in range(0, len(segments), BATCH):
+            steps = [sample_window(each, self._meta) for each in segments[first : first + BATCH]]
             found += [unit(each) for each in self._pooled(steps)]
         return found
 
     @torch.inference_mode()
     def _pooled(self, steps: list[FrameVectors]) -> NDArray[np.float32]:
-        batch = sequences_of(steps, self._meta).to(self._device).batch(np.arange(len(steps)))
+        batch = pack_windows(steps, self._meta).to(self._device).batch(np.arange(len(steps)))
         found: NDArray[np.float32] = self._model.pooled(batch.vectors, batch.present).float().cpu().numpy()
         return found
 
 
-def keep(store: FeatureStore, folder: Path) -> MadeBy:
+def save_behaviour_model(store: FeatureStore, folder: Path) -> MadeBy:
     """Copy the model of a finished run into the store, meta.json last, and say what it is.
 
     Raises:
@@ -63,12 +63,12 @@ def keep(store: FeatureStore, folder: Path) -> MadeBy:
     model, meta = read_checkpoint(folder)
     meta.check(store.features)
     id = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
-    models.keep(store.place, id, folder)
+    models.save_model(store.place, id, folder)
     reads = {str(role): MadeFrom(source.name, source.fingerprint) for role, source in meta.features.items()}
     return MadeBy(id, model.config.width, reads)
 
 
-def load(store: FeatureStore, made: MadeBy, device: torch.device = _CPU) -> BehaviourModel:
+def load_behaviour_model(store: FeatureStore, made: MadeBy, device: torch.device = _CPU) -> BehaviourModel:
     """The model of the store's segments.
 
     Raises:
@@ -76,7 +76,7 @@ def load(store: FeatureStore, made: MadeBy, device: torch.device = _CPU) -> Beha
     """
     where = f"{store.place}/{folder_of(made.id)}"
     try:
-        model, meta = read_checkpoint(models.files_of(store.place, made.id), where)
+        model, meta = read_checkpoint(models.model_files(store.place, made.id), where)
     except CheckpointError as error:
         raise CheckpointError(
             "The model of the behaviour space cannot be read.",

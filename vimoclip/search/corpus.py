@@ -19,7 +19,13 @@ from vimoclip.errors import SearchError
 from vimoclip.frames import Pool, vectors
 from vimoclip.search.cosine import lengths
 from vimoclip.search.options import Unit
-from vimoclip.search.segments import OF, FreshSegments, changed, made_from, settings_of
+from vimoclip.search.segments import (
+    DEFAULT_FEATURES,
+    UnindexedSegments,
+    changed_spaces,
+    made_from,
+    read_segment_settings,
+)
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table
 from vimoclip.store.vector_index import has_index, take
@@ -33,24 +39,24 @@ from vimoclip.store.vector_index import has_index, take
 PACKED_BYTES = 1 << 30
 """A space is held in memory when it is no larger: 1 M vectors of 512 are."""
 
-_FEW = 8
+_FEW_ROWS = 8
 """A space is read whole once this part of its places is asked for, or as many were read by themselves as it has."""
 
-_PIECE = 1 << 16
+_CHUNK_ROWS = 1 << 16
 """So many places are read at a time of a space that is larger."""
 
-Places = NDArray[np.int64]
+RowIds = NDArray[np.int64]
 Vectors = tuple[NDArray[np.float16], NDArray[np.float32]]
 
 
-class RowVectors:
+class VectorCache:
     """Places 0 … stored − 1 are the rows of the table in their order on disk; those after them are the fresh ones.
 
     spaces: of each, its column in the table, and its width D.
     """
 
     def __init__(
-        self, table: Table, stored: int, fresh: FreshSegments | None, spaces: Mapping[str, tuple[str, int]]
+        self, table: Table, stored: int, fresh: UnindexedSegments | None, spaces: Mapping[str, tuple[str, int]]
     ) -> None:
         self._table, self._stored, self._fresh, self._spaces = table, stored, fresh, spaces
         self._asked: dict[str, int] = {}  # how many were read by themselves
@@ -59,11 +65,11 @@ class RowVectors:
     def __len__(self) -> int:
         return self._stored + (len(self._fresh) if self._fresh is not None else 0)
 
-    def at(self, space: str, places: Places) -> Vectors:
+    def at(self, space: str, places: RowIds) -> Vectors:
         """Vectors, fp16 (n, D), and their lengths, fp32 (n,); one that is not there is zero, and so is its length."""
         if space not in self._packed:
             self._asked[space] = self._asked.get(space, 0) + len(places)
-            few = len(places) * _FEW < len(self) and self._asked[space] < len(self)
+            few = len(places) * _FEW_ROWS < len(self) and self._asked[space] < len(self)
             if few or not self._fits(space):
                 return _zeroed(self._read(space, places))
             self._packed[space] = _zeroed(self._read_all(space))
@@ -72,9 +78,9 @@ class RowVectors:
             return packed, sizes
         return packed[places], sizes[places]
 
-    def pieces(self, space: str, places: Places) -> Iterator[tuple[slice, Vectors]]:
+    def pieces(self, space: str, places: RowIds) -> Iterator[tuple[slice, Vectors]]:
         """`at` many places: at once where the space is held in memory, else a part of `places` at a time."""
-        step = max(1, len(places)) if self._fits(space) else _PIECE
+        step = max(1, len(places)) if self._fits(space) else _CHUNK_ROWS
         for first in range(0, len(places), step):
             part = slice(first, first + step)
             yield part, self.at(space, places[part])
@@ -82,7 +88,7 @@ class RowVectors:
     def _fits(self, space: str) -> bool:
         return 2 * len(self) * self._spaces[space][1] <= PACKED_BYTES
 
-    def _read(self, space: str, places: Places) -> NDArray[np.float16]:
+    def _read(self, space: str, places: RowIds) -> NDArray[np.float16]:
         column, dim = self._spaces[space]
         out = np.zeros((len(places), dim), np.float16)
         stored = places < self._stored
@@ -143,15 +149,15 @@ class Corpus:
         self.splits, self.paths, self.durations = videos["split"], videos["path"], videos["duration_s"]
         stored, missing = self._open()
         self._pool = functools.cache(functools.partial(_model, store, self.settings))
-        fresh = FreshSegments(store, self.settings, missing, self._pool) if missing else None
+        fresh = UnindexedSegments(store, self.settings, missing, self._pool) if missing else None
         self._number_rows(stored, fresh)
         spaces = {str(space): (self.column(space), self.dim(space)) for space in self.settings.names}
-        self._vectors = RowVectors(self._table, len(self._addresses), fresh, spaces)
+        self._vectors = VectorCache(self._table, len(self._addresses), fresh, spaces)
 
     def _open(self) -> tuple[pa.Table | None, list[Video]]:
         """Set `settings` and `_table`. The rows of the table that are of use, their _COLUMNS and `_rowid`; and the
         videos of which it has none."""
-        settings = settings_of(self._store)
+        settings = read_segment_settings(self._store)
         if settings is None:
             raise SearchError(
                 f"The store {self._store.place} has no segments to search.",
@@ -176,7 +182,7 @@ class Corpus:
     def _note_changed(self) -> list[Space]:
         """Note what was made from a feature that has changed: the means that it leaves the whole table of no use, and
         behaviour, which is then left out of `settings`."""
-        stale = changed(self._store, self.settings)
+        stale = changed_spaces(self._store, self.settings)
         if "behaviour" in stale:
             stale.remove("behaviour")
             self.settings, self.lost = replace(self.settings, behaviour=None), True
@@ -200,7 +206,7 @@ class Corpus:
             )
         return stale
 
-    def _number_rows(self, stored: pa.Table | None, fresh: FreshSegments | None) -> None:
+    def _number_rows(self, stored: pa.Table | None, fresh: UnindexedSegments | None) -> None:
         """Put the rows in order, of the table and then the fresh ones, each of which has its place among all of them;
         rows of takes that no reader sees are left out."""
         parts = [table for table in (stored, fresh.table if fresh is not None else None) if table is not None]
@@ -286,11 +292,11 @@ class Corpus:
 
 
 def _model(store: FeatureStore, settings: SegmentSettings) -> Pool:
-    from vimoclip.search.behaviour_space import load  # torch
+    from vimoclip.search.behaviour_space import load_behaviour_model  # torch
 
     if settings.behaviour is None:
         raise ValueError("there is no behaviour space")
-    return load(store, settings.behaviour)
+    return load_behaviour_model(store, settings.behaviour)
 
 
 def _videos(count: int) -> str:
@@ -310,10 +316,10 @@ class FrameCorpus(Corpus):
     unit: Unit = "frames"
 
     def _open(self) -> tuple[pa.Table, list[Video]]:
-        before = settings_of(self._store)
+        before = read_segment_settings(self._store)
         asked: dict[Space, str] = {
             space: before.spaces[space].feature
-            for space in OF
+            for space in DEFAULT_FEATURES
             if before is not None and space in before.spaces and before.spaces[space].feature in self._store.features
         }
         spaces = made_from(self._store, asked)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vimoclip.errors import SearchError, check_known
+from vimoclip.errors import SearchError, require_known
 from vimoclip.search.corpus import Corpus
 from vimoclip.store.labels import LabelSpan
 
@@ -50,7 +50,7 @@ def matching(
     of_video = np.array([video_id in ids for video_id in corpus.video_ids], np.bool_)
     found = of_video[corpus.video] if len(corpus) else np.zeros(0, np.bool_)
     known = sorted({span.label for own in spans.values() for span in own})
-    check_known("label", (*filters.labels, *filters.without), known, SearchError)
+    require_known("label", (*filters.labels, *filters.without), known, SearchError)
     if filters.labels:
         found &= _have(corpus, spans, filters.labels)
     if filters.without:
@@ -65,10 +65,10 @@ def matching(
 
 
 def _videos(frame: pl.DataFrame, filters: Filters) -> set[str]:
-    check_known("split", filters.splits, sorted(set(frame["split"].drop_nulls())), SearchError)
+    require_known("split", filters.splits, sorted(set(frame["split"].drop_nulls())), SearchError)
     if filters.splits:
         frame = frame.filter(pl.col("split").is_in(filters.splits))
-    check_known("column of videos", filters.where, frame.columns, SearchError)
+    require_known("column of videos", filters.where, frame.columns, SearchError)
     for column, values in filters.where.items():
         held = frame[column].cast(pl.String, strict=False).to_list()
         frame = frame.filter(pl.Series([value in values for value in held], dtype=pl.Boolean))

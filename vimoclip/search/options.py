@@ -12,11 +12,11 @@ By = Literal[Space, "mix"]
 Exclude = Literal["span", "video", "nothing"]
 Unit = Literal["segments", "frames"]
 
-EVEN: Mapping[Space, float] = {"appearance": 1.0, "motion": 1.0}
+EVEN_WEIGHTS: Mapping[Space, float] = {"appearance": 1.0, "motion": 1.0}
 
 
 @dataclass(frozen=True)
-class Answers:
+class SearchOptions:
     """Which answers are wanted.
 
     by: the space that is compared; `mix` weighs several by `weights`, by default appearance and motion evenly. top:
@@ -37,7 +37,7 @@ class Answers:
             raise UsageError("A percentile lies in 0 to 100.", received=self.min_percentile)
         if self.weights is not None and self.by != "mix":
             raise UsageError("Weights are for --by mix.", received=f"weights, and by {self.by}")
-        weights = (self.weights or EVEN).values()
+        weights = (self.weights or EVEN_WEIGHTS).values()
         if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not sum(weights) > 0:
             raise UsageError("Weights are numbers of at least 0, not all 0.", received=dict(self.weights or {}))
 
@@ -45,6 +45,6 @@ class Answers:
         """What each space counts for; they add up to 1, and none is 0."""
         if self.by != "mix":
             return {self.by: 1.0}
-        given = self.weights or EVEN
+        given = self.weights or EVEN_WEIGHTS
         total = sum(given.values())
         return {space: weight / total for space, weight in given.items() if weight > 0}

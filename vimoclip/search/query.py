@@ -20,13 +20,13 @@ from schemas.features import OWN, Feature
 from schemas.segments import SegmentSettings, Space
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.device import pick_device, set_threads
-from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Job, Restarted
-from vimoclip.embedding.feature_models import Added, added_of
+from vimoclip.embedding.events import EmbeddedFrames, Job, VideoDone, VideoFailed, VideoReset
+from vimoclip.embedding.feature_models import ExtraFeatures, load_extra_features
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import SearchError, SettingsError, UnknownVideoError, VideoError
 from vimoclip.frames import FrameVectors, columns_of, vectors
 from vimoclip.models.clip import ClipTeacher
-from vimoclip.models.clip_text import EVERYDAY, TextTower
+from vimoclip.models.clip_text import BASELINE_PROMPTS, TextTower
 from vimoclip.search.corpus import Corpus
 from vimoclip.search.cosine import unit
 from vimoclip.store.feature_store import FeatureStore
@@ -41,7 +41,7 @@ Kind = Literal["span", "video", "clip", "image", "text", "label", "vector"]
 
 
 @dataclass(frozen=True)
-class Own:
+class QuerySource:
     """The stretch of a stored video that a query is made of."""
 
     video_id: str
@@ -61,7 +61,7 @@ class Query:
     kind: Kind
     about: str
     vectors: Mapping[str, NDArray[np.float32]]
-    own: Own | None = None
+    own: QuerySource | None = None
     others: NDArray[np.float32] | None = field(default=None, compare=False)
 
 
@@ -85,7 +85,7 @@ def check_video(store: FeatureStore, corpus: Corpus, video_id: str) -> int:
     )
 
 
-def of_span(
+def from_span(
     store: FeatureStore,
     corpus: Corpus,
     spaces: Collection[Space],
@@ -127,7 +127,7 @@ def of_span(
         if z is not None:
             found["behaviour"] = z
     about = video_id if whole else f"{video_id} from {start:.2f} s to {end:.2f} s"
-    return Query("video" if whole else "span", about, found, Own(video_id, start, end))
+    return Query("video" if whole else "span", about, found, QuerySource(video_id, start, end))
 
 
 def read_by(settings: SegmentSettings, spaces: Collection[Space]) -> list[str]:
@@ -137,7 +137,7 @@ def read_by(settings: SegmentSettings, spaces: Collection[Space]) -> list[str]:
     return [made.feature for made in settings.behaviour.reads.values()]
 
 
-def of_vector(corpus: Corpus, space: Space, values: ArrayLike) -> Query:
+def from_vector(corpus: Corpus, space: Space, values: ArrayLike) -> Query:
     """A vector (D,) of the feature that the space is made from, or of the behaviour space; of any length.
 
     Raises:
@@ -159,7 +159,7 @@ def of_vector(corpus: Corpus, space: Space, values: ArrayLike) -> Query:
     return Query("vector", f"a vector of {of}", {space: direction})
 
 
-def of_label(corpus: Corpus, spans: Mapping[str, Sequence[LabelSpan]], spaces: Iterable[Space], label: str) -> Query:
+def from_label(corpus: Corpus, spans: Mapping[str, Sequence[LabelSpan]], spaces: Iterable[Space], label: str) -> Query:
     """The prototype of a label: the mean direction of the segments that have it (see labels.py).
 
     Raises:
@@ -200,7 +200,7 @@ def of_label(corpus: Corpus, spans: Mapping[str, Sequence[LabelSpan]], spaces: I
 _OTHER = "Its weights have changed since the store was made; put the old ones back."
 
 
-def of_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], path: Path, run: RunConfig) -> Query:
+def from_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], path: Path, run: RunConfig) -> Query:
     """The mean direction of a file's frames, decoded, sampled and embedded with the store's settings; their behaviour
     is what the model makes of them as one segment, for which the vectors of all of them are held.
 
@@ -213,13 +213,13 @@ def of_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], path
     means = {space: store.features[corpus.settings.spaces[space].feature] for space in spaces if space != "behaviour"}
     read = read_by(corpus.settings, spaces)
     features = {feature.name: feature for feature in (*means.values(), *(store.features[name] for name in read))}
-    worker = worker_of(store, list(features.values()), run)
+    worker = worker_for(store, list(features.values()), run)
     sums: dict[str, NDArray[np.float64]] = {}
     parts: list[FrameVectors] = []
     for outcome in worker.embed([Job(path.name, str(path.absolute()))]):
-        if isinstance(outcome, Failed):
+        if isinstance(outcome, VideoFailed):
             raise VideoError(outcome.kind, outcome.message)
-        if isinstance(outcome, Restarted):
+        if isinstance(outcome, VideoReset):
             sums, parts = {}, []
         if isinstance(outcome, EmbeddedFrames):
             for space, feature in means.items():
@@ -228,7 +228,7 @@ def of_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], path
                 sums[space] = sums.get(space, np.zeros(feature.dim)) + total
             if read:
                 parts.append(FrameVectors.made(outcome.features, read))
-        if isinstance(outcome, Embedded):
+        if isinstance(outcome, VideoDone):
             break
     directions = {space: mean_direction(total) for space, total in sums.items()}
     vectors = {space: mean.astype(np.float32) for space, mean in directions.items() if mean is not None}
@@ -239,7 +239,7 @@ def of_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], path
     return Query("clip", f"the clip {path.name}", vectors)
 
 
-def of_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: RunConfig) -> Query:
+def from_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: RunConfig) -> Query:
     """An image, as a frame of the feature that appearance is made from.
 
     Raises:
@@ -254,7 +254,7 @@ def of_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: Ru
         ) from error
     feature = store.features[settings.spaces["appearance"].feature]
     set_threads(run)
-    tower = ClipTeacher(tower_of(store, feature), pick_device(run.device))
+    tower = ClipTeacher(tower_config(store, feature), pick_device(run.device))
     if tower.weights_sha256 != feature.weights_sha256:
         raise SettingsError(
             f"The image would not be a frame of the store's feature {feature.name}.",
@@ -268,7 +268,7 @@ def of_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: Ru
     return Query("image", f"the image {path.name}", {"appearance": z})
 
 
-def of_text(tower: TextTower, words: str) -> Query:
+def from_text(tower: TextTower, words: str) -> Query:
     """A text, as a frame that it describes would be, beside everyday ones that it has to be better than.
 
     Raises:
@@ -276,7 +276,7 @@ def of_text(tower: TextTower, words: str) -> Query:
     """
     if not words.strip():
         raise SearchError("This is no text.", received=repr(words), expected="words, such as 'a zebra that grazes'")
-    found = tower([words.strip(), *EVERYDAY])
+    found = tower([words.strip(), *BASELINE_PROMPTS])
     return Query("text", f"“{words.strip()}”", {"appearance": found[0]}, others=found[1:])
 
 
@@ -289,12 +289,12 @@ def text_tower(store: FeatureStore, settings: SegmentSettings, run: RunConfig) -
     feature = store.features[settings.spaces["appearance"].feature]
     set_threads(run)
     device: torch.device = pick_device(run.device)
-    tower = TextTower(tower_of(store, feature), device)
+    tower = TextTower(tower_config(store, feature), device)
     tower.check(feature)
     return tower
 
 
-def worker_of(store: FeatureStore, features: list[Feature], run: RunConfig) -> EmbedWorker:
+def worker_for(store: FeatureStore, features: list[Feature], run: RunConfig) -> EmbedWorker:
     """What makes these features of the store from files, with the store's settings and by the same weights.
 
     Raises:
@@ -307,16 +307,18 @@ def worker_of(store: FeatureStore, features: list[Feature], run: RunConfig) -> E
     return worker
 
 
-def tower_of(store: FeatureStore, feature: Feature) -> ClipConfig:
+def tower_config(store: FeatureStore, feature: Feature) -> ClipConfig:
     """The settings of an image feature's tower."""
-    return Added.of([feature]).towers[feature.name] if feature.added else store.config.clip
+    return ExtraFeatures.of([feature]).towers[feature.name] if feature.added else store.config.clip
 
 
-def _models(store: FeatureStore, features: list[Feature]) -> Added:
+def _models(store: FeatureStore, features: list[Feature]) -> ExtraFeatures:
     """The towers that make these features: without motion no flow is computed."""
-    towers = {feature.name: tower_of(store, feature) for feature in features if feature.kind == "image"}
+    towers = {feature.name: tower_config(store, feature) for feature in features if feature.kind == "image"}
     moving = [feature.name for feature in features if feature.kind == "motion"]
     if not moving:
-        return Added(towers, alone=True)
+        return ExtraFeatures(towers, alone=True)
     own = {name: config for name, config in towers.items() if name not in OWN}
-    return Added(own, students=added_of(store, [feature for feature in features if feature.kind == "motion"]).students)
+    return ExtraFeatures(
+        own, students=load_extra_features(store, [feature for feature in features if feature.kind == "motion"]).students
+    )

@@ -26,7 +26,7 @@ from vimoclip.store import vector_index
 # two videos; of texts they are everyday words with the store's segments.
 
 
-SAMPLE = 1024
+BASELINE_SEGMENTS = 1024
 """Segments that are drawn: half of them with the other half are 262,144 pairs."""
 
 _SEED = 0
@@ -35,7 +35,7 @@ Weights = Mapping[str, float]
 """What each space counts for; they add up to 1."""
 
 
-class Background:
+class RandomPairBaseline:
     """Cosines of random pairs.
 
     Attributes: `cosines`, fp32, ascending; empty where the store has no two segments to compare.
@@ -43,7 +43,7 @@ class Background:
 
     def __init__(self, corpus: Corpus, weights: Weights, others: NDArray[np.float32] | None = None) -> None:
         """others: (m, D) unit vectors to pair segments with, in the one space that is searched; None pairs segments."""
-        rows = np.random.default_rng(_SEED).choice(len(corpus), min(SAMPLE, len(corpus)), replace=False)
+        rows = np.random.default_rng(_SEED).choice(len(corpus), min(BASELINE_SEGMENTS, len(corpus)), replace=False)
         if others is not None:
             (space,) = weights
             found = corpus.unit_vectors(space, rows) @ others.T
@@ -85,12 +85,12 @@ EXACT_ROWS = 250_000
 """Up to so many rows, comparing with each takes less than a tenth of a second."""
 
 _SORTED = 4096
-_LANCE = 1e-3  # by so much its cosines are off: it rounds lengths, and hits are therefore compared again
+_INDEX_TOLERANCE = 1e-3  # by so much its cosines are off: it rounds lengths, and hits are therefore compared again
 _FIRST, _MORE, _MOST = 4, 8, 8192
 """The index is asked for _FIRST hits a bout, then for _MORE times as many, up to _MOST; then all are compared."""
 
 
-_LACKING: tuple[set[str], ...] = (set(), {"motion"}, {"behaviour"}, {"motion", "behaviour"})
+_MISSING_SPACES: tuple[set[str], ...] = (set(), {"motion"}, {"behaviour"}, {"motion", "behaviour"})
 """What segments may lack: motion, and what a model of motion alone makes of a single frame."""
 
 
@@ -199,11 +199,11 @@ def _by_index(corpus: Corpus, query: Query, weights: Weights, asked: int, candid
         parts.append(corpus.table_rows(near.address))
         seen[space] = float(near.cosine[-1]) if len(near.cosine) == asked else -1.0
     # No row that was not seen scores above this, whichever of the spaces that a segment may lack it does.
-    unseen = max(_mean(weights, seen, lacking) for lacking in _LACKING)
+    unseen = max(_mean(weights, seen, lacking) for lacking in _MISSING_SPACES)
     rows = candidates.among(np.unique(np.concatenate(parts)))
     found = scores(corpus, query, weights, rows)
-    kept = found >= unseen - _LANCE
-    last = bool(kept.any()) and unseen < candidates.least - _LANCE
+    kept = found >= unseen - _INDEX_TOLERANCE
+    last = bool(kept.any()) and unseen < candidates.least - _INDEX_TOLERANCE
     return Ranking(rows[kept], found[kept], candidates.least, exact=False, last=last)
 
 

@@ -134,15 +134,15 @@ def strip(hit: Hit, frames: int = FRAMES) -> Strip:
         shown = frames_at(hit.path, spread(hit.start_s, hit.end_s, frames))
     except VideoError:
         missing = "; its file is gone, or cannot be decoded"
-    return Strip(f"{hit.video_id}  {span(hit)}", f"{worth(hit)}{missing}", shown)
+    return Strip(f"{hit.video_id}  {span_text(hit)}", f"{percentile_text(hit)}{missing}", shown)
 
 
-def span(hit: Hit) -> str:
+def span_text(hit: Hit) -> str:
     """Where it is, in words."""
     return f"{hit.start_s:.2f} s to {hit.end_s:.2f} s"
 
 
-def worth(hit: Hit) -> str:
+def percentile_text(hit: Hit) -> str:
     """Its score, percentile and labels, in words."""
     parts = [f"{hit.score:.3f}"]
     if hit.percentile is not None:

@@ -20,9 +20,9 @@ from vimoclip.config.store import RunConfig
 from vimoclip.errors import SearchError, UsageError
 from vimoclip.search.corpus import Corpus, Rows
 from vimoclip.search.filters import Filters, matching
-from vimoclip.search.options import Answers, By, Exclude, Unit
-from vimoclip.search.query import Own, Query, of_label, of_span, of_vector
-from vimoclip.search.ranking import Background, Candidates, Weights, rankings
+from vimoclip.search.options import By, Exclude, SearchOptions, Unit
+from vimoclip.search.query import Query, QuerySource, from_label, from_span, from_vector
+from vimoclip.search.ranking import Candidates, RandomPairBaseline, Weights, rankings
 from vimoclip.search.results import Hit, Hits
 from vimoclip.store.labels import LabelSpan, label_spans, labels_at
 
@@ -40,7 +40,7 @@ class Search:
 
     def __init__(self, store: "FeatureStore") -> None:
         self._store = store
-        self._backgrounds: dict[tuple[Unit, tuple[tuple[str, float], ...]], Background] = {}
+        self._backgrounds: dict[tuple[Unit, tuple[tuple[str, float], ...]], RandomPairBaseline] = {}
         self._towers: dict[RunConfig, TextTower] = {}
 
     def __call__(
@@ -63,7 +63,7 @@ class Search:
         filters: Filters | None = None,
         run: RunConfig | None = None,
     ) -> Hits:
-        """The `top` bouts that are most like the query. by, weights, top, min_percentile, exclude: see `Answers`.
+        """The `top` bouts that are most like the query. by, weights, top, min_percentile, exclude: see `SearchOptions`.
         unit: what they are made of, the segments of `vimoclip index` or single frames.
 
         Raises:
@@ -71,7 +71,7 @@ class Search:
             SearchError: what the store does not have, or a filter that matches nothing. ModelError, CheckpointError,
             StoreError.
         """
-        answers = Answers(by, weights, top, min_percentile, exclude)
+        answers = SearchOptions(by, weights, top, min_percentile, exclude)
         asked = {"video": video, "clip": clip, "image": image, "text": text, "label": label, "vector": vector}
         kind = _one({name: value for name, value in asked.items() if value is not None})
         if kind != "video" and (start_s is not None or end_s is not None):
@@ -93,7 +93,7 @@ class Search:
 
         return FrameCorpus(self._store)
 
-    def _find(self, query: Query, corpus: Corpus, answers: Answers, filters: Filters) -> Hits:
+    def _find(self, query: Query, corpus: Corpus, answers: SearchOptions, filters: Filters) -> Hits:
         """The bouts that are most like a query that is made already.
 
         Raises:
@@ -131,7 +131,7 @@ class Search:
             unit=corpus.unit,
         )
 
-    def _check_spaces(self, kind: str, corpus: Corpus, answers: Answers) -> None:
+    def _check_spaces(self, kind: str, corpus: Corpus, answers: SearchOptions) -> None:
         """Refuse spaces that the store, or the query, does not have."""
         has = corpus.settings.names
         for space in answers.weigh():
@@ -166,25 +166,25 @@ class Search:
         value: Any,
         span: tuple[float | None, float | None],
         corpus: Corpus,
-        answers: Answers,
+        answers: SearchOptions,
         run: RunConfig,
     ) -> Query:
         store, spaces = self._store, list(answers.weigh())
         if kind == "video":
-            return of_span(store, corpus, spaces, value, *span)
+            return from_span(store, corpus, spaces, value, *span)
         if kind == "label":
-            return of_label(corpus, self._spans, spaces, value)
+            return from_label(corpus, self._spans, spaces, value)
         if kind == "vector":
-            return of_vector(corpus, spaces[0], value)
-        from vimoclip.search.query import of_clip, of_image, of_text, text_tower  # loads torch
+            return from_vector(corpus, spaces[0], value)
+        from vimoclip.search.query import from_clip, from_image, from_text, text_tower  # loads torch
 
         if kind == "clip":
-            return of_clip(store, corpus, spaces, Path(value), run)
+            return from_clip(store, corpus, spaces, Path(value), run)
         if kind == "image":
-            return of_image(store, corpus.settings, Path(value), run)
+            return from_image(store, corpus.settings, Path(value), run)
         if run not in self._towers:
             self._towers[run] = text_tower(store, corpus.settings, run)
-        return of_text(self._towers[run], value)
+        return from_text(self._towers[run], value)
 
     @functools.cached_property
     def _spans(self) -> dict[str, list[LabelSpan]]:
@@ -194,15 +194,15 @@ class Search:
     def _videos(self) -> pl.DataFrame:
         return self._store.videos()
 
-    def _background(self, query: Query, corpus: Corpus, weights: Weights) -> Background:
+    def _background(self, query: Query, corpus: Corpus, weights: Weights) -> RandomPairBaseline:
         if query.others is not None:
-            return Background(corpus, weights, query.others)
+            return RandomPairBaseline(corpus, weights, query.others)
         key = corpus.unit, tuple(sorted(weights.items()))
         if key not in self._backgrounds:
-            self._backgrounds[key] = Background(corpus, weights)
+            self._backgrounds[key] = RandomPairBaseline(corpus, weights)
         return self._backgrounds[key]
 
-    def _hit(self, bout: Bout, corpus: Corpus, background: Background) -> Hit:
+    def _hit(self, bout: Bout, corpus: Corpus, background: RandomPairBaseline) -> Hit:
         video_id = corpus.video_ids[bout.video]
         return Hit(
             video_id=video_id,
@@ -217,7 +217,7 @@ class Search:
         )
 
 
-def _own_rows(corpus: Corpus, own: Own | None, exclude: Exclude) -> Rows:
+def _own_rows(corpus: Corpus, own: QuerySource | None, exclude: Exclude) -> Rows:
     """The rows that are no answer to what they are part of."""
     if own is None or exclude == "nothing":
         return np.empty(0, np.int64)

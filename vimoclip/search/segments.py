@@ -18,7 +18,7 @@ from vimoclip.store.table import Table
 from vimoclip.windows import Window, WindowMeans
 
 WINDOW_S, STRIDE_S = 2.0, 1.0
-OF: dict[Space, tuple[str, Kind]] = {"appearance": ("clip", "image"), "motion": ("moclip", "motion")}
+DEFAULT_FEATURES: dict[Space, tuple[str, Kind]] = {"appearance": ("clip", "image"), "motion": ("moclip", "motion")}
 """By space that is a mean, the feature that it is made from unless another is named, and the kind it can be of."""
 
 _ROWS = 4096
@@ -31,7 +31,7 @@ def made_from(store: FeatureStore, asked: dict[Space, str]) -> dict[str, MadeFro
         FeatureError: the store has no such feature, or it is of another kind.
     """
     found = {}
-    for space, (own, kind) in OF.items():
+    for space, (own, kind) in DEFAULT_FEATURES.items():
         name = asked.get(space, own)
         feature = store.features.get(name)
         if feature is not None and feature.kind == kind:
@@ -47,17 +47,17 @@ def made_from(store: FeatureStore, asked: dict[Space, str]) -> dict[str, MadeFro
     return found
 
 
-def settings_of(store: FeatureStore) -> SegmentSettings | None:
+def read_segment_settings(store: FeatureStore) -> SegmentSettings | None:
     """What the store's segments were made from; None where there are none.
 
     Raises:
         StoreDamagedError: their table does not say.
     """
     table = store.tables.get("segments")
-    return None if table is None else settings_in(table)
+    return None if table is None else parse_segment_settings(table)
 
 
-def settings_in(table: Table) -> SegmentSettings:
+def parse_segment_settings(table: Table) -> SegmentSettings:
     """What a version of the table `segments` was made from.
 
     Raises:
@@ -72,7 +72,7 @@ def settings_in(table: Table) -> SegmentSettings:
         ) from error
 
 
-def changed(store: FeatureStore, settings: SegmentSettings) -> list[Space]:
+def changed_spaces(store: FeatureStore, settings: SegmentSettings) -> list[Space]:
     """The spaces of which a feature is another one now than when the segments were made, or is gone."""
     reads = {space: [settings.spaces[space]] for space in settings.names if space in settings.spaces}
     if settings.behaviour is not None:
@@ -85,7 +85,7 @@ def _now(store: FeatureStore, made: MadeFrom) -> str | None:
     return None if feature is None else feature.fingerprint
 
 
-def schema_of(store: FeatureStore, settings: SegmentSettings) -> pa.Schema:
+def segments_schema_of(store: FeatureStore, settings: SegmentSettings) -> pa.Schema:
     """The schema of the store's segments with these settings."""
     dims = {space: store.features[made.feature].dim for space, made in settings.spaces.items()}
     if settings.behaviour is not None:
@@ -93,7 +93,7 @@ def schema_of(store: FeatureStore, settings: SegmentSettings) -> pa.Schema:
     return segments_schema(dims, settings)
 
 
-def segments_of(
+def iter_segments(
     store: FeatureStore, settings: SegmentSettings, rows: Sequence[Video], pool: Pool | None = None
 ) -> Iterator[pa.Table]:
     """The segments of these videos, a table for each, in an order that these arguments decide; `rows` are live ones.
@@ -104,7 +104,7 @@ def segments_of(
     Raises:
         StoreDamagedError: a video's frames are not whole.
     """
-    schema = schema_of(store, settings)
+    schema = segments_schema_of(store, settings)
     features = {space: made.feature for space, made in settings.spaces.items()}
     waiting = {row.take: row for row in rows}
     open_takes: dict[int, _Take] = {}
@@ -234,11 +234,11 @@ def _not_whole(row: Video, count: int) -> StoreDamagedError:
 # FreshSegments: segments that their table lacks, made from the frames of their videos while somebody searches.
 
 
-class FreshSegments:
+class UnindexedSegments:
     """The segments of these videos, of which there is at least one. pool: gives the model of the behaviour space, which
     is loaded only where somebody asks for that space.
 
-    Attributes: `table`, as `segments_of` makes them.
+    Attributes: `table`, as `iter_segments` makes them.
 
     Raises:
         StoreDamagedError: a video's frames are not whole.
@@ -261,4 +261,4 @@ class FreshSegments:
         return self.table[space]
 
     def _made(self, settings: SegmentSettings, pool: Pool | None = None) -> pa.Table:
-        return pa.concat_tables(segments_of(self._store, settings, self._videos, pool))
+        return pa.concat_tables(iter_segments(self._store, settings, self._videos, pool))

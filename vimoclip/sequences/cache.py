@@ -17,14 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vimoclip.atomic import replacing
+from vimoclip.atomic import atomic_write
 from vimoclip.frames import stored_values
-from vimoclip.sequences.sequences import Ints, Steps
-from vimoclip.store.location import Place
+from vimoclip.sequences.sequences import FrameSampling, Ints
+from vimoclip.store.location import StoreLocation
 from vimoclip.store.table import Table
 
 
-def default_folder(place: Place) -> Path:
+def default_folder(place: StoreLocation) -> Path:
     """Where the files of a store lie if nothing else is said: in the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "vimoclip" / "sequences" / hashlib.sha256(str(place).encode()).hexdigest()[:16]
@@ -54,7 +54,7 @@ class _Run:
 class MappedRows:
     """The steps of videos in mapped files, as `sequences.Rows` has them. files: of each fragment, one a feature."""
 
-    def __init__(self, files: Sequence[Sequence[MappedFile]], steps: Steps) -> None:
+    def __init__(self, files: Sequence[Sequence[MappedFile]], steps: FrameSampling) -> None:
         self._values = [[file.values for file in fragment] for fragment in files]
         self._widths = [part.shape[1] for part in self._values[0]] if files else []
         self._counts, self._runs = steps.counts.tolist(), _runs(files, steps)
@@ -104,7 +104,7 @@ class SequenceCache:
                 path.unlink(missing_ok=True)
 
 
-def norms_of(files: Sequence[Sequence[MappedFile]], steps: Steps) -> Tensor:
+def norms_of(files: Sequence[Sequence[MappedFile]], steps: FrameSampling) -> Tensor:
     """The norms of all steps, fp32 (N, features), 0 where there is no vector, or no row."""
     found = np.zeros((int(steps.offsets[-1]), len(files[0]) if files else 0), np.float32)
     for fragment in files:
@@ -114,7 +114,7 @@ def norms_of(files: Sequence[Sequence[MappedFile]], steps: Steps) -> Tensor:
     return torch.from_numpy(found)
 
 
-def _runs(files: Sequence[Sequence[MappedFile]], steps: Steps) -> list[list[_Run]]:
+def _runs(files: Sequence[Sequence[MappedFile]], steps: FrameSampling) -> list[list[_Run]]:
     runs: list[list[_Run]] = [[] for _ in steps.takes]
     for number, fragment in enumerate(files):
         rows = steps.rows(fragment[0].take, fragment[0].frame_index)
@@ -127,7 +127,7 @@ def _runs(files: Sequence[Sequence[MappedFile]], steps: Steps) -> list[list[_Run
     return runs
 
 
-def _by_video(steps: Steps, rows: Ints) -> Iterator[tuple[int, int, int]]:
+def _by_video(steps: FrameSampling, rows: Ints) -> Iterator[tuple[int, int, int]]:
     """(video, first, last): the ranges of these rows of which each is the next row of the same video."""
     videos = np.searchsorted(steps.offsets, rows, side="right") - 1
     cuts = np.flatnonzero((np.diff(videos) != 0) | (np.diff(rows) != 1)) + 1
@@ -138,7 +138,7 @@ def _by_video(steps: Steps, rows: Ints) -> Iterator[tuple[int, int, int]]:
 
 def _write(path: Path, rows: pa.Table) -> None:
     rows = rows.rename_columns(["take", "frame_index", "values", "norm"]).combine_chunks()
-    with replacing(path) as beside, pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as file:
+    with atomic_write(path) as beside, pa.OSFile(str(beside), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as file:
         file.write_table(rows, max_chunksize=max(len(rows), 1))  # one batch, so that each column is one array
 
 

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from schemas.videos import Video
-from vimoclip.config.fusion import ROLES, Fusion, Role, SequenceConfig
+from vimoclip.config.fusion import ROLES, Fusion, Modality, SequenceConfig
 from vimoclip.device import free_bytes
 from vimoclip.errors import ConfigError, RunError, StoreDamagedError, UnknownColumnError
 from vimoclip.frames import stored_values
 from vimoclip.sequences.cache import MappedRows, SequenceCache, default_folder, norms_of
-from vimoclip.sequences.sequences import SHARE, PackedRows, Rows, SequenceReport, Sequences, Steps
+from vimoclip.sequences.sequences import MEMORY_FRACTION, FrameSampling, PackedRows, Rows, SequenceReport, Sequences
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.features import lacking
+from vimoclip.store.features import videos_missing_feature
 from vimoclip.store.labels import label_spans
 from vimoclip.windows import CLOCK_S
 
@@ -40,7 +40,7 @@ Seconds = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Stretches:
+class TrainingClips:
     """S stretches of V videos, video after video and in order.
 
     video: its number; first, frames: the frame_index of its first frame and how many it has; each int64 (S,). start_s,
@@ -54,7 +54,7 @@ class Stretches:
     end_s: Seconds
 
     @classmethod
-    def whole(cls, rows: Sequence[Video]) -> "Stretches":
+    def whole(cls, rows: Sequence[Video]) -> "TrainingClips":
         """Each video as it is."""
         count = len(rows)
         always = np.full(count, np.inf)
@@ -66,13 +66,13 @@ class Stretches:
         return np.searchsorted(self.video, np.arange(int(self.video[-1]) + 2))
 
 
-def read_stretches(store: FeatureStore, rows: Sequence[Video], window_s: float | None) -> Stretches:
+def read_training_clips(store: FeatureStore, rows: Sequence[Video], window_s: float | None) -> TrainingClips:
     """The stretches of videos of a snapshot, one or more. window_s: the longest a stretch may be; None cuts nothing.
 
     Raises:
         StoreDamagedError: a video's length is not known, or frames of one are missing.
     """
-    whole = Stretches.whole(rows)
+    whole = TrainingClips.whole(rows)
     if window_s is None:
         return whole
     durations = np.array([np.nan if row.duration_s is None else row.duration_s for row in rows], np.float64)
@@ -81,7 +81,7 @@ def read_stretches(store: FeatureStore, rows: Sequence[Video], window_s: float |
             f"The row of {rows[int(np.isfinite(durations).argmin())].video_id} does not say how long it is.",
             hint="Run `vimoclip verify` to see what is damaged.",
         )
-    parts = parts_of(durations, window_s)
+    parts = clip_spans(durations, window_s)
     long = np.flatnonzero(parts > 1)
     if not len(long):
         return whole
@@ -94,21 +94,21 @@ def read_stretches(store: FeatureStore, rows: Sequence[Video], window_s: float |
     length_s = durations[video] / parts[video]
     own = (first - first[begins], frames, part * length_s, (part + 1) * length_s)
     uncut = (each[of[:rest]] for each in (whole.first, whole.frames, whole.start_s, whole.end_s))
-    return Stretches(of[order], *(np.concatenate(each)[order] for each in zip(uncut, own, strict=True)))
+    return TrainingClips(of[order], *(np.concatenate(each)[order] for each in zip(uncut, own, strict=True)))
 
 
-def parts_of(duration_s: Seconds, window_s: float) -> Ints:
+def clip_spans(duration_s: Seconds, window_s: float) -> Ints:
     """Into how many parts videos of these lengths are cut, int64 (V,): the fewest that are no longer than a window."""
     return np.maximum(np.ceil((duration_s - CLOCK_S) / window_s), 1).astype(np.int64)
 
 
-def part_at(time_s: Seconds, duration_s: Seconds, parts: Ints) -> Ints:
+def clip_at(time_s: Seconds, duration_s: Seconds, parts: Ints) -> Ints:
     """In which part of its video a frame is, int64 (n,): by the parts' starts, less CLOCK_S; the last has the rest."""
     return np.clip(np.floor((time_s + CLOCK_S) * parts / duration_s), 0, parts - 1).astype(np.int64)
 
 
-def held_labels(
-    store: FeatureStore, rows: Sequence[Video], stretches: Stretches, classes: Sequence[str]
+def clip_labels(
+    store: FeatureStore, rows: Sequence[Video], stretches: TrainingClips, classes: Sequence[str]
 ) -> NDArray[np.uint8]:
     """Which classes each stretch shows, 0 or 1, (S, C), by the rule of vimoclip/store/labels.py."""
     number = {label: n for n, label in enumerate(classes)}
@@ -137,7 +137,7 @@ def _counted(
         at = np.minimum(np.searchsorted(known, take), len(known) - 1)
         own = known[at] == take
         video, time_s = videos[at[own]], batch["time_s"].to_numpy()[own]
-        number, count = np.unique(before[video] + part_at(time_s, durations[video], parts[video]), return_counts=True)
+        number, count = np.unique(before[video] + clip_at(time_s, durations[video], parts[video]), return_counts=True)
         numbers.append(number)
         counts.append(count)
     found, where = np.unique(np.concatenate(numbers), return_inverse=True)
@@ -160,17 +160,17 @@ def _frames(rows: Sequence[Video]) -> Ints:
 
 
 Unlabelled = Literal["left out", "kept"]
-Keep = Literal["auto", "memory", "files"]
+StorageName = Literal["auto", "memory", "files"]
 
 
 @dataclass(frozen=True)
-class Kept:
+class SequenceStorage:
     """Where vectors are kept: in `memory`, in mapped `files`, or, `auto`, in memory where they fit.
 
     folder: of the files; None is the store's own in the user's cache.
     """
 
-    where: Keep = "auto"
+    where: StorageName = "auto"
     folder: Path | None = None
 
 
@@ -181,7 +181,7 @@ def read_sequences(
     videos: Sequence[Video],
     classes: Sequence[str],
     unlabelled: Unlabelled = "left out",
-    kept: Kept | None = None,
+    kept: SequenceStorage | None = None,
 ) -> Sequences:
     """The sequences of videos of a snapshot, in their order; splits.py chooses them.
 
@@ -199,7 +199,7 @@ def read_sequences(
         row.video_id
         for name in features.values()
         if store.features[name].added
-        for row in lacking(store, store.tables["frames"], name)
+        for row in videos_missing_feature(store, store.tables["frames"], name)
     }
     rows = [row for row in labelled if row.video_id not in without]
     if not rows:
@@ -209,10 +209,10 @@ def read_sequences(
             expected="videos with labels of the model's classes",
             hint="`vimoclip label FILE` adds labels; `vimoclip status` counts them.",
         )
-    cut = read_stretches(store, rows, config.window_s)
+    cut = read_training_clips(store, rows, config.window_s)
     takes = np.array([row.take for row in rows], np.int64)
-    steps = Steps.of(takes[cut.video], cut.frames, config.most_frames, cut.first)
-    vectors, norms = _vectors(store, list(features.values()), steps, kept or Kept())
+    steps = FrameSampling.of(takes[cut.video], cut.frames, config.most_frames, cut.first)
+    vectors, norms = _vectors(store, list(features.values()), steps, kept or SequenceStorage())
     if "motion" in features:  # of a single frame, motion runs from one that is not read
         norms[torch.from_numpy(steps.offsets[:-1][steps.frames == 1]), list(features).index("motion")] = 0
     report = SequenceReport(
@@ -231,7 +231,7 @@ def read_sequences(
     return Sequences(ids, steps.offsets, vectors, norms, dims, config.lengths, classes, targets, report)
 
 
-def _feature(store: FeatureStore, role: Role, name: str) -> str:
+def _feature(store: FeatureStore, role: Modality, name: str) -> str:
     if name not in store.features:
         raise UnknownColumnError(
             f"The store has no feature to take {role} from.",
@@ -260,21 +260,23 @@ def _labels(store: FeatureStore, classes: Sequence[str]) -> dict[str, list[int]]
 def _targets(
     store: FeatureStore,
     rows: Sequence[Video],
-    cut: Stretches,
+    cut: TrainingClips,
     shown: Mapping[str, list[int]],
     classes: Sequence[str],
 ) -> Tensor:
     if len(cut.video) > len(rows):
-        return torch.from_numpy(held_labels(store, rows, cut, classes))
+        return torch.from_numpy(clip_labels(store, rows, cut, classes))
     targets = torch.zeros(len(rows), len(classes), dtype=torch.uint8)
     for video, row in enumerate(rows):
         targets[video, shown.get(row.video_id, [])] = 1
     return targets
 
 
-def _vectors(store: FeatureStore, features: list[str], steps: Steps, kept: Kept) -> tuple[Rows, Tensor]:
+def _vectors(
+    store: FeatureStore, features: list[str], steps: FrameSampling, kept: SequenceStorage
+) -> tuple[Rows, Tensor]:
     count, width = int(steps.offsets[-1]), sum(store.features[name].dim for name in features)
-    fits = 2 * count * width <= SHARE * free_bytes(torch.device("cpu"))
+    fits = 2 * count * width <= MEMORY_FRACTION * free_bytes(torch.device("cpu"))
     if kept.where == "memory" or (kept.where == "auto" and fits):
         values, norms = _scan(store, features, steps)
         rows: Rows = PackedRows(values, steps.offsets)
@@ -293,7 +295,7 @@ def _vectors(store: FeatureStore, features: list[str], steps: Steps, kept: Kept)
     return rows, norms
 
 
-def _scan(store: FeatureStore, features: list[str], steps: Steps) -> tuple[list[Tensor], Tensor]:
+def _scan(store: FeatureStore, features: list[str], steps: FrameSampling) -> tuple[list[Tensor], Tensor]:
     """Vectors of each feature, fp16 (N, D), and norms, fp32 (N, features), 0 where there is no vector."""
     count = int(steps.offsets[-1])
     values = [np.zeros((count, store.features[name].dim), np.float16) for name in features]
@@ -314,7 +316,7 @@ def _scan(store: FeatureStore, features: list[str], steps: Steps) -> tuple[list[
     return [torch.from_numpy(each) for each in values], torch.from_numpy(norms)
 
 
-def _motionless(roles: list[Role], steps: Steps, norms: Tensor) -> int:
+def _motionless(roles: list[Modality], steps: FrameSampling, norms: Tensor) -> int:
     """Stretches of several frames and without a motion vector."""
     if "motion" not in roles:
         return 0

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vimoclip.config.fusion import Lengths, Role
+from vimoclip.config.fusion import Lengths, Modality
 from vimoclip.device import free_bytes
 from vimoclip.frames import FrameVectors
 from vimoclip.models.checkpoint import Meta
@@ -30,11 +30,11 @@ from vimoclip.models.checkpoint import Meta
 # sorted by length and cut into batches, and the batches of all pools are shuffled.
 
 
-MOST_PADDING = 0.05
+MAX_PADDING = 0.05
 """The share of an epoch's steps that may be padding."""
 
 POOL = 128  # batches; the fewer, the more freely videos meet, and the more padding
-_LIMITS = (0.5, 0.3, 0.2, 0.15, 0.1, 0.075, MOST_PADDING)  # of one batch
+_LIMITS = (0.5, 0.3, 0.2, 0.15, 0.1, 0.075, MAX_PADDING)  # of one batch
 
 Batches = list[NDArray[np.int64]]
 
@@ -42,7 +42,7 @@ Batches = list[NDArray[np.int64]]
 def shuffled_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> Batches:
     """The batches of an epoch, each of at most `batch_size` videos; every video is in one of them.
 
-    Where padding would exceed `MOST_PADDING`, as between the few longest videos, batches are cut shorter.
+    Where padding would exceed `MAX_PADDING`, as between the few longest videos, batches are cut shorter.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))
@@ -50,14 +50,14 @@ def shuffled_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epo
     pools = [_sorted(order[i : i + pool], lengths) for i in range(0, len(order), pool)]
     for limit in _LIMITS:
         batches = [batch for pool in pools for batch in _cut(pool, lengths, batch_size, limit)]
-        if padding_share(batches, lengths) <= MOST_PADDING:
+        if padding_share(batches, lengths) <= MAX_PADDING:
             break
     return [batches[i] for i in random.permutation(len(batches))]
 
 
 def batches_by_length(lengths: NDArray[np.int64], batch_size: int) -> Batches:
     """All videos, the longest first: for scoring, where their order is nothing, and what does not fit fails at once."""
-    return _cut(_sorted(np.arange(len(lengths)), lengths), lengths, batch_size, MOST_PADDING)
+    return _cut(_sorted(np.arange(len(lengths)), lengths), lengths, batch_size, MAX_PADDING)
 
 
 def padding_share(batches: Batches, lengths: NDArray[np.int64]) -> float:
@@ -82,7 +82,7 @@ def _cut(videos: NDArray[np.int64], lengths: NDArray[np.int64], batch_size: int,
     return [*batches, videos[first:]] if len(videos) else []
 
 
-SHARE = 0.6
+MEMORY_FRACTION = 0.6
 """Of the memory that is free, what vectors may take."""
 
 
@@ -95,8 +95,8 @@ class Batch:
     """
 
     videos: NDArray[np.int64]
-    vectors: dict[Role, Tensor]
-    present: dict[Role, Tensor]
+    vectors: dict[Modality, Tensor]
+    present: dict[Modality, Tensor]
     targets: Tensor
 
 
@@ -183,7 +183,7 @@ class Sequences:
         offsets: NDArray[np.int64],
         rows: Rows,
         norms: Tensor,
-        dims: Mapping[Role, int],
+        dims: Mapping[Modality, int],
         lengths: Lengths,
         classes: Sequence[str],
         targets: Tensor,
@@ -203,7 +203,9 @@ class Sequences:
     def to(self, device: torch.device) -> "Sequences":
         """The same with its batches on a device, and with vectors that are in memory there too, where they fit."""
         rows = self.rows
-        if isinstance(rows, PackedRows) and sum(part.nbytes for part in rows.parts) <= SHARE * free_bytes(device):
+        if isinstance(rows, PackedRows) and sum(part.nbytes for part in rows.parts) <= MEMORY_FRACTION * free_bytes(
+            device
+        ):
             rows = PackedRows([part.to(device) for part in rows.parts], self.offsets)
         return Sequences(
             self.video_ids,
@@ -225,7 +227,7 @@ class Sequences:
             parts = [part.pin_memory().to(device, non_blocking=True) for part in parts]
         (norms,) = self._norms.read(videos, steps)
         within = torch.arange(steps, device=device) < torch.as_tensor(self.steps[videos], device=device)[:, None]
-        vectors, present = dict[Role, Tensor](), dict[Role, Tensor]()
+        vectors, present = dict[Modality, Tensor](), dict[Modality, Tensor]()
         for i, (role, part) in enumerate(zip(self.dims, parts, strict=True)):
             present[role] = within & (norms[..., i] > 0)
             vectors[role] = part.float() if self._lengths == "unit" else part.float() * norms[..., i, None]
@@ -258,7 +260,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Steps:
+class FrameSampling:
     """Of V stretches of videos: `takes`, whose rows are theirs; `frames`, how many are stored; `counts`, T; `firsts`,
     the frame_index of the first one, 0 of a whole video; each int64 (V,).
 
@@ -271,7 +273,7 @@ class Steps:
     firsts: Ints
 
     @classmethod
-    def of(cls, takes: Ints, frames: Ints, most: int | None, firsts: Ints | None = None) -> "Steps":
+    def of(cls, takes: Ints, frames: Ints, most: int | None, firsts: Ints | None = None) -> "FrameSampling":
         """At most `most` steps of each stretch; of whole videos, each of another take, where `firsts` is None."""
         moments = np.maximum(frames - 1, 1)
         counts = moments if most is None else np.minimum(moments, most)
@@ -280,7 +282,7 @@ class Steps:
     @staticmethod
     def alone(frames: int, most: int | None) -> Ints:
         """The steps of one stretch of frames, counted from its first: those of a video of these frames alone."""
-        return Steps.of(np.zeros(1, np.int64), np.array([frames], np.int64), most).indices(0)
+        return FrameSampling.of(np.zeros(1, np.int64), np.array([frames], np.int64), most).indices(0)
 
     @functools.cached_property
     def offsets(self) -> Ints:
@@ -330,16 +332,16 @@ class Steps:
 # Stretches of frames as the Sequences that a model evaluates: each is the video of its frames alone.
 
 
-def steps_of(frames: FrameVectors, meta: Meta) -> FrameVectors:
+def sample_window(frames: FrameVectors, meta: Meta) -> FrameVectors:
     """What a model reads of a stretch; see `FrameVectors.steps`."""
     motion = meta.features.get("motion")
     return frames.steps(meta.config.sequences.most_frames, None if motion is None else motion.name)
 
 
-def sequences_of(steps: Sequence[FrameVectors], meta: Meta) -> Sequences:
+def pack_windows(steps: Sequence[FrameVectors], meta: Meta) -> Sequences:
     """n stretches, in memory and on the CPU; without names, and without any label.
 
-    steps: of each, what the model reads of it (`steps_of`), with the features of `meta`.
+    steps: of each, what the model reads of it (`sample_window`), with the features of `meta`.
     """
     packed = FrameVectors.joined(steps)
     offsets = np.concatenate([[0], np.cumsum([len(each) for each in steps], dtype=np.int64)])

@@ -32,7 +32,7 @@ from vimoclip.errors import (
     UnknownColumnError,
     UnknownVideoError,
 )
-from vimoclip.store.location import Place, Where, place
+from vimoclip.store.location import LocationLike, StoreLocation, as_location
 from vimoclip.store.table import Table
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ _OWN_FILES = {
 }
 
 
-def missing(at: Place) -> StoreMissingError:
+def missing(at: StoreLocation) -> StoreMissingError:
     """The error that says there is no store, and how to make one."""
     return StoreMissingError(
         f"There is no store at {at}.",
@@ -61,14 +61,14 @@ def missing(at: Place) -> StoreMissingError:
     )
 
 
-def check_free(where: Where) -> None:
+def check_free(where: LocationLike) -> None:
     """Refuse to make a store where something else is.
 
     Raises:
         StoreError: the folder holds files that are no store's, or it is a file.
         StoreDamagedError: it holds the rows of a store that has lost its table of videos.
     """
-    at = place(where)
+    at = as_location(where)
     names = at.names()
     if at.has("videos"):
         return
@@ -142,7 +142,7 @@ def located(own: StoreConfig, asked: dict[str, dict[str, Any]]) -> StoreConfig:
     return replace(own, clip=replace(own.clip, **clip), flow=replace(own.flow, **flow))
 
 
-def check_settings(at: Place, config: StoreConfig, asked: dict[str, Any]) -> None:
+def check_settings(at: StoreLocation, config: StoreConfig, asked: dict[str, Any]) -> None:
     """As `FeatureStore.check_settings`, of the store at a place."""
     StoreConfig.from_dict(asked)
     own = config.to_dict()
@@ -180,7 +180,7 @@ def _is_place(name: str, value: object) -> bool:
 # Rows of `features` as records; and the snapshot that readers are given while one feature takes another's place.
 
 
-PINNED = "pinned"
+ROLLBACK_VERSIONS = "pinned"
 """In the settings of a feature that is taking another's place: of each table the version before."""
 
 
@@ -206,26 +206,26 @@ def _feature(row: dict[str, Any]) -> Feature:
     return feature
 
 
-def switching(features: Iterable[Feature]) -> tuple[str, dict[str, int]] | None:
+def promotion_in_progress(features: Iterable[Feature]) -> tuple[str, dict[str, int]] | None:
     """The feature that is taking another's place, and the snapshot before; None where none is."""
     for feature in features:
         if not feature.complete and feature.settings is not None:
-            pinned: dict[str, int] | None = json.loads(feature.settings).get(PINNED)
+            pinned: dict[str, int] | None = json.loads(feature.settings).get(ROLLBACK_VERSIONS)
             if pinned is not None:
                 return feature.name, pinned
     return None
 
 
 class FeatureStore:
-    """A snapshot of the store at `place`.
+    """A snapshot of the store at `as_location`.
 
     Attributes: `config`, the store's settings; `features`, what each vector column is, by name; `unfinished`, those
     that are still being added, which no reader sees; `fingerprint` of those that every take is made with; `tables`,
-    the tables at the snapshot's versions; `switching`, the feature that is taking another's place, which a kill left
-    at that: the snapshot is the one before.
+    the tables at the snapshot's versions; `switching`, the feature that is taking another's place, which a
+    kill left at that: the snapshot is the one before.
     """
 
-    def __init__(self, at: Place, tables: dict[str, Table]) -> None:
+    def __init__(self, at: StoreLocation, tables: dict[str, Table]) -> None:
         self.place, self.tables = at, tables
         metadata = tables["videos"].schema.metadata or {}
         self.config = StoreConfig.from_dict(json.loads(metadata[SETTINGS_KEY]))
@@ -236,18 +236,18 @@ class FeatureStore:
         self.switching: str | None = None
 
     @staticmethod
-    def exists(where: Where) -> bool:
+    def exists(where: LocationLike) -> bool:
         """Whether a store is there."""
-        return place(where).has("videos")
+        return as_location(where).has("videos")
 
     @classmethod
-    def open(cls, where: Where, versions: Mapping[str, int] | None = None) -> "FeatureStore":
+    def open(cls, where: LocationLike, versions: Mapping[str, int] | None = None) -> "FeatureStore":
         """The store as it is now, or the snapshot whose `versions` these are.
 
         Raises:
             StoreMissingError, StoreNewerError, StoreDamagedError, StoreUnreachableError.
         """
-        at = place(where)
+        at = as_location(where)
         if not at.has("videos"):
             raise missing(at)
         check_format(Table.open(at, "videos"))
@@ -262,7 +262,7 @@ class FeatureStore:
             others |= {name: beside(videos, name) for name in DERIVED if at.has(name)}
             if videos.latest_version == videos.version and features.latest_version == features.version:
                 tables = others | {"features": features, "videos": videos}
-                if (found := switching(stored_features(features))) is None:
+                if (found := promotion_in_progress(stored_features(features))) is None:
                     return cls(at, tables)
                 name, pinned = found
                 store = cls(at, tables | {each: Table.open(at, each, pinned[each]) for each in TABLES})
@@ -270,13 +270,13 @@ class FeatureStore:
                 return store
 
     @classmethod
-    def create(cls, where: Where, config: StoreConfig, features: list[Feature]) -> "FeatureStore":
+    def create(cls, where: LocationLike, config: StoreConfig, features: list[Feature]) -> "FeatureStore":
         """An empty store; `config` has its precision and batch size resolved. Call it with the write lock held.
 
         Raises:
             StoreError: the folder holds a store already, or something else. StoreReadOnlyError, NoSpaceError.
         """
-        at = place(where)
+        at = as_location(where)
         check_free(at)
         if at.has("videos"):
             raise StoreError(f"There is a store at {at} already.", hint="Name another place with --store.")

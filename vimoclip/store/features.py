@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 from schemas.features import FEATURES, Feature, store_fingerprint
 from schemas.frames import frames_schema
 from schemas.videos import VIDEOS, Video
-from vimoclip.atomic import held_back
+from vimoclip.atomic import defer_interrupts
 from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.errors import FeatureError, SettingsError, VideoError
-from vimoclip.store.feature_store import PINNED, FeatureStore
+from vimoclip.store.feature_store import ROLLBACK_VERSIONS, FeatureStore
 from vimoclip.store.rows import RowBuffer, check_vectors, vector_columns
 from vimoclip.store.table import Table
 from vimoclip.store.writer import GRACE
@@ -33,7 +33,7 @@ from vimoclip.store.writer import GRACE
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
-def lacking(store: FeatureStore, frames: Table, name: str) -> list[Video]:
+def videos_missing_feature(store: FeatureStore, frames: Table, name: str) -> list[Video]:
     """The videos that are in and lack vectors of a feature, in the order of their rows on disk. frames: the table, at
     whatever version."""
     rows = {row.take: row for row in store.rows() if row.status == "ok"}
@@ -104,7 +104,7 @@ def check_name(store: FeatureStore, name: str) -> None:
         )
 
 
-def drop_unnamed_columns(store: FeatureStore, frames: Table, check: Callable[[], None]) -> list[str]:
+def drop_orphan_columns(store: FeatureStore, frames: Table, check: Callable[[], None]) -> list[str]:
     """Drop the columns of `frames` that no row of `features` names, left by a kill; which they were.
 
     Call it with the write lock held, and with a snapshot that was taken since.
@@ -154,9 +154,9 @@ class FeatureWriter:
             self.feature = replace(feature, **kept)
         names = (feature.name, f"{feature.name}_norm")
         columns = pa.schema([frames_schema({feature.name: feature.dim}).field(name) for name in names])
-        with held_back():
+        with defer_interrupts():
             if known is None:
-                drop_unnamed_columns(store, self._frames, check)  # what a `features drop` that was killed left
+                drop_orphan_columns(store, self._frames, check)  # what a `features drop` that was killed left
             if known != self.feature:
                 self._put_feature(self.feature)
             if feature.name not in self._frames.schema.names:
@@ -169,7 +169,7 @@ class FeatureWriter:
 
     def todo(self) -> list[Video]:
         """The videos that are in and lack vectors, in the order of their rows on disk: neighbours share fragments."""
-        return lacking(self._store, self._frames, self.feature.name)
+        return videos_missing_feature(self._store, self._frames, self.feature.name)
 
     def add(self, video: Video, frames: EmbeddedFrames) -> None:
         """Add the vectors of consecutive frames of a video.
@@ -225,7 +225,7 @@ class FeatureWriter:
 
     def flush(self) -> None:
         """Commit what waits. Ctrl-C waits until it is done."""
-        with held_back():
+        with defer_interrupts():
             if self._buffer.rows:
                 rows = self._buffer.table()
                 self._check()
@@ -244,7 +244,7 @@ class FeatureWriter:
         """Let readers see the feature, in one commit."""
         self.flush()
         if not self.feature.complete:
-            with held_back():
+            with defer_interrupts():
                 self.feature = replace(self.feature, complete=True)
                 self._put_feature(self.feature)
 
@@ -281,37 +281,37 @@ def _last_of_each(rows: pa.Table) -> pa.Table:
 # that can be read as it was, and not written to until the switch is done: `vimoclip embed --motion` goes on with it.
 
 
-REPLACED = "moclip"
-NEXT = "moclip-next"
+PROMOTED = "moclip"
+STAGED = "moclip-next"
 """The name of the feature that takes its place, until it does."""
 
 _TAG = "switching"
 
 
-def switch(store: FeatureStore, check: Callable[[], None]) -> FeatureStore:
+def promote_feature(store: FeatureStore, check: Callable[[], None]) -> FeatureStore:
     """Let NEXT, which is whole, take the place of REPLACED, or go on with that; the store after it.
 
     store: the newest snapshot, or the pinned one. Call it with the write lock held, which `check` makes sure of. Ctrl-C
     waits until it is done.
     """
-    with held_back():
-        coming = store.unfinished[NEXT]
+    with defer_interrupts():
+        coming = store.unfinished[STAGED]
         if store.switching is None:
             store.tag(_TAG)
             check()
-            pinned = json.dumps(json.loads(coming.settings or "{}") | {PINNED: store.versions})
+            pinned = json.dumps(json.loads(coming.settings or "{}") | {ROLLBACK_VERSIONS: store.versions})
             put_feature(store.tables["features"].latest(), replace(coming, settings=pinned))
-        new = replace(coming, name=REPLACED, settings=None, complete=True)
+        new = replace(coming, name=PROMOTED, settings=None, complete=True)
         _put_vectors(store, check)
-        others = [feature for name, feature in store.features.items() if name != REPLACED]
+        others = [feature for name, feature in store.features.items() if name != PROMOTED]
         _put_fingerprints(store, store_fingerprint([*others, new]), check)
         features = store.tables["features"].latest()
-        rows = [row for row in features.read().to_pylist() if row["name"] not in (REPLACED, NEXT)]
+        rows = [row for row in features.read().to_pylist() if row["name"] not in (PROMOTED, STAGED)]
         rows.append(asdict(new) | {"fingerprint": new.fingerprint})
         check()
         features.replace(pa.Table.from_pylist(rows, schema=FEATURES))
         after = store.refresh()
-        drop_unnamed_columns(after, after.tables["frames"], check)
+        drop_orphan_columns(after, after.tables["frames"], check)
         after = after.refresh()
         for table in after.tables.values():
             table.untag(_TAG)
@@ -320,13 +320,13 @@ def switch(store: FeatureStore, check: Callable[[], None]) -> FeatureStore:
 
 def _put_vectors(store: FeatureStore, check: Callable[[], None]) -> None:
     frames = store.tables["frames"].latest()
-    names = [REPLACED, f"{REPLACED}_norm"]
+    names = [PROMOTED, f"{PROMOTED}_norm"]
     check()
     if left := [name for name in names if name in frames.schema.names]:
         frames.drop_columns(left)
         frames = frames.latest()
     check()
-    frames.copy_columns(dict(zip(names, (NEXT, f"{NEXT}_norm"), strict=True)))
+    frames.copy_columns(dict(zip(names, (STAGED, f"{STAGED}_norm"), strict=True)))
 
 
 def _put_fingerprints(store: FeatureStore, fingerprint: str, check: Callable[[], None]) -> None:

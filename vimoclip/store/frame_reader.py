@@ -28,7 +28,7 @@ class _Stretch:
     count: int
 
 
-class OrderedFrames:
+class FrameReader:
     """The frames of `videos`, rows of `store.videos()`.
 
     Raises:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from vimoclip.atomic import replacing
+from vimoclip.atomic import atomic_write
 from vimoclip.errors import RunError, StoreError, StoreUnreachableError
 
 # What the errors of an object store say, as obstore and Lance give them: in their text alone.
@@ -62,12 +62,12 @@ def unreachable(error: Exception, where: object) -> StoreUnreachableError:
 
 
 SCHEMES = ("s3", "gs", "az")
-_LATE_S = 15 * 60.0
+_LATE_COMMIT_S = 15 * 60.0
 _BUCKET = re.compile(r"[A-Za-z0-9._-]+")
 _PART = re.compile(r"[^?#\x00-\x1f\x7f]+")  # obstore and Lance cut an address there, as if it were a web page's
 
 
-class Place(Protocol):
+class StoreLocation(Protocol):
     """Where a store lies. `str` of it is what a user would type."""
 
     @property
@@ -115,11 +115,11 @@ class Place(Protocol):
         """Bytes of a table, or of all that lies there; files that vanish meanwhile count as nothing."""
 
 
-Where = str | Path | Place
+LocationLike = str | Path | StoreLocation
 """A place, or what names one."""
 
 
-def place(where: Where) -> Place:
+def as_location(where: LocationLike) -> StoreLocation:
     """The place that `where` names.
 
     Raises:
@@ -130,10 +130,10 @@ def place(where: Where) -> Place:
     scheme, found, rest = str(where).partition("://")
     was_address = isinstance(where, Path) and where.parts[:1] in [(f"{each}:",) for each in (*SCHEMES, "file")]
     if not found and not was_address:
-        return Folder(Path(os.path.expanduser(where)).absolute())
+        return LocalFolder(Path(os.path.expanduser(where)).absolute())
     host, _, path = rest.partition("/")
     if scheme == "file" and host in ("", "localhost"):
-        return Folder(Path("/", unquote(path)))
+        return LocalFolder(Path("/", unquote(path)))
     parts = [part for part in path.split("/") if part]
     good = scheme in SCHEMES and _BUCKET.fullmatch(host) and not {".", ".."} & set(parts)
     if not good or not all(_PART.fullmatch(part) for part in parts):
@@ -143,11 +143,11 @@ def place(where: Where) -> Place:
             expected=" or ".join(f"{each}://bucket/folder" for each in SCHEMES) + ", as text, without ? and #",
             hint="A folder on a disk is given by its path.",
         )
-    return ObjectPrefix("/".join([f"{scheme}://{host}", *parts]))
+    return ObjectStorePrefix("/".join([f"{scheme}://{host}", *parts]))
 
 
 @dataclass(frozen=True)
-class Folder:
+class LocalFolder:
     """A folder of a disk, by its absolute path."""
 
     path: Path
@@ -193,7 +193,7 @@ class Folder:
 
     def write(self, name: str, data: bytes) -> None:
         try:
-            with replacing(self.path / name) as path:
+            with atomic_write(self.path / name) as path:
                 path.write_bytes(data)
         except RunError as error:
             raise StoreError(error.what, received=error.received, expected=error.expected, hint=error.hint) from error
@@ -225,14 +225,14 @@ class Folder:
 
 
 @dataclass(frozen=True)
-class ObjectPrefix:
+class ObjectStorePrefix:
     """All objects of a bucket whose names begin alike, by their URI without a slash at the end.
 
     Every call raises StoreUnreachableError where the object store does not answer, or refuses.
     """
 
     address: str
-    late_s = _LATE_S
+    late_s = _LATE_COMMIT_S
 
     def __str__(self) -> str:
         return self.address

@@ -18,9 +18,16 @@ from typing import Any, Protocol
 
 import filelock
 
-from vimoclip.atomic import held_back
+from vimoclip.atomic import defer_interrupts
 from vimoclip.errors import StoreDamagedError, StoreError, StoreLockedError, StoreUnreachableError
-from vimoclip.store.location import Folder, ObjectPrefix, Place, Where, place, unreachable
+from vimoclip.store.location import (
+    LocalFolder,
+    LocationLike,
+    ObjectStorePrefix,
+    StoreLocation,
+    as_location,
+    unreachable,
+)
 from vimoclip.store.table import store_error
 
 # Lease: the write lock of a store in an object store, which has no locks that end with their holder.
@@ -30,7 +37,7 @@ from vimoclip.store.table import store_error
 # are compared, each by one machine's own clock. A holder that could not renew it for so long stops by itself, before
 # anybody else may begin: it calls `check` before every commit. What is left is a commit that was under way all that
 # time and lands late. It does no harm: its rows are of a take of their own, and takes so young are not dropped by
-# another writer (`Place.late_s`), so that a videos row that lands late still finds its frames.
+# another writer (`StoreLocation.late_s`), so that a videos row that lands late still finds its frames.
 
 
 RENEW_S = 4.0
@@ -44,7 +51,7 @@ class Lease:
 
     poll_s = 1.0
 
-    def __init__(self, at: ObjectPrefix, name: str, who: dict[str, Any]) -> None:
+    def __init__(self, at: ObjectStorePrefix, name: str, who: dict[str, Any]) -> None:
         self._at, self._name, self._who = at, name, who | {"token": uuid.uuid4().hex}
         self._doing: dict[str, Any] = {}
         self._tag: Tag = {}  # of the lease as this holder last wrote it, or as it was last seen
@@ -176,7 +183,7 @@ def _now() -> float:
 NOTE = ".writer.json"
 
 
-class Held(Protocol):
+class WriteLock(Protocol):
     """A lock that is held."""
 
     def check(self) -> None:
@@ -190,7 +197,7 @@ class Held(Protocol):
         """Let others know how far this writer is; JSON values."""
 
 
-class _Claim(Held, Protocol):
+class _Claim(WriteLock, Protocol):
     poll_s: float
 
     def take(self) -> bool:
@@ -203,14 +210,14 @@ class _Claim(Held, Protocol):
         """End it, if it is held."""
 
 
-def writing(where: Where) -> dict[str, Any] | None:
+def current_writer(where: LocationLike) -> dict[str, Any] | None:
     """What the store's writer says of itself: pid, host, command, since, heard, and what it was told to tell.
 
     None where nobody is writing, or whoever does has left no name. One that was killed on another machine is named
     still.
     """
     try:
-        note = json.loads(place(where).read(NOTE) or b"null")
+        note = json.loads(as_location(where).read(NOTE) or b"null")
     except ValueError:
         return None
     named = isinstance(note, dict) and {"pid", "host", "command", "since", "heard"} <= note.keys()
@@ -230,15 +237,17 @@ def _is_dead(note: dict[str, Any]) -> bool:
     return False
 
 
-def holder(where: Where) -> str:
+def holder_description(where: LocationLike) -> str:
     """Who holds the store's lock, in words."""
-    if (who := writing(where)) is None:
+    if (who := current_writer(where)) is None:
         return "another process"
     return f"{who['command']} (process {who['pid']} on {who['host']}, since {who['since']})"
 
 
 @contextlib.contextmanager
-def writer_lock(where: Where, wait: bool = True, on_wait: Callable[[str], None] | None = None) -> Iterator[Held]:
+def writer_lock(
+    where: LocationLike, wait: bool = True, on_wait: Callable[[str], None] | None = None
+) -> Iterator[WriteLock]:
     """Hold the store's write lock.
 
     wait: wait for another writer, after one call of `on_wait` with its name, rather than fail.
@@ -247,26 +256,26 @@ def writer_lock(where: Where, wait: bool = True, on_wait: Callable[[str], None] 
         StoreLockedError: another process writes to the store and wait is False.
         StoreReadOnlyError, NoSpaceError, StoreError: the lock cannot be made or taken.
     """
-    at = place(where)
+    at = as_location(where)
     who = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "command": " ".join(["vimoclip", *sys.argv[1:3]]),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    claim: _Claim = Lease(at, NOTE, who) if isinstance(at, ObjectPrefix) else _FileClaim(at, who)
+    claim: _Claim = Lease(at, NOTE, who) if isinstance(at, ObjectStorePrefix) else _FileClaim(at, who)
     told = False
     try:
         while not _take(claim):
             if not wait and claim.taken():
                 raise StoreLockedError(
                     f"The store {at} is being written to.",
-                    received=holder(at),
+                    received=holder_description(at),
                     expected="no other writer",
                     hint="Wait for it to end, or leave out --no-wait.",
                 )
             if wait and not told and on_wait is not None:
-                on_wait(holder(at))
+                on_wait(holder_description(at))
                 told = True
             time.sleep(claim.poll_s)
         yield claim
@@ -276,7 +285,7 @@ def writer_lock(where: Where, wait: bool = True, on_wait: Callable[[str], None] 
 
 def _take(claim: _Claim) -> bool:
     """Try to get it. An interrupt waits until it is known whether it is held, and must be let go."""
-    with held_back():
+    with defer_interrupts():
         return claim.take()
 
 
@@ -285,8 +294,8 @@ class _FileClaim:
 
     poll_s = 0.2
 
-    def __init__(self, at: Place, who: dict[str, Any]) -> None:
-        assert isinstance(at, Folder)
+    def __init__(self, at: StoreLocation, who: dict[str, Any]) -> None:
+        assert isinstance(at, LocalFolder)
         self._at, self._who = at, who
         self._lock = filelock.FileLock(at.path / ".writer.lock")
 
@@ -321,7 +330,7 @@ class _FileClaim:
             self._lock.release()
 
 
-def _untaken(error: Exception, at: Folder) -> StoreError:
+def _untaken(error: Exception, at: LocalFolder) -> StoreError:
     """Why the lock cannot be taken at all."""
     known = store_error(error, at, "lock", "written")
     if not isinstance(known, StoreDamagedError):

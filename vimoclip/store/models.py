@@ -12,13 +12,13 @@ from pathlib import Path
 from schemas.models import META, MODELS, WEIGHTS, folder_of, student_id
 from vimoclip.errors import StoreDamagedError
 from vimoclip.models.checkpoint import Get
-from vimoclip.search.segments import settings_in
+from vimoclip.search.segments import parse_segment_settings
 from vimoclip.store.feature_store import stored_features
-from vimoclip.store.location import Place
+from vimoclip.store.location import StoreLocation
 from vimoclip.store.table import Table
 
 
-def keep(at: Place, id: str, folder: Path) -> None:
+def save_model(at: StoreLocation, id: str, folder: Path) -> None:
     """Copy a model's files from its run's folder into the store, meta.json last; what is there already stays.
 
     Call it with the write lock held, and keep that until a table names the model.
@@ -31,7 +31,7 @@ def keep(at: Place, id: str, folder: Path) -> None:
             at.write(f"{folder_of(id)}/{name}", (folder / name).read_bytes())
 
 
-def files_of(at: Place, id: str) -> Get:
+def model_files(at: StoreLocation, id: str) -> Get:
     """The files of a model that is kept."""
 
     def get(name: str) -> bytes:
@@ -49,7 +49,7 @@ def files_of(at: Place, id: str) -> Get:
 _ID = re.compile(r"[0-9a-f]{16}")  # whatever else lies there is not ours
 
 
-def drop_unnamed(at: Place, tables: Mapping[str, Table], check: Callable[[], None]) -> None:
+def drop_unreferenced_models(at: StoreLocation, tables: Mapping[str, Table], check: Callable[[], None]) -> None:
     """Take away the models that no version of `features` or `segments` names, of all that are still on the disk: a
     reader of an older one needs its models for as long.
 
@@ -70,12 +70,14 @@ def drop_unnamed(at: Place, tables: Mapping[str, Table], check: Callable[[], Non
     for id in there:
         if id not in named and at.written_s(folder_of(id)) <= late_s:
             check()
-            at.drop(folder_of(id), first=META)  # so that what a kill leaves is no model, and `keep` writes it anew
+            at.drop(
+                folder_of(id), first=META
+            )  # so that what a kill leaves is no model, and `save_model` writes it anew
 
 
 def _named(tables: Mapping[str, Table]) -> set[str]:
     named = {student_id(feature) for table in tables["features"].versions() for feature in stored_features(table)}
     if "segments" in tables:
-        models = [settings_in(table).behaviour for table in tables["segments"].versions()]
+        models = [parse_segment_settings(table).behaviour for table in tables["segments"].versions()]
         named |= {made.id for made in models if made is not None}
     return {id for id in named if id is not None}

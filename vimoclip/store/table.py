@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vimoclip.errors import NoSpaceError, StoreDamagedError, StoreError, StoreMissingError, StoreReadOnlyError
-from vimoclip.store.location import ObjectPrefix, Place, Where, not_served, place, unreachable
+from vimoclip.store.location import LocationLike, ObjectStorePrefix, StoreLocation, as_location, not_served, unreachable
 
 # Where Lance's errors, and the operating system's, become ours.
 
@@ -27,7 +27,7 @@ _KINDS = (OSError, ValueError, RuntimeError, pa.ArrowException)
 
 
 @contextlib.contextmanager
-def lance_errors(at: Place, name: str, what: str) -> Iterator[None]:
+def lance_errors(at: StoreLocation, name: str, what: str) -> Iterator[None]:
     """Lance raises OSError, ValueError or RuntimeError with its cause in the text; name it."""
     try:
         yield
@@ -35,7 +35,7 @@ def lance_errors(at: Place, name: str, what: str) -> Iterator[None]:
         raise store_error(error, at, name, what) from error
 
 
-def store_error(error: Exception, at: Place, name: str, what: str) -> StoreError:
+def store_error(error: Exception, at: StoreLocation, name: str, what: str) -> StoreError:
     """The error of our own that says what an operating-system or Lance error means for table `name`."""
     text = str(error)
     number = getattr(error, "errno", None)
@@ -43,7 +43,7 @@ def store_error(error: Exception, at: Place, name: str, what: str) -> StoreError
     def means(*numbers: int) -> bool:
         return number in numbers or any(f"(os error {n})" in text or os.strerror(n) in text for n in numbers)
 
-    if isinstance(at, ObjectPrefix) and not_served(error):
+    if isinstance(at, ObjectStorePrefix) and not_served(error):
         return unreachable(error, at)
     if means(errno.ENOSPC, errno.EDQUOT):
         return NoSpaceError(
@@ -87,7 +87,7 @@ ROWS_TO_INDEX = 10_000
 
 
 @dataclass(frozen=True)
-class Tidied:
+class CompactionStats:
     """What `Table.tidy` won: fragments merged away, bytes freed by dropping old versions."""
 
     fragments: int
@@ -97,13 +97,13 @@ class Tidied:
 class Table:
     """One version of the Lance table at `<place>/<name>.lance`."""
 
-    def __init__(self, at: Place, name: str, dataset: lance.LanceDataset) -> None:
+    def __init__(self, at: StoreLocation, name: str, dataset: lance.LanceDataset) -> None:
         self.place, self.name, self._dataset = at, name, dataset
 
     @classmethod
-    def create(cls, where: Where, name: str, schema: pa.Schema, rows: pa.Table | None = None) -> "Table":
+    def create(cls, where: LocationLike, name: str, schema: pa.Schema, rows: pa.Table | None = None) -> "Table":
         """Make the table, or replace whatever an interrupted creation left there."""
-        at = place(where)
+        at = as_location(where)
         with lance_errors(at, name, "created"):
             rows = schema.empty_table() if rows is None else rows.cast(schema)
             mode = "overwrite" if at.has(name) else "create"
@@ -111,13 +111,13 @@ class Table:
         return cls(at, name, dataset)
 
     @classmethod
-    def open(cls, where: Where, name: str, version: int | None = None) -> "Table":
+    def open(cls, where: LocationLike, name: str, version: int | None = None) -> "Table":
         """A version of it, by default the newest.
 
         Raises:
             StoreMissingError: no such table. StoreDamagedError: it cannot be read, or that version is gone.
         """
-        at = place(where)
+        at = as_location(where)
         if not at.has(name):
             raise StoreMissingError(f"There is no table {name} in {at}.")
         with lance_errors(at, name, "opened" if version is None else f"opened at version {version}"):
@@ -264,7 +264,7 @@ class Table:
         with lance_errors(self.place, self.name, "written"):
             self._dataset.delete(where)
 
-    def tidy(self, grace: timedelta, thorough: bool = False) -> Tidied:
+    def tidy(self, grace: timedelta, thorough: bool = False) -> CompactionStats:
         """Merge small fragments, and drop versions that were replaced longer than `grace` ago and that no tag names.
         Whoever opened the newest version less than `grace` ago is not disturbed.
 
@@ -274,7 +274,7 @@ class Table:
             merged = self._dataset.optimize.compact_files(
                 target_rows_per_fragment=ROWS_PER_FRAGMENT, materialize_deletions_threshold=0.0 if thorough else 0.1
             )
-        return Tidied(merged.fragments_removed - merged.fragments_added, self.clean(grace))
+        return CompactionStats(merged.fragments_removed - merged.fragments_added, self.clean(grace))
 
     def clean(self, grace: timedelta) -> int:
         """What `tidy` does about versions, without merging anything: rows stay where they are. Returns bytes freed."""

@@ -23,10 +23,10 @@ from schemas.videos import VIDEOS
 from vimoclip.config.store import StoreConfig
 from vimoclip.errors import ConfigError, StoreDamagedError
 from vimoclip.store.feature_store import TABLES, check_format, missing
-from vimoclip.store.location import Place, Where, place
+from vimoclip.store.location import LocationLike, StoreLocation, as_location
 from vimoclip.store.table import Table
 from vimoclip.store.verify_checks import check_models, check_segments, counted, decodes, order_faults, vector_faults
-from vimoclip.store.verify_faults import MOST_PLACES, Fault, Observer, SoundTables
+from vimoclip.store.verify_faults import MOST_PLACES, Fault, Observer, ReadableTables
 
 _ENDS = {"video_id": pl.String, "duration_s": pl.Float64}
 _BATCH_ROWS = {"frames": 4096, "flow": 1024}
@@ -35,13 +35,13 @@ _VIDEO_COLUMNS = ["video_id", "status", "take", "frames", "duration_s"]
 _VIDEO_COLUMNS += ["fingerprint", "duplicate_of", "metadata", "error_kind"]
 
 
-def verify(where: Where, observer: Observer | None = None) -> list[Fault]:
+def verify(where: LocationLike, observer: Observer | None = None) -> list[Fault]:
     """What is wrong with the store at a place, in the order of FAULTS; empty when it is whole.
 
     Raises:
         StoreMissingError: there is no table at all. StoreNewerError: a newer version wrote it. StoreUnreachableError.
     """
-    at = place(where)
+    at = as_location(where)
     if not {f"{name}.lance" for name in TABLES} & set(at.names()):
         raise missing(at)
     return _Verify(at, observer or Observer()).run()
@@ -50,8 +50,8 @@ def verify(where: Where, observer: Observer | None = None) -> list[Fault]:
 class _Verify:
     """One run. What a damaged table would have told stays None, and is then not checked."""
 
-    def __init__(self, at: Place, observer: Observer) -> None:
-        self._at, self._sound = at, SoundTables(at, observer)
+    def __init__(self, at: StoreLocation, observer: Observer) -> None:
+        self._at, self._sound = at, ReadableTables(at, observer)
         self._observer, self._faults = observer, self._sound.faults
         self._keep_flow: bool | None = None
         self._motion: dict[str, bool] = {}  # vector column -> whether it is made from motion

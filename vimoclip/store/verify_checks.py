@@ -13,10 +13,10 @@ from schemas.models import META, WEIGHTS, folder_of, student_id
 from schemas.segments import segments_schema
 from vimoclip.errors import StoreDamagedError
 from vimoclip.flow.encoding import decode
-from vimoclip.search.segments import settings_in
-from vimoclip.store.location import Place
+from vimoclip.search.segments import parse_segment_settings
+from vimoclip.store.location import StoreLocation
 from vimoclip.store.table import Table
-from vimoclip.store.verify_faults import MOST_PLACES, SoundTables
+from vimoclip.store.verify_faults import MOST_PLACES, ReadableTables
 
 UNIT = 0.01
 """By how much the length of a stored vector may be off 1."""
@@ -76,12 +76,12 @@ def decodes(data: bytes) -> bool:
 # What is wrong with the trained models that `features` and `segments` name (schemas/models.py).
 
 
-def check_models(sound: SoundTables, at: Place, features: Iterable[Feature]) -> None:
+def check_models(sound: ReadableTables, at: StoreLocation, features: Iterable[Feature]) -> None:
     """Note those that are not there, or not whole. In memory at one time: one model's files."""
     named = [("features", feature.name, id) for feature in features if (id := student_id(feature)) is not None]
     if (table := sound.opened.get("segments")) is not None:
         try:
-            made = settings_in(table).behaviour
+            made = parse_segment_settings(table).behaviour
         except StoreDamagedError:  # a fault of its own
             made = None
         if made is not None:
@@ -92,7 +92,7 @@ def check_models(sound: SoundTables, at: Place, features: Iterable[Feature]) -> 
             sound.faults.add("missing-model", name, None, f"{user} was made with {folder_of(id)}, {why}")
 
 
-def _wrong_model(at: Place, id: str) -> str | None:
+def _wrong_model(at: StoreLocation, id: str) -> str | None:
     """What is wrong with a model's files, in words."""
     files = {name: at.read(f"{folder_of(id)}/{name}") for name in (WEIGHTS, META)}
     weights, meta = files[WEIGHTS], files[META]
@@ -119,12 +119,12 @@ Takes = Mapping[int, tuple[str, int | None]]
 """The takes that readers see: video_id, frames."""
 
 
-def check_segments(sound: SoundTables, takes: Takes, named: set[int] | None) -> None:
+def check_segments(sound: ReadableTables, takes: Takes, named: set[int] | None) -> None:
     """Note every fault. named: the takes of every video; None where nobody knows them."""
     if (table := sound.opened.get("segments")) is None:
         return
     try:
-        settings = settings_in(table)
+        settings = parse_segment_settings(table)
     except StoreDamagedError:
         sound.faults.add("bad-settings", "segments", None, "it does not say what it was made from")
         return
@@ -137,7 +137,7 @@ def check_segments(sound: SoundTables, takes: Takes, named: set[int] | None) -> 
             _check_rows(sound, table, spaces, takes, named)
 
 
-def _check_rows(sound: SoundTables, table: Table, spaces: list[str], takes: Takes, named: set[int] | None) -> None:
+def _check_rows(sound: ReadableTables, table: Table, spaces: list[str], takes: Takes, named: set[int] | None) -> None:
     found, filled = np.zeros(table.count(), _ROW), 0
     leftovers: dict[int, tuple[str, int]] = {}
     sound.observer.table("segments", len(found))
@@ -179,12 +179,12 @@ def _wrong(vectors: pa.FixedSizeListArray) -> tuple[np.ndarray, np.ndarray]:
     return ~np.isfinite(length), np.isfinite(length) & (np.abs(length - 1) > UNIT)
 
 
-def _note(sound: SoundTables, fault: str, video_id: str, what: str, bad: np.ndarray) -> None:
+def _note(sound: ReadableTables, fault: str, video_id: str, what: str, bad: np.ndarray) -> None:
     places = [f"{what} of the one at frame {start}" for start in bad["start"][:MOST_PLACES].tolist()]
     sound.faults.add(fault, "segments", video_id, *places, count=len(bad))
 
 
-def _check_cover(sound: SoundTables, rows: np.ndarray, takes: Takes) -> None:
+def _check_cover(sound: ReadableTables, rows: np.ndarray, takes: Takes) -> None:
     """A take's segments are ranges of its frames, no two alike, from its first frame to its last."""
     rows = rows[np.lexsort((rows["end"], rows["start"], rows["take"]))]
     cuts = np.flatnonzero(np.diff(rows["take"])) + 1

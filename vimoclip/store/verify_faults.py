@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from vimoclip.errors import StoreDamagedError, StoreError, StoreMissingError, StoreUnreachableError
 from vimoclip.store.feature_store import DERIVED, TABLES
-from vimoclip.store.location import Place
+from vimoclip.store.location import StoreLocation
 from vimoclip.store.table import Table
 
 _RESTORE = "Restore it from a copy of the store; without one, ingest into a new store."
@@ -145,13 +145,13 @@ class Observer:
         """`count` more rows of it are read."""
 
 
-class SoundTables:
+class ReadableTables:
     """The tables of one consistent snapshot, without what turned out to be unsound.
 
     Attributes: `opened`, by name, those that can be read so far; `faults` and `observer`, for who checks them too.
     """
 
-    def __init__(self, at: Place, observer: Observer) -> None:
+    def __init__(self, at: StoreLocation, observer: Observer) -> None:
         self.faults, self.observer = Faults(), observer
         self.opened: dict[str, Table] = {}
         self._place = at

@@ -16,19 +16,19 @@ import pyarrow.compute as pc
 
 from schemas.labels import LABELS, Label
 from schemas.videos import VIDEOS, Video
-from vimoclip.atomic import held_back
+from vimoclip.atomic import defer_interrupts
 from vimoclip.embedding.events import EmbeddedFrames
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.features import drop_unnamed_columns
-from vimoclip.store.models import drop_unnamed
+from vimoclip.store.features import drop_orphan_columns
+from vimoclip.store.models import drop_unreferenced_models
 from vimoclip.store.rows import RowBuffer, check, flow_rows, frame_rows
-from vimoclip.store.table import Table, Tidied
+from vimoclip.store.table import CompactionStats, Table
 
 FLUSH_ROWS = 20_000
 FLUSH_BYTES = 48 << 20
 FLUSH_S = 30.0
 FLUSH_VIDEOS = 512
-TIDY_COMMITS = 200
+COMPACT_EVERY_COMMITS = 200
 """Commits after which the writer merges its own small fragments: manifests list every fragment, so that their total
 size grows with the square of the commits."""
 GRACE = timedelta(minutes=10)
@@ -37,7 +37,7 @@ MOVED = "moved"
 
 
 @dataclass(frozen=True)
-class Optimized:
+class OptimizeStats:
     """What `StoreWriter.optimize` won."""
 
     leftover_takes: int
@@ -105,7 +105,7 @@ class StoreWriter:
 
         Labels that the new id had were of other content, and end too. Ctrl-C waits until the move is buffered.
         """
-        with held_back():
+        with defer_interrupts():
             self._move(old, new)
 
     def _move(self, old: Video, new: Video) -> None:
@@ -152,9 +152,9 @@ class StoreWriter:
 
     def flush(self) -> None:
         """Commit everything buffered: frames, flow, labels, then videos. Ctrl-C waits until it is done."""
-        with held_back():
+        with defer_interrupts():
             self._flush()
-        if self._commits >= TIDY_COMMITS:
+        if self._commits >= COMPACT_EVERY_COMMITS:
             self._commits = 0
             self._index()
             self._tidy(GRACE)
@@ -226,7 +226,7 @@ class StoreWriter:
             for video_id in video_ids:
                 del self.videos[video_id]
 
-    def optimize(self, grace: timedelta = GRACE) -> Optimized:
+    def optimize(self, grace: timedelta = GRACE) -> OptimizeStats:
         """Take leftovers and removed videos off the disk, index the rows of takes, merge small fragments, drop versions
         older than `grace`, and the models that none of the others names."""
         before = self._store.place.size()
@@ -239,15 +239,15 @@ class StoreWriter:
         self._forget_labels([row.video_id for row in self.videos.values() if row.status == "removed"])
         indexed = self._index()  # before rows are looked for by it: a damaged one is mended
         leftovers = self.drop_leftovers()
-        drop_unnamed_columns(self._store.refresh(), self._locked("frames"), self._check)
+        drop_orphan_columns(self._store.refresh(), self._locked("frames"), self._check)
         fragments = sum(done.fragments for done in self._tidy(grace, thorough=True))
-        drop_unnamed(self._store.place, self._tables, self._check)
-        return Optimized(leftovers, fragments, indexed, before, self._store.place.size())
+        drop_unreferenced_models(self._store.place, self._tables, self._check)
+        return OptimizeStats(leftovers, fragments, indexed, before, self._store.place.size())
 
     def _index(self) -> int:
         return sum(self._locked(name).index("take") for name in self._of_takes)
 
-    def _tidy(self, grace: timedelta, thorough: bool = False) -> list[Tidied]:
+    def _tidy(self, grace: timedelta, thorough: bool = False) -> list[CompactionStats]:
         return [self._locked(name).tidy(grace, thorough) for name in self._tables]
 
     def _locked(self, name: str) -> Table:

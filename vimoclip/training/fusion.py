@@ -13,7 +13,7 @@ from vimoclip.config.fusion import FusionConfig, Loss
 from vimoclip.errors import RunError
 from vimoclip.models.tfam import Tfam
 from vimoclip.sequences.sequences import Batch, Sequences, shuffled_batches
-from vimoclip.training.losses import loss_of, mixed
+from vimoclip.training.losses import make_loss, mixup
 from vimoclip.training.optimizer import training_precision
 
 # Calibration: a trained model's scores made into probabilities that mean what they say.
@@ -79,7 +79,7 @@ def apply_calibration(model: Tfam, calibration: Calibration) -> None:
     last.bias.mul_(calibration.scale).add_(calibration.bias)
 
 
-SCORED_TOGETHER = 32  # videos
+SCORE_BATCH = 32  # videos
 
 
 class FusionTask:
@@ -109,7 +109,7 @@ class FusionTask:
             check_labels(sequences, config.loss.name)
         self._config, self._device = config, device
         self.train = train.to(device)
-        self._loss, self._segments = loss_of(config.loss), segments
+        self._loss, self._segments = make_loss(config.loss), segments
         torch.manual_seed(config.training.seed)
         self.model = Tfam(config.tfam, train.dims, len(train.classes)).to(device)
 
@@ -122,7 +122,7 @@ class FusionTask:
         """Of these videos, mixed where that is asked for."""
         made = self.batch(batch)
         if self._config.mixup is not None:
-            made = mixed(made, self._config.mixup)
+            made = mixup(made, self._config.mixup)
         return self._loss(self.model(made.vectors, made.present), made.targets)
 
     def batch(self, videos: NDArray[np.int64]) -> Batch:
@@ -142,7 +142,9 @@ class FusionTask:
         precision = training_precision(self._config.training.precision, self._device)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         segments = self._segments or metrics.by_count(self.train.counts())
-        measure = metrics.of_one if self._config.loss.name == "cross-entropy" else metrics.of_several
+        measure = (
+            metrics.multiclass_metrics if self._config.loss.name == "cross-entropy" else metrics.multilabel_metrics
+        )
         together = self._config.training.batch_size
         return {
             name: asdict(
@@ -159,7 +161,7 @@ def scores(model: Tfam, sequences: Sequences, dtype: torch.dtype = torch.float32
     dtype: of the arithmetic. In fp32 a video's logits are the same to 1e-5 whatever else is scored.
     """
     found = torch.zeros(len(sequences), model.classes)
-    for batch in sequences.in_order(SCORED_TOGETHER):
+    for batch in sequences.in_order(SCORE_BATCH):
         device = batch.targets.device
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             found[torch.from_numpy(batch.videos)] = model(batch.vectors, batch.present).float().cpu()

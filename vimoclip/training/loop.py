@@ -23,10 +23,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vimoclip.atomic import replacing
+from vimoclip.atomic import atomic_write
 from vimoclip.config.fusion import TrainingConfig
 from vimoclip.errors import DivergedError, RunError
-from vimoclip.training.optimizer import ALONE, Peers, WeightAverage, adamw, learning_rate, training_precision
+from vimoclip.training.optimizer import (
+    SINGLE_PROCESS,
+    ProcessGroup,
+    WeightAverage,
+    adamw,
+    learning_rate,
+    training_precision,
+)
 
 # The losses of an epoch as numbers, the first that is not finite being an error that names its videos.
 #
@@ -132,8 +139,8 @@ def _scalars(record: Record, above: str = "") -> Iterator[tuple[str, float]]:
 
 STATE, METRICS = "state.pt", "metrics.jsonl"
 
-CHECKED_TOGETHER = 32  # losses of a GPU
-KEEP_S = 300.0
+LOSSES_PER_CHECK = 32  # losses of a GPU
+SAVE_EVERY_S = 300.0
 
 
 class Task(Protocol):
@@ -193,8 +200,8 @@ class Training:
         identity: dict[str, Any] | None = None,
         score: Callable[[Record], float | None] | None = None,
         rates: Mapping[str, float] | None = None,
-        keep_s: float = KEEP_S,
-        peers: Peers = ALONE,
+        keep_s: float = SAVE_EVERY_S,
+        peers: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         """folder: of the run; None keeps nothing. score: of a record, what the best epoch is chosen by, or None.
         rates: of parameters by name, what the learning rate is multiplied by. keep_s: seconds between two states that
@@ -248,7 +255,7 @@ class Training:
             self._set_random(self._random)
         plan = self._task.plan(epoch)
         observer.began(epoch + 1, len(plan))
-        losses = EpochLosses(self._task.names, CHECKED_TOGETHER if self._device.type == "cuda" else 1, self._known)
+        losses = EpochLosses(self._task.names, LOSSES_PER_CHECK if self._device.type == "cuda" else 1, self._known)
         self._task.model.train()
         for i, batch in enumerate(plan, 1):
             if i <= self._steps:
@@ -326,12 +333,12 @@ class Training:
             "average": self._average.state() if self._average is not None else None,
             "best": vars(self.best) if self.best is not None else None,
         }
-        with replacing(self._folder / STATE) as path:
+        with atomic_write(self._folder / STATE) as path:
             torch.save(state, path)
         self._write_metrics(self._folder)
 
     def _write_metrics(self, folder: Path) -> None:
-        with replacing(folder / METRICS) as path:
+        with atomic_write(folder / METRICS) as path:
             path.write_text("".join(json.dumps(record, allow_nan=False) + "\n" for record in self.records))
 
     def _go_on(self, path: Path) -> None:

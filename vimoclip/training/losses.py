@@ -17,7 +17,7 @@ from vimoclip.sequences.sequences import Batch
 _TINY = 1e-30  # in place of 0 under a power, whose gradient may be infinite there
 
 
-def loss_of(config: LossConfig) -> Callable[[Tensor, Tensor], Tensor]:
+def make_loss(config: LossConfig) -> Callable[[Tensor, Tensor], Tensor]:
     """The function of logits and targets that a config names."""
     if config.name == "bce":
         return binary_cross_entropy
@@ -77,7 +77,7 @@ def distillation(z: Tensor, z_image: Tensor) -> Tensor:
 # Mixup of embeddings: pairs of videos become one, and so do their labels (Zhang et al., ICLR 2018).
 
 
-def mixed(batch: Batch, alpha: float) -> Batch:
+def mixup(batch: Batch, alpha: float) -> Batch:
     """Each video a with the one before it in the batch, b: z_t = λ z_t(a) + (1 − λ) z_t(b), y = λ y(a) + (1 − λ) y(b).
 
     λ ~ Beta(α, α), of each pair its own, and at least ½, so that a is the one that is heard. Its steps are those of a:

@@ -52,7 +52,7 @@ class Metrics:
     stretches: int | None = None
 
 
-def of_several(
+def multilabel_metrics(
     scores: Tensor, targets: Tensor, segments: Sequence[str], batch_size: int, videos: int | None = None
 ) -> Metrics:
     """Metrics where a video shows any number of behaviours. p = σ(score).
@@ -64,10 +64,10 @@ def of_several(
     return _metrics(p, y, segments, batch_size, videos, _binary_calibration(p, y))
 
 
-def of_one(
+def multiclass_metrics(
     scores: Tensor, targets: Tensor, segments: Sequence[str], batch_size: int, videos: int | None = None
 ) -> Metrics:
-    """Metrics where a video shows one behaviour; arguments as of `of_several`. p = softmax(scores)."""
+    """Metrics where a video shows one behaviour; arguments as of `multilabel_metrics`. p = softmax(scores)."""
     p, y = torch.softmax(scores.double(), dim=1), targets.long()
     if not len(p):
         return _metrics(p, y, segments, batch_size, videos, None)

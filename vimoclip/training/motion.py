@@ -19,12 +19,12 @@ from vimoclip.device import free_bytes
 from vimoclip.flow.encoding import PLANE, flow_image, mirrored
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import MoClip
-from vimoclip.sequences.sequences import SHARE
+from vimoclip.sequences.sequences import MEMORY_FRACTION
 from vimoclip.training.losses import distillation, positives_only, weighted
-from vimoclip.training.motion_dataset import MotionSegments
-from vimoclip.training.optimizer import ALONE, Peers, layer_rates, training_precision
+from vimoclip.training.motion_dataset import MotionClips
+from vimoclip.training.optimizer import SINGLE_PROCESS, ProcessGroup, layer_rates, training_precision
 
-TOGETHER = 64
+BATCH = 64
 """Frames that pass the tower at once. With checkpointing these are what its gradient needs memory for."""
 
 _FLIPS = 1  # of the seeds that follow from the run's
@@ -41,10 +41,10 @@ class MotionTask:
         self,
         config: MotionConfig,
         teacher: ClipTeacher,
-        train: MotionSegments,
-        held_out: MotionSegments | None = None,
-        select: MotionSegments | None = None,
-        peers: Peers = ALONE,
+        train: MotionClips,
+        held_out: MotionClips | None = None,
+        select: MotionClips | None = None,
+        peers: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         evaluated = {"held_out": held_out, "select": select}
         self._evaluated = {name: segments for name, segments in evaluated.items() if segments}
@@ -96,12 +96,14 @@ class MotionTask:
         found = {}
         for name, each in self._evaluated.items():
             logits, cosine = self._scores(each)
-            measured = metrics.of_several(logits, each.sequences.targets, segments, self._config.training.batch_size)
+            measured = metrics.multilabel_metrics(
+                logits, each.sequences.targets, segments, self._config.training.batch_size
+            )
             found[name] = asdict(measured) | {"cosine": cosine}
         return found
 
     @torch.inference_mode()
-    def _scores(self, segments: MotionSegments) -> tuple[Tensor, float]:
+    def _scores(self, segments: MotionClips) -> tuple[Tensor, float]:
         """Logits of every video, fp32 (V, C), on the CPU; and the mean cosine."""
         device = self._teacher.device
         sums = torch.zeros(len(segments.sequences), self._teacher.dim, device=device)
@@ -119,7 +121,7 @@ class MotionTask:
     def _z(self, images: NDArray[np.uint8]) -> Tensor:
         """z of the flow images uint8 (N, 3, 224, 224), fp32 (N, D). In the same parts with checkpointing and without,
         so that the numbers are the same."""
-        parts = torch.split(torch.from_numpy(images), TOGETHER)
+        parts = torch.split(torch.from_numpy(images), BATCH)
         if self.checkpointing and torch.is_grad_enabled():
             return torch.cat([checkpoint(self._part, part, use_reentrant=False) for part in parts])
         return torch.cat([self._part(part) for part in parts])
@@ -145,7 +147,7 @@ class MotionTask:
         count = self._train.count
         frames = int(np.sort(count)[-self._config.training.batch_size :].sum()) / self._peers.world
         of_frame = self._saved_bytes(2) - self._saved_bytes(1)
-        return frames * of_frame <= SHARE * free_bytes(self._teacher.device)
+        return frames * of_frame <= MEMORY_FRACTION * free_bytes(self._teacher.device)
 
     def _saved_bytes(self, frames: int) -> int:
         """What the gradient of so many frames keeps in memory, weights too."""

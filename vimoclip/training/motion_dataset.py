@@ -19,15 +19,15 @@ from vimoclip.config.fusion import SequenceConfig
 from vimoclip.device import free_bytes
 from vimoclip.errors import RunError, StoreDamagedError
 from vimoclip.flow.encoding import decode
-from vimoclip.sequences.reader import Kept, read_sequences
-from vimoclip.sequences.sequences import SHARE, SequenceReport, Sequences, Steps
+from vimoclip.sequences.reader import SequenceStorage, read_sequences
+from vimoclip.sequences.sequences import MEMORY_FRACTION, FrameSampling, SequenceReport, Sequences
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table
 
 # The encoded flow of the steps of many videos, in memory where it fits, else read as it is asked for.
 
 
-def flow_of(store: FeatureStore) -> Table:
+def open_flow(store: FeatureStore) -> Table:
     """The table of a store's flow.
 
     Raises:
@@ -72,14 +72,14 @@ class FlowRows:
         return np.stack([decode(data) for data in found])
 
 
-def read_flow(table: Table, steps: Steps, hold: bool | None = None) -> FlowRows:
+def read_flow(table: Table, steps: FrameSampling, hold: bool | None = None) -> FlowRows:
     """The flow of steps. hold: in memory; None is where it fits.
 
     Raises:
         StoreDamagedError: rows are missing.
     """
     if hold is None:
-        hold = table.place.size("flow") <= SHARE * free_bytes(torch.device("cpu"))
+        hold = table.place.size("flow") <= MEMORY_FRACTION * free_bytes(torch.device("cpu"))
     at = np.full(int(steps.offsets[-1]), -1)
     held, count = list[pa.BinaryArray](), 0
     for batch in table.batches(["take", "frame_index", "flow"] if hold else ["take", "frame_index"]):
@@ -116,7 +116,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class SegmentBatch:
+class ClipBatch:
     """B segments of N frames in all, one segment after another.
 
     videos: of each segment, its number, int64 (B,). counts: the frames of each, int64 (B,). planes: uint8
@@ -131,7 +131,7 @@ class SegmentBatch:
 
 
 @dataclass(frozen=True)
-class SegmentReport:
+class ClipReport:
     """What became of the videos of a split. videos, frames, segments: that are in the segments.
 
     Left out: unlabelled, without a label of these classes; one_frame, of a single frame, which has no flow; flowless,
@@ -148,7 +148,7 @@ class SegmentReport:
 
 
 @dataclass(frozen=True, eq=False)
-class MotionSegments:
+class MotionClips:
     """S segments. sequences: z_image and the labels of their videos. flow: of the same steps. video, first, count: of
     each segment its video's number, its first step in it and how many, int64 (S,)."""
 
@@ -157,7 +157,7 @@ class MotionSegments:
     video: Ints
     first: Ints
     count: Ints
-    report: SegmentReport = field(default_factory=SegmentReport)
+    report: ClipReport = field(default_factory=ClipReport)
 
     def __len__(self) -> int:
         return len(self.video)
@@ -167,7 +167,7 @@ class MotionSegments:
         """Names of the behaviours, in the order of the targets."""
         return self.sequences.classes
 
-    def batch(self, segments: Ints) -> SegmentBatch:
+    def batch(self, segments: Ints) -> ClipBatch:
         """These segments, on the CPU.
 
         Raises:
@@ -183,20 +183,20 @@ class MotionSegments:
             steps.append(own.offsets[video] + first + np.arange(count))
         videos = self.video[segments]
         targets = own.targets[torch.from_numpy(videos)].float()
-        return SegmentBatch(
+        return ClipBatch(
             videos, self.count[segments], self.flow.planes(np.concatenate(steps)), torch.cat(parts), targets
         )
 
 
-def read_motion_segments(
+def read_motion_clips(
     store: FeatureStore,
     image: str,
     segment: int,
     videos: Sequence[Video],
     classes: Sequence[str],
-    kept: Kept | None = None,
+    kept: SequenceStorage | None = None,
     hold_flow: bool | None = None,
-) -> MotionSegments:
+) -> MotionClips:
     """The segments of videos of a snapshot. image: the feature that z_image is. segment: the most frames of one.
     hold_flow: as of `read_flow`.
 
@@ -204,7 +204,7 @@ def read_motion_segments(
         RunError: the store keeps no flow, or no video is left. UnknownColumnError, ConfigError, StoreDamagedError: as
         `read_sequences`.
     """
-    flow = flow_of(store)
+    flow = open_flow(store)
     rows = rows_by_take(flow)
     moving = [row for row in videos if row.frames != 1]
     whole = [row for row in moving if row.take is not None and rows.get(row.take, 0) == (row.frames or 0) - 1]
@@ -219,12 +219,12 @@ def read_motion_segments(
     sequences = read_sequences(store, config, "image", whole, classes, kept=kept)
     named = {row.video_id: row for row in whole}
     own = [named[video_id] for video_id in sequences.video_ids]
-    steps = Steps.of(
+    steps = FrameSampling.of(
         np.array([row.take for row in own], np.int64), np.array([row.frames for row in own], np.int64), None
     )
-    video, first, count = cut(sequences.steps, segment)
+    video, first, count = cut_clips(sequences.steps, segment)
     read: SequenceReport = sequences.report
-    report = SegmentReport(
+    report = ClipReport(
         videos=len(sequences),
         frames=read.frames,
         segments=len(video),
@@ -233,10 +233,10 @@ def read_motion_segments(
         flowless=len(moving) - len(whole),
         unembedded=read.unembedded,
     )
-    return MotionSegments(sequences, read_flow(flow, steps, hold_flow), video, first, count, report)
+    return MotionClips(sequences, read_flow(flow, steps, hold_flow), video, first, count, report)
 
 
-def cut(lengths: Ints, segment: int) -> tuple[Ints, Ints, Ints]:
+def cut_clips(lengths: Ints, segment: int) -> tuple[Ints, Ints, Ints]:
     """Videos of these lengths in segments of at most `segment` steps: of each its video, its first step and how many,
     int64 (S,)."""
     parts = -(-lengths // segment)

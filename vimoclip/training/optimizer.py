@@ -115,7 +115,7 @@ class WeightAverage:
 # Peers: the processes that train one model together, each on its share of every batch.
 
 
-class Peers:
+class ProcessGroup:
     """One of `world` processes, by its `rank`; alone by itself.
 
     Each computes the part of a batch's loss that its share makes up: gradients and losses are then summed, and all take
@@ -145,4 +145,4 @@ class Peers:
             parameter.grad = part.view_as(parameter)
 
 
-ALONE = Peers()
+SINGLE_PROCESS = ProcessGroup()

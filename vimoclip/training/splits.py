@@ -11,7 +11,7 @@ from vimoclip.errors import RunError
 from vimoclip.store.feature_store import FeatureStore
 
 
-def of_split(store: FeatureStore, split: str | None = None) -> list[Video]:
+def videos_of_split(store: FeatureStore, split: str | None = None) -> list[Video]:
     """The videos of a split that are in, by video_id; None is all of them.
 
     Raises:
@@ -41,8 +41,8 @@ def hold_out(videos: Sequence[Video], share: float, seed: int) -> tuple[list[Vid
     Raises:
         RunError: one of the two would be empty.
     """
-    held = [row for row in videos if _lot(row.video_id, seed) < share]
-    others = [row for row in videos if _lot(row.video_id, seed) >= share]
+    held = [row for row in videos if _drawn(row.video_id, seed) < share]
+    others = [row for row in videos if _drawn(row.video_id, seed) >= share]
     if not held or not others:
         raise RunError(
             "Too few videos to hold some out.",
@@ -53,7 +53,7 @@ def hold_out(videos: Sequence[Video], share: float, seed: int) -> tuple[list[Vid
     return others, held
 
 
-def _lot(video_id: str, seed: int) -> float:
+def _drawn(video_id: str, seed: int) -> float:
     """From 0 up to 1."""
     digest = hashlib.sha256(f"{seed} {video_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
@@ -62,12 +62,12 @@ def _lot(video_id: str, seed: int) -> float:
 # The classes of a model: which labels of a store it learns to tell apart.
 
 
-def classes_of(store: FeatureStore) -> list[str]:
+def list_classes(store: FeatureStore) -> list[str]:
     """Every label that a video of the store has, in the order of their names."""
     return store.labels()["label"].unique().sort().to_list()
 
 
-def taught_classes(store: FeatureStore, train: Sequence[Video], least: int | None = None) -> list[str]:
+def trainable_classes(store: FeatureStore, train: Sequence[Video], least: int | None = None) -> list[str]:
     """The labels that can be learned from the videos `train`, in the order of their names.
 
     least: how many of these videos must show a label; others are no classes. None is all labels of the store, and
@@ -78,7 +78,7 @@ def taught_classes(store: FeatureStore, train: Sequence[Video], least: int | Non
     """
     labels, own = store.labels(), [row.video_id for row in train]
     videos = labels.filter(pl.col("video_id").is_in(own)).group_by("label").agg(pl.col("video_id").n_unique())
-    counts = dict.fromkeys(classes_of(store), 0) | dict(videos.iter_rows())
+    counts = dict.fromkeys(list_classes(store), 0) | dict(videos.iter_rows())
     if not counts:
         raise RunError(
             "No video has a label.",
@@ -131,7 +131,7 @@ class TrainingSplit:
 
 
 @dataclass(frozen=True)
-class Asked:
+class SplitRequest:
     """How to split. train: the split to train on. held_out: the one that is evaluated on; None is val, or test,
     whichever there is. share: of the videos that is held out by lot where no video has a split. least_videos: of those
     to train on that must show a class; None refuses a label that none of them shows."""
@@ -142,7 +142,7 @@ class Asked:
     least_videos: int | None = None
 
 
-def training_split(store: FeatureStore, asked: Asked, select_on: float | None, seed: int) -> TrainingSplit:
+def training_split(store: FeatureStore, asked: SplitRequest, select_on: float | None, seed: int) -> TrainingSplit:
     """The split. select_on: the share of the videos to train on that is cut from them, by lot, to choose the best epoch
     on.
 
@@ -151,12 +151,12 @@ def training_split(store: FeatureStore, asked: Asked, select_on: float | None, s
     """
     known = splits(store)
     if not known:
-        train, held_out = hold_out(of_split(store), asked.share, seed)
+        train, held_out = hold_out(videos_of_split(store), asked.share, seed)
         said, held = f"all but {asked.share:g} of the videos, by lot", f"{asked.share:g}, by lot"
     else:
         name = asked.held_out or next((each for each in HELD_OUT if each in known and each != asked.train), None)
-        train = of_split(store, asked.train)
-        held_out = of_split(store, name) if name else []
+        train = videos_of_split(store, asked.train)
+        held_out = videos_of_split(store, name) if name else []
         said, held = f"split {asked.train}", f"split {name}" if name else "nothing"
     select: list[Video] = []
     if select_on is not None:

@@ -25,14 +25,14 @@ import numpy as np
 
 from vimoclip.config.store import RunConfig, Sampling
 from vimoclip.errors import VideoError, VimoclipError
-from vimoclip.prefetch import Ahead
+from vimoclip.prefetch import Prefetcher
 from vimoclip.video.decode import Event, FrameChunk, VideoInfo, decode
 
-AHEAD = 4  # chunks decoded before they are asked for
+PREFETCH = 4  # chunks decoded before they are asked for
 START_S = 60.0  # a loaded machine may take its time to start a process
 IDLE_S = 1.0  # after so long without an event the caller hears so
-BEAT_S = 0.1  # how often the child says that it still decodes, when no chunk says so
-PATIENCE_S = 2.0  # how long closing waits for `jobs` to give the next one
+HEARTBEAT_S = 0.1  # how often the child says that it still decodes, when no chunk says so
+CLOSE_TIMEOUT_S = 2.0  # how long closing waits for `jobs` to give the next one
 _F_SETPIPE_SZ = 1031  # Linux: a pipe of 1 MiB moves frames with a sixteenth of the wake-ups
 
 
@@ -47,7 +47,7 @@ class Decodable(Protocol):
 Job = TypeVar("Job", bound=Decodable)
 
 
-class Decoder:
+class DecoderProcess:
     """Decodes videos one after another, a few chunks ahead of the caller."""
 
     def __init__(self, sampling: Sampling, run: RunConfig) -> None:
@@ -83,7 +83,7 @@ class Decoder:
                         self.close()  # the child is in the middle of it
                         break
 
-        ahead = Ahead(events(), AHEAD)
+        ahead = Prefetcher(events(), PREFETCH)
         try:
             while True:
                 yield ahead.get(IDLE_S)
@@ -91,7 +91,7 @@ class Decoder:
             return
         finally:
             closing.set()
-            patience = time.monotonic() + PATIENCE_S
+            patience = time.monotonic() + CLOSE_TIMEOUT_S
             while not ahead.stop(0.1) and time.monotonic() < patience:
                 if (child := self._child) is not None:
                     child.end()  # the thread may be waiting for it
@@ -240,7 +240,7 @@ def _serve(jobs: Connection, events: Connection) -> None:
 
     def on_frame() -> None:
         nonlocal beat
-        if time.monotonic() - beat > BEAT_S:
+        if time.monotonic() - beat > HEARTBEAT_S:
             beat = time.monotonic()
             events.send(None)
 

@@ -17,7 +17,7 @@ _TICK = Fraction(1, 90_000)
 _OPTIONS = {"crf": "20", "preset": "veryfast"}
 
 
-def cut(source: str | Path, start_s: float, end_s: float, target: Path) -> int:
+def cut_clip(source: str | Path, start_s: float, end_s: float, target: Path) -> int:
     """Write the frames shown in [start_s, end_s), seconds from the first one; how many that were.
 
     Decoding begins at the file's first frame, since the store's times count from there.
@@ -48,7 +48,7 @@ def cut(source: str | Path, start_s: float, end_s: float, target: Path) -> int:
     return count
 
 
-def cut_all(hits: Hits, folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
+def export_clips(hits: Hits, folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
     """A file a hit, best first: their paths; and video and reason where there can be none.
 
     Raises:
@@ -59,7 +59,7 @@ def cut_all(hits: Hits, folder: Path) -> tuple[list[str], list[tuple[str, str]]]
         name = _SAFE.sub("_", PurePosixPath(hit.video_id).stem)[:80]
         target = folder / f"{n:03d}-{name}-{hit.start_s:.2f}-{hit.end_s:.2f}.mp4"
         try:
-            cut(hit.path, hit.start_s, hit.end_s, target)
+            cut_clip(hit.path, hit.start_s, hit.end_s, target)
             written.append(str(target))
         except VideoError as error:
             without.append((hit.video_id, str(error)))

@@ -4,9 +4,9 @@ import numpy as np
 
 from pipelines.ablate import NAMES, PAPER, ROWS
 from pipelines.demo.costs import Cost
-from pipelines.demo.hard_pairs import HardPair, Told, in_all
-from pipelines.demo.report import WITH, WITHOUT, Findings, HitStrip, Picture, Row, SearchShown, Spent, compared
-from pipelines.demo.steps import Sought
+from pipelines.demo.hard_pairs import HardPair, PairAccuracy, overall
+from pipelines.demo.report import WITH, WITHOUT, HitStrip, Picture, ReportData, Row, SearchShown, StepCost, compared
+from pipelines.demo.steps import SearchTarget
 from vimoclip.savannah import PAIRS, Span
 from vimoclip.search.results import Hit, data_uris
 
@@ -21,10 +21,10 @@ def pictures(count: int, words: str = "a zebra") -> list[Picture]:
 
 def findings(
     words: str = "A zebra is walking through grassland at noon under a clear sky.", seeds: int = 1
-) -> Findings:
+) -> ReportData:
     """With the words wherever a store's own text is shown."""
     pairs = [
-        HardPair(one, other, 8, {WITHOUT: Told(4 + n % 2, 8), WITH: Told(7.5, 8)})
+        HardPair(one, other, 8, {WITHOUT: PairAccuracy(4 + n % 2, 8), WITH: PairAccuracy(7.5, 8)})
         for n, (one, other) in enumerate(PAIRS)
     ]
     half = None if seeds == 1 else 0.021
@@ -41,13 +41,13 @@ def findings(
     ]
     bouts = [{"label": "walking", "start_s": 0.0, "end_s": 2.25}, {"label": "chasing", "start_s": 5.75, "end_s": 12.0}]
     costs = Cost("vimoclip index --store demo/store", 75.25, 1_234_567_890, "2025-01-01T00:00:00+00:00", True)
-    return Findings(
+    return ReportData(
         clips=120, minutes=2.9, peak_bytes=1_234_567_890, world=pictures(4, words), train_clips=72, held_out="val",
-        held_out_clips=24, rows=rows, pairs=pairs, told=in_all(pairs),
+        held_out_clips=24, rows=rows, pairs=pairs, told=overall(pairs),
         searches=[_search("By a second of a clip, in motion", words, 4), _search(f"By words: {words}", words, 0)],
         film=compared(DURATION_S, spans, {"bouts": bouts}), film_pictures=pictures(6, words),
-        film_line="vimoclip predict demo/film.mp4", steps=[Spent("render", words, costs), Spent("index", words, costs)],
-        status={
+        film_line="vimoclip predict demo/film.mp4", steps=[StepCost("render", words, costs), StepCost("index", words,
+        costs)], status={
             "videos": {"ok": 120}, "frames": 5760, "hours": 0.0667, "bytes": 31_400_000,
             "splits": {"train": 72, words: 48}, "labels": {words: 10},
             "features": [{"name": "clip", "model": words, "dim": 128, "training": "trained"}],
@@ -59,5 +59,5 @@ def findings(
 def _search(title: str, words: str, asked: int) -> SearchShown:
     hit = Hit("clip-0001.mp4", 0.0, 2.0, 0.91, 99.4, ("walking", words), (0.0, 2.0), "train", "/nowhere.mp4")
     hits = [HitStrip(hit, words, pictures(4, words)) for _ in range(4)]
-    sought = Sought(title, "walking", "clip-0003.mp4", 0.5, 1.5)
+    sought = SearchTarget(title, "walking", "clip-0003.mp4", 0.5, 1.5)
     return SearchShown(sought, f"vimoclip search {words}", pictures(asked, words), hits, 240)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.demo.hard_pairs import HardPair, Told, hard_pairs, in_all
+from pipelines.demo.hard_pairs import HardPair, PairAccuracy, hard_pairs, overall
 from schemas.labels import Label
 from tests.vimoclip.made_up_runs import VIDEOS, run_on
 from tests.vimoclip.stores import make_store
@@ -12,7 +12,7 @@ from vimoclip.config.fusion import Fusion
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
-from vimoclip.training.splits import of_split
+from vimoclip.training.splits import videos_of_split
 
 SHOWN = (("walking",), ("stalking",), ("walking", "stalking"), ("standing",))
 """In turn. No video shows any of the other pairs."""
@@ -41,42 +41,42 @@ def runs(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> dict[
 
 
 def test_told_adds_up() -> None:
-    assert Told(3.5, 5) + Told(1, 3) == Told(4.5, 8) and Told(4.5, 8).share == 0.5625
-    assert Told(0, 0).share is None
+    assert PairAccuracy(3.5, 5) + PairAccuracy(1, 3) == PairAccuracy(4.5, 8) and PairAccuracy(4.5, 8).share == 0.5625
+    assert PairAccuracy(0, 0).share is None
 
 
 def test_each_video_that_shows_one_of_a_pair_is_judged(store: FeatureStore, runs: dict[Fusion, list[Path]]) -> None:
-    pairs = hard_pairs(store, of_split(store), runs)
+    pairs = hard_pairs(store, videos_of_split(store), runs)
     assert [(pair.one, pair.other, pair.videos) for pair in pairs] == [("walking", "stalking", 8)]
     for fusion, (folder,) in runs.items():
         walking = [_right(store, folder, name, "walking", "stalking") for name in _showing("walking")]
         stalking = [_right(store, folder, name, "stalking", "walking") for name in _showing("stalking")]
-        assert pairs[0].told[fusion] == Told(sum(walking + stalking), len(walking + stalking))
+        assert pairs[0].told[fusion] == PairAccuracy(sum(walking + stalking), len(walking + stalking))
 
 
 def test_runs_of_several_seeds_are_judged_together(store: FeatureStore, runs: dict[Fusion, list[Path]]) -> None:
     (folder,) = runs["cross"]
-    once, twice = (hard_pairs(store, of_split(store), {"cross": [folder] * n})[0] for n in (1, 2))
+    once, twice = (hard_pairs(store, videos_of_split(store), {"cross": [folder] * n})[0] for n in (1, 2))
     assert twice.told["cross"] == once.told["cross"] + once.told["cross"] and twice.videos == once.videos
 
 
 def test_only_the_videos_that_are_asked_for_count(store: FeatureStore, runs: dict[Fusion, list[Path]]) -> None:
-    rows = {row.video_id: row for row in of_split(store)}
+    rows = {row.video_id: row for row in videos_of_split(store)}
     for shown, other in (("walking", "stalking"), ("stalking", "walking")):
         for name in _showing(shown):
             (pair,) = hard_pairs(store, [rows[name]], runs)
             assert (pair.one, pair.other, pair.videos) == ("walking", "stalking", 1)
             for fusion, (folder,) in runs.items():
-                assert pair.told[fusion] == Told(_right(store, folder, name, shown, other), 1)
+                assert pair.told[fusion] == PairAccuracy(_right(store, folder, name, shown, other), 1)
 
 
 def test_all_pairs_together() -> None:
     pairs = [
-        HardPair("a", "b", 4, {"image": Told(1, 4), "cross": Told(4, 4)}),
-        HardPair("c", "d", 1, {"image": Told(1, 1), "cross": Told(0.5, 1)}),
+        HardPair("a", "b", 4, {"image": PairAccuracy(1, 4), "cross": PairAccuracy(4, 4)}),
+        HardPair("c", "d", 1, {"image": PairAccuracy(1, 1), "cross": PairAccuracy(0.5, 1)}),
     ]
-    assert in_all(pairs) == {"image": Told(2, 5), "cross": Told(4.5, 5)}
-    assert in_all([]) == {}
+    assert overall(pairs) == {"image": PairAccuracy(2, 5), "cross": PairAccuracy(4.5, 5)}
+    assert overall([]) == {}
 
 
 def _showing(label: str) -> list[str]:

@@ -16,7 +16,7 @@ import pytest
 from cli.demo import carry_out
 from pipelines.demo.report import WITH, WITHOUT
 from pipelines.demo.run import DemoReport, DemoRequest, run
-from pipelines.demo.steps import Places, steps_of
+from pipelines.demo.steps import DemoPaths, demo_steps
 from pipelines.demo.world import Size
 from tests.cli.runner import vimoclip
 from tests.pipelines.demo.page_reader import Page, read
@@ -111,7 +111,7 @@ def test_it_can_be_read_aloud(page: Page) -> None:
 
 def test_it_says_what_each_step_cost(page: Page, folder: Path) -> None:
     costs = json.loads((folder / "costs.json").read_text())
-    names = {step.name for step in steps_of(SIZE, Places(folder))}
+    names = {step.name for step in demo_steps(SIZE, DemoPaths(folder))}
     assert costs.keys() == {*names, "render"}
     for name, cost in costs.items():
         assert cost["finished"] and cost["peak_bytes"] > 50e6 and name in page.text
@@ -120,7 +120,7 @@ def test_it_says_what_each_step_cost(page: Page, folder: Path) -> None:
 
 
 def test_what_it_shows_are_commands_that_anybody_could_type(report: DemoReport, folder: Path) -> None:
-    lines = {step.name: step.line for step in steps_of(SIZE, Places(folder))}
+    lines = {step.name: step.line for step in demo_steps(SIZE, DemoPaths(folder))}
     _, *words = shlex.split(lines["search by span"])
     result: Any = vimoclip(*words, "--json")
     assert json.loads(result.stdout)["hits"] == report.documents["search by span"]["hits"]

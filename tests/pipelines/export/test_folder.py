@@ -13,7 +13,7 @@ from tests.disks import mount, small_disk
 from tests.vimoclip.stores import make_store
 from vimoclip.errors import ExportError
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import ObjectPrefix
+from vimoclip.store.location import ObjectStorePrefix
 
 FORMS: list[Format] = ["parquet", "arrow", "npz", "datasets"]
 KILLS = [*((form, "writing") for form in FORMS), ("npz", "before"), ("npz", "after")]
@@ -151,7 +151,7 @@ def test_an_export_is_no_object(store: FeatureStore, tmp_path: Path, monkeypatch
 
 def test_a_store_in_a_bucket_can_be_exported(remote: str, tmp_path: Path) -> None:
     stored = make_store(remote)
-    assert isinstance(stored.place, ObjectPrefix)
+    assert isinstance(stored.place, ObjectStorePrefix)
     run(remote, tmp_path / "out", "npz")
     make_store(tmp_path / "store")
     run(tmp_path / "store", tmp_path / "same", "npz")

@@ -84,7 +84,7 @@ def test_videos_and_labels_are_what_the_store_says(store: FeatureStore, exported
 
 def test_chunks_become_one_file(store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[int, int]] = []
-    monkeypatch.setattr("vimoclip.store.frame_reader.OrderedFrames.chunks.__defaults__", (20,))
+    monkeypatch.setattr("vimoclip.store.frame_reader.FrameReader.chunks.__defaults__", (20,))
     run(store.place, tmp_path / "parquet", "parquet", progress=lambda *how_far: told.append(how_far))
     written = [done for done, _ in told]
     assert len(told) > 3

@@ -6,7 +6,7 @@ from pathlib import Path
 import openpyxl
 import pytest
 
-from vimoclip.annotations.animal_kingdom import class_names, read_segments
+from vimoclip.annotations.animal_kingdom import class_names, read_class_groups
 from vimoclip.errors import LabelError
 
 
@@ -20,7 +20,7 @@ def test_csv(tmp_path: Path, header: str) -> None:
         cells = {"segment": segment, "n": "3", "count": "3"}
         lines.append(delimiter.join(cells.get(column, f'"{name}"') for column in columns))
     (tmp_path / "s.csv").write_text("\n".join(lines))
-    assert read_segments(tmp_path / "s.csv", ["b, c", "a"]) == ["head", "tail"]
+    assert read_class_groups(tmp_path / "s.csv", ["b, c", "a"]) == ["head", "tail"]
 
 
 def test_a_workbook(tmp_path: Path) -> None:
@@ -28,13 +28,13 @@ def test_a_workbook(tmp_path: Path) -> None:
     for row in (["action", "index", "segment"], ["a", 0, "tail"], ["b", 1, "head"]):
         book.active.append(row)
     book.save(tmp_path / "s.xlsx")
-    assert read_segments(tmp_path / "s.xlsx", ["a", "b"]) == ["tail", "head"]
+    assert read_class_groups(tmp_path / "s.xlsx", ["a", "b"]) == ["tail", "head"]
 
 
 def test_animal_kingdoms(shared_annotations: Path) -> None:
     folder = shared_annotations / "animal_kingdom"
     classes = list(class_names(folder / "train_multi.txt", "ak_action.csv").values())
-    segments = read_segments(folder / "df_action.xlsx", classes)
+    segments = read_class_groups(folder / "df_action.xlsx", classes)
     of = dict(zip(classes, segments, strict=True))
     assert (of["Abseiling"], of["Attacking"], of["Being carried"]) == ("tail", "head", "tail")
     assert Counter(segments) == {"head": 17, "middle": 29, "tail": 94}
@@ -42,9 +42,9 @@ def test_animal_kingdoms(shared_annotations: Path) -> None:
 
 def test_case_matters_only_where_it_tells_classes_apart(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("label,segment\nLying Down,head\nrun,head\nRUN,tail\nEat,head\nEAT,tail\n")
-    assert read_segments(tmp_path / "s.csv", ["Lying down", "run", "RUN"]) == ["head", "head", "tail"]
+    assert read_class_groups(tmp_path / "s.csv", ["Lying down", "run", "RUN"]) == ["head", "head", "tail"]
     with pytest.raises(LabelError, match="none of eat"):
-        read_segments(tmp_path / "s.csv", ["eat"])
+        read_class_groups(tmp_path / "s.csv", ["eat"])
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_case_matters_only_where_it_tells_classes_apart(tmp_path: Path) -> None:
 def test_what_is_missing(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "s.csv").write_text(text)
     with pytest.raises(LabelError, match=message):
-        read_segments(tmp_path / "s.csv", ["a"])
+        read_class_groups(tmp_path / "s.csv", ["a"])

@@ -15,7 +15,7 @@ from torchvision.models.optical_flow import raft_small
 from tests.clips import render, velocity, write_clip
 from tests.vimoclip import awkward
 from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, Sampling, StoreConfig
-from vimoclip.embedding.events import Embedded, EmbeddedFrames, Failed, Idle, Job, Outcome
+from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Idle, Job, VideoDone, VideoFailed
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import VideoError
 from vimoclip.flow import make_estimator
@@ -23,7 +23,7 @@ from vimoclip.flow.encoding import decode, encode, flow_image, mean_speed, to_pl
 from vimoclip.flow.raft import Raft, RaftFrame
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.video.decode import Event, FrameChunk
-from vimoclip.video.decoder_process import Decoder
+from vimoclip.video.decoder_process import DecoderProcess
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def worker(tiny_model: str) -> EmbedWorker:
     return EmbedWorker(StoreConfig(clip=ClipConfig(tiny_model, precision="fp32")), RunConfig())
 
 
-def embedded(outcomes: list[Outcome], video_id: str) -> list[EmbeddedFrames]:
+def embedded(outcomes: list[EmbedEvent], video_id: str) -> list[EmbeddedFrames]:
     return [x for x in outcomes if isinstance(x, EmbeddedFrames) and x.video_id == video_id]
 
 
@@ -70,7 +70,7 @@ def test_every_frame_against_the_steps_done_one_by_one(worker: EmbedWorker, clip
             assert np.array_equal(part.features["moclip"].values[row], (z / np.linalg.norm(z)).astype(np.float16))
     assert parts[0].flow[0] is None
     assert [part.frame_index.tolist() for part in parts] == [list(range(8)), [8, 9]]
-    assert isinstance(outcomes[-1], Embedded)
+    assert isinstance(outcomes[-1], VideoDone)
     assert outcomes[-1].info.decoded_frames == 10
 
 
@@ -102,10 +102,10 @@ def test_one_bad_video_is_named_and_the_others_go_on(worker: EmbedWorker, clips:
     good = str(clips / "still" / "000.mp4")
     outcomes = list(worker.embed([Job("a", good), Job("bad", str(bad)), Job("b", good)]))
     kinds = {x.video_id: x for x in outcomes if not isinstance(x, EmbeddedFrames | Idle)}
-    assert isinstance(kinds["bad"], Failed)
+    assert isinstance(kinds["bad"], VideoFailed)
     assert kinds["bad"].kind == "unreadable"
-    assert isinstance(kinds["a"], Embedded)
-    assert isinstance(kinds["b"], Embedded)
+    assert isinstance(kinds["a"], VideoDone)
+    assert isinstance(kinds["b"], VideoDone)
     assert np.array_equal(column(embedded(outcomes, "a"), "clip"), column(embedded(outcomes, "b"), "clip"))
 
 
@@ -123,9 +123,9 @@ def test_memory_that_runs_out_halves_the_batch_and_says_so(
     full = list(worker.embed([job]))
     monkeypatch.setattr(ClipTeacher, "__call__", small)
     halved = list(worker.embed([job]))
-    assert isinstance(halved[-1], Embedded)
+    assert isinstance(halved[-1], VideoDone)
     assert halved[-1].reduced_batch
-    assert isinstance(full[-1], Embedded)
+    assert isinstance(full[-1], VideoDone)
     assert not full[-1].reduced_batch
     same = column(embedded(full, "a"), "clip").astype(np.float32) * column(embedded(halved, "a"), "clip")
     assert same.sum(1).min() > 0.999
@@ -159,20 +159,20 @@ def test_the_rest_of_a_failed_video_is_not_decoded(
     def once(self: ClipTeacher, batch: torch.Tensor) -> torch.Tensor:
         return whole(self, batch) * (torch.nan if next(calls, False) else 1)
 
-    receive = Decoder._events
+    receive = DecoderProcess._events
 
-    def counted(self: Decoder, path: str) -> Iterator[Event | VideoError]:
+    def counted(self: DecoderProcess, path: str) -> Iterator[Event | VideoError]:
         nonlocal decoded
         for event in receive(self, path):
             decoded += len(event.frames) if isinstance(event, FrameChunk) else 0
             yield event
 
     monkeypatch.setattr(ClipTeacher, "__call__", once)
-    monkeypatch.setattr(Decoder, "_events", counted)
+    monkeypatch.setattr(DecoderProcess, "_events", counted)
     good = str(clips / "still" / "000.mp4")
     outcomes = worker.embed([Job("long", str(tmp_path / "long.mkv")), Job("b", good)])
-    ends = [(type(x), x.video_id) for x in outcomes if isinstance(x, Embedded | Failed)]
-    assert ends == [(Failed, "long"), (Embedded, "b")]
+    ends = [(type(x), x.video_id) for x in outcomes if isinstance(x, VideoDone | VideoFailed)]
+    assert ends == [(VideoFailed, "long"), (VideoDone, "b")]
     assert decoded < 500
 
 
@@ -181,7 +181,7 @@ def test_vectors_that_are_not_finite_fail_the_video(
 ) -> None:
     monkeypatch.setattr(ClipTeacher, "__call__", lambda self, batch: torch.full((len(batch), 16), torch.nan))
     (outcome,) = worker.embed([Job("a", str(clips / "still" / "000.mp4"))])
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, VideoFailed)
     assert outcome.kind == "not-finite"
 
 
@@ -234,8 +234,8 @@ def test_memory_that_runs_out_for_flow_halves_its_batch_and_says_so(
 
     monkeypatch.setattr(Raft, "flows", small)
     halved = list(raft(tiny_model, 4).embed([job]))
-    assert isinstance(full[-1], Embedded) and not full[-1].reduced_batch
-    assert isinstance(halved[-1], Embedded) and halved[-1].reduced_batch
+    assert isinstance(full[-1], VideoDone) and not full[-1].reduced_batch
+    assert isinstance(halved[-1], VideoDone) and halved[-1].reduced_batch
     same = column(embedded(full, "a"), "moclip").astype(np.float32) * column(embedded(halved, "a"), "moclip")
     assert same[1:].sum(1).min() > 0.999
 

@@ -6,7 +6,7 @@ import torch
 
 from vimoclip.config.store import ClipConfig
 from vimoclip.errors import ModelError
-from vimoclip.models.clip_text import EVERYDAY, TEMPLATES, TextTower
+from vimoclip.models.clip_text import BASELINE_PROMPTS, TEMPLATES, TextTower
 
 CPU = torch.device("cpu")
 
@@ -16,7 +16,7 @@ def test_as_open_clip_with_every_token(tiny_model: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(whole, "_short", lambda tokens: tokens)
     whole._model.positional_embedding = torch.nn.Parameter(whole._places, requires_grad=False)
     whole._model.attn_mask = whole._mask
-    texts = ["a", "a zebra that grazes beside a river at dusk, and another", *EVERYDAY[:2]]
+    texts = ["a", "a zebra that grazes beside a river at dusk, and another", *BASELINE_PROMPTS[:2]]
     short = tower(texts)
     assert np.allclose(short, whole(texts), atol=1e-5)
     assert np.allclose(tower(texts[:1]), short[:1], atol=1e-5)  # in whatever company
@@ -29,7 +29,7 @@ def test_a_text_is_the_mean_of_its_sentences(tiny_model: str) -> None:
     sentences = tower.encode([template.format("zebra") for template in TEMPLATES]).numpy()
     mean = sentences.mean(axis=0)
     assert np.allclose(tower(["zebra"])[0], mean / np.linalg.norm(mean), atol=1e-6)
-    assert len(set(EVERYDAY)) == len(EVERYDAY)
+    assert len(set(BASELINE_PROMPTS)) == len(BASELINE_PROMPTS)
 
 
 def test_a_model_that_cannot_be_had(tmp_path: object) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vimoclip.config.fusion import ROLES, Fusion, Role, TfamConfig
+from vimoclip.config.fusion import ROLES, Fusion, Modality, TfamConfig
 from vimoclip.errors import ConfigError
 from vimoclip.models.tfam import Attention, AttentionPooling, CrossLayer, MeanPooling, SelfLayer, Tfam, with_positions
 
@@ -37,7 +37,7 @@ def tfam(fusion: Fusion, config: TfamConfig = SMALL, dim: int = D) -> Tfam:
 
 def inputs(
     lengths: list[int], still: tuple[int, ...] = (), dim: int = D
-) -> tuple[dict[Role, Tensor], dict[Role, Tensor]]:
+) -> tuple[dict[Modality, Tensor], dict[Modality, Tensor]]:
     """Videos of these lengths, padded to the longest; those in `still` have no motion."""
     present = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     moving = present.clone()
@@ -233,7 +233,7 @@ def test_vectors_of_another_width_are_projected(fusion: Fusion) -> None:
 
 
 @pytest.mark.parametrize("dims", [{}, {"image": 8}, {"motion": 8}])
-def test_widths_must_be_those_that_are_read(dims: dict[Role, int]) -> None:
+def test_widths_must_be_those_that_are_read(dims: dict[Modality, int]) -> None:
     with pytest.raises(ConfigError, match="a width of image and of motion"):
         Tfam(SMALL, dims, 5)
 
@@ -247,8 +247,8 @@ def test_logits_are_fp32_under_autocast() -> None:
 
 def test_the_head_is_given_what_is_pooled() -> None:
     model = Tfam(TfamConfig(layers=1, width=16, heads=2, feed_forward=8, hidden=4), {"image": 8, "motion": 8}, 3).eval()
-    z: dict[Role, Tensor] = {"image": torch.randn(2, 5, 8), "motion": torch.randn(2, 5, 8)}
-    seen: dict[Role, Tensor] = {role: torch.tensor([[True] * 5, [True, True, False, False, False]]) for role in z}
+    z: dict[Modality, Tensor] = {"image": torch.randn(2, 5, 8), "motion": torch.randn(2, 5, 8)}
+    seen: dict[Modality, Tensor] = {role: torch.tensor([[True] * 5, [True, True, False, False, False]]) for role in z}
     pooled = model.pooled(z, seen)
     assert pooled.shape == (2, 16)
     assert torch.equal(model.head(pooled), model(z, seen))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.vimoclip.stores import make_store, ok_row
-from vimoclip.embedding.events import Failed
+from vimoclip.embedding.events import VideoFailed
 from vimoclip.errors import SourceError
-from vimoclip.prediction.inputs import resolve
+from vimoclip.prediction.inputs import resolve_videos
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> FeatureStore:
 
 
 def videos(store: FeatureStore, *names: str | Path) -> list[tuple[str, bool]]:
-    found, failed = resolve(store, names)
+    found, failed = resolve_videos(store, names)
     assert not failed
     return [(each.video, each.row is not None) for each in found]
 
@@ -79,31 +79,33 @@ def test_a_file_that_has_changed_since_is_another_video(store: FeatureStore, tmp
 
 
 def test_a_video_without_frames_says_why(store: FeatureStore) -> None:
-    found, failed = resolve(store, ["bad.mp4", "bad.mp4", "site/a.mp4"])
+    found, failed = resolve_videos(store, ["bad.mp4", "bad.mp4", "site/a.mp4"])
     assert [each.video for each in found] == ["site/a.mp4"]
-    assert failed == [Failed("bad.mp4", "encrypted", "It has no frames in the store: it is failed. It is encrypted.")]
+    assert failed == [
+        VideoFailed("bad.mp4", "encrypted", "It has no frames in the store: it is failed. It is encrypted.")
+    ]
 
 
 @pytest.mark.parametrize("name", ["site/c.mp4", "", "no*thing", "a\0b", "x" * 5000])
 def test_names_of_nothing(store: FeatureStore, name: str) -> None:
     with pytest.raises(SourceError, match="no such file, and no such video"):
-        resolve(store, [name])
+        resolve_videos(store, [name])
 
 
 def test_the_nearest_ids_are_named(store: FeatureStore) -> None:
     with pytest.raises(SourceError, match=r"Expected: .*site/a\.mp4"):
-        resolve(store, ["site/aa.mp4"])
+        resolve_videos(store, ["site/aa.mp4"])
 
 
 def test_a_folder_without_videos(store: FeatureStore, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match="No videos were found"):
-        resolve(store, [tmp_path / "empty"])
+        resolve_videos(store, [tmp_path / "empty"])
 
 
 def test_a_file_that_cannot_be_read_or_named(store: FeatureStore, tmp_path: Path) -> None:
     odd = os.fsencode(tmp_path / "odd") + b"\xff.mp4"
     Path(os.fsdecode(odd)).write_bytes(b"1")
-    found, failed = resolve(store, [os.fsdecode(odd)])
+    found, failed = resolve_videos(store, [os.fsdecode(odd)])
     assert not found and [each.kind for each in failed] == ["unreadable"]
     failed[0].video_id.encode()

@@ -15,17 +15,17 @@ from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest
 from tests.vimoclip.made_up_runs import CONFIG, ONE, VIDEOS, labelled, run_on
 from tests.vimoclip.stores import make_store
-from vimoclip.config.fusion import Fusion, LossConfig, Role, SequenceConfig
+from vimoclip.config.fusion import Fusion, LossConfig, Modality, SequenceConfig
 from vimoclip.errors import CheckpointError, ConfigError, RunError, SettingsError, SourceError, UsageError
 from vimoclip.frames import vectors
 from vimoclip.models.checkpoint import read_checkpoint
-from vimoclip.prediction.predictor import Predictor, Watcher, Windows
+from vimoclip.prediction.predictor import Predictor, Watcher, WindowOptions
 from vimoclip.sequences.reader import read_sequences
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.training.fusion import scores
 from vimoclip.training.loop import STATE
-from vimoclip.training.splits import of_split
+from vimoclip.training.splits import videos_of_split
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -55,7 +55,7 @@ def test_a_stored_video_has_the_scores_of_the_model_that_is_evaluated(
 ) -> None:
     folder = run_on(store, tmp_path / "run", fusion, LossConfig(name=loss, of_one=loss), sequences)  # type: ignore[arg-type]
     model, meta = read_checkpoint(folder)
-    read = read_sequences(store, meta.config.sequences, fusion, of_split(store), meta.classes)
+    read = read_sequences(store, meta.config.sequences, fusion, videos_of_split(store), meta.classes)
     logits = scores(model, read).double().numpy()
     exponents = np.exp(logits)
     expected = exponents / exponents.sum(axis=1, keepdims=True) if loss == "cross-entropy" else 1 / (1 + 1 / exponents)
@@ -76,7 +76,7 @@ def test_windows_are_scored_as_videos_of_their_frames(store: FeatureStore, run: 
     for start, end, probabilities in zip(found.starts_s, found.ends_s, found.window_probabilities, strict=True):
         time_s = rows["time_s"].to_numpy()
         inside = rows.filter(pa.array((time_s >= start - 1e-6) & (time_s < end - 1e-6)))[1:]
-        z: dict[Role, torch.Tensor] = {
+        z: dict[Modality, torch.Tensor] = {
             "image": torch.from_numpy(vectors(inside["clip"]).astype(np.float32))[None],
             "motion": torch.from_numpy(vectors(inside["moclip"]).astype(np.float32))[None],
         }
@@ -146,7 +146,7 @@ def test_stored_videos_are_never_computed_again(
 ) -> None:
     store, run, folder = real
     copy = Path(shutil.copy(folder / "clips" / "still" / "000.mp4", tmp_path / "a copy.mp4"))
-    monkeypatch.setattr("vimoclip.search.query.worker_of", None)
+    monkeypatch.setattr("vimoclip.search.query.worker_for", None)
     monkeypatch.chdir(folder)
     names: list[str | Path] = ["still/000.mp4", "clips/still/000.mp4", folder / "clips" / "still", copy, "s*ll/*"]
     for name in names:
@@ -257,7 +257,7 @@ def test_windows_between_the_frames(store: FeatureStore, run: Path) -> None:
 def test_an_interruption_keeps_what_is_there_where_that_is_asked_for(
     store: FeatureStore, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vimoclip.prediction.predictor.MOST_STEPS", 1)
+    monkeypatch.setattr("vimoclip.prediction.predictor.MAX_STEPS", 1)
 
     class Stops(Watcher):
         def __init__(self, keep: bool) -> None:
@@ -272,10 +272,10 @@ def test_an_interruption_keeps_what_is_there_where_that_is_asked_for(
             return self.keep
 
     predictor = Predictor(store, run, ONE)
-    found = predictor.predict(["*"], Windows(), Stops(keep=True))
+    found = predictor.predict(["*"], WindowOptions(), Stops(keep=True))
     assert (len(found), found.left) == (3, len(VIDEOS) - 3)
     with pytest.raises(KeyboardInterrupt):
-        predictor.predict(["*"], Windows(), Stops(keep=False))
+        predictor.predict(["*"], WindowOptions(), Stops(keep=False))
 
 
 def test_classes_keep_their_order(store: FeatureStore, run: Path) -> None:

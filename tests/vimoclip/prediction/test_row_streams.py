@@ -10,9 +10,17 @@ from tests.pipelines.runs import ingest
 from tests.vimoclip import awkward
 from tests.vimoclip.made_up_runs import ONE, labelled, run_on
 from tests.vimoclip.stores import embedded
-from vimoclip.embedding.events import Failed
+from vimoclip.embedding.events import VideoFailed
 from vimoclip.frames import FrameRows
-from vimoclip.prediction.inputs import Again, Ended, Event, Target, of_files, of_store, resolve
+from vimoclip.prediction.inputs import (
+    PredictionEvent,
+    StreamDone,
+    StreamReset,
+    VideoInput,
+    resolve_videos,
+    stream_files,
+    stream_stored,
+)
 from vimoclip.store.feature_store import FeatureStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -26,12 +34,12 @@ def real(tmp_path_factory: pytest.TempPathFactory, clips: Path, tiny_model: str)
     return FeatureStore.open(folder / "store")
 
 
-def rows(events: list[tuple[Target, Event]]) -> dict[str, FrameRows]:
+def rows(events: list[tuple[VideoInput, PredictionEvent]]) -> dict[str, FrameRows]:
     """All rows of each video."""
     parts: dict[str, list[FrameRows]] = {}
     for target, event in events:
-        assert not isinstance(event, Failed)
-        if isinstance(event, Again):
+        assert not isinstance(event, VideoFailed)
+        if isinstance(event, StreamReset):
             parts[target.path] = []
         if isinstance(event, FrameRows):
             parts.setdefault(target.path, []).append(event)
@@ -40,11 +48,11 @@ def rows(events: list[tuple[Target, Event]]) -> dict[str, FrameRows]:
 
 def test_a_file_gives_the_rows_that_were_stored_of_it(real: FeatureStore) -> None:
     features = [real.features["clip"], real.features["moclip"]]
-    stored, _ = resolve(real, ["*"])
-    files = [Target(target.path, target.path, None) for target in stored]
-    from_store, from_files = list(of_store(real, features, stored)), list(of_files(real, features, files, ONE))
-    assert [event for _, event in from_store if isinstance(event, Ended)] == [
-        event for _, event in from_files if isinstance(event, Ended)
+    stored, _ = resolve_videos(real, ["*"])
+    files = [VideoInput(target.path, target.path, None) for target in stored]
+    from_store, from_files = list(stream_stored(real, features, stored)), list(stream_files(real, features, files, ONE))
+    assert [event for _, event in from_store if isinstance(event, StreamDone)] == [
+        event for _, event in from_files if isinstance(event, StreamDone)
     ]
     found, same = rows(from_store), rows(from_files)
     assert found.keys() == same.keys() and len(found) == 10
@@ -59,8 +67,8 @@ def test_a_file_gives_the_rows_that_were_stored_of_it(real: FeatureStore) -> Non
 
 def test_stored_rows_are_those_that_were_written(tmp_path: Path) -> None:
     store = labelled(tmp_path)
-    targets, _ = resolve(store, ["long.mp4", "3.mp4"])
-    found = rows(list(of_store(store, [store.features["moclip"]], targets)))
+    targets, _ = resolve_videos(store, ["long.mp4", "3.mp4"])
+    found = rows(list(stream_stored(store, [store.features["moclip"]], targets)))
     expected = embedded("long.mp4", 0, 130)
     own = found["/videos/long.mp4"]
     assert np.array_equal(own.time_s, expected.time_s)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from tests.vimoclip.made_up_runs import ONE, labelled, run_on
-from vimoclip.embedding.events import Failed
+from vimoclip.embedding.events import VideoFailed
 from vimoclip.frames import FrameRows, FrameVectors
 from vimoclip.prediction import predictor
-from vimoclip.prediction.inputs import Ended, Target
+from vimoclip.prediction.inputs import StreamDone, VideoInput
 from vimoclip.prediction.predictions import Prediction
-from vimoclip.prediction.predictor import ScoredVideo, WindowModel, WindowScores
+from vimoclip.prediction.predictor import VideoScores, WindowModel, WindowScores
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.windows import WindowOfRows
 
@@ -39,8 +39,8 @@ def test_what_is_scored_together_changes_nothing(
         assert (one.video, one.starts_s.tolist()) == (other.video, other.starts_s.tolist())
 
 
-def video(name: str) -> ScoredVideo:
-    return ScoredVideo(Target(name, f"/{name}", None))
+def video(name: str) -> VideoScores:
+    return VideoScores(VideoInput(name, f"/{name}", None))
 
 
 def window(store: FeatureStore, start: int, frames: int) -> WindowOfRows:
@@ -55,10 +55,10 @@ def test_videos_come_out_once_when_all_their_windows_are_scored(store: FeatureSt
     assert list(scores.add(first, window(store, 0, 20))) == []
     assert list(scores.add(begun, window(store, 0, 20))) == []  # it begins again, and this one never ends
     assert list(scores.add(first, window(store, 10, 20))) == []
-    assert list(scores.end(first, 30, Ended(1.2, 25.0))) == []  # its windows wait for others
-    (whole, made), (without, failed) = scores.end(empty, 4, Ended(0.2, 25.0))  # nothing of it waits
+    assert list(scores.end(first, 30, StreamDone(1.2, 25.0))) == []  # its windows wait for others
+    (whole, made), (without, failed) = scores.end(empty, 4, StreamDone(0.2, 25.0))  # nothing of it waits
     assert (whole, without) == (first.target, empty.target)
-    assert isinstance(made, Prediction) and isinstance(failed, Failed)
+    assert isinstance(made, Prediction) and isinstance(failed, VideoFailed)
     assert (made.frames, made.duration_s, made.starts_s.tolist()) == (30, 1.2, [0.0, 0.4])
     assert made.window_probabilities.shape == (2, 3)
     assert (failed.kind, "one of its 4 frames" in failed.message) == ("no-window", True)

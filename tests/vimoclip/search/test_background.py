@@ -7,7 +7,7 @@ import pytest
 
 from tests.vimoclip.searches import make, segments
 from vimoclip.search.corpus import Corpus
-from vimoclip.search.ranking import Background
+from vimoclip.search.ranking import RandomPairBaseline
 from vimoclip.store.feature_store import FeatureStore
 
 
@@ -18,7 +18,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
 
 @pytest.mark.parametrize("weights", [{"appearance": 1.0}, {"motion": 1.0}, {"appearance": 0.25, "motion": 0.75}])
 def test_each_is_the_cosine_of_a_pair_of_two_videos(store: FeatureStore, weights: dict[str, float]) -> None:
-    found = Background(Corpus(store), weights).cosines
+    found = RandomPairBaseline(Corpus(store), weights).cosines
     pairs = set()
     for a in segments(store):
         for b in segments(store):
@@ -41,11 +41,11 @@ def test_one_video_is_compared_with_itself(tmp_path: Path) -> None:
 
     store = make_store(tmp_path / "store", {"a.mp4": 130})
     run(IndexRequest(store.place))
-    assert len(Background(Corpus(store.refresh()), {"appearance": 1.0}).cosines) == 2 * 3
+    assert len(RandomPairBaseline(Corpus(store.refresh()), {"appearance": 1.0}).cosines) == 2 * 3
 
 
 def test_percentiles(store: FeatureStore) -> None:
-    background = Background(Corpus(store), {"appearance": 1.0})
+    background = RandomPairBaseline(Corpus(store), {"appearance": 1.0})
     cosines = np.unique(background.cosines)
     share = 100 * np.searchsorted(background.cosines, cosines, "left") / len(background.cosines)
     assert background.percentile(float(cosines[0])) == 0  # none is less alike than the least alike

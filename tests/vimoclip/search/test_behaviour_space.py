@@ -21,7 +21,7 @@ from vimoclip.errors import CheckpointError, SearchError, UsageError
 from vimoclip.frames import vectors
 from vimoclip.models.checkpoint import META, WEIGHTS, read_checkpoint
 from vimoclip.search.filters import Filters
-from vimoclip.search.segments import settings_of
+from vimoclip.search.segments import read_segment_settings
 from vimoclip.store import vector_index
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import put_feature
@@ -134,7 +134,7 @@ def test_the_pieces_that_frames_come_in_change_nothing(tmp_path: Path, monkeypat
     expected = {(row["video_id"], row["start_frame"]): row["behaviour"] for row in segments(store.refresh())}
     indexed(store, stride_s=0.5)
     monkeypatch.setattr("vimoclip.search.segments._ROWS", 17)
-    monkeypatch.setattr("vimoclip.search.behaviour_space.TOGETHER", 3)
+    monkeypatch.setattr("vimoclip.search.behaviour_space.BATCH", 3)
     indexed(store, stride_s=0.3)
     found = {(row["video_id"], row["start_frame"]): row["behaviour"] for row in segments(store.refresh())}
     assert found.keys() == expected.keys() and len(found) > 10
@@ -217,7 +217,7 @@ def test_by_the_index_it_finds_the_same(own: FeatureStore, monkeypatch: pytest.M
 
 
 def test_another_run_or_none_makes_all_anew_and_says_so(own: FeatureStore, tmp_path: Path) -> None:
-    before = settings_of(own)
+    before = read_segment_settings(own)
     assert before is not None and before.behaviour is not None
     assert indexed(own).rebuilt == []
     report = indexed(own, behaviour=make_run(own, tmp_path / "other", seed=1))
@@ -274,7 +274,7 @@ def test_a_text_or_an_image_has_no_behaviour(store: FeatureStore) -> None:
 
 def test_an_index_without_the_space_is_read_as_ever(own: FeatureStore) -> None:
     """As it was written before there was such a space."""
-    settings = settings_of(own)
+    settings = read_segment_settings(own)
     assert settings is not None
     body = json.loads(replace(settings, behaviour=None).to_json())
     del body["behaviour"]

@@ -57,7 +57,7 @@ def test_by_motion_in_pieces_that_memory_holds(
     store: FeatureStore, piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vimoclip.search.corpus.PACKED_BYTES", 0)
-    monkeypatch.setattr("vimoclip.search.corpus._PIECE", piece)
+    monkeypatch.setattr("vimoclip.search.corpus._CHUNK_ROWS", piece)
     query = mean_of(store, "a.mp4", 1, 2, "moclip")
     hits = store.refresh().search(video="a.mp4", start_s=1, end_s=2, by="motion", unit="frames")
     check(store, hits, query, "moclip", ("a.mp4", 1, 2))

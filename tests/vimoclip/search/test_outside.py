@@ -18,7 +18,7 @@ from tests.vimoclip.searches import make_run
 from vimoclip.config.fusion import Lengths, SequenceConfig
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.errors import ConfigError, ModelError, SearchError, SettingsError, VideoError
-from vimoclip.models.clip_text import EVERYDAY, TEMPLATES, TextTower
+from vimoclip.models.clip_text import BASELINE_PROMPTS, TEMPLATES, TextTower
 from vimoclip.search.options import By, Space
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.contact_sheet import frames_at
@@ -103,7 +103,7 @@ def test_a_text_is_the_mean_of_its_sentences_beside_everyday_ones(store: Feature
     expected = store.search(vector=query)
     assert [hit.video_id for hit in hits] == [hit.video_id for hit in expected]
     assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in expected], abs=1e-5)
-    others = TextTower(ClipConfig(model=tiny_model, weights="own"), torch.device("cpu"))(EVERYDAY)
+    others = TextTower(ClipConfig(model=tiny_model, weights="own"), torch.device("cpu"))(BASELINE_PROMPTS)
     corpus = store.search.corpus
     values, _ = corpus.vectors("appearance", np.arange(len(corpus)))
     cosines = values.astype(np.float32) @ others.T

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimoclip.sequences.sequences import MOST_PADDING, batches_by_length, padding_share, shuffled_batches
+from vimoclip.sequences.sequences import MAX_PADDING, batches_by_length, padding_share, shuffled_batches
 
 LENGTHS = st.lists(st.integers(1, 2000), min_size=1, max_size=60).map(np.array)
 
@@ -19,7 +19,7 @@ def test_every_video_is_in_one_batch_and_padding_is_bounded(
         assert all(0 < len(batch) <= batch_size for batch in batches)
         padded = sum(len(batch) * max(lengths[batch]) for batch in batches)
         assert padding_share(batches, lengths) == pytest.approx(1 - lengths.sum() / padded)
-        assert padding_share(batches, lengths) <= MOST_PADDING + 1e-12
+        assert padding_share(batches, lengths) <= MAX_PADDING + 1e-12
 
 
 def animal_kingdom() -> np.ndarray:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vimoclip.sequences.cache import MappedFile, MappedRows, default_folder, norms_of
-from vimoclip.sequences.sequences import Steps
-from vimoclip.store.location import place
+from vimoclip.sequences.sequences import FrameSampling
+from vimoclip.store.location import as_location
 
 
 @settings(deadline=None)
@@ -21,7 +21,7 @@ def test_frames_may_lie_anywhere(frames: list[int], most: int | None, data: st.D
     bounds = [[0, *(cut for cut in own if cut < count), count] for own, count in zip(cuts, frames, strict=True)]
     parts = [(10 * video, a, b - a) for video, own in enumerate(bounds) for a, b in itertools.pairwise(own)]
     takes, firsts, lengths = (np.array([part[i] for part in parts]) for i in range(3))
-    steps = Steps.of(takes, lengths, most, firsts)
+    steps = FrameSampling.of(takes, lengths, most, firsts)
     every = [(10 * video, index) for video, count in enumerate(frames) for index in range(count)] + [(7, 0), (7, 1)]
     number = data.draw(st.lists(st.integers(0, 2), min_size=len(every), max_size=len(every)))
     files = []
@@ -50,7 +50,7 @@ def test_frames_may_lie_anywhere(frames: list[int], most: int | None, data: st.D
 
 def test_each_store_has_a_folder_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    one, other = default_folder(place("/a/store")), default_folder(place("/another/store"))
+    one, other = default_folder(as_location("/a/store")), default_folder(as_location("/another/store"))
     assert one != other and one.parent == other.parent == tmp_path / "vimoclip" / "sequences"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_folder(place("/a/store")).is_relative_to(Path(os.path.expanduser("~")) / ".cache")
+    assert default_folder(as_location("/a/store")).is_relative_to(Path(os.path.expanduser("~")) / ".cache")

@@ -16,13 +16,13 @@ from tests.vimoclip.stores import embedded, features, make_store, ok_row, write_
 from vimoclip.config.fusion import Fusion, SequenceConfig
 from vimoclip.errors import ConfigError, RunError, StoreDamagedError, UnknownColumnError
 from vimoclip.frames import vectors
-from vimoclip.sequences.reader import Kept, read_sequences
+from vimoclip.sequences.reader import SequenceStorage, read_sequences
 from vimoclip.sequences.sequences import Sequences
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import put_feature
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
-from vimoclip.training.splits import classes_of, of_split
+from vimoclip.training.splits import list_classes, videos_of_split
 
 VIDEOS = {"a.mp4": 9, "b.mp4": 1, "c/d.mp4": 2, "still.mp4": 6, "e.mp4": 30, "nothing.mp4": 4}
 SPLITS = {"e.mp4": "val"}
@@ -66,10 +66,10 @@ def read(request: pytest.FixtureRequest, store: FeatureStore, tmp_path: Path) ->
     def reader(
         fusion: Fusion = "cross", split: str | None = None, config: SequenceConfig = CONFIG, **more: object
     ) -> Sequences:
-        kept = Kept(request.param, tmp_path / "cache")
+        kept = SequenceStorage(request.param, tmp_path / "cache")
         now = store.refresh()
-        classes = more.pop("classes", classes_of(now))
-        return read_sequences(now, config, fusion, of_split(now, split), classes, kept=kept, **more)  # type: ignore[arg-type]
+        classes = more.pop("classes", list_classes(now))
+        return read_sequences(now, config, fusion, videos_of_split(now, split), classes, kept=kept, **more)  # type: ignore[arg-type]
 
     return reader
 
@@ -179,7 +179,7 @@ def test_what_cannot_be_read(read: Read, config: SequenceConfig, error: type[Exc
 
 def test_no_labels_no_training(store: FeatureStore) -> None:
     with pytest.raises(RunError, match="6 videos, 6 of them without a label"):
-        read_sequences(store, CONFIG, "cross", of_split(store), ["flies"])
+        read_sequences(store, CONFIG, "cross", videos_of_split(store), ["flies"])
 
 
 def test_frames_that_are_gone_are_missed(store: FeatureStore, read: Read) -> None:
@@ -261,10 +261,10 @@ def test_a_window_longer_than_every_video_gives_what_none_gives(read: Read) -> N
 
 
 def test_one_more_video_makes_one_more_file_a_feature(store: FeatureStore, tmp_path: Path) -> None:
-    kept = Kept("files", tmp_path / "cache")
+    kept = SequenceStorage("files", tmp_path / "cache")
 
     def files() -> dict[str, int]:
-        read_sequences(store, CONFIG, "cross", of_split(store), ["eats"], "kept", kept)
+        read_sequences(store, CONFIG, "cross", videos_of_split(store), ["eats"], "kept", kept)
         return {path.name: path.stat().st_ino for path in kept.folder.iterdir()}  # type: ignore[union-attr]
 
     before = files()
@@ -280,23 +280,23 @@ def test_one_more_video_makes_one_more_file_a_feature(store: FeatureStore, tmp_p
     store = store.refresh()
     assert len(files()) == 2 and not files().keys() & after.keys()  # one fragment, and none of the old files
     one, other = (
-        read_sequences(store, CONFIG, "cross", of_split(store), ["eats"], "kept", each).batch(np.arange(7))
-        for each in (kept, Kept("memory"))
+        read_sequences(store, CONFIG, "cross", videos_of_split(store), ["eats"], "kept", each).batch(np.arange(7))
+        for each in (kept, SequenceStorage("memory"))
     )
     assert np.array_equal(one.vectors["motion"], other.vectors["motion"])
 
 
 def test_damaged_files_are_made_again(store: FeatureStore, tmp_path: Path) -> None:
-    kept = Kept("files", tmp_path / "cache")
-    first = read_sequences(store, CONFIG, "cross", of_split(store), ["eats"], "kept", kept).batch(np.arange(6))
+    kept = SequenceStorage("files", tmp_path / "cache")
+    first = read_sequences(store, CONFIG, "cross", videos_of_split(store), ["eats"], "kept", kept).batch(np.arange(6))
     for path in (tmp_path / "cache").iterdir():
         path.write_bytes(path.read_bytes()[:100])
-    again = read_sequences(store, CONFIG, "cross", of_split(store), ["eats"], "kept", kept).batch(np.arange(6))
+    again = read_sequences(store, CONFIG, "cross", videos_of_split(store), ["eats"], "kept", kept).batch(np.arange(6))
     assert np.array_equal(first.vectors["image"], again.vectors["image"])
 
 
 def test_a_snapshot_can_be_read_later(store: FeatureStore) -> None:
-    versions, store_then = store.versions, read_sequences(store, CONFIG, "cross", of_split(store), ["eats"])
+    versions, store_then = store.versions, read_sequences(store, CONFIG, "cross", videos_of_split(store), ["eats"])
     store.tag("run-1")
     with writer_lock(store.place):
         writer = StoreWriter(store)
@@ -306,7 +306,7 @@ def test_a_snapshot_can_be_read_later(store: FeatureStore) -> None:
         for table in now.tables.values():
             table.tidy(timedelta(0))
     now = now.refresh()
-    assert "a.mp4" not in read_sequences(now, CONFIG, "cross", of_split(now), ["eats"]).video_ids
+    assert "a.mp4" not in read_sequences(now, CONFIG, "cross", videos_of_split(now), ["eats"]).video_ids
     then = FeatureStore.open(store.place, versions)
     assert then.versions == versions
-    assert read_sequences(then, CONFIG, "cross", of_split(then), ["eats"]).video_ids == store_then.video_ids
+    assert read_sequences(then, CONFIG, "cross", videos_of_split(then), ["eats"]).video_ids == store_then.video_ids

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vimoclip.sequences.sequences import Steps
+from vimoclip.sequences.sequences import FrameSampling
 
 FRAMES = st.lists(st.integers(1, 50), min_size=1, max_size=6).map(np.array)
 
@@ -14,7 +14,7 @@ FRAMES = st.lists(st.integers(1, 50), min_size=1, max_size=6).map(np.array)
 def test_rows_are_the_inverse_of_indices(frames: np.ndarray, most: int | None, random: object) -> None:
     takes = np.array([10 * i for i in range(len(frames))])
     random.shuffle(takes)  # type: ignore[attr-defined]
-    steps = Steps.of(takes, frames, most)
+    steps = FrameSampling.of(takes, frames, most)
     expected = {}
     for video, take in enumerate(takes):
         for step, index in enumerate(steps.indices(video)):
@@ -45,7 +45,7 @@ def test_stretches_are_videos_of_their_frames_alone(
             first += length
     every = data.draw(st.permutations(every))
     takes, firsts, frames = (np.array([stretch[i] for stretch in every], np.int64) for i in range(3))
-    steps = Steps.of(takes, frames, most, firsts)
+    steps = FrameSampling.of(takes, frames, most, firsts)
     expected: dict[tuple[int, int], int] = {}
     for stretch, (take, first, length) in enumerate(every):
         moments = list(range(first + 1, first + length)) or [first]
@@ -64,16 +64,16 @@ def test_stretches_are_videos_of_their_frames_alone(
 
 
 def test_the_first_frame_is_left_out_unless_it_is_the_only_one() -> None:
-    steps = Steps.of(np.array([1, 2, 3]), np.array([5, 1, 2]), None)
+    steps = FrameSampling.of(np.array([1, 2, 3]), np.array([5, 1, 2]), None)
     assert [steps.indices(video).tolist() for video in range(3)] == [[1, 2, 3, 4], [0], [1]]
     assert steps.offsets.tolist() == [0, 4, 5, 6]
 
 
 def test_long_videos_are_thinned_evenly() -> None:
-    steps = Steps.of(np.array([1, 2]), np.array([9, 4]), 4)
+    steps = FrameSampling.of(np.array([1, 2]), np.array([9, 4]), 4)
     assert [steps.indices(video).tolist() for video in range(2)] == [[1, 3, 5, 7], [1, 2, 3]]
 
 
 def test_no_videos() -> None:
     none = np.array([], np.int64)
-    assert Steps.of(none, none, None).rows(np.array([3]), np.array([0])).tolist() == [-1]
+    assert FrameSampling.of(none, none, None).rows(np.array([3]), np.array([0])).tolist() == [-1]

@@ -11,7 +11,7 @@ from tests.vimoclip.stores import make_store
 from vimoclip.config.fusion import Fusion, Lengths, SequenceConfig
 from vimoclip.frames import FrameVectors
 from vimoclip.models.checkpoint import Meta, read_checkpoint
-from vimoclip.sequences.sequences import sequences_of, steps_of
+from vimoclip.sequences.sequences import pack_windows, sample_window
 
 
 def meta_of(tmp_path: Path, fusion: Fusion = "cross", lengths: Lengths = "unit", most: int | None = None) -> Meta:
@@ -33,7 +33,7 @@ def stretch(n: int, seed: int) -> FrameVectors:
 def test_a_batch_holds_the_steps_of_each(tmp_path: Path, lengths: Lengths) -> None:
     meta = meta_of(tmp_path, lengths=lengths, most=4)
     frames = [stretch(n, n) for n in (9, 1, 3)]
-    sequences = sequences_of([steps_of(each, meta) for each in frames], meta)
+    sequences = pack_windows([sample_window(each, meta) for each in frames], meta)
     assert sequences.steps.tolist() == [4, 1, 2]
     batch = sequences.batch(np.arange(3))
     read = [[1, 3, 5, 7], [0], [1, 2]]
@@ -50,5 +50,5 @@ def test_a_batch_holds_the_steps_of_each(tmp_path: Path, lengths: Lengths) -> No
 
 def test_a_model_of_one_feature_reads_that_one(tmp_path: Path) -> None:
     meta = meta_of(tmp_path, fusion="motion")
-    sequences = sequences_of([steps_of(stretch(5, 0), meta)], meta)
+    sequences = pack_windows([sample_window(stretch(5, 0), meta)], meta)
     assert list(sequences.dims) == ["motion"] and list(sequences.batch(np.arange(1)).vectors) == ["motion"]

@@ -16,8 +16,8 @@ from tests.vimoclip.stores import VIDEOS, embedded, features, make_store, ok_row
 from vimoclip.embedding.events import EmbeddedFrames
 from vimoclip.errors import FeatureError, SettingsError, UnknownColumnError, VideoError
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.features import FeatureWriter, check_name, lacking
-from vimoclip.store.location import Where
+from vimoclip.store.features import FeatureWriter, check_name, videos_missing_feature
+from vimoclip.store.location import LocationLike
 from vimoclip.store.table import Table
 from vimoclip.store.verify import verify
 from vimoclip.store.writer import StoreWriter
@@ -164,9 +164,9 @@ def test_fragments_deleted_rows_and_a_hidden_video_are_no_obstacle(tmp_path: Pat
     back = StoreWriter(store.refresh())
     back.put(replace(back.videos["1.mp4"], status="ok"))
     back.flush()
-    assert [row.video_id for row in lacking(store.refresh(), Table.open(tmp_path / "store", "frames"), NAME)] == [
-        "1.mp4"
-    ]
+    assert [
+        row.video_id for row in videos_missing_feature(store.refresh(), Table.open(tmp_path / "store", "frames"), NAME)
+    ] == ["1.mp4"]
     back.move(row := back.videos["0.mp4"], replace(row, video_id="again.mp4"))  # its vectors come along
     back.flush()
     made = vectors("0.mp4", 0, 3).features[NAME]
@@ -286,7 +286,7 @@ def test_a_reader_that_opens_at_that_very_moment(
     changes = [writer.finish if change == "finish" else lambda: drop(tmp_path / "store", NAME)]
     real = Table.open
 
-    def meanwhile(where: Where, name: str) -> Table:
+    def meanwhile(where: LocationLike, name: str) -> Table:
         table = real(where, name)
         if name == at and changes:
             changes.pop()()

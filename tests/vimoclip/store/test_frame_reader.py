@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.errors import StoreDamagedError
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.frame_reader import OrderedFrames
+from vimoclip.store.frame_reader import FrameReader
 from vimoclip.store.table import Table
 from vimoclip.store.writer import StoreWriter
 
@@ -48,7 +48,7 @@ def test_every_video_as_the_store_has_it_in_the_order_asked_for(
     store: FeatureStore, ids: list[str], count: int, rows: int
 ) -> None:
     videos = store.videos().filter(pl.col("video_id").is_in(ids[:count]))
-    chunks = list(OrderedFrames(store, videos).chunks(ids[:count], COLUMNS, rows))
+    chunks = list(FrameReader(store, videos).chunks(ids[:count], COLUMNS, rows))
     expected = pa.concat_tables([store.sequence(video_id, COLUMNS) for video_id in ids[:count]])
     assert pa.concat_tables(chunks).equals(expected)
     assert all(rows <= chunk.num_rows <= 2 * rows for chunk in chunks[:-1])
@@ -57,7 +57,7 @@ def test_every_video_as_the_store_has_it_in_the_order_asked_for(
 
 def test_frames_that_lie_together_are_read_together(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_store(Path(str(store.place) + "-even"), {f"{n:02}.mp4": 5 for n in range(20)}, chunk=2)
-    frames = OrderedFrames(made, made.videos())
+    frames = FrameReader(made, made.videos())
     reads: list[tuple[int, int]] = []
     real = Table.slice
 
@@ -78,9 +78,9 @@ def test_a_video_with_a_frame_missing_is_refused(tmp_path: Path, lost: int, foun
     store.tables["frames"].delete((pc.field("video_id") == "a.mp4") & (pc.field("frame_index") == lost))
     store = store.refresh()
     with pytest.raises(StoreDamagedError, match=rf"a\.mp4.*{found}.*5 frames.*verify"):
-        OrderedFrames(store, store.videos())
+        FrameReader(store, store.videos())
     good = store.videos().filter(pl.col("video_id") == "b.mp4")
-    assert [rows.num_rows for rows in OrderedFrames(store, good).chunks(["b.mp4"], COLUMNS)] == [3]
+    assert [rows.num_rows for rows in FrameReader(store, good).chunks(["b.mp4"], COLUMNS)] == [3]
 
 
 def test_a_video_with_a_frame_twice_is_refused(tmp_path: Path) -> None:
@@ -89,4 +89,4 @@ def test_a_video_with_a_frame_twice_is_refused(tmp_path: Path) -> None:
     frames.append(frames.read(where=pc.field("frame_index") == 3))
     store = store.refresh()
     with pytest.raises(StoreDamagedError, match="6 rows"):
-        OrderedFrames(store, store.videos())
+        FrameReader(store, store.videos())

@@ -14,8 +14,8 @@ from tests.vimoclip.store.test_lock import holding
 from tests.vimoclip.stores import make_store
 from vimoclip.errors import StoreLockedError
 from vimoclip.store import lock
-from vimoclip.store.location import ObjectPrefix
-from vimoclip.store.lock import NOTE, Lease, holder, writer_lock, writing
+from vimoclip.store.location import ObjectStorePrefix
+from vimoclip.store.lock import NOTE, Lease, current_writer, holder_description, writer_lock
 from vimoclip.store.writer import StoreWriter
 
 QUICK = "from vimoclip.store import lock; lock.RENEW_S, lock.LAPSE_S = 0.1, 2.0"
@@ -28,7 +28,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def claim(remote: str) -> Lease:
-    return Lease(ObjectPrefix(remote), NOTE, {"pid": 1, "host": "h", "command": "c", "since": "s"})
+    return Lease(ObjectStorePrefix(remote), NOTE, {"pid": 1, "host": "h", "command": "c", "since": "s"})
 
 
 def write(server: Server, remote: str, content: bytes) -> None:
@@ -52,10 +52,10 @@ def test_a_second_writer_is_told_who_and_gets_it_at_once_when_the_first_ends(
 
         with writer_lock(remote, on_wait=on_wait):
             assert time.monotonic() - let_go[0] < 20  # it was let go, and did not have to lapse
-            assert f"process {os.getpid()} on " in holder(remote)
+            assert f"process {os.getpid()} on " in holder_description(remote)
     (name,) = told
     assert f"vimoclip ingest Taï videos (process {child.pid} on " in name
-    assert writing(remote) is None
+    assert current_writer(remote) is None
 
 
 def test_without_waiting_it_fails_as_soon_as_the_holder_shows_that_it_lives(remote: str) -> None:
@@ -101,12 +101,12 @@ def test_of_many_who_reach_for_it_one_gets_it(remote: str) -> None:
 
 def test_it_is_renewed_for_as_long_as_it_is_held(remote: str) -> None:
     with writer_lock(remote) as lock:
-        first = writing(remote)
+        first = current_writer(remote)
         time.sleep(3)  # longer than it would take to lapse
         lock.tell({"done": 3})
         lock.check()
         time.sleep(0.5)
-        last = writing(remote)
+        last = current_writer(remote)
     assert first is not None and last is not None
     assert last["beat"] > first["beat"] + 2
     assert last["done"] == 3
@@ -143,7 +143,7 @@ def test_a_writer_whose_lease_was_taken_commits_nothing(server: Server, remote: 
         with pytest.raises(StoreLockedError, match=r"was lost.*safe"):
             writer.flush()
     assert len(store.refresh().live_takes()) == 1
-    note = writing(remote)
+    note = current_writer(remote)
     assert note is not None and note["token"] == "somebody else"  # and it was not taken from them on leaving
 
 
@@ -169,11 +169,11 @@ def test_an_answer_that_got_lost_is_no_lease_that_got_lost(remote: str, monkeypa
     one._tag = before  # as if nobody had heard that it was
     one._renew()
     one.check()
-    note = writing(remote)
+    note = current_writer(remote)
     assert note is not None and note["beat"] == one._beat  # what is there was written just now, and not before
     one._tag = before
     one.let_go()
-    assert writing(remote) is None
+    assert current_writer(remote) is None
 
 
 def test_a_claim_that_failed_can_be_let_go(remote: str) -> None:
@@ -181,13 +181,13 @@ def test_a_claim_that_failed_can_be_let_go(remote: str) -> None:
         other = claim(remote)
         assert not other.take()
         other.let_go()
-        assert writing(remote) is not None
+        assert current_writer(remote) is not None
 
 
 @pytest.mark.parametrize("left", [b"", b"[]", b"\x00\xff"])
 def test_what_is_no_lease_lapses_like_one(server: Server, remote: str, left: bytes) -> None:
     write(server, remote, left)
-    assert holder(remote) == "another process"
+    assert holder_description(remote) == "another process"
     began = time.monotonic()
     with writer_lock(remote, wait=False) as lock:
         assert time.monotonic() - began > 1.9

@@ -14,17 +14,25 @@ from tests.object_store import BUCKET, Server
 from tests.vimoclip.stores import make_store
 from vimoclip.errors import StoreError, StoreMissingError, StoreUnreachableError
 from vimoclip.store.feature_store import FeatureStore, check_free
-from vimoclip.store.location import Folder, ObjectPrefix, place
+from vimoclip.store.location import LocalFolder, ObjectStorePrefix, as_location
 
 
 def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    expected = Folder(tmp_path / "a store")
-    assert place("a store") == place("~/a store") == place(tmp_path / "a store") == place(expected) == expected
-    assert place(f"file://{tmp_path}/a%20store") == expected
+    expected = LocalFolder(tmp_path / "a store")
+    assert (
+        as_location("a store")
+        == as_location("~/a store")
+        == as_location(tmp_path / "a store")
+        == as_location(expected)
+        == expected
+    )
+    assert as_location(f"file://{tmp_path}/a%20store") == expected
     assert str(expected) == str(tmp_path / "a store")
-    assert place("~no such user/store") == Folder(tmp_path / "~no such user" / "store")  # as every shell takes it
+    assert as_location("~no such user/store") == LocalFolder(
+        tmp_path / "~no such user" / "store"
+    )  # as every shell takes it
 
 
 @pytest.mark.parametrize(
@@ -37,15 +45,15 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_object_stores(given: str, expected: str) -> None:
-    assert place(given) == ObjectPrefix(expected)
-    assert str(place(given)) == expected
-    assert place(given).uri("frames") == f"{expected}/frames.lance"
+    assert as_location(given) == ObjectStorePrefix(expected)
+    assert str(as_location(given)) == expected
+    assert as_location(given).uri("frames") == f"{expected}/frames.lance"
 
 
 @given(st.lists(st.text("ab é%&=+", min_size=1), max_size=3))
 def test_an_address_is_the_same_when_read_again(parts: list[str]) -> None:
-    once = place("/".join(["s3://bucket", *parts]))
-    assert place(str(once)) == once == pickle.loads(pickle.dumps(once))
+    once = as_location("/".join(["s3://bucket", *parts]))
+    assert as_location(str(once)) == once == pickle.loads(pickle.dumps(once))
 
 
 @pytest.mark.parametrize(
@@ -69,19 +77,19 @@ def test_an_address_is_the_same_when_read_again(parts: list[str]) -> None:
 )
 def test_what_is_no_address(address: str) -> None:
     with pytest.raises(StoreError, match=r"no address of an object store.*s3://bucket/folder"):
-        place(address)
+        as_location(address)
 
 
 def test_an_address_that_was_made_a_path_is_no_folder() -> None:
     with pytest.raises(StoreError, match="as text"):
-        place(Path("s3://bucket/store"))
-    assert place(Path("s3/store")) == place("s3/store")
+        as_location(Path("s3://bucket/store"))
+    assert as_location(Path("s3/store")) == as_location("s3/store")
 
 
 def test_size_names_and_small_files(tmp_path: Path) -> None:
-    at = place(tmp_path)
-    assert place(tmp_path / "nowhere").size() == 0
-    assert place(tmp_path / "nowhere").names() == []
+    at = as_location(tmp_path)
+    assert as_location(tmp_path / "nowhere").size() == 0
+    assert as_location(tmp_path / "nowhere").names() == []
     (tmp_path / "a.lance").mkdir()
     (tmp_path / "a.lance" / "b").write_bytes(b"12345")
     (tmp_path / "c").write_bytes(b"67")
@@ -93,7 +101,7 @@ def test_size_names_and_small_files(tmp_path: Path) -> None:
 
 
 def test_folders_of_small_files(tmp_path: Path, server: Server, remote: str) -> None:
-    for at in (place(tmp_path / "store"), place(remote)):
+    for at in (as_location(tmp_path / "store"), as_location(remote)):
         began = time.time()
         assert at.names("models") == []
         for name in ("a/meta.json", "a/more", "ab/meta.json"):
@@ -109,7 +117,7 @@ def test_folders_of_small_files(tmp_path: Path, server: Server, remote: str) -> 
 def test_a_file_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(StoreError, match="A store is a folder"):
-        place(tmp_path / "thesis.tex").names()
+        as_location(tmp_path / "thesis.tex").names()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may look into any folder")
@@ -120,7 +128,7 @@ def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
 
 
 def test_a_bucket_is_looked_into_like_a_folder(server: Server, remote: str) -> None:
-    at = place(remote)
+    at = as_location(remote)
     assert (at.names(), at.size(), at.read("x"), at.has("videos")) == ([], 0, None, False)
     with pytest.raises(StoreMissingError, match="no store at s3://"):
         FeatureStore.open(remote)
@@ -157,11 +165,11 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch, server: Ser
 
 
 def test_a_file_is_written_whole_and_replaced(tmp_path: Path, remote: str) -> None:
-    for at in (place(tmp_path / "store"), place(remote)):
+    for at in (as_location(tmp_path / "store"), as_location(remote)):
         for data in (b"one", b"another"):
             at.write("models/1/meta.json", data)
             assert at.read("models/1/meta.json") == data
         assert at.names() == ["models"]
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreError, match="cannot be written"):
-        place(tmp_path / "file").write("models/1/meta.json", b"")
+        as_location(tmp_path / "file").write("models/1/meta.json", b"")

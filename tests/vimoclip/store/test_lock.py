@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from vimoclip.errors import StoreError, StoreLockedError
-from vimoclip.store.location import Where
-from vimoclip.store.lock import holder, writer_lock
+from vimoclip.store.location import LocationLike
+from vimoclip.store.lock import holder_description, writer_lock
 
 HOLD = """
 import sys
@@ -26,7 +26,7 @@ with writer_lock(sys.argv[3]) as lock:
 
 
 @contextlib.contextmanager
-def holding(where: Where, before: str = "") -> Iterator[subprocess.Popen[str]]:
+def holding(where: LocationLike, before: str = "") -> Iterator[subprocess.Popen[str]]:
     """Another process that holds the lock until a line is written to it. before: what it runs first."""
     command = [sys.executable, "-c", before + HOLD, "ingest", "Taï videos", str(where)]
     pipe = subprocess.PIPE
@@ -55,7 +55,7 @@ def test_a_second_writer_is_told_who_and_gets_it_when_the_first_ends(tmp_path: P
 
         with writer_lock(store, on_wait=on_wait):
             assert child.wait(10) == 0
-            assert f"process {os.getpid()} on " in holder(store)
+            assert f"process {os.getpid()} on " in holder_description(store)
     (name,) = told  # once, however long it took
     assert f"vimoclip ingest Taï videos (process {child.pid} on " in name
     assert "since 20" in name
@@ -77,7 +77,7 @@ def test_the_lock_of_a_killed_holder_is_free(tmp_path: Path) -> None:
         os.kill(child.pid, signal.SIGKILL)
         child.wait(10)
         with writer_lock(tmp_path, wait=False):
-            assert f"process {os.getpid()} " in holder(tmp_path)
+            assert f"process {os.getpid()} " in holder_description(tmp_path)
 
 
 def test_one_process_cannot_hold_it_twice(tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_it_makes_the_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("left", ["", "{", "[]", "null", '{"pid": 5}', "\x00"])
 def test_a_holder_that_left_no_name_is_another_process(tmp_path: Path, left: str) -> None:
     (tmp_path / ".writer.json").write_text(left)
-    assert holder(tmp_path) == "another process"
-    assert holder(tmp_path / "nowhere") == "another process"
+    assert holder_description(tmp_path) == "another process"
+    assert holder_description(tmp_path / "nowhere") == "another process"
 
 
 def test_where_no_lock_can_be_the_error_does_not_speak_of_damage(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.schemas.tables import assert_keys
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.errors import NoSpaceError, StoreDamagedError, StoreError, StoreMissingError, StoreReadOnlyError
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import Folder, place
+from vimoclip.store.location import LocalFolder, as_location
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.table import Table, store_error
 from vimoclip.store.writer import StoreWriter
@@ -47,11 +47,11 @@ def table(tmp_path: Path) -> Table:
 
 
 def test_create_and_open(tmp_path: Path) -> None:
-    assert not place(tmp_path).has("t")
+    assert not as_location(tmp_path).has("t")
     with pytest.raises(StoreMissingError, match="no table t in"):
         Table.open(tmp_path, "t")
     made = Table.create(tmp_path, "t", SCHEMA)
-    assert place(tmp_path).has("t") and made.count() == 0
+    assert as_location(tmp_path).has("t") and made.count() == 0
     found = Table.open(tmp_path, "t")
     assert found.version == found.latest_version == made.version
     assert (found.schema.names, found.schema.types) == (SCHEMA.names, SCHEMA.types)
@@ -60,7 +60,7 @@ def test_create_and_open(tmp_path: Path) -> None:
 def test_create_replaces_what_an_interrupted_creation_left(tmp_path: Path) -> None:
     (tmp_path / "t.lance" / "data").mkdir(parents=True)
     (tmp_path / "t.lance" / "data" / "half.lance").write_bytes(b"half")
-    assert not place(tmp_path).has("t")
+    assert not as_location(tmp_path).has("t")
     Table.create(tmp_path, "t", pa.schema([key("other", pa.int64(), 1)]))
     Table.create(tmp_path, "t", SCHEMA, rows(0, 2))
     assert numbers(Table.open(tmp_path, "t")) == [0, 1]
@@ -189,11 +189,11 @@ def test_tidy_merges_fragments_and_frees_the_bytes_of_deleted_rows(tmp_path: Pat
         table.append(rows(n * 10, 10, size=10_000))
     kept = table.read(where=pc.field("n") >= 30).sort_by("n")
     table.delete(pc.field("n") < 30)
-    full = place(tmp_path).size()
+    full = as_location(tmp_path).size()
     assert full > 600_000
     assert table.tidy(LONG).bytes == 0
     tidied = table.tidy(NO_GRACE)
-    assert place(tmp_path).size() < 350_000
+    assert as_location(tmp_path).size() < 350_000
     assert tidied.bytes > 500_000
     assert table.read().sort_by("n").equals(kept)
     assert len(list((tmp_path / "t.lance" / "_versions").glob("*.manifest"))) == 1
@@ -264,7 +264,7 @@ def test_a_newest_manifest_cut_short(table: Table, size: int) -> None:
     assert numbers(Table.open(table.place, "t")) == [0, 1, 2, 3, 4]
 
 
-FOLDER = Folder(Path("/data/store"))
+FOLDER = LocalFolder(Path("/data/store"))
 LANCE = "LanceError(IO): {} (os error {}), /rust/lance-io/src/local.rs:1:1"
 
 

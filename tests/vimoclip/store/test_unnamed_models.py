@@ -12,12 +12,12 @@ from schemas.models import META, MODELS, folder_of
 from tests.vimoclip.kept import Kept, kept, model
 from tests.vimoclip.searches import make_run
 from tests.vimoclip.stores import make_store
-from vimoclip.search.behaviour_space import load
-from vimoclip.search.segments import settings_of
+from vimoclip.search.behaviour_space import load_behaviour_model
+from vimoclip.search.segments import read_segment_settings
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.location import ObjectPrefix
+from vimoclip.store.location import ObjectStorePrefix
 from vimoclip.store.lock import writer_lock
-from vimoclip.store.models import keep
+from vimoclip.store.models import save_model
 from vimoclip.store.verify import verify
 
 
@@ -33,7 +33,7 @@ def models(own: Kept) -> set[str]:
 def test_what_a_feature_or_the_index_names_stays_and_what_a_kill_left_goes(own: Kept) -> None:
     left = model(own.runs, 3)
     with writer_lock(own.store):
-        keep(FeatureStore.open(own.store).place, left, own.runs / left)
+        save_model(FeatureStore.open(own.store).place, left, own.runs / left)
     half = "0" * 16
     (own.store / folder_of(half)).mkdir()
     (own.store / folder_of(half) / f".{META}.1.tmp").write_bytes(b"of a write that was killed")
@@ -45,14 +45,14 @@ def test_what_a_feature_or_the_index_names_stays_and_what_a_kill_left_goes(own: 
 
 def test_a_reader_within_the_grace_period_keeps_its_models(own: Kept) -> None:
     reader = FeatureStore.open(own.store)
-    made = settings_of(reader)
+    made = read_segment_settings(reader)
     assert made is not None and made.behaviour is not None
     other = model(own.runs, 3)
     index.run(IndexRequest(own.store, behaviour=own.runs / other))
     features.drop(own.store, "trained")
     maintain.optimize(own.store, timedelta(minutes=10))
     assert models(own) == {own.student, own.behaviour, other}
-    assert load(reader, made.behaviour) is not None
+    assert load_behaviour_model(reader, made.behaviour) is not None
     reader.tag("a-run")  # a snapshot that is kept, as a training run keeps its own, needs the student that it names
     maintain.optimize(own.store, timedelta(0))
     assert models(own) == {own.student, other}
@@ -73,7 +73,7 @@ def test_the_last_model_and_a_store_without_any(own: Kept, tmp_path: Path) -> No
 
 def test_where_the_index_does_not_say_what_it_names_nothing_goes(own: Kept) -> None:
     left = model(own.runs, 3)
-    keep(FeatureStore.open(own.store).place, left, own.runs / left)
+    save_model(FeatureStore.open(own.store).place, left, own.runs / left)
     lance.dataset(str(own.store / "segments.lance")).update_schema_metadata({"other": "1"}, replace=True)
     maintain.optimize(own.store, timedelta(0))
     assert models(own) == {own.student, own.behaviour, left}
@@ -84,9 +84,9 @@ def test_in_an_object_store_what_a_late_writer_may_yet_name_stays(
 ) -> None:
     store = make_store(remote, {"a.mp4": 2})
     run = make_run(store, tmp_path / "run")
-    keep(store.place, "0" * 16, run)
+    save_model(store.place, "0" * 16, run)
     maintain.optimize(remote, timedelta(0))
     assert store.place.names(MODELS) == ["0" * 16]
-    monkeypatch.setattr(ObjectPrefix, "late_s", -5.0)  # it counts in seconds
+    monkeypatch.setattr(ObjectStorePrefix, "late_s", -5.0)  # it counts in seconds
     maintain.optimize(remote, timedelta(0))
     assert store.place.names(MODELS) == []

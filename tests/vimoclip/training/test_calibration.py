@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from tests.vimoclip.made_up import SMALL, sequences
 from vimoclip.models.tfam import Tfam
 from vimoclip.training.fusion import Calibration, apply_calibration, calibrate, fit_calibration, scores
-from vimoclip.training.metrics import of_several
+from vimoclip.training.metrics import multilabel_metrics
 
 
 def drawn(count: int, scale: float, bias: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -72,7 +72,7 @@ def test_a_model_s_logits_are_scaled_and_its_ranking_stays() -> None:
     apply_calibration(model, Calibration(0.25, 3.0))
     calibrate(model, train, "bce")
     after = scores(model, train)
-    measured = [of_several(each, train.targets, ["tail"] * 3, 8) for each in (before, after)]
+    measured = [multilabel_metrics(each, train.targets, ["tail"] * 3, 8) for each in (before, after)]
     assert measured[1].micro == pytest.approx(measured[0].micro)
     assert measured[1].calibration is not None and measured[0].calibration is not None
     assert measured[1].calibration < measured[0].calibration

@@ -12,7 +12,7 @@ from vimoclip.errors import RunError
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
-from vimoclip.training.splits import classes_of, of_split, taught_classes
+from vimoclip.training.splits import list_classes, trainable_classes, videos_of_split
 
 Make = Callable[[dict[str, str]], FeatureStore]
 
@@ -38,15 +38,15 @@ def make(tmp_path: Path) -> Make:
 
 def test_every_label_is_a_class_in_the_order_of_names(make: Make) -> None:
     store = make({"a": "yx", "b": "z", "c": "", "D": "x"})
-    assert classes_of(store) == taught_classes(store, of_split(store, "train")) == ["x", "y", "z"]
+    assert list_classes(store) == trainable_classes(store, videos_of_split(store, "train")) == ["x", "y", "z"]
 
 
 def test_rare_classes_are_left_out_when_that_is_asked_for(make: Make) -> None:
     store = make({"a": "xyz", "b": "xy", "c": "x", "D": "zzw"})
-    train = of_split(store, "train")
-    assert [taught_classes(store, train, least) for least in (1, 2)] == [["x", "y", "z"], ["x", "y"]]
+    train = videos_of_split(store, "train")
+    assert [trainable_classes(store, train, least) for least in (1, 2)] == [["x", "y", "z"], ["x", "y"]]
     with pytest.raises(RunError, match="too few classes") as caught:
-        taught_classes(store, train, 3)
+        trainable_classes(store, train, 3)
     assert "x on 3 videos, y on 2 videos, z on 1 videos" in str(caught.value)
 
 
@@ -62,4 +62,4 @@ def test_rare_classes_are_left_out_when_that_is_asked_for(make: Make) -> None:
 def test_what_cannot_be_learned_is_refused(make: Make, videos: dict[str, str], message: str) -> None:
     store = make(videos)
     with pytest.raises(RunError, match=message):
-        taught_classes(store, of_split(store, "train"))
+        trainable_classes(store, videos_of_split(store, "train"))

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tests.vimoclip.made_up import CONFIG, SMALL, sequences
-from vimoclip.config.fusion import PRESETS, FusionConfig, LossConfig, Role
+from vimoclip.config.fusion import PRESETS, FusionConfig, LossConfig, Modality
 from vimoclip.errors import RunError
 from vimoclip.sequences.sequences import PackedRows, Sequences
 from vimoclip.training.fusion import FusionTask, scores
 from vimoclip.training.loop import Training
-from vimoclip.training.metrics import by_count, of_several
+from vimoclip.training.metrics import by_count, multilabel_metrics
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,7 +47,7 @@ def test_what_image_and_motion_say_is_learned(config: FusionConfig) -> None:
     assert learned(config, sequences(96, 1), sequences(60, 2))["micro"] > 0.9
 
 
-def one_input(role: Role, held_out: Sequences) -> Any:
+def one_input(role: Modality, held_out: Sequences) -> Any:
     def only(made: Sequences) -> Sequences:
         number = list(made.dims).index(role)
         parts = made.rows.parts[number : number + 1]  # type: ignore[attr-defined]
@@ -106,7 +106,7 @@ def test_presets_train(preset: FusionConfig) -> None:
 def test_metrics_are_of_the_scores_with_segments_by_the_train_split() -> None:
     train, held_out = sequences(30, 1), sequences(20, 2)
     task, records = trained(CONFIG, train, held_out)
-    expected = of_several(scores(task.model, held_out), held_out.targets, by_count(train.counts()), 4)
+    expected = multilabel_metrics(scores(task.model, held_out), held_out.targets, by_count(train.counts()), 4)
     assert records[-1]["held_out"]["micro"] == pytest.approx(expected.micro)
     assert records[-1]["held_out"]["micro_batches"] == pytest.approx(expected.micro_batches)
     assert list(records[-1]["held_out"]["segments"]) == ["tail"]

@@ -13,7 +13,7 @@ from vimoclip.training.losses import (
     binary_cross_entropy,
     cross_entropy,
     distillation,
-    loss_of,
+    make_loss,
     positives_only,
     weighted,
 )
@@ -83,12 +83,12 @@ def test_easy_negatives_weigh_nothing() -> None:
     ],
 )
 def test_a_config_names_its_loss(batch: tuple[Tensor, Tensor], config: LossConfig, expected) -> None:  # type: ignore[no-untyped-def]
-    assert torch.equal(loss_of(config)(*batch), expected(*batch))
+    assert torch.equal(make_loss(config)(*batch), expected(*batch))
 
 
 def test_losses_of_bf16_logits_are_fp32(batch: tuple[Tensor, Tensor]) -> None:
     logits, targets = batch
-    for loss in (binary_cross_entropy, cross_entropy, loss_of(LossConfig())):
+    for loss in (binary_cross_entropy, cross_entropy, make_loss(LossConfig())):
         found = loss(logits.bfloat16(), targets.to(torch.uint8))
         assert found.dtype == torch.float32 and torch.equal(found, loss(logits.bfloat16().float(), targets))
 

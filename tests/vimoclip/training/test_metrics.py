@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import accuracy_score, average_precision_score
 from torch import Tensor
 
-from vimoclip.training.metrics import Metrics, by_count, of_one, of_several
+from vimoclip.training.metrics import Metrics, by_count, multiclass_metrics, multilabel_metrics
 
 SEGMENTS = ["head", "head", "middle", "middle", "tail", "tail", "tail"]
 
@@ -28,7 +28,7 @@ def ap(scores: Tensor, targets: Tensor) -> float:
 
 
 def several(logits: Tensor, targets: Tensor, batch_size: int = 16) -> Metrics:
-    return of_several(logits, targets, SEGMENTS, batch_size)
+    return multilabel_metrics(logits, targets, SEGMENTS, batch_size)
 
 
 def test_micro_is_scikit_learns(scored: tuple[Tensor, Tensor]) -> None:
@@ -67,7 +67,7 @@ def test_segments_by_the_counts_of_the_train_split() -> None:
 
 def test_scores_of_stretches_are_counted_beside_their_videos(scored: tuple[Tensor, Tensor]) -> None:
     logits, targets = scored
-    for measure in (of_several, of_one):
+    for measure in (multilabel_metrics, multiclass_metrics):
         plain = measure(logits, targets, SEGMENTS, 16)
         assert (plain.videos, plain.stretches) == (len(logits), None)
         assert measure(logits, targets, SEGMENTS, 16, len(logits)) == plain
@@ -77,14 +77,14 @@ def test_scores_of_stretches_are_counted_beside_their_videos(scored: tuple[Tenso
 def test_scores_too_high_for_fp32_keep_their_order() -> None:
     """σ of all of them is 1 in fp32, where they would tie."""
     logits = torch.tensor([[30.0], [25.0], [28.0], [20.0]])
-    assert of_several(logits, torch.tensor([[1], [0], [1], [0]]), ["tail"], 8).micro == 1
+    assert multilabel_metrics(logits, torch.tensor([[1], [0], [1], [0]]), ["tail"], 8).micro == 1
 
 
 def test_nothing_shown_and_nothing_scored() -> None:
     nothing = Metrics(3, None, None, None, {"tail": None}, [None, None], 0.5)
-    assert of_several(torch.zeros(3, 2), torch.zeros(3, 2), ["tail", "tail"], 8) == nothing
+    assert multilabel_metrics(torch.zeros(3, 2), torch.zeros(3, 2), ["tail", "tail"], 8) == nothing
     empty = Metrics(0, None, None, None, {"tail": None}, [None, None], None)
-    for metrics in (of_several, of_one):
+    for metrics in (multilabel_metrics, multiclass_metrics):
         assert metrics(torch.zeros(0, 2), torch.zeros(0, 2), ["tail", "tail"], 8) == empty
 
 
@@ -104,7 +104,7 @@ def test_one_behaviour_a_video() -> None:
     chosen = torch.randint(7, (80,), generator=generator)
     targets = torch.nn.functional.one_hot(chosen, 7)
     logits = torch.randn(80, 7, generator=generator) + 2 * targets
-    found = of_one(logits, targets, SEGMENTS, 16)
+    found = multiclass_metrics(logits, targets, SEGMENTS, 16)
     p = torch.softmax(logits.double(), dim=1)
     assert found.accuracy == pytest.approx(accuracy_score(chosen, logits.argmax(dim=1)))
     assert found.micro == pytest.approx(ap(p, targets), abs=1e-6)  # a ranking of p, not of logits
@@ -119,5 +119,5 @@ def test_one_behaviour_a_video() -> None:
 
 def test_a_perfect_and_a_hopeless_ranking() -> None:
     targets = torch.tensor([[1, 0], [0, 1], [0, 0]])
-    assert of_several(targets.float(), targets, ["tail", "tail"], 8).macro == 1
-    assert of_several(-targets.float(), targets, ["tail", "tail"], 8).macro == pytest.approx(1 / 3)
+    assert multilabel_metrics(targets.float(), targets, ["tail", "tail"], 8).macro == 1
+    assert multilabel_metrics(-targets.float(), targets, ["tail", "tail"], 8).macro == pytest.approx(1 / 3)

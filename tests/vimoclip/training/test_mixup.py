@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from vimoclip.sequences.sequences import Batch
-from vimoclip.training.losses import mixed
+from vimoclip.training.losses import mixup
 
 
 def batch() -> Batch:
@@ -18,7 +18,7 @@ def batch() -> Batch:
 def test_the_equation() -> None:
     torch.manual_seed(0)
     before = batch()
-    after = mixed(before, 0.8)
+    after = mixup(before, 0.8)
     weights = after.targets.diagonal()
     assert ((weights >= 0.5) & (weights <= 1)).all() and len(set(weights.tolist())) == 3
     for a in range(3):
@@ -36,7 +36,7 @@ def test_the_equation() -> None:
 def test_what_is_missing_is_not_mixed_in() -> None:
     before = batch()
     before.vectors["motion"][1] = torch.nan
-    after = mixed(before, 0.8)
+    after = mixup(before, 0.8)
     assert torch.isfinite(after.vectors["motion"][[0, 2]]).all()
 
 
@@ -48,6 +48,6 @@ def test_one_video_alone_stays_as_it_is() -> None:
         {role: there[:1] for role, there in before.present.items()},
         before.targets[:1],
     )
-    after = mixed(one, 0.8)
+    after = mixup(one, 0.8)
     torch.testing.assert_close(after.vectors["image"], one.vectors["image"])
     torch.testing.assert_close(after.targets, one.targets)

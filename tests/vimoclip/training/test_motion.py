@@ -17,9 +17,9 @@ from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import MotionStudent
 from vimoclip.training.loop import Training
 from vimoclip.training.motion import MotionTask
-from vimoclip.training.motion_dataset import MotionSegments, read_motion_segments
-from vimoclip.training.optimizer import Peers
-from vimoclip.training.splits import classes_of, of_split
+from vimoclip.training.motion_dataset import MotionClips, read_motion_clips
+from vimoclip.training.optimizer import ProcessGroup
+from vimoclip.training.splits import list_classes, videos_of_split
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -33,15 +33,15 @@ def teacher(tiny_model: str) -> ClipTeacher:
 
 
 @pytest.fixture(scope="module")
-def segments(tmp_path_factory: pytest.TempPathFactory) -> MotionSegments:
+def segments(tmp_path_factory: pytest.TempPathFactory) -> MotionClips:
     dims = {"clip": 16, "moclip": 16}
     store = make_store(tmp_path_factory.mktemp("task") / "store", {f"{n}.mp4": 3 + n for n in range(5)}, dims)
     label_all(store, lambda n: "ab"[n % 2])
     store = store.refresh()
-    return read_motion_segments(store, "clip", 4, of_split(store), classes_of(store))
+    return read_motion_clips(store, "clip", 4, videos_of_split(store), list_classes(store))
 
 
-def task(teacher: ClipTeacher, segments: MotionSegments, config: MotionConfig = CONFIG, **more: object) -> MotionTask:
+def task(teacher: ClipTeacher, segments: MotionClips, config: MotionConfig = CONFIG, **more: object) -> MotionTask:
     return MotionTask(config, teacher, segments, **more)  # type: ignore[arg-type]
 
 
@@ -55,7 +55,7 @@ class Seen:
 
 @pytest.mark.parametrize("encoding", ["uvm", "wheel"])
 def test_a_student_is_trained_on_the_very_image_that_it_is_served(
-    teacher: ClipTeacher, segments: MotionSegments, encoding: FlowImage
+    teacher: ClipTeacher, segments: MotionClips, encoding: FlowImage
 ) -> None:
     made = task(teacher, segments, replace(CONFIG, encoding=encoding))
     batch = np.array([1, 3])
@@ -67,7 +67,7 @@ def test_a_student_is_trained_on_the_very_image_that_it_is_served(
     assert torch.cat(trained.pixels).numpy().tobytes() == torch.cat(served.pixels).numpy().tobytes()
 
 
-def test_the_loss_is_equations_4_to_6(teacher: ClipTeacher, segments: MotionSegments) -> None:
+def test_the_loss_is_equations_4_to_6(teacher: ClipTeacher, segments: MotionClips) -> None:
     made = task(teacher, segments)
     torch.nn.init.normal_(made.model.h[2].weight)  # type: ignore[arg-type]
     batch = np.array([0, 2, 4])
@@ -94,9 +94,9 @@ def gradients(made: MotionTask, batch: np.ndarray) -> list[Tensor]:
 
 
 def test_checkpointing_changes_no_number(
-    teacher: ClipTeacher, segments: MotionSegments, monkeypatch: pytest.MonkeyPatch
+    teacher: ClipTeacher, segments: MotionClips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vimoclip.training.motion.TOGETHER", 3)
+    monkeypatch.setattr("vimoclip.training.motion.BATCH", 3)
     batch = np.array([0, 1, 2])
     found = []
     for checkpointing in ("off", "on"):
@@ -107,19 +107,19 @@ def test_checkpointing_changes_no_number(
 
 
 def test_checkpointing_is_for_want_of_memory(
-    teacher: ClipTeacher, segments: MotionSegments, monkeypatch: pytest.MonkeyPatch
+    teacher: ClipTeacher, segments: MotionClips, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not task(teacher, segments).checkpointing
     monkeypatch.setattr("vimoclip.training.motion.free_bytes", lambda device: 1 << 18)
     assert task(teacher, segments).checkpointing
 
 
-def test_the_shares_of_peers_add_up(teacher: ClipTeacher, segments: MotionSegments) -> None:
+def test_the_shares_of_peers_add_up(teacher: ClipTeacher, segments: MotionClips) -> None:
     batch = np.array([0, 3, 1, 4, 2])
     whole = task(teacher, segments)
     expected, loss = gradients(whole, batch), whole.loss(batch).item()
     for world in (2, 3, 7):  # of seven, two have nothing to do
-        shares = [task(teacher, segments, peers=Peers(rank, world)) for rank in range(world)]
+        shares = [task(teacher, segments, peers=ProcessGroup(rank, world)) for rank in range(world)]
         parts = [gradients(share, batch) for share in shares]
         assert math.fsum(share.loss(batch).item() for share in shares) == pytest.approx(loss, rel=1e-5)
         for total, own in zip((sum(part) for part in zip(*parts, strict=True)), expected, strict=True):
@@ -127,7 +127,7 @@ def test_the_shares_of_peers_add_up(teacher: ClipTeacher, segments: MotionSegmen
 
 
 def test_about_as_many_segments_are_mirrored_as_asked_other_ones_every_epoch(
-    teacher: ClipTeacher, segments: MotionSegments
+    teacher: ClipTeacher, segments: MotionClips
 ) -> None:
     made = task(teacher, segments, replace(CONFIG, flip=0.5))
     seen = Seen(made.model.tower)
@@ -147,7 +147,7 @@ def test_about_as_many_segments_are_mirrored_as_asked_other_ones_every_epoch(
     assert len({tuple(kind) for kind in kinds}) > 6 and 0.3 < np.mean(kinds) < 0.7
 
 
-def test_training_brings_the_student_near_and_is_measured(teacher: ClipTeacher, segments: MotionSegments) -> None:
+def test_training_brings_the_student_near_and_is_measured(teacher: ClipTeacher, segments: MotionClips) -> None:
     config = replace(
         CONFIG, training=replace(TRAINING, epochs=12, lr=3e-3, ema=None, clip_gradient=1.0), layer_decay=0.9
     )
@@ -160,7 +160,7 @@ def test_training_brings_the_student_near_and_is_measured(teacher: ClipTeacher, 
     assert after["videos"] == 5
 
 
-def test_what_is_measured_is_of_whole_videos(teacher: ClipTeacher, segments: MotionSegments) -> None:
+def test_what_is_measured_is_of_whole_videos(teacher: ClipTeacher, segments: MotionClips) -> None:
     made = task(teacher, segments, select=segments)
     scores, cosine = made._scores(segments)
     whole = read_like(segments)
@@ -172,6 +172,6 @@ def test_what_is_measured_is_of_whole_videos(teacher: ClipTeacher, segments: Mot
     assert made.evaluate()["select"]["cosine"] == pytest.approx(cosine) and -1 <= cosine <= 1
 
 
-def read_like(segments: MotionSegments) -> list[np.ndarray]:
+def read_like(segments: MotionClips) -> list[np.ndarray]:
     """The segments of each video."""
     return [np.flatnonzero(segments.video == video) for video in range(len(segments.sequences))]

@@ -15,12 +15,12 @@ from tests.vimoclip.stores import flow_bytes, make_store
 from vimoclip.errors import RunError, StoreDamagedError
 from vimoclip.flow.encoding import decode
 from vimoclip.frames import vectors
-from vimoclip.sequences.sequences import Steps
+from vimoclip.sequences.sequences import FrameSampling
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
-from vimoclip.training.motion_dataset import MotionSegments, cut, read_flow, read_motion_segments, rows_by_take
-from vimoclip.training.splits import of_split
+from vimoclip.training.motion_dataset import MotionClips, cut_clips, read_flow, read_motion_clips, rows_by_take
+from vimoclip.training.splits import videos_of_split
 
 VIDEOS = {"a.mp4": 12, "b.mp4": 5, "one.mp4": 1, "two.mp4": 2, "without.mp4": 4}
 
@@ -41,13 +41,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     return labelled(tmp_path_factory.mktemp("segments"))
 
 
-def read(store: FeatureStore, segment: int = 4, hold_flow: bool | None = None) -> MotionSegments:
-    return read_motion_segments(store, "clip", segment, of_split(store), ["x", "y"], hold_flow=hold_flow)
+def read(store: FeatureStore, segment: int = 4, hold_flow: bool | None = None) -> MotionClips:
+    return read_motion_clips(store, "clip", segment, videos_of_split(store), ["x", "y"], hold_flow=hold_flow)
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=20), st.integers(1, 40))
 def test_every_step_is_in_one_segment_and_none_is_too_long(lengths: list[int], segment: int) -> None:
-    video, first, count = cut(np.array(lengths), segment)
+    video, first, count = cut_clips(np.array(lengths), segment)
     for number, length in enumerate(lengths):
         own = video == number
         assert sorted(zip(first[own], count[own], strict=True)) == list(zip(first[own], count[own], strict=True))
@@ -91,7 +91,7 @@ def test_a_video_that_has_lost_flow_is_left_out(tmp_path: Path) -> None:
     assert rows_by_take(store.tables["flow"])[take or 0] == 3
     segments = read(store)
     assert (segments.report.videos, segments.report.flowless) == (2, 1)
-    steps = Steps.of(np.array([take]), np.array([5]), None)
+    steps = FrameSampling.of(np.array([take]), np.array([5]), None)
     with pytest.raises(StoreDamagedError, match=r"lacks frames. Received: 3 frames. Expected: 4"):
         read_flow(store.tables["flow"], steps)
 
@@ -116,7 +116,7 @@ def test_a_store_without_flow_and_videos_without_motion_are_refused(tmp_path: Pa
         read(labelled(tmp_path, keep_flow=False))
     still = [row for row in store.rows() if row.frames == 1]
     with pytest.raises(RunError, match=r"to learn from. Received: 1 videos, 1 of them of one frame"):
-        read_motion_segments(store, "clip", 4, still, ["x"])
+        read_motion_clips(store, "clip", 4, still, ["x"])
     unlabelled = [row for row in store.rows() if row.video_id == "without.mp4"]
     with pytest.raises(RunError, match="1 of them without a label"):
-        read_motion_segments(store, "clip", 4, unlabelled, ["x"])
+        read_motion_clips(store, "clip", 4, unlabelled, ["x"])

@@ -9,7 +9,7 @@ from vimoclip.errors import RunError
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
-from vimoclip.training.splits import hold_out, of_split, splits
+from vimoclip.training.splits import hold_out, splits, videos_of_split
 
 
 @pytest.fixture
@@ -28,19 +28,19 @@ def store(tmp_path: Path) -> FeatureStore:
 
 def test_videos_of_a_split(store: FeatureStore) -> None:
     ids = sorted(row.video_id for row in store.rows() if row.status == "ok")
-    assert [row.video_id for row in of_split(store)] == ids
-    assert {row.video_id for split in ("train", "val") for row in of_split(store, split)} == set(ids)
-    assert all(row.split == "val" for row in of_split(store, "val"))
+    assert [row.video_id for row in videos_of_split(store)] == ids
+    assert {row.video_id for split in ("train", "val") for row in videos_of_split(store, split)} == set(ids)
+    assert all(row.split == "val" for row in videos_of_split(store, "val"))
     assert splits(store) == ["train", "val"]
 
 
 def test_a_split_that_is_not_there(store: FeatureStore, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"split test\. Expected: train, val"):
-        of_split(store, "test")
+        videos_of_split(store, "test")
     with pytest.raises(RunError, match="No video is in the store"):
-        of_split(make_store(tmp_path / "empty", {}), "train")
+        videos_of_split(make_store(tmp_path / "empty", {}), "train")
     with pytest.raises(RunError, match="Expected: --hold-out"):
-        of_split(make_store(tmp_path / "none"), "train")
+        videos_of_split(make_store(tmp_path / "none"), "train")
 
 
 def test_a_share_is_held_out() -> None:

@@ -22,7 +22,7 @@ from tests.vimoclip.awkward import FILES, FRAMES, VIDEOS
 from vimoclip.config.store import RunConfig, Sampling
 from vimoclip.errors import VideoError
 from vimoclip.video.decode import Event, FrameChunk, VideoInfo, decode
-from vimoclip.video.decoder_process import Decoder
+from vimoclip.video.decoder_process import DecoderProcess
 
 HOME = Path(__file__).resolve().parents[3]
 KINDS = {"no-video-stream", "no-frames", "corrupt-after-N-frames", "encrypted", "too-small", "unreadable"}
@@ -99,7 +99,7 @@ def in_process(path: Path, sampling: Sampling, run: RunConfig) -> list[object]:
     return events
 
 
-def ends(decoder: Decoder, jobs: list[Clip]) -> list[VideoInfo | VideoError]:
+def ends(decoder: DecoderProcess, jobs: list[Clip]) -> list[VideoInfo | VideoError]:
     return [event for _, event in decoder.stream(jobs) if isinstance(event, VideoInfo | VideoError)]
 
 
@@ -109,7 +109,7 @@ def test_the_events_are_those_of_decoding_in_process(folder: Path, sampling: Sam
     jobs = [Clip(str(folder / name)) for name in FILES]
     got: dict[Clip, list[object]] = {}
     pids = set()
-    for job, event in Decoder(sampling, run).stream(jobs):
+    for job, event in DecoderProcess(sampling, run).stream(jobs):
         got.setdefault(job, []).append(comparable(event))
         pids |= {child.pid for child in children()}
     assert list(got) == jobs
@@ -122,13 +122,13 @@ def test_odd_names_go_through_the_pipe(folder: Path, tmp_path: Path) -> None:
     paths = awkward.write_names(tmp_path, folder / "plain.mp4")
     paths.append(tmp_path / os.fsdecode(b"caf\xe9.mp4"))
     paths[-1].write_bytes(paths[0].read_bytes())
-    outcomes = ends(Decoder(Sampling(every=10), RunConfig()), [Clip(str(path)) for path in paths])
+    outcomes = ends(DecoderProcess(Sampling(every=10), RunConfig()), [Clip(str(path)) for path in paths])
     assert [isinstance(end, VideoInfo) and end.decoded_frames for end in outcomes] == [FRAMES] * len(paths)
 
 
 def test_no_jobs_need_no_child() -> None:
     before = {child.pid for child in psutil.Process().children()}
-    assert list(Decoder(Sampling(), RunConfig()).stream(list[Clip]())) == []
+    assert list(DecoderProcess(Sampling(), RunConfig()).stream(list[Clip]())) == []
     assert {child.pid for child in psutil.Process().children()} == before
 
 
@@ -140,7 +140,7 @@ def test_jobs_are_drawn_as_decoding_gets_there(long_clip: Path) -> None:
             drawn.append(n)
             yield Clip(str(long_clip))
 
-    stream = Decoder(Sampling(), RunConfig()).stream(jobs())
+    stream = DecoderProcess(Sampling(), RunConfig()).stream(jobs())
     next(stream)
     time.sleep(1)
     assert drawn == [0]
@@ -155,7 +155,7 @@ def close(stream: Iterator[object]) -> None:
 def test_a_crash_costs_one_video(folder: Path, long_clip: Path, number: signal.Signals) -> None:
     jobs = [Clip(str(folder / "plain.mp4")), Clip(str(long_clip)), Clip(str(folder / "uneven.mkv"))]
     got: dict[Clip, list[Event | VideoError]] = {}
-    for job, event in Decoder(Sampling(), RunConfig()).stream(jobs):
+    for job, event in DecoderProcess(Sampling(), RunConfig()).stream(jobs):
         if job == jobs[1] and job not in got:
             (child,) = children()
             os.kill(child.pid, number)
@@ -177,7 +177,7 @@ def test_a_child_that_dies_between_two_videos_costs_none(folder: Path) -> None:
         yield Clip(str(folder / "uneven.mkv"))
 
     outcomes = []
-    for _, event in Decoder(Sampling(), RunConfig()).stream(jobs()):
+    for _, event in DecoderProcess(Sampling(), RunConfig()).stream(jobs()):
         if isinstance(event, VideoInfo | VideoError):
             outcomes.append(event)
             (child,) = children()
@@ -190,7 +190,7 @@ def test_a_child_that_dies_between_two_videos_costs_none(folder: Path) -> None:
 def test_a_hang_in_the_middle_of_a_chunk_is_timed_out(folder: Path, long_clip: Path) -> None:
     jobs = [Clip(str(long_clip)), Clip(str(folder / "uneven.mkv"))]
     outcomes, stopped = [], 0.0
-    for _, event in Decoder(Sampling(), RunConfig(timeout_s=2.5)).stream(jobs):
+    for _, event in DecoderProcess(Sampling(), RunConfig(timeout_s=2.5)).stream(jobs):
         if not stopped:
             assert eventually(lambda: blocked(*children()))  # the pipe holds the first MiB of a chunk of 4
             os.kill(children()[0].pid, signal.SIGSTOP)
@@ -213,7 +213,7 @@ def blocked(child: psutil.Process) -> bool:
 def test_a_file_that_never_gives_a_byte_is_timed_out(folder: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")  # opening it for reading waits for a writer
     jobs = [Clip(str(tmp_path / "pipe.mp4")), Clip(str(folder / "plain.mp4"))]
-    late, info = ends(Decoder(Sampling(), RunConfig(timeout_s=2.5)), jobs)
+    late, info = ends(DecoderProcess(Sampling(), RunConfig(timeout_s=2.5)), jobs)
     assert isinstance(late, VideoError) and late.kind == "timed-out"
     assert isinstance(info, VideoInfo)
 
@@ -225,7 +225,7 @@ def test_slow_decoding_is_no_hang(tmp_path: Path) -> None:
     started = time.monotonic()
     list(decode(path, Sampling(every=1000)))
     timeout_s = (time.monotonic() - started) / 2
-    (info,) = ends(Decoder(Sampling(every=1000), RunConfig(timeout_s=timeout_s)), [Clip(str(path))])
+    (info,) = ends(DecoderProcess(Sampling(every=1000), RunConfig(timeout_s=timeout_s)), [Clip(str(path))])
     assert isinstance(info, VideoInfo) and info.decoded_frames == 120
 
 
@@ -239,14 +239,14 @@ def test_what_jobs_raise_is_raised(folder: Path) -> None:
 
     seen = []
     with pytest.raises(OwnError, match="no more"):
-        for _, event in Decoder(Sampling(), RunConfig()).stream(jobs()):
+        for _, event in DecoderProcess(Sampling(), RunConfig()).stream(jobs()):
             seen.append(event)
     assert isinstance(seen[-1], VideoInfo)  # what came before is not lost
 
 
 @pytest.mark.parametrize("after", [1, 3])
 def test_closing_early_ends_the_child(long_clip: Path, after: int) -> None:
-    stream = Decoder(Sampling(), RunConfig()).stream([Clip(str(long_clip))] * 2)
+    stream = DecoderProcess(Sampling(), RunConfig()).stream([Clip(str(long_clip))] * 2)
     for _ in range(after):
         next(stream)
     assert len(children()) == 1
@@ -257,7 +257,7 @@ def test_closing_early_ends_the_child(long_clip: Path, after: int) -> None:
 
 
 def test_closing_while_jobs_are_awaited_starts_no_other_child(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vimoclip.video.decoder_process.PATIENCE_S", 0.3)
+    monkeypatch.setattr("vimoclip.video.decoder_process.CLOSE_TIMEOUT_S", 0.3)
     go_on = threading.Event()
 
     def jobs() -> Iterator[Clip]:
@@ -265,7 +265,7 @@ def test_closing_while_jobs_are_awaited_starts_no_other_child(folder: Path, monk
         go_on.wait()
         yield Clip(str(folder / "uneven.mkv"))
 
-    stream = Decoder(Sampling(), RunConfig()).stream(jobs())
+    stream = DecoderProcess(Sampling(), RunConfig()).stream(jobs())
     while not isinstance(next(stream)[1], VideoInfo):
         pass
     close(stream)
@@ -276,12 +276,12 @@ def test_closing_while_jobs_are_awaited_starts_no_other_child(folder: Path, monk
 
 def test_an_exception_of_the_consumer_ends_the_child(long_clip: Path) -> None:
     with pytest.raises(ZeroDivisionError):
-        for _ in Decoder(Sampling(), RunConfig()).stream([Clip(str(long_clip))]):
+        for _ in DecoderProcess(Sampling(), RunConfig()).stream([Clip(str(long_clip))]):
             1 / 0  # noqa: B018
 
 
 def test_a_decoder_serves_again_after_it_was_closed(folder: Path) -> None:
-    decoder = Decoder(Sampling(), RunConfig())
+    decoder = DecoderProcess(Sampling(), RunConfig())
     for _ in range(2):
         (info,) = ends(decoder, [Clip(str(folder / "plain.mp4"))])
         assert isinstance(info, VideoInfo)
@@ -289,9 +289,11 @@ def test_a_decoder_serves_again_after_it_was_closed(folder: Path) -> None:
 
 
 def test_two_decoders_at_once(long_clip: Path, folder: Path) -> None:
-    first = Decoder(Sampling(), RunConfig()).stream([Clip(str(long_clip))])
+    first = DecoderProcess(Sampling(), RunConfig()).stream([Clip(str(long_clip))])
     next(first)
-    (info,) = ends(Decoder(Sampling(), RunConfig()), [Clip(str(folder / "plain.mp4"))])  # the other is not in its way
+    (info,) = ends(
+        DecoderProcess(Sampling(), RunConfig()), [Clip(str(folder / "plain.mp4"))]
+    )  # the other is not in its way
     assert isinstance(info, VideoInfo)
     close(first)
 
@@ -359,7 +361,7 @@ def test_memory_is_bounded_however_long_the_video(tmp_path: Path) -> None:
     path = tmp_path / "long.mkv"
     awkward.repeat(path, 3000, (320, 240))  # 691 MB of pixels
     frames, sizes = 0, []
-    for _, event in Decoder(Sampling(), RunConfig()).stream([Clip(str(path))]):
+    for _, event in DecoderProcess(Sampling(), RunConfig()).stream([Clip(str(path))]):
         if isinstance(event, FrameChunk):
             frames += len(event.frames)
             time.sleep(0.015)  # decoding is faster
@@ -371,7 +373,7 @@ def test_memory_is_bounded_however_long_the_video(tmp_path: Path) -> None:
 
 def test_frames_of_the_caller_are_its_own(folder: Path) -> None:
     """Writable, and untouched by what is decoded after them."""
-    chunks = [e for _, e in Decoder(Sampling(), RunConfig()).stream([Clip(str(folder / "falling-early.mkv"))])]
+    chunks = [e for _, e in DecoderProcess(Sampling(), RunConfig()).stream([Clip(str(folder / "falling-early.mkv"))])]
     frames = [event.frames for event in chunks if isinstance(event, FrameChunk)]
     whole = np.concatenate(frames)
     frames[0][:] = 0
@@ -389,7 +391,7 @@ def test_damaged_clips_end_in_an_answer(source: str, folder: Path, tmp_path: Pat
         jobs.append(Clip(str(tmp_path / name)))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        outcomes = ends(Decoder(Sampling(fps=5), RunConfig(on_corrupt="keep", timeout_s=20)), jobs)
+        outcomes = ends(DecoderProcess(Sampling(fps=5), RunConfig(on_corrupt="keep", timeout_s=20)), jobs)
     assert len(outcomes) == len(jobs)
     kinds = {re.sub(r"\d+", "N", end.kind) for end in outcomes if isinstance(end, VideoError)}
     assert kinds <= KINDS
