@@ -7,11 +7,13 @@ motion, and the time of a second run, which finds everything done.
 """
 
 import argparse
+import functools
 from pathlib import Path
 from typing import get_args
 
 from benchmarks.machine import describe
 from cli.demo import carry_out
+from cli.main import app
 from cli.progress import DemoProgress
 from pipelines.demo import SizeName
 from pipelines.demo.hard_pairs import PairAccuracy, overall
@@ -27,8 +29,8 @@ def main() -> None:
     if options.folder.exists():
         raise SystemExit(f"{options.folder} is there already; name a folder that is not.")
     request = DemoRequest(options.folder, options.size)
-    first = run(request, carry_out, DemoProgress())
-    again = run(request, carry_out, DemoProgress())
+    first = run(request, functools.partial(carry_out, app), DemoProgress())
+    again = run(request, functools.partial(carry_out, app), DemoProgress())
     print(describe())
     print("\n".join(lines(first)))
     print(f"in all {first.seconds:.1f} s; again {again.seconds:.1f} s")

@@ -24,8 +24,8 @@ from pipelines.index import IndexRequest
 from pipelines.index import run as index
 from pipelines.ingest import IngestRequest
 from pipelines.ingest import run as ingest
+from vimoclip.api import Store
 from vimoclip.config.store import RunConfig, Sampling
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.decode import EXTENSIONS, FrameChunk, decode
 
 
@@ -67,7 +67,7 @@ def found(where: Path, files: list[Path], settings: dict[str, Any], run: RunConf
         shutil.copy(path, where / "videos" / f"{n:03d}{path.suffix}")
     ingest(IngestRequest([where / "videos"], where / "store", settings, run))
     index(IndexRequest(where / "store"))
-    store = FeatureStore.open(where / "store")
+    store = Store.open(where / "store")
     ranks = []
     for video_id in store.videos()["video_id"]:
         change(where / "videos" / video_id, where / "changed.mp4")

@@ -32,7 +32,8 @@ from benchmarks.alone import clock
 from benchmarks.machine import describe
 from vimoclip.config.store import FlowConfig, FlowName, RunConfig
 from vimoclip.device import SEED, Resolved, pick_device, pick_precision, set_threads
-from vimoclip.flow import FlowEstimator, make_estimator, resolve
+from vimoclip.flow import make_estimator, resolve
+from vimoclip.flow.estimator import FlowEstimator
 from vimoclip.flow.raft import RaftFrame
 from vimoclip.flow.raft_weights import RaftName
 

@@ -28,12 +28,13 @@ import torch
 
 from benchmarks.alone import alone, clock, random_flow
 from benchmarks.machine import describe
-from tests.clips import BEHAVIOURS, render, write_clip
+from tests.clips import BEHAVIOURS, render
 from vimoclip.config.store import FlowName, RunConfig, StoreConfig
 from vimoclip.device import pick_device
 from vimoclip.embedding.events import EmbeddedFrames, Job, VideoDone, VideoFailed
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.flow.encoding import to_planes
+from vimoclip.video.encode import write_clip
 
 FPS = 24.0
 WARM_UP = 17  # frames: more than one chunk of the decoder; batches have their full shape anyway

@@ -34,10 +34,11 @@ from benchmarks.machine import describe
 from pipelines.executor import Engine, EngineName
 from pipelines.ingest import IngestRequest, Observer, run
 from pipelines.ingest_plan import discover
-from tests.clips import render, write_clip
+from tests.clips import render
 from vimoclip.config.store import ClipConfig, FlowConfig, FlowName, RunConfig, StoreConfig
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.video.encode import write_clip
 
 console = Console(soft_wrap=True)
 

@@ -35,13 +35,13 @@ from pipelines.embed import EmbedRequest
 from pipelines.evaluate import EvaluateRequest
 from pipelines.train_fusion import TrainFusionRequest
 from pipelines.train_motion import TrainMotionRequest
+from vimoclip.api import Store
 from vimoclip.config.fusion import Fusion, FusionConfig
 from vimoclip.config.fusion import settings as fusion_settings
 from vimoclip.config.motion import MotionConfig
 from vimoclip.config.motion import settings as motion_settings
 from vimoclip.config.store import FlowImage, RunConfig
 from vimoclip.savannah import PAIRS
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.metrics import Interval, interval, paired
 from vimoclip.training.splits import SplitRequest, videos_of_split
 
@@ -109,7 +109,7 @@ def measured(store: Path, config: FusionConfig, folder: Path, split: str) -> Mea
     alone = RunConfig(device="cpu", threads=1)
     train_fusion.run(TrainFusionRequest(store, config, folder, SplitRequest(held_out="val"), run=alone))
     found = evaluate.run(EvaluateRequest(store, folder, split, run=alone)).metrics
-    snapshot = FeatureStore.open(store)
+    snapshot = Store.open(store)
     pairs = pair_accuracy(snapshot, videos_of_split(snapshot, split), folder)
     return Measured(found.macro or 0.0, {pair: told.right / told.of for pair, told in pairs.items()})
 

@@ -27,12 +27,11 @@ from benchmarks.machine import describe
 from pipelines import ingest, train_fusion
 from pipelines.ingest import IngestRequest
 from pipelines.train_fusion import TrainFusionRequest
-from tests.clips import write_clip
 from vimoclip.config.fusion import settings
 from vimoclip.config.store import RunConfig
 from vimoclip.prediction.predictions import PredictedBout, Prediction, predicted_bouts
 from vimoclip.savannah import BEHAVIOURS, FPS, Scene, Span, plan, write_folder
-from vimoclip.video.encode import cut_clip
+from vimoclip.video.encode import cut_clip, write_clip
 
 OVERLAP = 0.5
 THRESHOLDS = (0.3, 0.5, 0.7)

@@ -25,9 +25,9 @@ from benchmarks.machine import describe
 from benchmarks.vectors import APART_S, OF_VIDEO, Array, Drawn, add, clusters, index, jittered, make_store, of_store
 from pipelines.index import IndexRequest, run
 from tests.clips import write_folder
+from vimoclip.api import Store
 from vimoclip.search.filters import Filters
 from vimoclip.search.results import Hits
-from vimoclip.store.feature_store import FeatureStore
 
 TOP = 10
 SHARES = (1.0, 0.1, 0.01, 0.001)
@@ -65,7 +65,7 @@ def of_vectors(console: Console, folder: Path, drawn: Drawn, rivals: bool) -> No
     store = make_store(folder / "store", drawn.stored)
     built = index(store)
     console.print(f"{rows} × {drawn.stored.shape[1]}: index in {built.seconds:.1f} s, exact searches: {built.exact}")
-    search = FeatureStore.open(store.place).search
+    search = Store.open(store.place).search
     for share in SHARES:
         of = Filters() if share == 1 else Filters(where={f"in {share:g}": ("yes",)})
         within = np.arange(rows) if share == 1 else np.flatnonzero(np.arange(rows) // OF_VIDEO % round(1 / share) == 0)
@@ -156,7 +156,7 @@ def _rival(console: Console, name: str, ask: Callable[[Array], Found], queries: 
     console.print(f"  {name}: recall@{TOP} {recall(found, truth):.3f}, p50 {np.median(seconds) * 1e3:.1f} ms")
 
 
-def cold_span(console: Console, store: FeatureStore) -> None:
+def cold_span(console: Console, store: Store) -> None:
     """A whole process that searches by a span."""
     words = ["asked.mp4", "--from", "1", "--to", "3", "--store", str(store.place)]
     console.print(f"  cold process by a span: {_process(['-m', 'vimoclip', 'search', *words]):.2f} s (median of 5)")
@@ -178,7 +178,7 @@ def of_frames(console: Console, folder: Path, frames: int) -> None:
     added = run(IndexRequest(store.place))
     ratio = added.seconds / report.seconds
     console.print(f"  {added.videos} more videos, 1%: {added.seconds:.2f} s, {ratio:.3f} of that")
-    search = FeatureStore.open(store.place).search
+    search = Store.open(store.place).search
     began = time.perf_counter()
     first = search(vector=unit_vectors(1)[0], unit="frames")
     median = timed(lambda query: search(vector=query, unit="frames"), unit_vectors(5))[1]
@@ -199,8 +199,8 @@ def cold(console: Console, folder: Path, model: str) -> None:
     load = f"""
 import torch
 from vimoclip.models.clip import ClipTeacher
-from vimoclip.store.feature_store import FeatureStore
-ClipTeacher(FeatureStore.open({str(folder / "store")!r}).config.clip, torch.device("cpu"))
+from vimoclip.api import Store
+ClipTeacher(Store.open({str(folder / "store")!r}).config.clip, torch.device("cpu"))
 """
     console.print(f"{model}, whole processes, median of 5:")
     console.print(f"  loading the model alone: {_process(['-c', load]):.2f} s")

@@ -29,12 +29,12 @@ from benchmarks.sentences import ASKED, articled
 from pipelines import index, train_fusion
 from pipelines.index import IndexRequest
 from pipelines.train_fusion import TrainFusionRequest
+from vimoclip.api import Store
 from vimoclip.config.fusion import settings
 from vimoclip.config.store import RunConfig
 from vimoclip.search.filters import Filters
 from vimoclip.search.options import Space
 from vimoclip.search.results import Hits
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.labels import LabelSpan, label_spans, labels_at
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
@@ -80,7 +80,7 @@ def main() -> None:
     print_examples(console, by_example(store, examples(store)))
 
 
-def made(folder: Path, clips: int, width: int, epochs: int, window_s: float, run: RunConfig) -> FeatureStore:
+def made(folder: Path, clips: int, width: int, epochs: int, window_s: float, run: RunConfig) -> Store:
     """A copy of the world's store in which half of each behaviour is learnt, with all three spaces."""
     where = folder / "halves"
     if not where.is_dir():
@@ -98,13 +98,13 @@ def made(folder: Path, clips: int, width: int, epochs: int, window_s: float, run
         )
     )
     index.run(IndexRequest(where, window_s, window_s / 2, behaviour=trained.folder, run=run))
-    return FeatureStore.open(where)
+    return Store.open(where)
 
 
 def halve(where: Path) -> None:
     """Put half of the videos of each behaviour, that which they show the longest, by lot into either split."""
     with writer_lock(where):
-        store = FeatureStore.open(where)
+        store = Store.open(where)
         by_label = defaultdict(list)
         for video_id, spans in sorted(label_spans(store).items()):
             by_label[max(spans, key=lambda span: span.end_s - span.start_s).label].append(video_id)
@@ -118,7 +118,7 @@ def halve(where: Path) -> None:
         writer.flush()
 
 
-def examples(store: FeatureStore) -> list[Example]:
+def examples(store: Store) -> list[Example]:
     """The labelled spans of held-out videos that last."""
     held_out = set(store.videos().filter(split=HELD_OUT)["video_id"])
     durations = dict(store.videos().select("video_id", "duration_s").iter_rows())
@@ -131,7 +131,7 @@ def examples(store: FeatureStore) -> list[Example]:
     return found
 
 
-def texts(console: Console, store: FeatureStore, run: RunConfig) -> None:
+def texts(console: Console, store: Store, run: RunConfig) -> None:
     """Species by text, and texts of what is not there."""
     videos = store.videos()
     rows = videos.select("video_id", "species").iter_rows()
@@ -155,7 +155,7 @@ def texts(console: Console, store: FeatureStore, run: RunConfig) -> None:
     console.print(f"  such as: {store.search(text=NOTHING[0], min_percentile=LEAST[-1], run=run).summary}")
 
 
-def by_example(store: FeatureStore, asked: Sequence[Example]) -> dict[str, dict[str, list[float]]]:
+def by_example(store: Store, asked: Sequence[Example]) -> dict[str, dict[str, list[float]]]:
     """precision@TOP of every example by label, in each space and by `chance`."""
     spans, corpus = label_spans(store), store.search.corpus
     among = np.isin(corpus.splits, [HELD_OUT])[corpus.video]
@@ -178,7 +178,7 @@ def by_example(store: FeatureStore, asked: Sequence[Example]) -> dict[str, dict[
     return found
 
 
-def held_rows(store: FeatureStore, labels: set[str]) -> dict[str, np.ndarray]:
+def held_rows(store: Store, labels: set[str]) -> dict[str, np.ndarray]:
     """Which segments have each label."""
     corpus = store.search.corpus
     held = {label: np.zeros(len(corpus), np.bool_) for label in labels}

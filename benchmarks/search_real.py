@@ -25,11 +25,11 @@ from pipelines.index import IndexRequest
 from pipelines.index import run as index
 from pipelines.ingest import IngestRequest
 from pipelines.ingest import run as ingest
+from vimoclip.api import Store
 from vimoclip.search import ranking
 from vimoclip.search.options import By
 from vimoclip.search.results import Hits
 from vimoclip.store import vector_index
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.metrics import interval
 
 TOP, FIRST_S = 5, 2.0
@@ -55,7 +55,7 @@ def main() -> None:
             of_index(console, store)
 
 
-def made(folder: Path, where: Path, fps: float, model: str) -> FeatureStore:
+def made(folder: Path, where: Path, fps: float, model: str) -> Store:
     """The store of a folder's clips, ingested where it is not there yet."""
     settings = {
         "clip": {"model": model} | ({"weights": "none"} if model == "ViT-B-32" else {}),
@@ -64,10 +64,10 @@ def made(folder: Path, where: Path, fps: float, model: str) -> FeatureStore:
     }
     if not where.is_dir():
         ingest(IngestRequest([folder], where, settings))
-    return FeatureStore.open(where)
+    return Store.open(where)
 
 
-def places(console: Console, store: FeatureStore) -> None:
+def places(console: Console, store: Store) -> None:
     """The same site, the same camera, and the rest of a clip."""
     index(IndexRequest(store.place))
     store = store.refresh()
@@ -88,7 +88,7 @@ def places(console: Console, store: FeatureStore) -> None:
     console.print(f"the rest of the same clip, of {len(long)} longer ones, precision@{TOP} at most: {said(rest)}")
 
 
-def of_index(console: Console, store: FeatureStore) -> None:
+def of_index(console: Console, store: Store) -> None:
     """Answers by the index beside the exact ones."""
     vector_index.ROWS_TO_INDEX = 256
     report = index(IndexRequest(store.place, window_s=0.5, stride_s=0.25))
@@ -126,7 +126,7 @@ def like(of: Callable[[str], str], name: str) -> Callable[[str], bool]:
     return lambda other: of(other) == of(name)
 
 
-def share(store: FeatureStore, hits: Hits, right: Callable[[str], bool]) -> tuple[float, float]:
+def share(store: Store, hits: Hits, right: Callable[[str], bool]) -> tuple[float, float]:
     """precision@TOP, and that of chance among the segments that could be an answer."""
     corpus = store.search.corpus
     good = np.array([right(video_id) for video_id in corpus.video_ids])[corpus.video]

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from benchmarks.store import new_store, row
 from pipelines.index import IndexReport, IndexRequest, run
 from schemas.segments import segments_schema
+from vimoclip.api import Store
 from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.frames import vectors
-from vimoclip.search.segments import read_segment_settings
-from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.segments import read_segment_settings
 from vimoclip.store.table import Table
 from vimoclip.store.writer import StoreWriter
 
@@ -60,7 +60,7 @@ def _around(centres: Array, rows: int, queries: int, spread: float, rng: np.rand
 
 def of_store(path: Path) -> Array:
     """The clip vectors of a real store's frames, fp32 (n, D)."""
-    found = [vectors(batch["clip"]).astype(np.float32) for batch in FeatureStore.open(path).batches(["clip"])]
+    found = [vectors(batch["clip"]).astype(np.float32) for batch in Store.open(path).batches(["clip"])]
     return np.concatenate(found)
 
 
@@ -68,7 +68,7 @@ def _unit(values: Array) -> Array:
     return np.asarray(values / np.linalg.norm(values, axis=-1, keepdims=True), np.float32)
 
 
-def make_store(path: Path, stored: Array) -> FeatureStore:
+def make_store(path: Path, stored: Array) -> Store:
     """A store of these segments, without an index of them yet; and one video of 100 frames, `asked.mp4`."""
     store = new_store(path, stored.shape[1])
     writer = StoreWriter(store)
@@ -81,11 +81,11 @@ def make_store(path: Path, stored: Array) -> FeatureStore:
     writer.put(row("asked.mp4", "/asked.mp4", "/", 0, take, store.fingerprint, 100))
     writer.flush()
     run(IndexRequest(path))
-    add(FeatureStore.open(path), stored, 0)
-    return FeatureStore.open(path)
+    add(Store.open(path), stored, 0)
+    return Store.open(path)
 
 
-def add(store: FeatureStore, stored: Array, first: int) -> None:
+def add(store: Store, stored: Array, first: int) -> None:
     """Add videos with these segments; the first one is number `first`. Each video says of itself in what share of all
     it is."""
     settings = read_segment_settings(store)
@@ -127,11 +127,11 @@ def _tables(schema: pa.Schema, stored: Array, takes: list[int], first: int) -> I
         yield pa.Table.from_arrays(columns, schema=schema)
 
 
-def index(store: FeatureStore) -> IndexReport:
+def index(store: Store) -> IndexReport:
     """Make, or complete, the index as a user would."""
     return run(IndexRequest(store.place))
 
 
-def latest(store: FeatureStore) -> Table:
+def latest(store: Store) -> Table:
     """The table of segments as it is now."""
     return store.refresh().tables["segments"]

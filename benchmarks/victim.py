@@ -35,7 +35,8 @@ def victim(how: str, number: int, arguments: list[str]) -> None:
 
     features.FLUSH_BYTES = 500  # of some 50 a row
     writer.FLUSH_ROWS, writer.FLUSH_S = 12, 1e9  # many commits, and always at the same rows
-    writer.COMPACT_EVERY_COMMITS, writer.GRACE = 10, GRACE
+    writer.COMPACT_EVERY_COMMITS = 10
+    writer.GRACE = GRACE  # type: ignore[attr-defined]  # which it has from table.py
     table.ROWS_TO_INDEX = 20
     call, _, when = how.partition(":")
     calls: collections.Counter[str] = collections.Counter()

@@ -53,7 +53,8 @@ def worlds(folder: Path) -> Iterator[World]:
 
 def _change(clips: Path) -> None:
     """Other frames in three files, one file broken, one moved, one added, one without a video in it."""
-    from tests.clips import render, write_clip
+    from tests.clips import render
+    from vimoclip.video.encode import write_clip
 
     for name, frames in (("drifting/000", 14), ("circling/001", 7), ("still/000", 10), ("still/new", 9)):
         write_clip(clips / f"{name}.mp4", render("drifting", 7 + frames, frames, (96, 64)), 24.0)

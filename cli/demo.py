@@ -1,6 +1,7 @@
 """`vimoclip demo`: everything once, on a world that is rendered."""
 
 import contextlib
+import functools
 import io
 import json
 import shlex
@@ -16,6 +17,7 @@ from pipelines.demo import SizeName
 
 @render.handled
 def demo(
+    ctx: typer.Context,
     folder: Annotated[
         Path | None, typer.Argument(help="For all that is made.", show_default="demo, or demo-full")
     ] = None,
@@ -30,7 +32,7 @@ def demo(
     from pipelines.demo.run import DemoRequest, run
 
     where = folder or Path("demo" if size == "small" else f"demo-{size}")
-    report = run(DemoRequest(where, size), carry_out, DemoProgress())
+    report = run(DemoRequest(where, size), functools.partial(carry_out, ctx.find_root().command), DemoProgress())
     if as_json:
         render.print_json(report)
     made = f"All of it in {report.seconds:.1f} s. Open {report.page} in a browser."
@@ -39,14 +41,19 @@ def demo(
     render.err.print(f"Next: {following}", markup=False, highlight=False)
 
 
-def carry_out(command: Sequence[str]) -> Any:
-    """A command in this process, with its progress on stderr: the document that it prints with --json.
+def carry_out(app: Any, command: Sequence[str]) -> Any:
+    """Run a command in this process, with its progress on stderr.
+
+    Args:
+        app: `vimoclip` itself, as Typer or Click has it.
+        command: its words, without `vimoclip`.
+
+    Returns:
+        The document that it prints with --json.
 
     Raises:
         typer.Exit: it ended otherwise than it should; it has said why.
     """
-    from cli.main import app
-
     name, *words = command
     said = io.StringIO()
     with contextlib.redirect_stdout(said):

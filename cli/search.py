@@ -54,13 +54,13 @@ def search(
     Scores are cosines; the percentile says how many of 100 random pairs are less alike.
     """
     from cli.options import seconds
+    from vimoclip.api import Store
     from vimoclip.config.store import RunConfig
     from vimoclip.search.filters import Filters
-    from vimoclip.store.feature_store import FeatureStore
 
     if (start is not None or end is not None) and video is None:
         raise UsageError("A span is of a stored video.", received="--from or --to", expected="VIDEO --from 1.5 --to 3")
-    hits = FeatureStore.open(store).search(
+    hits = Store.open(store).search(
         video=video,
         start_s=seconds("--from", start),
         end_s=seconds("--to", end),
@@ -125,7 +125,7 @@ def _make(hits: "Hits", contact_sheet: Path | None, clips: Path | None) -> dict[
 
         made["contact_sheet"] = str(write(contact_sheet, sheet(hits)))
     if clips is not None and hits:
-        from vimoclip.video.encode import export_clips
+        from vimoclip.search.results import export_clips
 
         made["clips"], made["unwritten"] = export_clips(hits, clips)
     return made

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 
+from vimoclip.config.base import Config
 from vimoclip.config.fusion import Loss, Preset
-from vimoclip.config.store import Config
 from vimoclip.errors import ConfigError
 
 PresetName = Annotated[Preset, typer.Option("--preset", help="The paper's settings, or what we think best.")]

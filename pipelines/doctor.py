@@ -109,11 +109,11 @@ def _decoder() -> Check:
     break."""
     import numpy as np
 
-    from tests.clips import write_clip
     from vimoclip.config.store import RunConfig, Sampling
     from vimoclip.embedding.events import Job
     from vimoclip.video.decode import VideoInfo
     from vimoclip.video.decoder_process import DecoderProcess
+    from vimoclip.video.encode import write_clip
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "probe.mp4")

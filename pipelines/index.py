@@ -16,26 +16,24 @@ import pyarrow.compute as pc
 from schemas.segments import MadeBy, SegmentSettings, Space
 from schemas.videos import Video
 from vimoclip.atomic import defer_interrupts
+from vimoclip.config.base import check_window
 from vimoclip.config.store import RunConfig
 from vimoclip.errors import SearchError
-from vimoclip.frames import Pool
-from vimoclip.search.segments import (
-    STRIDE_S,
-    WINDOW_S,
-    changed_spaces,
-    iter_segments,
-    made_from,
-    read_segment_settings,
-    segments_schema_of,
-)
+from vimoclip.search.segments import Pool, iter_segments
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import WriteLock, writer_lock
 from vimoclip.store.rows import RowBuffer
-from vimoclip.store.table import Table
+from vimoclip.store.segments import (
+    STRIDE_S,
+    WINDOW_S,
+    changed_spaces,
+    made_from,
+    read_segment_settings,
+    segments_schema_of,
+)
+from vimoclip.store.table import GRACE, Table
 from vimoclip.store.vector_index import has_index, update, wants_rows
-from vimoclip.store.writer import GRACE
-from vimoclip.windows import check_window
 
 FLUSH_ROWS, FLUSH_BYTES = 50_000, 128 << 20
 FRAGMENTS = 16

@@ -10,7 +10,8 @@ from vimoclip.errors import UnknownVideoError
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import writer_lock
-from vimoclip.store.writer import GRACE, OptimizeStats, StoreWriter
+from vimoclip.store.table import GRACE
+from vimoclip.store.writer import OptimizeStats, StoreWriter
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 from schemas.features import Feature
 from schemas.models import META
 from vimoclip.atomic import atomic_write
-from vimoclip.config.store import Config
+from vimoclip.config.base import Config
 from vimoclip.errors import RunError, StoreError
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike, as_location

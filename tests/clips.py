@@ -14,21 +14,19 @@ velocity, unless it grows. Sizes are (width, height). The same arguments give th
 """
 
 import csv
-import itertools
 import math
 import typing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vimoclip.errors import ConfigError
+from vimoclip.video.encode import write_clip
 
 # What the clips of clips.py look like: a textured shape with its shadow, on a still ground, all drawn from a seed.
 
@@ -168,9 +166,6 @@ Behaviour = Literal["drifting", "circling", "bouncing", "growing", "still"]
 BEHAVIOURS: tuple[Behaviour, ...] = typing.get_args(Behaviour)
 SPLITS = ("train", "test", "train", "val", "train")  # in turn, so that two clips of a behaviour already fill two splits
 
-X264 = {"mbtree": "0"}
-"""Makes x264 give the same bytes for the same frames. Its macroblock tree on AVX-512 does not, on one thread either:
-measured, one encode in fifty came out different with it, and none of thousands without."""
 
 _GROWTH = (0.5, 2.0)
 _SMALLEST = 32
@@ -266,46 +261,6 @@ def render(
         ConfigError: as `trajectory`, at the call and not at the first frame.
     """
     return draw(seed, trajectory(behaviour, seed, frames, size, fps), size)
-
-
-def write_clip(
-    path: Path,
-    frames: Iterable[Image],
-    fps: float,
-    codec: str = "libx264",
-    options: Mapping[str, str] | None = None,
-    pix_fmt: str = "yuv420p",
-) -> Path:
-    """Encode RGB frames on one thread, so that the same frames give the same bytes; the container follows the suffix.
-
-    options: the encoder's own; None means crf 18 for libx264, with X264, and its defaults for any other codec.
-
-    Raises:
-        ConfigError: no frames, or an odd width or height where the pixel format needs even ones.
-    """
-    if options is None:
-        options = {"crf": "18", **X264} if codec == "libx264" else {}
-    frames = iter(frames)
-    first = next(frames, None)
-    if first is None:
-        raise ConfigError("A clip needs frames.", received="none", expected="at least one")
-    height, width = first.shape[:2]
-    if pix_fmt.startswith("yuv420") and (width % 2 or height % 2):
-        raise ConfigError(
-            f"Pixel format {pix_fmt} stores colour for squares of four pixels.",
-            received=f"{width}x{height}",
-            expected="an even width and an even height",
-            hint="Pass another pix_fmt, such as yuv444p.",
-        )
-    with av.open(str(path), "w") as container:
-        stream = cast(av.VideoStream, container.add_stream(codec, Fraction(fps).limit_denominator(60_000)))
-        stream.width, stream.height, stream.pix_fmt = width, height, pix_fmt
-        stream.codec_context.thread_count = 1
-        stream.codec_context.options = dict(options)
-        for image in itertools.chain([first], frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode(None))
-    return path
 
 
 def write_folder(

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from tests import object_store
-from tests.clips import write_clip, write_folder
+from tests.clips import write_folder
 from tests.models import write_tiny_clip
 from vimoclip.savannah import FPS, plan
+from vimoclip.video.encode import write_clip
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell ignores it for what it starts in the background, and
     signal.signal(signal.SIGINT, signal.default_int_handler)  # so would every command that a test interrupts

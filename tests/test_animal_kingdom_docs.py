@@ -7,10 +7,11 @@ import openpyxl
 import pytest
 
 from pipelines.ablate import PAPER
-from tests.clips import render, write_clip
+from tests.clips import render
 from tests.pages import commands, run, small, text
 from vimoclip.annotations import read
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.video.encode import write_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

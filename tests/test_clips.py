@@ -12,6 +12,7 @@ import pytest
 from tests import clips
 from tests.clips import BEHAVIOURS, COLOURS, Behaviour
 from vimoclip.errors import ConfigError
+from vimoclip.video.encode import write_clip
 
 SIZE = (128, 96)
 
@@ -107,24 +108,24 @@ def test_wrong_arguments_are_named_at_the_call(arguments: dict[str, Any], named:
 
 def test_a_clip_decodes_to_what_was_drawn(tmp_path: Path) -> None:
     drawn = list(clips.render("circling", 1, 10, SIZE, 29.97))
-    path = clips.write_clip(tmp_path / "a.mp4", drawn, 29.97)
+    path = write_clip(tmp_path / "a.mp4", drawn, 29.97)
     with av.open(str(path)) as container:
         assert float(container.streams.video[0].average_rate or 0) == pytest.approx(29.97, abs=1e-3)
         decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert len(decoded) == 10
     for before, after in zip(drawn, decoded, strict=True):
         assert np.abs(before.astype(int) - after).mean() < 8
-    again = clips.write_clip(tmp_path / "b.mp4", iter(drawn), 29.97)
+    again = write_clip(tmp_path / "b.mp4", iter(drawn), 29.97)
     assert path.read_bytes() == again.read_bytes()
 
 
 def test_other_codecs_and_sides(tmp_path: Path) -> None:
     frames = list(clips.render("still", 1, 3, (97, 65)))
     with pytest.raises(ConfigError, match="97x65"):
-        clips.write_clip(tmp_path / "odd.mp4", frames, 24)
+        write_clip(tmp_path / "odd.mp4", frames, 24)
     with pytest.raises(ConfigError, match="at least one"):
-        clips.write_clip(tmp_path / "empty.mp4", [], 24)
-    path = clips.write_clip(tmp_path / "odd.mkv", frames, 24, codec="ffv1", pix_fmt="bgr0")
+        write_clip(tmp_path / "empty.mp4", [], 24)
+    path = write_clip(tmp_path / "odd.mkv", frames, 24, codec="ffv1", pix_fmt="bgr0")
     with av.open(str(path)) as container:
         decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     np.testing.assert_array_equal(decoded, frames)

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.clips import write_clip
 from tests.models import write_tiny_clip
 from tests.pages import SHARED, blocks, commands, options, run, small, text
 from vimoclip.config.store import StoreConfig
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.verify import verify
 from vimoclip.video.decode import EXTENSIONS
+from vimoclip.video.encode import write_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.clips import write_clip
 from tests.pages import blocks, commands, run, small
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.video.encode import write_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

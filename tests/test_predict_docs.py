@@ -8,9 +8,10 @@ import PIL.Image
 import polars as pl
 import pytest
 
-from tests.clips import render, write_clip
+from tests.clips import render
 from tests.pages import SHARED, code, commands, options, run, small, text
 from vimoclip.annotations import read
+from vimoclip.video.encode import write_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.clips import write_clip, write_folder
+from tests.clips import write_folder
 from tests.models import write_tiny_clip
 from tests.pages import blocks, commands, run, small
+from vimoclip.video.encode import write_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

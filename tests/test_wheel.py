@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.clips import render, write_clip
+from tests.clips import render
 from vimoclip.config.store import ClipConfig
 from vimoclip.import_guard import HOME, PACKAGES
 from vimoclip.models.clip import TINY, TINY_FOLDER, TINY_WEIGHTS, ClipTeacher
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.video.encode import write_clip
 
 OURS = ("vimoclip", *PACKAGES)
 REPORT = HOME / "pipelines" / "report"  # with a template and a style sheet

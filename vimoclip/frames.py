@@ -159,10 +159,6 @@ class FrameRows:
         return type(self)(self.time_s.copy(), self.vectors.copy())
 
 
-Pool = Callable[[Sequence[FrameVectors]], list[NDArray[np.float32] | None]]
-"""The behaviour of stretches of frames: unit vectors, fp32 (d,), each; None where the model sees nothing."""
-
-
 def columns_of(features: Iterable[str]) -> list[str]:
     """What `FrameVectors.stored` needs."""
     return [column for name in features for column in (name, f"{name}_norm")]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vimoclip.errors import ConfigError
+from vimoclip.config.base import check_window
 from vimoclip.frames import FrameRows
 
 CLOCK_S = 1e-6
@@ -26,19 +26,6 @@ class Window:
     start_s: float
     end_s: float
     vectors: Mapping[str, NDArray[np.float16] | None]
-
-
-def check_window(window_s: float, stride_s: float) -> None:
-    """Refuse windows that are none.
-
-    Raises:
-        ConfigError.
-    """
-    for name, value in (("window", window_s), ("stride", stride_s)):
-        if not (np.isfinite(value) and value >= 0.001):
-            raise ConfigError(
-                f"The {name} is a time.", received=f"{value:g} s", expected="a finite one of at least 1 ms"
-            )
 
 
 def spans(duration_s: float, window_s: float, stride_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

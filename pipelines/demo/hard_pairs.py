@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from schemas.videos import Video
+from vimoclip.api import Store
 from vimoclip.config.fusion import Fusion
 from vimoclip.savannah import PAIRS
 from vimoclip.savannah.behaviours import Behaviour
-from vimoclip.store.feature_store import FeatureStore
 
 Pair = tuple[Behaviour, Behaviour]
 
@@ -38,7 +38,7 @@ class PairAccuracy:
 NO_PAIRS = PairAccuracy(0, 0)
 
 
-def pair_accuracy(store: FeatureStore, videos: Sequence[Video], run: Path) -> dict[Pair, PairAccuracy]:
+def pair_accuracy(store: Store, videos: Sequence[Video], run: Path) -> dict[Pair, PairAccuracy]:
     """How often a run is right about each pair of the savannah that some of the videos show just one of.
 
     Raises:
@@ -70,7 +70,7 @@ class HardPair:
     told: dict[Fusion, PairAccuracy]
 
 
-def hard_pairs(store: FeatureStore, videos: Sequence[Video], runs: dict[Fusion, list[Path]]) -> list[HardPair]:
+def hard_pairs(store: Store, videos: Sequence[Video], runs: dict[Fusion, list[Path]]) -> list[HardPair]:
     """Every pair of the savannah that some of the videos show.
 
     Raises:

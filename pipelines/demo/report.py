@@ -19,11 +19,11 @@ from pipelines.demo.costs import Cost, Costs
 from pipelines.demo.hard_pairs import HardPair, PairAccuracy, hard_pairs, overall
 from pipelines.demo.steps import FUSED, SEED, DemoPaths, SearchTarget, Step
 from pipelines.demo.world import TEST, Size, film_of, spans_of
+from vimoclip.api import Store
 from vimoclip.config.fusion import Fusion
 from vimoclip.device import cores
 from vimoclip.savannah import FPS, Span
 from vimoclip.search.results import Hit, data_uris
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.splits import videos_of_split
 from vimoclip.video.contact_sheet import frames_at, spread
 
@@ -209,7 +209,7 @@ def gather(
     Raises:
         CheckpointError, StoreError, VideoError: what the demo left was changed since.
     """
-    store = FeatureStore.open(places.store)
+    store = Store.open(places.store)
     videos = store.videos()
     captions, paths = (dict(videos.select("video_id", column).iter_rows()) for column in ("caption", "path"))
     runs: dict[Fusion, list[Any]] = {

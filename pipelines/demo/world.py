@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.demo import SizeName
-from tests.clips import write_clip
 from vimoclip.savannah import FPS, PAIRS, Scene, Span, plan, write_folder
 from vimoclip.savannah.behaviours import Behaviour
+from vimoclip.video.encode import write_clip
 
 # How large a demo is: a small one for a first look, a full one with intervals.
 

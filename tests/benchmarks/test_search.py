@@ -9,8 +9,8 @@ from rich.console import Console
 
 from benchmarks.search import exact, numbers, of_rivals, of_vectors, recall
 from benchmarks.vectors import clusters, index, jittered, make_store
+from vimoclip.api import Store
 from vimoclip.store import vector_index
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.verify import verify
 
 
@@ -26,7 +26,7 @@ def test_hits_are_rows(tmp_path: Path) -> None:
     drawn = clusters(1000, 4)
     store = make_store(tmp_path / "store", drawn.stored)
     assert index(store).total == 1000 + 3
-    search = FeatureStore.open(store.place).search
+    search = Store.open(store.place).search
     found = [numbers(search(vector=query)) for query in drawn.queries]
     assert recall(found, exact(drawn.stored, drawn.queries)) == 1
     assert {fault.table for fault in verify(store.place)} <= {"frames", "flow", "segments"}  # made-up takes lack frames

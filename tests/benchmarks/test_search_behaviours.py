@@ -5,24 +5,24 @@ from pathlib import Path
 import pytest
 
 from benchmarks.search_behaviours import HELD_OUT, LEARNT, by_example, examples, made, precision
+from vimoclip.api import Store
 from vimoclip.config.store import RunConfig
 from vimoclip.search.filters import Filters
 from vimoclip.search.options import Space
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.labels import label_spans
 
 ONE = RunConfig(device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, savannah: Path) -> FeatureStore:
+def store(tmp_path_factory: pytest.TempPathFactory, savannah: Path) -> Store:
     """As `made` makes it, of clips that are rendered already."""
     folder = tmp_path_factory.mktemp("world")
     (folder / "videos").symlink_to(savannah)
     return made(folder, 10, 16, 1, 0.2, ONE)
 
 
-def test_half_of_each_behaviour_is_held_out(store: FeatureStore) -> None:
+def test_half_of_each_behaviour_is_held_out(store: Store) -> None:
     rows = store.videos()
     for behaviour in {video_id.split("/")[0] for video_id in rows["video_id"]}:
         own = [split for video_id, split in rows.select("video_id", "split").iter_rows() if behaviour in video_id]
@@ -30,7 +30,7 @@ def test_half_of_each_behaviour_is_held_out(store: FeatureStore) -> None:
     assert store.search.corpus.settings.names == ["appearance", "motion", "behaviour"]
 
 
-def test_precision_is_the_share_that_has_the_label(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_precision_is_the_share_that_has_the_label(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.search_behaviours.SHORTEST_S", 0.1)
     asked = examples(store)
     assert len(asked) == 5

@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 
 from tests.cli.runner import document, vimoclip
-from tests.clips import render, write_clip
+from tests.clips import render
 from tests.pipelines.runs import ingest
 from tests.vimoclip.made_up_runs import ONE, VIDEOS, labelled, run_on
-from vimoclip.store.feature_store import FeatureStore
+from vimoclip.api import Store
+from vimoclip.video.encode import write_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -70,7 +71,7 @@ def test_some_failed_and_the_others_are_scored(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     ingest(clips, store=tmp_path / "vimoclip-store", model=tiny_model, label_folders=True, run=ONE)
-    run_on(FeatureStore.open(tmp_path / "vimoclip-store"), tmp_path / "run")
+    run_on(Store.open(tmp_path / "vimoclip-store"), tmp_path / "run")
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "-[b].mp4").write_bytes(b"no video")
     write_clip(tmp_path / "new" / "a.mp4", render("circling", 9, 5, (96, 64)), 24.0)
@@ -122,7 +123,7 @@ def test_bouts_come_back_as_labels(place: Path, form: str) -> None:
     flags = ["--window", "0.4", "--threshold", "0.2", "--boris", "e.tsv", "--boris-form", form]
     found = document("predict", "*", *HERE, *flags)
     assert vimoclip("label", "e.tsv").exit_code == 0
-    labels = FeatureStore.open(place / "vimoclip-store").labels().filter(pl.col("source") == "e.tsv")
+    labels = Store.open(place / "vimoclip-store").labels().filter(pl.col("source") == "e.tsv")
     assert sorted(labels.select("video_id", "label", "start_s", "end_s").rows()) == sorted(
         (each["video"], bout["label"], bout["start_s"], bout["end_s"])
         for each in found["videos"]

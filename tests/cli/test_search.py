@@ -15,7 +15,7 @@ import vimoclip as package
 from tests.cli.runner import document, vimoclip
 from tests.pipelines.runs import ingest
 from tests.vimoclip.searches import make_run
-from vimoclip.store.feature_store import FeatureStore
+from vimoclip.api import Store
 from vimoclip.video.contact_sheet import frames_at
 
 HOSTILE = [
@@ -182,7 +182,7 @@ def behaved(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The store with a behaviour space, of a run that is gone."""
     folder = tmp_path_factory.mktemp("behaved")
     own = Path(shutil.copytree(store, folder / "store [y]"))
-    run = make_run(FeatureStore.open(own), folder / "run [z]")
+    run = make_run(Store.open(own), folder / "run [z]")
     result = vimoclip("index", "--behaviour", run, "--device", "cpu", "--threads", "1", "--store", own)
     assert result.exit_code == 0
     assert "behaviour is made by the model " in result.stderr and "behaviour was not there" in result.stderr

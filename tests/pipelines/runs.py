@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.ingest import IngestReport, IngestRequest, run
-from vimoclip.store.feature_store import FeatureStore
+from vimoclip.api import Store
 
 
 def ingest(*paths: Path, store: Path, model: str, **request: Any) -> IngestReport:
@@ -15,7 +15,7 @@ def ingest(*paths: Path, store: Path, model: str, **request: Any) -> IngestRepor
 
 def contents(store: Path) -> dict[str, Any]:
     """All that a reader sees, by video, apart from takes and times of ingest."""
-    snapshot = FeatureStore.open(store)
+    snapshot = Store.open(store)
     seen = {}
     for row in snapshot.rows():
         if row.status == "ok":
@@ -28,4 +28,4 @@ def contents(store: Path) -> dict[str, Any]:
 
 def statuses(store: Path) -> dict[str, str]:
     """Status by video_id."""
-    return {row.video_id: row.status for row in FeatureStore.open(store).rows()}
+    return {row.video_id: row.status for row in Store.open(store).rows()}

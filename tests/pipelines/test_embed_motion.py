@@ -18,8 +18,8 @@ from pipelines.ingest import IngestRequest, Observer
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest
 from tests.pipelines.test_train_motion import CONFIG, ONE, train
+from vimoclip.api import Store
 from vimoclip.errors import CheckpointError, FeatureError, RunError, SettingsError, StoreError
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import promote_feature as real_switch
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.table import Table
@@ -73,7 +73,7 @@ def add(store: Path, run: Path | None, name: str = "moclip", observer: Observer 
 
 
 def matrix(store: Path, video_id: str, name: str) -> np.ndarray:
-    vectors = FeatureStore.open(store).sequence(video_id, [name])[name].to_pylist()
+    vectors = Store.open(store).sequence(video_id, [name])[name].to_pylist()
     assert vectors[0] is None
     return np.array(vectors[1:], np.float16)
 
@@ -91,7 +91,7 @@ def test_beside_moclip_and_for_videos_that_come_later(
     assert add(store, runs[encoding], "again").embedded == 5  # from the flow that the ingest stored
     for video_id in ("0.mp4", "3.mp4", "fifth.mp4"):
         assert matrix(store, video_id, "again").tobytes() == matrix(store, video_id, "trained").tobytes()
-    opened = FeatureStore.open(store)
+    opened = Store.open(store)
     feature = opened.features["trained"]
     assert (feature.kind, feature.training, feature.added) == ("motion", "trained", True)
     assert feature.fingerprint == opened.features["again"].fingerprint != opened.features["moclip"].fingerprint
@@ -140,11 +140,11 @@ def test_an_interruption_keeps_what_is_done(store: Path, runs: dict[str, Path], 
 def test_in_the_place_of_moclip_and_ever_after(
     store: Path, videos: Path, more: Path, runs: dict[str, Path], tiny_model: str
 ) -> None:
-    before = FeatureStore.open(store)
+    before = Store.open(store)
     old = before.sequence("0.mp4", ["moclip"])
     assert add(store, runs["wheel"]).complete
     assert before.sequence("0.mp4", ["moclip"]).equals(old)  # a snapshot stays what it was
-    opened = FeatureStore.open(store)
+    opened = Store.open(store)
     assert list(opened.features) == ["clip", "moclip"] and not opened.unfinished
     feature = opened.features["moclip"]
     assert (
@@ -204,7 +204,7 @@ def test_killed_before_any_commit_of_the_switch_readers_see_the_old_and_the_same
             except Killed:
                 done = False
         expected = expected or contents_after(made, tmp_path / "whole", runs["uvm"])
-        found = FeatureStore.open(store)
+        found = Store.open(store)
         if done:
             assert contents(store) == expected and verify(store) == []
             break
@@ -216,7 +216,7 @@ def test_killed_before_any_commit_of_the_switch_readers_see_the_old_and_the_same
             with pytest.raises(StoreError, match="was stopped"):
                 write_to(store)
         assert add(store, runs["uvm"]).complete
-        assert contents(store) == expected and FeatureStore.open(store).switching is None
+        assert contents(store) == expected and Store.open(store).switching is None
         assert not [fault for fault in verify(store) if not fault.harmless]
     assert kill > 10
 
@@ -229,13 +229,13 @@ def contents_after(made: Path, where: Path, run: Path) -> dict[str, Any]:
 
 def write_to(store: Path) -> None:
     with writer_lock(store):
-        StoreWriter(FeatureStore.open(store))
+        StoreWriter(Store.open(store))
 
 
 def test_a_search_by_a_clip_uses_the_student(store: Path, videos: Path, runs: dict[str, Path]) -> None:
     add(store, runs["uvm"], "trained")
     index(IndexRequest(store, features={"motion": "trained"}))
-    hits = FeatureStore.open(store).search(clip=str(videos / "2.mp4"), by="motion", run=ONE)
+    hits = Store.open(store).search(clip=str(videos / "2.mp4"), by="motion", run=ONE)
     assert hits[0].video_id == "2.mp4" and hits[0].score == pytest.approx(1, abs=1e-2)
 
 
@@ -261,8 +261,8 @@ def test_what_cannot_be_embedded_is_refused(
 
 
 def test_moclip_stays_where_flow_is_lost(store: Path, runs: dict[str, Path]) -> None:
-    (take,) = [row.take for row in FeatureStore.open(store).rows() if row.video_id == "2.mp4"]
-    flow = FeatureStore.open(store).tables["flow"]
+    (take,) = [row.take for row in Store.open(store).rows() if row.video_id == "2.mp4"]
+    flow = Store.open(store).tables["flow"]
     flow.delete((pc.field("take") == take) & (pc.field("frame_index") == 3))
     old = contents(store)
     with pytest.raises(FeatureError, match=r"1 videos cannot be embedded, and moclip stays.*2\.mp4.*frame 3"):

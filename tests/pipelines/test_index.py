@@ -12,13 +12,13 @@ from pipelines import index
 from pipelines.index import IndexReport, IndexRequest, run
 from schemas.features import Feature
 from tests.vimoclip.stores import embedded, features, make_store, ok_row
+from vimoclip.api import Store
 from vimoclip.errors import ConfigError, FeatureError, SearchError, StoreDamagedError
 from vimoclip.frames import vectors
-from vimoclip.search.segments import read_segment_settings
 from vimoclip.store import table as lance_table
 from vimoclip.store import vector_index
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import FeatureWriter, put_feature
+from vimoclip.store.segments import read_segment_settings
 from vimoclip.store.table import Table
 from vimoclip.store.vector_index import nearest, unindexed
 from vimoclip.store.verify import verify
@@ -29,23 +29,23 @@ SEGMENTS = 5 + 1 + 1 + 2
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> FeatureStore:
+def store(tmp_path: Path) -> Store:
     return make_store(tmp_path / "store", VIDEOS, chunk=37)
 
 
-def indexed(store: FeatureStore, **asked: object) -> IndexReport:
+def indexed(store: Store, **asked: object) -> IndexReport:
     return run(IndexRequest(store.place, **asked))  # type: ignore[arg-type]
 
 
-def rows(store: FeatureStore) -> list[tuple[object, ...]]:
+def rows(store: Store) -> list[tuple[object, ...]]:
     """Every segment, vectors as bytes."""
-    found = FeatureStore.open(store.place).tables["segments"].read()
+    found = Store.open(store.place).tables["segments"].read()
     columns = [found[name].to_pylist() for name in found.schema.names[:6]]
     arrays = [[value.tobytes() for value in vectors(found[name].combine_chunks())] for name in found.schema.names[6:]]
     return sorted(zip(*columns, *arrays, strict=True))
 
 
-def add(store: FeatureStore, video_id: str, frames: int) -> None:
+def add(store: Store, video_id: str, frames: int) -> None:
     writer = StoreWriter(store.refresh())
     for first in range(0, frames, 20):
         if first == 0:
@@ -55,13 +55,13 @@ def add(store: FeatureStore, video_id: str, frames: int) -> None:
     writer.flush()
 
 
-def remove(store: FeatureStore, video_id: str) -> None:
+def remove(store: Store, video_id: str) -> None:
     writer = StoreWriter(store.refresh())
     writer.put(replace(writer.videos[video_id], status="removed"))
     writer.flush()
 
 
-def test_means_of_the_frames_that_the_store_gives(store: FeatureStore) -> None:
+def test_means_of_the_frames_that_the_store_gives(store: Store) -> None:
     report = indexed(store)
     assert (report.videos, report.segments, report.known, report.total) == (4, SEGMENTS, 0, SEGMENTS)
     assert report.exact and not report.rebuilt
@@ -81,7 +81,7 @@ def test_means_of_the_frames_that_the_store_gives(store: FeatureStore) -> None:
     assert verify(store.place) == []
 
 
-def test_new_videos_are_added_as_if_all_had_been_there(store: FeatureStore, tmp_path: Path) -> None:
+def test_new_videos_are_added_as_if_all_had_been_there(store: Store, tmp_path: Path) -> None:
     indexed(store)
     add(store, "new.mp4", 90)
     report = indexed(store)
@@ -95,7 +95,7 @@ def test_new_videos_are_added_as_if_all_had_been_there(store: FeatureStore, tmp_
     assert store.refresh().tables["segments"].version == version  # nothing is written for nothing
 
 
-def test_it_takes_any_order_and_batches_of_rows(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_takes_any_order_and_batches_of_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     indexed(store)
     before = rows(store)
     indexed(store, stride_s=0.5)
@@ -104,7 +104,7 @@ def test_it_takes_any_order_and_batches_of_rows(store: FeatureStore, monkeypatch
     assert rows(store) == before
 
 
-def test_takes_that_are_gone_lose_their_segments_and_removed_ones_when_optimized(store: FeatureStore) -> None:
+def test_takes_that_are_gone_lose_their_segments_and_removed_ones_when_optimized(store: Store) -> None:
     indexed(store)
     add(store, "a.mp4", 60)  # another take
     remove(store, "b/c.mp4")
@@ -116,7 +116,7 @@ def test_takes_that_are_gone_lose_their_segments_and_removed_ones_when_optimized
     assert verify(store.place) == []
 
 
-def test_an_ingest_or_optimize_drops_segments_of_old_takes(store: FeatureStore) -> None:
+def test_an_ingest_or_optimize_drops_segments_of_old_takes(store: Store) -> None:
     indexed(store)
     add(store, "a.mp4", 60)
     assert StoreWriter(store.refresh()).drop_leftovers() == 1
@@ -124,14 +124,14 @@ def test_an_ingest_or_optimize_drops_segments_of_old_takes(store: FeatureStore) 
     assert verify(store.place) == []
 
 
-def change(store: FeatureStore, name: str) -> Feature:
+def change(store: Store, name: str) -> Feature:
     """The feature's row as another model's."""
     feature = replace(store.features[name], weights_sha256="1" * 64)
     put_feature(store.tables["features"], feature)
     return feature
 
 
-def test_a_changed_feature_makes_all_anew_and_says_so(store: FeatureStore) -> None:
+def test_a_changed_feature_makes_all_anew_and_says_so(store: Store) -> None:
     indexed(store)
     change(store, "moclip")
     report = indexed(store)
@@ -142,7 +142,7 @@ def test_a_changed_feature_makes_all_anew_and_says_so(store: FeatureStore) -> No
     assert settings.spaces["motion"].fingerprint == store.refresh().features["moclip"].fingerprint
 
 
-def test_what_is_not_asked_is_as_the_index_has_it(store: FeatureStore) -> None:
+def test_what_is_not_asked_is_as_the_index_has_it(store: Store) -> None:
     indexed(store, window_s=1.0, stride_s=0.25)
     assert indexed(store).rebuilt == []
     report = indexed(store, window_s=2.0)
@@ -150,7 +150,7 @@ def test_what_is_not_asked_is_as_the_index_has_it(store: FeatureStore) -> None:
     assert (report.settings.window_s, report.settings.stride_s) == (2.0, 0.25)
 
 
-def test_a_space_of_another_feature(store: FeatureStore) -> None:
+def test_a_space_of_another_feature(store: Store) -> None:
     (feature,) = features({"bio": 6})
     writer = FeatureWriter(store, replace(feature, settings="{}"))
     for row in writer.todo():
@@ -168,7 +168,7 @@ def test_a_space_of_another_feature(store: FeatureStore) -> None:
     assert indexed(store, features={"appearance": "clip"}).rebuilt == ["appearance was made from bio and is from clip"]
 
 
-def test_what_cannot_be_asked_for(store: FeatureStore, tmp_path: Path) -> None:
+def test_what_cannot_be_asked_for(store: Store, tmp_path: Path) -> None:
     with pytest.raises(FeatureError, match=r"Received: bio\. Expected: clip"):
         indexed(store, features={"appearance": "bio"})
     with pytest.raises(FeatureError, match="a feature of kind motion"):
@@ -181,14 +181,14 @@ def test_what_cannot_be_asked_for(store: FeatureStore, tmp_path: Path) -> None:
     assert "segments" not in store.refresh().tables
 
 
-def test_a_video_whose_frames_are_not_whole_is_named(store: FeatureStore) -> None:
+def test_a_video_whose_frames_are_not_whole_is_named(store: Store) -> None:
     store.tables["frames"].delete((pc.field("video_id") == "a.mp4") & (pc.field("frame_index") == 60))
     with pytest.raises(StoreDamagedError, match=r"a\.mp4.*up to 0.*130 frames.*verify"):
         indexed(store.refresh())
 
 
 def test_a_kill_between_commits_leaves_whole_videos_and_the_rest_follows(
-    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     indexed(store, stride_s=0.9)
     monkeypatch.setattr("pipelines.index.FLUSH_ROWS", 1)
@@ -212,7 +212,7 @@ def test_a_kill_between_commits_leaves_whole_videos_and_the_rest_follows(
 
 
 def test_a_large_table_gets_an_index_of_vectors_that_grows_with_it(
-    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vector_index, "ROWS_TO_INDEX", 300)
     monkeypatch.setattr(lance_table, "ROWS_TO_INDEX", 10)
@@ -248,13 +248,13 @@ def test_in_an_object_store(remote: str) -> None:
     assert verify(remote) == []
 
 
-def test_fragments_are_merged_once_there_are_many(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fragments_are_merged_once_there_are_many(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(index, "FRAGMENTS", 2)
     counts = []
     for n in range(5):
         add(store, f"more/{n}.mp4", 60)
         indexed(store)
-        counts.append(len(FeatureStore.open(store.place).tables["segments"].fragments()))
+        counts.append(len(Store.open(store.place).tables["segments"].fragments()))
     assert counts[:2] == [1, 2] and max(counts) == 2 and min(counts[2:]) == 1
     kept = rows(store)
     assert len(kept) == SEGMENTS + 5 * 2 and verify(store.place) == []

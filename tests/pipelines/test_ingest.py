@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.ingest import IngestRequest, Observer, run
-from tests.clips import render, write_clip
+from tests.clips import render
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest, statuses
 from vimoclip.config.store import RunConfig
@@ -27,6 +27,7 @@ from vimoclip.store import writer
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table
 from vimoclip.store.verify import verify
+from vimoclip.video.encode import write_clip
 
 
 @pytest.fixture

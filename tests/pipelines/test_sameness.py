@@ -9,11 +9,12 @@ import pytest
 
 from benchmarks.aftermath import contents, differences
 from pipelines.ingest import IngestReport, IngestRequest, run
-from tests.clips import render, write_clip, write_folder
+from tests.clips import render, write_folder
 from vimoclip.config.store import ClipConfig, Precision, RunConfig, StoreConfig
 from vimoclip.embedding.events import EmbeddedFrames, Job
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.video.encode import write_clip
 
 FRAMES = 6  # no multiple of the batch: the last one is padded
 BATCH = 4

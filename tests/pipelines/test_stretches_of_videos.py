@@ -15,12 +15,12 @@ from schemas.labels import Label
 from tests.pipelines.test_train_fusion import StopsAfter
 from tests.vimoclip.made_up_runs import CONFIG, ONE
 from tests.vimoclip.stores import FPS, embedded, make_store, ok_row
+from vimoclip.api import Store
 from vimoclip.config.fusion import FusionConfig, Loss, LossConfig, SequenceConfig
 from vimoclip.embedding.events import EmbeddedFrames
 from vimoclip.errors import RunError
 from vimoclip.models.checkpoint import read_checkpoint
 from vimoclip.sequences.reader import SequenceStorage, read_sequences
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.loop import METRICS
@@ -44,7 +44,7 @@ def looking(frames: EmbeddedFrames, order: int) -> EmbeddedFrames:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Sixteen videos that show one behaviour in one half and another in the other, as they look; labels say when."""
     made = make_store(tmp_path_factory.mktemp("halves") / "store", {})
     with writer_lock(made.place):
@@ -64,11 +64,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     return made.refresh()
 
 
-def train(store: FeatureStore, folder: Path, config: FusionConfig, **more: object) -> TrainFusionReport:
+def train(store: Store, folder: Path, config: FusionConfig, **more: object) -> TrainFusionReport:
     return train_fusion.run(TrainFusionRequest(str(store.place), config, folder, run=ONE, **more))  # type: ignore[arg-type]
 
 
-def told_apart(store: FeatureStore, run: Path) -> float:
+def told_apart(store: Store, run: Path) -> float:
     """The share of the halves of the videos of val that are given their own label above the other, by a margin."""
     found = store.predict([f"{n}.mp4" for n in range(12, 16)], run, window_s=HALF_S, stride_s=HALF_S, settings=ONE)
     right = []
@@ -79,19 +79,19 @@ def told_apart(store: FeatureStore, run: Path) -> float:
 
 
 @pytest.fixture(scope="module")
-def trained(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> TrainFusionReport:
+def trained(store: Store, tmp_path_factory: pytest.TempPathFactory) -> TrainFusionReport:
     return train(store, tmp_path_factory.mktemp("cut") / "run", CUT)
 
 
 def test_a_run_on_stretches_tells_the_halves_of_a_video_apart(
-    store: FeatureStore, trained: TrainFusionReport, tmp_path: Path
+    store: Store, trained: TrainFusionReport, tmp_path: Path
 ) -> None:
     assert told_apart(store, trained.folder) == 1
     train(store, tmp_path / "whole", replace(CUT, sequences=SequenceConfig()))
     assert told_apart(store, tmp_path / "whole") == 0
 
 
-def test_videos_and_stretches_are_each_counted(store: FeatureStore, trained: TrainFusionReport) -> None:
+def test_videos_and_stretches_are_each_counted(store: Store, trained: TrainFusionReport) -> None:
     parts = {name: (each.videos, each.stretches) for name, each in trained.sequences.items()}
     assert parts == {"train": (12, 24), "held_out": (4, 8)}
     assert read_checkpoint(trained.folder)[1].counts == [12, 12]
@@ -104,7 +104,7 @@ def test_videos_and_stretches_are_each_counted(store: FeatureStore, trained: Tra
     assert [row[2:4] for row in found.classes] == [(12, 4), (12, 4)]
 
 
-def test_memory_and_files_train_the_same(store: FeatureStore, trained: TrainFusionReport, tmp_path: Path) -> None:
+def test_memory_and_files_train_the_same(store: Store, trained: TrainFusionReport, tmp_path: Path) -> None:
     config = replace(CUT, training=replace(CUT.training, epochs=1))
     one = train(store, tmp_path / "one", config, kept=SequenceStorage("memory"))
     other = train(store, tmp_path / "other", config, kept=SequenceStorage("files", tmp_path / "cache"))
@@ -115,7 +115,7 @@ def test_memory_and_files_train_the_same(store: FeatureStore, trained: TrainFusi
     )
 
 
-def test_a_window_longer_than_every_video_trains_what_none_trains(store: FeatureStore, tmp_path: Path) -> None:
+def test_a_window_longer_than_every_video_trains_what_none_trains(store: Store, tmp_path: Path) -> None:
     """All but the settings; videos of two labels each, so that the loss is of several."""
     short = replace(CONFIG, training=replace(CONFIG.training, epochs=2))
     plain, long = (
@@ -128,7 +128,7 @@ def test_a_window_longer_than_every_video_trains_what_none_trains(store: Feature
 
 
 @pytest.fixture(scope="module")
-def sparse(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+def sparse(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Six videos of four seconds that show one behaviour each, in their first second."""
     names = [f"{n}.mp4" for n in range(6)]
     made = make_store(tmp_path_factory.mktemp("sparse") / "store", dict.fromkeys(names, FRAMES))
@@ -146,7 +146,7 @@ def sparse(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
 SECONDS = replace(CUT, sequences=SequenceConfig(window_s=1.0), mixup=0.2)
 
 
-def test_the_loss_follows_from_what_stretches_show(store: FeatureStore, sparse: FeatureStore, tmp_path: Path) -> None:
+def test_the_loss_follows_from_what_stretches_show(store: Store, sparse: Store, tmp_path: Path) -> None:
     once = replace(CUT.training, epochs=1)
     train(store, tmp_path / "halves", replace(CUT, loss=LossConfig(), training=once))
     assert read_checkpoint(tmp_path / "halves")[1].config.loss.name == "cross-entropy"  # one each
@@ -161,7 +161,7 @@ def test_the_loss_follows_from_what_stretches_show(store: FeatureStore, sparse: 
 
 
 @pytest.mark.parametrize("loss", ["bce", "asymmetric"])
-def test_stretches_that_show_nothing_are_learned_from(sparse: FeatureStore, tmp_path: Path, loss: Loss) -> None:
+def test_stretches_that_show_nothing_are_learned_from(sparse: Store, tmp_path: Path, loss: Loss) -> None:
     report = train(sparse, tmp_path / "run", replace(SECONDS, loss=LossConfig(name=loss)))
     assert report.sequences["train"].stretches == 24 and read_checkpoint(report.folder)[1].counts == [3, 3]
     assert np.isfinite([record["loss"] for record in report.records]).all()
@@ -172,7 +172,7 @@ def test_stretches_that_show_nothing_are_learned_from(sparse: FeatureStore, tmp_
     assert measured.micro is not None and (measured.videos, measured.stretches) == (6, 24)
 
 
-def test_another_window_does_not_go_on_with_a_run(store: FeatureStore, tmp_path: Path) -> None:
+def test_another_window_does_not_go_on_with_a_run(store: Store, tmp_path: Path) -> None:
     train_fusion.run(TrainFusionRequest(str(store.place), CUT, tmp_path / "run", run=ONE), StopsAfter(1))
     for window_s in (None, 1.0):
         other = replace(CUT, sequences=SequenceConfig(window_s=window_s))
@@ -184,7 +184,7 @@ def test_another_window_does_not_go_on_with_a_run(store: FeatureStore, tmp_path:
         train(store, tmp_path / "run", replace(CUT, sequences=SequenceConfig()))
 
 
-def test_no_video_is_on_both_sides(store: FeatureStore) -> None:
+def test_no_video_is_on_both_sides(store: Store) -> None:
     parts = training_split(store, SplitRequest(), 0.3, 49).parts
     read = [read_sequences(store, WINDOW, "cross", videos, ["eats", "runs"]) for videos in parts.values()]
     ids = [set(each.video_ids) for each in read]
@@ -192,7 +192,7 @@ def test_no_video_is_on_both_sides(store: FeatureStore) -> None:
     assert [len(each) for each in read] == [2 * len(own) for own in ids]
 
 
-def test_an_ablation_is_of_stretches_too(store: FeatureStore, tmp_path: Path) -> None:
+def test_an_ablation_is_of_stretches_too(store: Store, tmp_path: Path) -> None:
     config = replace(CUT, training=replace(CUT.training, epochs=1))
     base = TrainFusionRequest(str(store.place), config, tmp_path / "ablation", run=ONE)
     report = run_all(AblateRequest(base, ("image",), 1))

@@ -17,7 +17,7 @@ import numpy as np
 from av.stream import Disposition
 from numpy.typing import NDArray
 
-from tests.clips import X264
+from vimoclip.video.encode import X264
 
 VIDEOS = Path(__file__).resolve().parents[3] / "shared" / "videos"
 """Real files beside the checkout; tests that need them are skipped where they are absent."""

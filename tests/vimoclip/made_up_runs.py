@@ -7,9 +7,9 @@ from pipelines import train_fusion
 from pipelines.train_fusion import TrainFusionRequest
 from schemas.labels import Label
 from tests.vimoclip.stores import make_store
+from vimoclip.api import Store
 from vimoclip.config.fusion import Fusion, FusionConfig, LossConfig, SequenceConfig, TfamConfig, TrainingConfig
 from vimoclip.config.store import RunConfig
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.splits import SplitRequest
@@ -24,7 +24,7 @@ CONFIG = FusionConfig(
 )
 
 
-def labelled(folder: Path) -> FeatureStore:
+def labelled(folder: Path) -> Store:
     """A store of VIDEOS with three labels, one each."""
     store = make_store(folder / "store", VIDEOS)
     with writer_lock(store.place):
@@ -36,7 +36,7 @@ def labelled(folder: Path) -> FeatureStore:
 
 
 def run_on(
-    store: FeatureStore,
+    store: Store,
     folder: Path,
     fusion: Fusion = "cross",
     loss: LossConfig | None = None,

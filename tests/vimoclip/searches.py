@@ -12,10 +12,10 @@ from pipelines.index import IndexRequest, run
 from schemas.labels import Label
 from schemas.segments import SPACES
 from tests.vimoclip.stores import make_store
+from vimoclip.api import Store
 from vimoclip.config.fusion import ROLES, Fusion, FusionConfig, SequenceConfig, TfamConfig
 from vimoclip.frames import vectors
 from vimoclip.models.checkpoint import Meta, Source, write_checkpoint
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.writer import StoreWriter
 
 HOSTILE = (
@@ -35,7 +35,7 @@ PLAIN = {"a.mp4": 160, "b/c.mp4": 100, "b/d.mp4": 75, "one.mp4": 1}
 LABELS = ("grazing", "x' OR '1'='1", "<i>alert</i>")
 
 
-def make(where: Path) -> FeatureStore:
+def make(where: Path) -> Store:
     """Indexed, with labels, splits and metadata."""
     videos = PLAIN | {name: 60 + 5 * n for n, name in enumerate(HOSTILE)}
     writer = StoreWriter(make_store(where, videos, chunk=64))
@@ -51,11 +51,11 @@ def make(where: Path) -> FeatureStore:
     ]
     writer.set_labels(labels, {label.video_id for label in labels}, "s")
     run(IndexRequest(where))
-    return FeatureStore.open(where)
+    return Store.open(where)
 
 
 def make_run(
-    store: FeatureStore, folder: Path, fusion: Fusion = "cross", sequences: SequenceConfig | None = None, seed: int = 0
+    store: Store, folder: Path, fusion: Fusion = "cross", sequences: SequenceConfig | None = None, seed: int = 0
 ) -> Path:
     """A finished run on the store's features, with random weights: a small model without a training."""
     torch.manual_seed(seed)
@@ -70,7 +70,7 @@ def make_run(
 Row = dict[str, Any]
 
 
-def segments(store: FeatureStore) -> list[Row]:
+def segments(store: Store) -> list[Row]:
     """Every segment that readers see, its vectors in float64."""
     live = set(store.live_takes())
     return [
@@ -85,7 +85,7 @@ def _unit(values: list[float] | None) -> np.ndarray | None:
     return None if values is None else np.asarray(np.array(values) / np.linalg.norm(values))
 
 
-def mean_of(store: FeatureStore, video_id: str, start_s: float, end_s: float, feature: str = "clip") -> np.ndarray:
+def mean_of(store: Store, video_id: str, start_s: float, end_s: float, feature: str = "clip") -> np.ndarray:
     """The unit mean of a video's frames in a span, from the frames."""
     rows = store.sequence(video_id)
     time_s = rows["time_s"].to_numpy()
@@ -94,7 +94,7 @@ def mean_of(store: FeatureStore, video_id: str, start_s: float, end_s: float, fe
     return np.asarray(mean / np.linalg.norm(mean))
 
 
-def ranked(store: FeatureStore, score: Callable[[Row], float | None], wanted: Callable[[Row], bool]) -> list[Row]:
+def ranked(store: Store, score: Callable[[Row], float | None], wanted: Callable[[Row], bool]) -> list[Row]:
     """The segments that are wanted and have a score, best first, with it."""
     found = [row | {"score": score(row)} for row in segments(store) if wanted(row)]
     return sorted((row for row in found if row["score"] is not None), key=lambda row: -row["score"])

@@ -21,10 +21,10 @@ import numpy as np
 from schemas.features import Feature
 from schemas.labels import Label
 from schemas.videos import Video
+from vimoclip.api import Store
 from vimoclip.config.store import ClipConfig, StoreConfig
 from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.flow.encoding import PLANE, REST, encode
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
@@ -43,11 +43,11 @@ def make_store(
     *,
     keep_flow: bool = True,
     chunk: int = 4,
-) -> FeatureStore:
+) -> Store:
     """A store of these videos, video_id → frames, each added `chunk` frames at a time; the same vectors every time."""
     clip = ClipConfig(weights="none", precision="fp32", batch_size=8)
     with writer_lock(where):
-        store = FeatureStore.create(where, StoreConfig(clip=clip, keep_flow=keep_flow), features(dims))
+        store = Store.create(where, StoreConfig(clip=clip, keep_flow=keep_flow), features(dims))
         writer = StoreWriter(store)
         for video_id, count in videos.items():
             take = writer.new_take()
@@ -70,9 +70,7 @@ def write_in_turns(writer: StoreWriter, videos: Mapping[str, int], chunk: int) -
     return takes
 
 
-def label_all(
-    store: FeatureStore, label: Callable[[int], str], split: Callable[[int], str | None] | None = None
-) -> None:
+def label_all(store: Store, label: Callable[[int], str], split: Callable[[int], str | None] | None = None) -> None:
     """Give the n-th video a label of the whole, and a split."""
     with writer_lock(store.place):
         writer = StoreWriter(store)

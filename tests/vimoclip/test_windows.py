@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vimoclip.config.base import check_window
 from vimoclip.errors import ConfigError
-from vimoclip.windows import Window, WindowMeans, check_window, spans
+from vimoclip.windows import Window, WindowMeans, spans
 
 
 def test_one_begins_every_stride_and_the_last_ends_with_the_video() -> None:

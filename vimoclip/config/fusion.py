@@ -6,7 +6,7 @@ Each difference between the presets is one setting that can be given by itself.
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from vimoclip.config.store import Config, at_least_one, fraction, not_negative, positive
+from vimoclip.config.base import Config, at_least_one, fraction, not_negative, positive
 from vimoclip.errors import ConfigError, UsageError
 
 Fusion = Literal["cross", "temporal", "embedding", "image", "motion"]
@@ -82,7 +82,7 @@ class SequenceConfig(Config):
         if self.most_frames is not None and self.most_frames < 1:
             raise ConfigError("most_frames must be positive.", received=self.most_frames, expected="1 or more")
         if self.window_s is not None:
-            from vimoclip.windows import check_window  # numpy, for which --help need not wait
+            from vimoclip.config.base import check_window  # numpy, for which --help need not wait
 
             check_window(self.window_s, self.window_s)
 

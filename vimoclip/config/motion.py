@@ -6,8 +6,9 @@ Each difference between the presets is one setting that can be given by itself.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from vimoclip.config.base import Config, at_least_one, not_negative, positive
 from vimoclip.config.fusion import Preset, TrainingConfig, check_share
-from vimoclip.config.store import Config, FlowImage, at_least_one, not_negative, positive
+from vimoclip.config.store import FlowImage
 from vimoclip.errors import ConfigError
 
 Classification = Literal["bce", "positives-only"]

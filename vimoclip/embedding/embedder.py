@@ -22,8 +22,8 @@ from vimoclip.device import pick_device, set_threads
 from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Job, Vectors, VideoDone, VideoFailed
 from vimoclip.embedding.feature_models import made_with
 from vimoclip.errors import StoreDamagedError, VideoError
-from vimoclip.flow import FlowEstimator
 from vimoclip.flow.encoding import PLANE, REST, decode, encode, mean_speed, to_planes
+from vimoclip.flow.estimator import FlowEstimator
 from vimoclip.models.clip import ClipTeacher, Input
 from vimoclip.models.motion_student import MotionStudent, Student
 from vimoclip.store.feature_store import FeatureStore

@@ -62,8 +62,7 @@ class VideoDone:
 
 @dataclass(frozen=True)
 class VideoFailed:
-    """The video cannot be embedded; kind and message as in `vimoclip.errors.VideoError`. attempts: as in `VideoDone`.
-    """
+    """The video cannot be embedded; kind and message as in `vimoclip.errors.VideoError`. attempts: as in `VideoDone`."""
 
     video_id: str
     kind: str

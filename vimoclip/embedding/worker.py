@@ -21,12 +21,21 @@ from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, StoreConfig
 from vimoclip.device import pick_device, pick_precision, set_threads
 from vimoclip.embedding.embedder import Models, Motion, VideoEmbedder
 from vimoclip.embedding.events import EmbedEvent, Idle, Job, VideoDone, VideoFailed, VideoReset
-from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES, ExtraFeatures, student_settings, weights_id
+from vimoclip.embedding.feature_models import (
+    NO_EXTRA_FEATURES,
+    ExtraFeatures,
+    load_extra_features,
+    student_settings,
+    weights_id,
+)
 from vimoclip.errors import ModelError, VideoError
-from vimoclip.flow import FlowEstimator, make_estimator, resolve
+from vimoclip.flow import make_estimator, resolve
 from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE
+from vimoclip.flow.estimator import FlowEstimator
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import MotionStudent
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.features import check_same
 from vimoclip.video.decode import FrameChunk, Restart, VideoInfo
 from vimoclip.video.decoder_process import DecoderProcess
 
@@ -174,3 +183,37 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None  # run from a checkout
+
+
+OTHER_WEIGHTS = "Its weights have changed since the store was made; put the old ones back."
+"""What to do where a feature would be computed by other weights than the store's."""
+
+
+def worker_for(store: FeatureStore, features: list[Feature], run: RunConfig) -> EmbedWorker:
+    """What makes these features of the store from files, with the store's settings and by the same weights.
+
+    Raises:
+        SettingsError: the weights are others. ModelError. SearchError: motion that was added to the store.
+    """
+    worker = EmbedWorker(store.config, run, _models(store, features))
+    for feature in worker.features:
+        if feature.name in {own.name for own in features}:
+            check_same(store.features[feature.name], feature, OTHER_WEIGHTS)
+    return worker
+
+
+def tower_config(store: FeatureStore, feature: Feature) -> ClipConfig:
+    """The settings of an image feature's tower."""
+    return ExtraFeatures.of([feature]).towers[feature.name] if feature.added else store.config.clip
+
+
+def _models(store: FeatureStore, features: list[Feature]) -> ExtraFeatures:
+    """The towers that make these features: without motion no flow is computed."""
+    towers = {feature.name: tower_config(store, feature) for feature in features if feature.kind == "image"}
+    moving = [feature.name for feature in features if feature.kind == "motion"]
+    if not moving:
+        return ExtraFeatures(towers, alone=True)
+    own = {name: config for name, config in towers.items() if name not in OWN}
+    return ExtraFeatures(
+        own, students=load_extra_features(store, [feature for feature in features if feature.kind == "motion"]).students
+    )

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vimoclip.flow import FlowEstimator, working_size
+from vimoclip.flow.estimator import FlowEstimator, working_size
 
 MIN_LONG_SIDE = 256
 """Pixels. Smaller frames are scaled up to it. Below 91 px OpenCV 5.0 searches other scales at an instance's second call

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vimoclip.flow import FlowEstimator, working_size
 from vimoclip.flow.encoding import FULL_SCALE
+from vimoclip.flow.estimator import FlowEstimator, working_size
 
 FULL_CHANGE = FULL_SCALE / 25
 """Frame widths that a change from black to white counts for. At 25 frames a second it is then `FULL_SCALE`, the largest

@@ -27,7 +27,7 @@ from torchvision.models.optical_flow.raft import ConvGRU, UpdateBlock
 
 from vimoclip.config.store import FlowConfig
 from vimoclip.device import DTYPES, Resolved, on_device, sha256
-from vimoclip.flow import FlowEstimator, working_size
+from vimoclip.flow.estimator import FlowEstimator, working_size
 from vimoclip.flow.raft_weights import RaftName, load
 
 # All-pairs correlation of two frames' features, and where RAFT's updates look in it (Teed & Deng 2020, section 3.2).

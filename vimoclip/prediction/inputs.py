@@ -207,11 +207,11 @@ def stream_files(
     """Files that the store does not hold, decoded and embedded with its settings.
 
     Raises:
-        SettingsError, ModelError, SearchError: see `vimoclip.search.query.worker_for`.
+        SettingsError, ModelError, SearchError: see `vimoclip.embedding.worker.worker_for`.
     """
     if not targets:
         return
-    from vimoclip.search.query import worker_for  # loads open_clip, for which who reads a store need not wait
+    from vimoclip.embedding.worker import worker_for  # loads open_clip, for which who reads a store need not wait
 
     worker = worker_for(store, list(features), run)
     jobs = {str(n): target for n, target in enumerate(targets)}  # two may have one name in two spellings

@@ -10,13 +10,13 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.clips import write_clip
 from vimoclip.errors import ConfigError
 from vimoclip.savannah import render
 from vimoclip.savannah.behaviours import BEHAVIOURS, CASTS, FPS, SIZE, STEADY, Bout, Setting, perform
 from vimoclip.savannah.behaviours import Behaviour as BehaviourName
 from vimoclip.savannah.habitats import HABITATS, LIGHTS, WEATHERS, Habitat, Light, Weather, background, horizon_of, rain
 from vimoclip.savannah.skeleton import Track
+from vimoclip.video.encode import write_clip
 
 # Where the camera looks: whole pixels, so that the background of a clip is painted once and only cut out.
 

@@ -35,7 +35,7 @@ _CPU = torch.device("cpu")
 
 
 class BehaviourModel:
-    """A `vimoclip.frames.Pool`."""
+    """A `vimoclip.search.segments.Pool`."""
 
     def __init__(self, model: Tfam, meta: Meta, device: torch.device = _CPU) -> None:
         self._model, self._meta, self._device = model.to(device), meta, device

@@ -16,17 +16,12 @@ from numpy.typing import NDArray
 from schemas.segments import SegmentSettings, Space
 from schemas.videos import Video
 from vimoclip.errors import SearchError
-from vimoclip.frames import Pool, vectors
+from vimoclip.frames import vectors
 from vimoclip.search.cosine import lengths
 from vimoclip.search.options import Unit
-from vimoclip.search.segments import (
-    DEFAULT_FEATURES,
-    UnindexedSegments,
-    changed_spaces,
-    made_from,
-    read_segment_settings,
-)
+from vimoclip.search.segments import Pool, UnindexedSegments
 from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.segments import DEFAULT_FEATURES, changed_spaces, made_from, read_segment_settings
 from vimoclip.store.table import Table
 from vimoclip.store.vector_index import has_index, take
 

@@ -16,13 +16,11 @@ import PIL.ImageOps
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from schemas.features import OWN, Feature
 from schemas.segments import SegmentSettings, Space
-from vimoclip.config.store import ClipConfig, RunConfig
+from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.embedding.events import EmbeddedFrames, Job, VideoDone, VideoFailed, VideoReset
-from vimoclip.embedding.feature_models import ExtraFeatures, load_extra_features
-from vimoclip.embedding.worker import EmbedWorker
+from vimoclip.embedding.worker import OTHER_WEIGHTS, tower_config, worker_for
 from vimoclip.errors import SearchError, SettingsError, UnknownVideoError, VideoError
 from vimoclip.frames import FrameVectors, columns_of, vectors
 from vimoclip.models.clip import ClipTeacher
@@ -30,7 +28,6 @@ from vimoclip.models.clip_text import BASELINE_PROMPTS, TextTower
 from vimoclip.search.corpus import Corpus
 from vimoclip.search.cosine import unit
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.features import check_same
 from vimoclip.store.labels import LabelSpan
 from vimoclip.windows import mean_direction
 
@@ -197,9 +194,6 @@ def from_label(corpus: Corpus, spans: Mapping[str, Sequence[LabelSpan]], spaces:
 # These load a model, and torch with it. Whoever searches by a span of the store needs neither.
 
 
-_OTHER = "Its weights have changed since the store was made; put the old ones back."
-
-
 def from_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], path: Path, run: RunConfig) -> Query:
     """The mean direction of a file's frames, decoded, sampled and embedded with the store's settings; their behaviour
     is what the model makes of them as one segment, for which the vectors of all of them are held.
@@ -260,7 +254,7 @@ def from_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: 
             f"The image would not be a frame of the store's feature {feature.name}.",
             received=f"weights {tower.weights_sha256[:16]}",
             expected=f"weights {feature.weights_sha256[:16]}",
-            hint=_OTHER,
+            hint=OTHER_WEIGHTS,
         )
     z = unit(tower(tower.resize(frame[None], 1.0))[0].cpu().numpy())
     if z is None:
@@ -292,33 +286,3 @@ def text_tower(store: FeatureStore, settings: SegmentSettings, run: RunConfig) -
     tower = TextTower(tower_config(store, feature), device)
     tower.check(feature)
     return tower
-
-
-def worker_for(store: FeatureStore, features: list[Feature], run: RunConfig) -> EmbedWorker:
-    """What makes these features of the store from files, with the store's settings and by the same weights.
-
-    Raises:
-        SettingsError: the weights are others. ModelError. SearchError: motion that was added to the store.
-    """
-    worker = EmbedWorker(store.config, run, _models(store, features))
-    for feature in worker.features:
-        if feature.name in {own.name for own in features}:
-            check_same(store.features[feature.name], feature, _OTHER)
-    return worker
-
-
-def tower_config(store: FeatureStore, feature: Feature) -> ClipConfig:
-    """The settings of an image feature's tower."""
-    return ExtraFeatures.of([feature]).towers[feature.name] if feature.added else store.config.clip
-
-
-def _models(store: FeatureStore, features: list[Feature]) -> ExtraFeatures:
-    """The towers that make these features: without motion no flow is computed."""
-    towers = {feature.name: tower_config(store, feature) for feature in features if feature.kind == "image"}
-    moving = [feature.name for feature in features if feature.kind == "motion"]
-    if not moving:
-        return ExtraFeatures(towers, alone=True)
-    own = {name: config for name, config in towers.items() if name not in OWN}
-    return ExtraFeatures(
-        own, students=load_extra_features(store, [feature for feature in features if feature.kind == "motion"]).students
-    )

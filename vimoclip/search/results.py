@@ -4,8 +4,10 @@ import base64
 import contextlib
 import html as escaping
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from vimoclip.errors import VideoError
 from vimoclip.video.contact_sheet import Strip, draw, frames_at, spread
+from vimoclip.video.encode import cut_clip
 
 
 @dataclass(frozen=True)
@@ -179,3 +182,24 @@ def data_uris(frames: Iterable[NDArray[np.uint8]]) -> Iterator[str]:
         with contextlib.closing(PIL.Image.fromarray(frame)) as image:
             image.save(data, "JPEG", quality=_QUALITY)
         yield f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"
+
+
+_SAFE = re.compile(r"[^\w.-]+")  # letters of any script stay
+
+
+def export_clips(hits: Hits, folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
+    """A file a hit, best first: their paths; and video and reason where there can be none.
+
+    Raises:
+        SearchError: the folder cannot be written to.
+    """
+    written, without = [], []
+    for n, hit in enumerate(hits, start=1):
+        name = _SAFE.sub("_", PurePosixPath(hit.video_id).stem)[:80]
+        target = folder / f"{n:03d}-{name}-{hit.start_s:.2f}-{hit.end_s:.2f}.mp4"
+        try:
+            cut_clip(hit.path, hit.start_s, hit.end_s, target)
+            written.append(str(target))
+        except VideoError as error:
+            without.append((hit.video_id, str(error)))
+    return written, without

@@ -7,90 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from schemas.features import Kind
-from schemas.segments import INDEX_KEY, MadeFrom, SegmentSettings, Space, segments_schema
+from schemas.segments import SegmentSettings
 from schemas.videos import Video
-from vimoclip.errors import FeatureError, StoreDamagedError
-from vimoclip.frames import FrameVectors, Pool, columns_of, vectors
+from vimoclip.errors import StoreDamagedError
+from vimoclip.frames import FrameVectors, columns_of, vectors
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.table import Table
+from vimoclip.store.segments import segments_schema_of
 from vimoclip.windows import Window, WindowMeans
-
-WINDOW_S, STRIDE_S = 2.0, 1.0
-DEFAULT_FEATURES: dict[Space, tuple[str, Kind]] = {"appearance": ("clip", "image"), "motion": ("moclip", "motion")}
-"""By space that is a mean, the feature that it is made from unless another is named, and the kind it can be of."""
 
 _ROWS = 4096
 
-
-def made_from(store: FeatureStore, asked: dict[Space, str]) -> dict[str, MadeFrom]:
-    """The features of each space that the store can have: those asked for, else its own.
-
-    Raises:
-        FeatureError: the store has no such feature, or it is of another kind.
-    """
-    found = {}
-    for space, (own, kind) in DEFAULT_FEATURES.items():
-        name = asked.get(space, own)
-        feature = store.features.get(name)
-        if feature is not None and feature.kind == kind:
-            found[str(space)] = MadeFrom(name, feature.fingerprint)
-        elif space in asked:
-            fitting = [other.name for other in store.features.values() if other.kind == kind]
-            raise FeatureError(
-                f"Segments cannot have their {space} from this feature.",
-                received=name if feature is None else f"{name}, a feature of kind {feature.kind}",
-                expected=" or ".join(fitting) or f"a feature of kind {kind}, of which the store has none",
-                hint="`vimoclip features` lists them.",
-            )
-    return found
-
-
-def read_segment_settings(store: FeatureStore) -> SegmentSettings | None:
-    """What the store's segments were made from; None where there are none.
-
-    Raises:
-        StoreDamagedError: their table does not say.
-    """
-    table = store.tables.get("segments")
-    return None if table is None else parse_segment_settings(table)
-
-
-def parse_segment_settings(table: Table) -> SegmentSettings:
-    """What a version of the table `segments` was made from.
-
-    Raises:
-        StoreDamagedError: it does not say.
-    """
-    try:
-        return SegmentSettings.from_json((table.schema.metadata or {})[INDEX_KEY])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StoreDamagedError(
-            f"The table segments of {table.place} does not say what it was made from.",
-            hint="Remove segments.lance from it; `vimoclip index` makes it anew.",
-        ) from error
-
-
-def changed_spaces(store: FeatureStore, settings: SegmentSettings) -> list[Space]:
-    """The spaces of which a feature is another one now than when the segments were made, or is gone."""
-    reads = {space: [settings.spaces[space]] for space in settings.names if space in settings.spaces}
-    if settings.behaviour is not None:
-        reads["behaviour"] = list(settings.behaviour.reads.values())
-    return [space for space, made in reads.items() if any(_now(store, each) != each.fingerprint for each in made)]
-
-
-def _now(store: FeatureStore, made: MadeFrom) -> str | None:
-    feature = store.features.get(made.feature)
-    return None if feature is None else feature.fingerprint
-
-
-def segments_schema_of(store: FeatureStore, settings: SegmentSettings) -> pa.Schema:
-    """The schema of the store's segments with these settings."""
-    dims = {space: store.features[made.feature].dim for space, made in settings.spaces.items()}
-    if settings.behaviour is not None:
-        dims["behaviour"] = settings.behaviour.dim
-    return segments_schema(dims, settings)
+Pool = Callable[[Sequence[FrameVectors]], list[NDArray[np.float32] | None]]
+"""The behaviour of stretches of frames: unit vectors, fp32 (d,), each; None where the model sees nothing."""
 
 
 def iter_segments(

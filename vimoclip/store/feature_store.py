@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import polars as pl
 import pyarrow as pa
@@ -34,10 +34,6 @@ from vimoclip.errors import (
 )
 from vimoclip.store.location import LocationLike, StoreLocation, as_location
 from vimoclip.store.table import Table
-
-if TYPE_CHECKING:
-    from vimoclip.prediction.predictor import Predict
-    from vimoclip.search.search import Search
 
 # What makes a place a store: its tables, the format that `videos` names; and what must be there before one is made.
 
@@ -241,7 +237,7 @@ class FeatureStore:
         return as_location(where).has("videos")
 
     @classmethod
-    def open(cls, where: LocationLike, versions: Mapping[str, int] | None = None) -> "FeatureStore":
+    def open(cls, where: LocationLike, versions: Mapping[str, int] | None = None) -> Self:
         """The store as it is now, or the snapshot whose `versions` these are.
 
         Raises:
@@ -270,7 +266,7 @@ class FeatureStore:
                 return store
 
     @classmethod
-    def create(cls, where: LocationLike, config: StoreConfig, features: list[Feature]) -> "FeatureStore":
+    def create(cls, where: LocationLike, config: StoreConfig, features: list[Feature]) -> Self:
         """An empty store; `config` has its precision and batch size resolved. Call it with the write lock held.
 
         Raises:
@@ -317,9 +313,9 @@ class FeatureStore:
                 hint="`vimoclip embed --motion RUN` goes on with it. Until then the store is read as it was.",
             )
 
-    def refresh(self) -> "FeatureStore":
+    def refresh(self) -> Self:
         """A snapshot of the store as it is now."""
-        return FeatureStore.open(self.place)
+        return type(self).open(self.place)
 
     def rows(self) -> list[Video]:
         """Every `videos` row, whatever its status."""
@@ -432,21 +428,6 @@ class FeatureStore:
         """By video, read once: to look for each would take half the time of reading its frames."""
         rows = self.tables["videos"].read(["video_id", "take"], pc.field("status") == "ok")
         return dict(zip(rows["video_id"].to_pylist(), rows["take"].to_pylist(), strict=True))
-
-    @functools.cached_property
-    def search(self) -> "Search":
-        """`search(video=…, start_s=…, end_s=…)` and the like: the bouts that are most alike. See
-        vimoclip/search/search.py."""
-        from vimoclip.search.search import Search  # which needs this module
-
-        return Search(self)
-
-    @functools.cached_property
-    def predict(self) -> "Predict":
-        """`predict(["new", "site/*"], run="runs/x", window_s=2)`: the behaviours that a run sees. See predictor.py."""
-        from vimoclip.prediction.predictor import Predict  # which loads torch, and needs this module
-
-        return Predict(self)
 
     def located(self, asked: dict[str, dict[str, Any]]) -> StoreConfig:
         """The store's settings, with weights looked for where the user now says they lie."""

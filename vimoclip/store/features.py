@@ -24,8 +24,7 @@ from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.errors import FeatureError, SettingsError, VideoError
 from vimoclip.store.feature_store import ROLLBACK_VERSIONS, FeatureStore
 from vimoclip.store.rows import RowBuffer, check_vectors, vector_columns
-from vimoclip.store.table import Table
-from vimoclip.store.writer import GRACE
+from vimoclip.store.table import GRACE, Table
 
 # Rows of `features`, and the columns of `frames` that they name: what they may be called, and which are whole.
 

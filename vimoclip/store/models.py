@@ -11,10 +11,9 @@ from pathlib import Path
 
 from schemas.models import META, MODELS, WEIGHTS, folder_of, student_id
 from vimoclip.errors import StoreDamagedError
-from vimoclip.models.checkpoint import Get
-from vimoclip.search.segments import parse_segment_settings
 from vimoclip.store.feature_store import stored_features
 from vimoclip.store.location import StoreLocation
+from vimoclip.store.segments import parse_segment_settings
 from vimoclip.store.table import Table
 
 
@@ -31,7 +30,7 @@ def save_model(at: StoreLocation, id: str, folder: Path) -> None:
             at.write(f"{folder_of(id)}/{name}", (folder / name).read_bytes())
 
 
-def model_files(at: StoreLocation, id: str) -> Get:
+def model_files(at: StoreLocation, id: str) -> Callable[[str], bytes]:
     """The files of a model that is kept."""
 
     def get(name: str) -> bytes:

@@ -339,3 +339,7 @@ class Table:
         """
         with lance_errors(self.place, self.name, "read"):
             self._dataset.validate()  # type: ignore[no-untyped-call]
+
+
+GRACE = timedelta(minutes=10)
+"""How long a version that is no longer the newest stays, for the readers that hold it."""

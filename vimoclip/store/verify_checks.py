@@ -13,8 +13,8 @@ from schemas.models import META, WEIGHTS, folder_of, student_id
 from schemas.segments import segments_schema
 from vimoclip.errors import StoreDamagedError
 from vimoclip.flow.encoding import decode
-from vimoclip.search.segments import parse_segment_settings
 from vimoclip.store.location import StoreLocation
+from vimoclip.store.segments import parse_segment_settings
 from vimoclip.store.table import Table
 from vimoclip.store.verify_faults import MOST_PLACES, ReadableTables
 

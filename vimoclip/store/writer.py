@@ -22,7 +22,7 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import drop_orphan_columns
 from vimoclip.store.models import drop_unreferenced_models
 from vimoclip.store.rows import RowBuffer, check, flow_rows, frame_rows
-from vimoclip.store.table import CompactionStats, Table
+from vimoclip.store.table import GRACE, CompactionStats, Table
 
 FLUSH_ROWS = 20_000
 FLUSH_BYTES = 48 << 20
@@ -31,8 +31,6 @@ FLUSH_VIDEOS = 512
 COMPACT_EVERY_COMMITS = 200
 """Commits after which the writer merges its own small fragments: manifests list every fragment, so that their total
 size grows with the square of the commits."""
-GRACE = timedelta(minutes=10)
-"""How long a version that is no longer the newest stays, for the readers that hold it."""
 MOVED = "moved"
 
 

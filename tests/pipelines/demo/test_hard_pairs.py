@@ -8,8 +8,8 @@ from pipelines.demo.hard_pairs import HardPair, PairAccuracy, hard_pairs, overal
 from schemas.labels import Label
 from tests.vimoclip.made_up_runs import VIDEOS, run_on
 from tests.vimoclip.stores import make_store
+from vimoclip.api import Store
 from vimoclip.config.fusion import Fusion
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.splits import videos_of_split
@@ -19,7 +19,7 @@ SHOWN = (("walking",), ("stalking",), ("walking", "stalking"), ("standing",))
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     made = make_store(tmp_path_factory.mktemp("store") / "store", VIDEOS)
     with writer_lock(made.place):
         writer = StoreWriter(made)
@@ -34,7 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
 
 
 @pytest.fixture(scope="module")
-def runs(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> dict[Fusion, list[Path]]:
+def runs(store: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[Fusion, list[Path]]:
     folder = tmp_path_factory.mktemp("runs")
     fusions: tuple[Fusion, ...] = ("image", "cross")
     return {fusion: [run_on(store, folder / fusion, fusion)] for fusion in fusions}
@@ -45,7 +45,7 @@ def test_told_adds_up() -> None:
     assert PairAccuracy(0, 0).share is None
 
 
-def test_each_video_that_shows_one_of_a_pair_is_judged(store: FeatureStore, runs: dict[Fusion, list[Path]]) -> None:
+def test_each_video_that_shows_one_of_a_pair_is_judged(store: Store, runs: dict[Fusion, list[Path]]) -> None:
     pairs = hard_pairs(store, videos_of_split(store), runs)
     assert [(pair.one, pair.other, pair.videos) for pair in pairs] == [("walking", "stalking", 8)]
     for fusion, (folder,) in runs.items():
@@ -54,13 +54,13 @@ def test_each_video_that_shows_one_of_a_pair_is_judged(store: FeatureStore, runs
         assert pairs[0].told[fusion] == PairAccuracy(sum(walking + stalking), len(walking + stalking))
 
 
-def test_runs_of_several_seeds_are_judged_together(store: FeatureStore, runs: dict[Fusion, list[Path]]) -> None:
+def test_runs_of_several_seeds_are_judged_together(store: Store, runs: dict[Fusion, list[Path]]) -> None:
     (folder,) = runs["cross"]
     once, twice = (hard_pairs(store, videos_of_split(store), {"cross": [folder] * n})[0] for n in (1, 2))
     assert twice.told["cross"] == once.told["cross"] + once.told["cross"] and twice.videos == once.videos
 
 
-def test_only_the_videos_that_are_asked_for_count(store: FeatureStore, runs: dict[Fusion, list[Path]]) -> None:
+def test_only_the_videos_that_are_asked_for_count(store: Store, runs: dict[Fusion, list[Path]]) -> None:
     rows = {row.video_id: row for row in videos_of_split(store)}
     for shown, other in (("walking", "stalking"), ("stalking", "walking")):
         for name in _showing(shown):
@@ -84,7 +84,7 @@ def _showing(label: str) -> list[str]:
     return [name for n, name in enumerate(VIDEOS) if SHOWN[n % len(SHOWN)] == (label,)]
 
 
-def _right(store: FeatureStore, folder: Path, name: str, shown: str, other: str) -> bool:
+def _right(store: Store, folder: Path, name: str, shown: str, other: str) -> bool:
     (predicted,) = store.predict(name, folder)
     scores = dict(predicted.labels())
     return scores[shown] > scores[other]

@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import functools
 import io
 import json
 import shlex
@@ -14,6 +15,7 @@ import polars as pl
 import pytest
 
 from cli.demo import carry_out
+from cli.main import app
 from pipelines.demo.report import WITH, WITHOUT
 from pipelines.demo.run import DemoReport, DemoRequest, run
 from pipelines.demo.steps import DemoPaths, demo_steps
@@ -28,7 +30,7 @@ SIZE = Size(clips=24, motion_epochs=1, fusion_epochs=2, width=32, seeds=1, in_a_
 
 def on_one_thread(command: Sequence[str]) -> Any:
     """As the demo does, but that two threads do not wait for each other where other tests have the cores."""
-    return carry_out(command if command[0] in ("index", "status") else [*command, "--threads", "1"])
+    return carry_out(app, command if command[0] in ("index", "status") else [*command, "--threads", "1"])
 
 
 @pytest.fixture(scope="module")
@@ -138,4 +140,4 @@ def test_a_second_run_trains_and_renders_nothing(report: DemoReport, folder: Pat
 
 def test_a_folder_of_another_size_is_refused(report: DemoReport, folder: Path) -> None:
     with pytest.raises(RunError, match="24 clips"):
-        run(DemoRequest(folder, "small"), carry_out)
+        run(DemoRequest(folder, "small"), functools.partial(carry_out, app))

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vimoclip.config.store import ClipConfig, Config, FlowConfig, RunConfig, Sampling, StoreConfig
+from vimoclip.config.base import Config
+from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, Sampling, StoreConfig
 from vimoclip.errors import ConfigError, UsageError
 
 NAMES = st.text(min_size=1)

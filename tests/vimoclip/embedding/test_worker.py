@@ -12,7 +12,7 @@ import pytest
 import torch
 from torchvision.models.optical_flow import raft_small
 
-from tests.clips import render, velocity, write_clip
+from tests.clips import render, velocity
 from tests.vimoclip import awkward
 from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, Sampling, StoreConfig
 from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Idle, Job, VideoDone, VideoFailed
@@ -24,6 +24,7 @@ from vimoclip.flow.raft import Raft, RaftFrame
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.video.decode import Event, FrameChunk
 from vimoclip.video.decoder_process import DecoderProcess
+from vimoclip.video.encode import write_clip
 
 
 @pytest.fixture(scope="module")

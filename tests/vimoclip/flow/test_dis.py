@@ -10,8 +10,9 @@ import torch
 
 from tests.vimoclip.flow.textures import shifted, texture
 from vimoclip.config.store import FlowConfig
-from vimoclip.flow import FlowEstimator, make_estimator, working_size
+from vimoclip.flow import make_estimator
 from vimoclip.flow.dis import MIN_LONG_SIDE, MIN_SHORT_SIDE, Dis
+from vimoclip.flow.estimator import FlowEstimator, working_size
 
 
 @pytest.fixture

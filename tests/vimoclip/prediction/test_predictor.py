@@ -10,33 +10,34 @@ import pytest
 import torch
 
 from pipelines import embed
-from tests.clips import render, write_clip
+from tests.clips import render
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest
 from tests.vimoclip.made_up_runs import CONFIG, ONE, VIDEOS, labelled, run_on
 from tests.vimoclip.stores import make_store
+from vimoclip.api import Store
 from vimoclip.config.fusion import Fusion, LossConfig, Modality, SequenceConfig
 from vimoclip.errors import CheckpointError, ConfigError, RunError, SettingsError, SourceError, UsageError
 from vimoclip.frames import vectors
 from vimoclip.models.checkpoint import read_checkpoint
 from vimoclip.prediction.predictor import Predictor, Watcher, WindowOptions
 from vimoclip.sequences.reader import read_sequences
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.training.fusion import scores
 from vimoclip.training.loop import STATE
 from vimoclip.training.splits import videos_of_split
+from vimoclip.video.encode import write_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return labelled(tmp_path_factory.mktemp("made-up"))
 
 
 @pytest.fixture(scope="module")
-def run(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_on(store, tmp_path_factory.mktemp("runs") / "run")
 
 
@@ -51,7 +52,7 @@ def run(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_a_stored_video_has_the_scores_of_the_model_that_is_evaluated(
-    store: FeatureStore, tmp_path: Path, fusion: Fusion, loss: str, sequences: SequenceConfig
+    store: Store, tmp_path: Path, fusion: Fusion, loss: str, sequences: SequenceConfig
 ) -> None:
     folder = run_on(store, tmp_path / "run", fusion, LossConfig(name=loss, of_one=loss), sequences)  # type: ignore[arg-type]
     model, meta = read_checkpoint(folder)
@@ -67,7 +68,7 @@ def test_a_stored_video_has_the_scores_of_the_model_that_is_evaluated(
     assert all(each.stored for each in found)
 
 
-def test_windows_are_scored_as_videos_of_their_frames(store: FeatureStore, run: Path) -> None:
+def test_windows_are_scored_as_videos_of_their_frames(store: Store, run: Path) -> None:
     """Against the model alone, given the vectors of the store's own rows: no code of the predictor's."""
     model, _ = read_checkpoint(run)
     (found,) = store.predict("long.mp4", run, window_s=0.8, stride_s=0.24, settings=ONE)
@@ -89,7 +90,7 @@ def test_windows_are_scored_as_videos_of_their_frames(store: FeatureStore, run: 
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory, clips: Path, tiny_model: str) -> tuple[FeatureStore, Path, Path]:
+def real(tmp_path_factory: pytest.TempPathFactory, clips: Path, tiny_model: str) -> tuple[Store, Path, Path]:
     """A store of half of the clips, a run on it, and a folder of the other half and of files like the stored ones."""
     folder = tmp_path_factory.mktemp("real")
     shutil.copytree(clips, folder / "clips")
@@ -101,11 +102,11 @@ def real(tmp_path_factory: pytest.TempPathFactory, clips: Path, tiny_model: str)
         copy.write_bytes(path.read_bytes() + b"\0\0\0\x08free")
     write_clip(folder / "clips" / "one.mp4", render("still", 1, 1, (96, 64)), 24.0)
     ingest(folder / "clips", store=folder / "store", model=tiny_model, label_folders=True, run=ONE)
-    store = FeatureStore.open(folder / "store")
+    store = Store.open(folder / "store")
     return store, run_on(store, folder / "run"), folder
 
 
-def test_a_file_like_a_stored_one_gives_the_same_bits(real: tuple[FeatureStore, Path, Path]) -> None:
+def test_a_file_like_a_stored_one_gives_the_same_bits(real: tuple[Store, Path, Path]) -> None:
     store, run, folder = real
     files = sorted((folder / "new").glob("* again.mp4"))
     found = store.predict(files, run, window_s=0.2, stride_s=0.1, settings=ONE)
@@ -118,7 +119,7 @@ def test_a_file_like_a_stored_one_gives_the_same_bits(real: tuple[FeatureStore, 
         assert file.bouts == same.bouts
 
 
-def test_the_cut_of_a_window_alone_is_that_window(real: tuple[FeatureStore, Path, Path], tmp_path: Path) -> None:
+def test_the_cut_of_a_window_alone_is_that_window(real: tuple[Store, Path, Path], tmp_path: Path) -> None:
     """The same pictures in a file of their own, kept without loss, so that decoding gives them again."""
     store, run, _ = real
     frames = list(render("circling", 3, 24, (96, 64)))
@@ -142,11 +143,11 @@ def _lossless(path: Path, frames: list[np.ndarray]) -> None:
 
 
 def test_stored_videos_are_never_computed_again(
-    real: tuple[FeatureStore, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    real: tuple[Store, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, run, folder = real
     copy = Path(shutil.copy(folder / "clips" / "still" / "000.mp4", tmp_path / "a copy.mp4"))
-    monkeypatch.setattr("vimoclip.search.query.worker_for", None)
+    monkeypatch.setattr("vimoclip.embedding.worker.worker_for", None)
     monkeypatch.chdir(folder)
     names: list[str | Path] = ["still/000.mp4", "clips/still/000.mp4", folder / "clips" / "still", copy, "s*ll/*"]
     for name in names:
@@ -156,7 +157,7 @@ def test_stored_videos_are_never_computed_again(
     assert len(store.predict(names, run, settings=ONE)) == 1
 
 
-def test_one_bad_file_never_stops_the_rest(real: tuple[FeatureStore, Path, Path], tmp_path: Path) -> None:
+def test_one_bad_file_never_stops_the_rest(real: tuple[Store, Path, Path], tmp_path: Path) -> None:
     store, run, folder = real
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     whole = (folder / "new" / "still.mp4").read_bytes()
@@ -173,7 +174,7 @@ def test_one_bad_file_never_stops_the_rest(real: tuple[FeatureStore, Path, Path]
 
 
 def test_a_motionless_video_and_one_of_one_frame(
-    real: tuple[FeatureStore, Path, Path], tmp_path: Path, tiny_model: str
+    real: tuple[Store, Path, Path], tmp_path: Path, tiny_model: str
 ) -> None:
     store, run, _ = real
     frame = next(iter(render("still", 5, 1, (96, 64))))
@@ -189,7 +190,7 @@ def test_a_run_on_a_feature_that_was_added(clips: Path, tmp_path: Path, tiny_mod
     ingest(clips, store=tmp_path / "store", model=tiny_model, label_folders=True, run=ONE)
     other = write_tiny_clip(tmp_path / "other", seed=3)
     assert embed.run(embed.EmbedRequest(tmp_path / "store", "other", {"model": other}, run=ONE)).complete
-    store = FeatureStore.open(tmp_path / "store")
+    store = Store.open(tmp_path / "store")
     run = run_on(store, tmp_path / "run", fusion, sequences=SequenceConfig(image="other"))
     path = next((clips / "still").iterdir())
     again = tmp_path / "again.mp4"
@@ -211,7 +212,7 @@ def test_a_run_on_a_feature_that_was_added(clips: Path, tmp_path: Path, tiny_mod
 def test_other_weights_at_the_same_place_are_refused(clips: Path, tmp_path: Path, fusion: Fusion) -> None:
     model = write_tiny_clip(tmp_path / "model")
     ingest(clips, store=tmp_path / "store", model=model, label_folders=True, run=ONE)
-    store = FeatureStore.open(tmp_path / "store")
+    store = Store.open(tmp_path / "store")
     run = run_on(store, tmp_path / "run", fusion)
     write_clip(tmp_path / "new.mp4", render("circling", 9, 5, (96, 64)), 24.0)
     assert len(store.predict(tmp_path / "new.mp4", run, settings=ONE)) == 1
@@ -221,7 +222,7 @@ def test_other_weights_at_the_same_place_are_refused(clips: Path, tmp_path: Path
     assert len(store.predict("*", run, settings=ONE)) == 10
 
 
-def test_a_run_of_other_features_or_none(store: FeatureStore, run: Path, tmp_path: Path) -> None:
+def test_a_run_of_other_features_or_none(store: Store, run: Path, tmp_path: Path) -> None:
     other = make_store(tmp_path / "other", {"a.mp4": 5}, {"clip": 8, "moclip": 16})
     with pytest.raises(CheckpointError, match="other motion vectors"):
         other.predict("*", run, settings=ONE)
@@ -236,7 +237,7 @@ def test_a_run_of_other_features_or_none(store: FeatureStore, run: Path, tmp_pat
         store.predict("*", tmp_path / "begun", settings=ONE)
 
 
-def test_what_cannot_be_meant(store: FeatureStore, run: Path) -> None:
+def test_what_cannot_be_meant(store: Store, run: Path) -> None:
     with pytest.raises(SourceError, match="no such file, and no such video"):
         store.predict(["long.mp4", "lon.mp4"], run, settings=ONE)
     with pytest.raises(UsageError, match="A stride is of windows"):
@@ -247,7 +248,7 @@ def test_what_cannot_be_meant(store: FeatureStore, run: Path) -> None:
         store.predict("*", run, window_s=0.0, settings=ONE)
 
 
-def test_windows_between_the_frames(store: FeatureStore, run: Path) -> None:
+def test_windows_between_the_frames(store: Store, run: Path) -> None:
     found = store.predict(["long.mp4", "7.mp4"], run, window_s=0.002, stride_s=0.03, settings=ONE)
     assert not found.failed and all(len(each.starts_s) for each in found)
     only_between = store.predict("1.mp4", run, window_s=0.001, stride_s=9.0, settings=ONE)
@@ -255,7 +256,7 @@ def test_windows_between_the_frames(store: FeatureStore, run: Path) -> None:
 
 
 def test_an_interruption_keeps_what_is_there_where_that_is_asked_for(
-    store: FeatureStore, run: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vimoclip.prediction.predictor.MAX_STEPS", 1)
 
@@ -278,7 +279,7 @@ def test_an_interruption_keeps_what_is_there_where_that_is_asked_for(
         predictor.predict(["*"], WindowOptions(), Stops(keep=False))
 
 
-def test_classes_keep_their_order(store: FeatureStore, run: Path) -> None:
+def test_classes_keep_their_order(store: Store, run: Path) -> None:
     (found,) = store.predict("long.mp4", run, settings=ONE)
     assert found.classes == ("a", "b", "c") and CONFIG.loss.name == "asymmetric"
     assert [label for label, _ in found.labels()] == sorted(

@@ -10,6 +10,7 @@ from tests.pipelines.runs import ingest
 from tests.vimoclip import awkward
 from tests.vimoclip.made_up_runs import ONE, labelled, run_on
 from tests.vimoclip.stores import embedded
+from vimoclip.api import Store
 from vimoclip.embedding.events import VideoFailed
 from vimoclip.frames import FrameRows
 from vimoclip.prediction.inputs import (
@@ -21,17 +22,16 @@ from vimoclip.prediction.inputs import (
     stream_files,
     stream_stored,
 )
-from vimoclip.store.feature_store import FeatureStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory, clips: Path, tiny_model: str) -> FeatureStore:
+def real(tmp_path_factory: pytest.TempPathFactory, clips: Path, tiny_model: str) -> Store:
     folder = tmp_path_factory.mktemp("real")
     shutil.copytree(clips, folder / "clips")
     ingest(folder / "clips", store=folder / "store", model=tiny_model, label_folders=True, run=ONE)
-    return FeatureStore.open(folder / "store")
+    return Store.open(folder / "store")
 
 
 def rows(events: list[tuple[VideoInput, PredictionEvent]]) -> dict[str, FrameRows]:
@@ -46,7 +46,7 @@ def rows(events: list[tuple[VideoInput, PredictionEvent]]) -> dict[str, FrameRow
     return {path: FrameRows.joined(own) for path, own in parts.items()}
 
 
-def test_a_file_gives_the_rows_that_were_stored_of_it(real: FeatureStore) -> None:
+def test_a_file_gives_the_rows_that_were_stored_of_it(real: Store) -> None:
     features = [real.features["clip"], real.features["moclip"]]
     stored, _ = resolve_videos(real, ["*"])
     files = [VideoInput(target.path, target.path, None) for target in stored]
@@ -77,7 +77,7 @@ def test_stored_rows_are_those_that_were_written(tmp_path: Path) -> None:
     assert norms[0] == 0 and np.array_equal(norms[1:], expected.features["moclip"].norm[1:])
 
 
-def test_whatever_lies_on_a_disk_is_predicted_or_named(real: FeatureStore, tmp_path: Path) -> None:
+def test_whatever_lies_on_a_disk_is_predicted_or_named(real: Store, tmp_path: Path) -> None:
     run = run_on(real, tmp_path / "run")
     (tmp_path / "odd").mkdir()
     expected = awkward.write_all(tmp_path / "odd")

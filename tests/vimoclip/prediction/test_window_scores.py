@@ -6,31 +6,29 @@ import numpy as np
 import pytest
 
 from tests.vimoclip.made_up_runs import ONE, labelled, run_on
+from vimoclip.api import Store
 from vimoclip.embedding.events import VideoFailed
 from vimoclip.frames import FrameRows, FrameVectors
 from vimoclip.prediction import predictor
 from vimoclip.prediction.inputs import StreamDone, VideoInput
 from vimoclip.prediction.predictions import Prediction
 from vimoclip.prediction.predictor import VideoScores, WindowModel, WindowScores
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.windows import WindowOfRows
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return labelled(tmp_path_factory.mktemp("made-up"))
 
 
 @pytest.fixture(scope="module")
-def run(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run_on(store, tmp_path_factory.mktemp("runs") / "run")
 
 
-def test_what_is_scored_together_changes_nothing(
-    store: FeatureStore, run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_scored_together_changes_nothing(store: Store, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     together = store.predict("*", run, window_s=0.4, settings=ONE)
     monkeypatch.setattr(predictor, "MOST_STEPS", 1)
     alone = store.predict("*", run, window_s=0.4, settings=ONE)
@@ -43,13 +41,13 @@ def video(name: str) -> VideoScores:
     return VideoScores(VideoInput(name, f"/{name}", None))
 
 
-def window(store: FeatureStore, start: int, frames: int) -> WindowOfRows:
+def window(store: Store, start: int, frames: int) -> WindowOfRows:
     rows = store.sequence("long.mp4").slice(start, frames)
     read = FrameRows(rows["time_s"].to_numpy(), FrameVectors.stored(rows, ["clip", "moclip"]))
     return WindowOfRows(start / 25, (start + frames) / 25, read)
 
 
-def test_videos_come_out_once_when_all_their_windows_are_scored(store: FeatureStore, run: Path) -> None:
+def test_videos_come_out_once_when_all_their_windows_are_scored(store: Store, run: Path) -> None:
     scores = WindowScores(WindowModel(store, run, ONE), 0.5)
     first, empty, begun = video("first"), video("empty"), video("begun")
     assert list(scores.add(first, window(store, 0, 20))) == []
@@ -66,7 +64,7 @@ def test_videos_come_out_once_when_all_their_windows_are_scored(store: FeatureSt
     np.testing.assert_allclose(begun.found[0], first.found[0], atol=1e-5)
 
 
-def test_what_waits_is_bounded(store: FeatureStore, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_is_bounded(store: Store, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(predictor, "MOST_STEPS", 50)
     scores, seen = WindowScores(WindowModel(store, run, ONE), 0.5), video("long")
     waiting = []

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from tests.vimoclip.searches import make, segments
+from vimoclip.api import Store
 from vimoclip.search.corpus import Corpus
 from vimoclip.search.ranking import RandomPairBaseline
-from vimoclip.store.feature_store import FeatureStore
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return make(tmp_path_factory.mktemp("background") / "store")
 
 
 @pytest.mark.parametrize("weights", [{"appearance": 1.0}, {"motion": 1.0}, {"appearance": 0.25, "motion": 0.75}])
-def test_each_is_the_cosine_of_a_pair_of_two_videos(store: FeatureStore, weights: dict[str, float]) -> None:
+def test_each_is_the_cosine_of_a_pair_of_two_videos(store: Store, weights: dict[str, float]) -> None:
     found = RandomPairBaseline(Corpus(store), weights).cosines
     pairs = set()
     for a in segments(store):
@@ -44,7 +44,7 @@ def test_one_video_is_compared_with_itself(tmp_path: Path) -> None:
     assert len(RandomPairBaseline(Corpus(store.refresh()), {"appearance": 1.0}).cosines) == 2 * 3
 
 
-def test_percentiles(store: FeatureStore) -> None:
+def test_percentiles(store: Store) -> None:
     background = RandomPairBaseline(Corpus(store), {"appearance": 1.0})
     cosines = np.unique(background.cosines)
     share = 100 * np.searchsorted(background.cosines, cosines, "left") / len(background.cosines)

@@ -16,21 +16,21 @@ from schemas.models import MODELS
 from tests.vimoclip.search.test_search import add, check, outside
 from tests.vimoclip.searches import HOSTILE, LABELS, PLAIN, Row, make, make_run, mean_of, segments
 from tests.vimoclip.stores import make_store
+from vimoclip.api import Store
 from vimoclip.config.fusion import Fusion, SequenceConfig
 from vimoclip.errors import CheckpointError, SearchError, UsageError
 from vimoclip.frames import vectors
 from vimoclip.models.checkpoint import META, WEIGHTS, read_checkpoint
 from vimoclip.search.filters import Filters
-from vimoclip.search.segments import read_segment_settings
 from vimoclip.store import vector_index
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import put_feature
+from vimoclip.store.segments import read_segment_settings
 from vimoclip.store.verify import verify
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def indexed(store: FeatureStore, **asked: Any) -> IndexReport:
+def indexed(store: Store, **asked: Any) -> IndexReport:
     return run(IndexRequest(store.place, **asked))
 
 
@@ -42,19 +42,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, finished: Path) -> FeatureStore:
+def store(tmp_path_factory: pytest.TempPathFactory, finished: Path) -> Store:
     made = make(tmp_path_factory.mktemp("behaviour") / "store")
     indexed(made, behaviour=finished)
     return made.refresh()
 
 
 @pytest.fixture
-def own(store: FeatureStore, tmp_path: Path) -> FeatureStore:
+def own(store: Store, tmp_path: Path) -> Store:
     """A copy to change."""
-    return FeatureStore.open(shutil.copytree(str(store.place), tmp_path / "store"))
+    return Store.open(shutil.copytree(str(store.place), tmp_path / "store"))
 
 
-def by_model(folder: Path, store: FeatureStore) -> Callable[[str, int, int], np.ndarray | None]:
+def by_model(folder: Path, store: Store) -> Callable[[str, int, int], np.ndarray | None]:
     """The unit vector of frames [first, last) of a video, in float64, one stretch at a time and without padding."""
     model, meta = read_checkpoint(folder)
     model = model.double()
@@ -80,7 +80,7 @@ def by_model(folder: Path, store: FeatureStore) -> Callable[[str, int, int], np.
     return pooled
 
 
-def frames_in(store: FeatureStore, video_id: str, start_s: float, end_s: float) -> tuple[int, int]:
+def frames_in(store: Store, video_id: str, start_s: float, end_s: float) -> tuple[int, int]:
     time_s = store.sequence(video_id, ["time_s"])["time_s"].to_numpy()
     first, last = np.searchsorted(time_s, [start_s - 1e-6, end_s - 1e-6])
     return int(first), int(last)
@@ -142,7 +142,7 @@ def test_the_pieces_that_frames_come_in_change_nothing(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("video_id", [*PLAIN, *HOSTILE])
-def test_a_span_and_a_video_of_every_id(store: FeatureStore, finished: Path, video_id: str) -> None:
+def test_a_span_and_a_video_of_every_id(store: Store, finished: Path, video_id: str) -> None:
     frames = PLAIN.get(video_id) or 60 + 5 * HOSTILE.index(video_id)
     end_s = min(1.5, frames / 25)
     query = by_model(finished, store)(video_id, *frames_in(store, video_id, 0, end_s))
@@ -156,7 +156,7 @@ def test_a_span_and_a_video_of_every_id(store: FeatureStore, finished: Path, vid
     check(store, hits, lambda row: row["behaviour"] @ whole, lambda row: row["video_id"] in {*HOSTILE} - {video_id})
 
 
-def test_a_label_is_the_mean_of_its_segments_and_a_vector_is_itself(store: FeatureStore) -> None:
+def test_a_label_is_the_mean_of_its_segments_and_a_vector_is_itself(store: Store) -> None:
     total = np.sum([row["behaviour"] for row in segments(store) if row["video_id"] in HOSTILE], axis=0)
     query = total / np.linalg.norm(total)
     for asked in ({"label": LABELS[2]}, {"vector": 3 * total}):
@@ -166,7 +166,7 @@ def test_a_label_is_the_mean_of_its_segments_and_a_vector_is_itself(store: Featu
         store.search(vector=np.ones(8), by="behaviour")
 
 
-def test_a_mix_of_three(store: FeatureStore, finished: Path) -> None:
+def test_a_mix_of_three(store: Store, finished: Path) -> None:
     weights: Any = {"appearance": 1, "motion": 2, "behaviour": 5}
     hits = store.search(video="a.mp4", by="mix", weights=weights, exclude="video")
     image, motion = mean_of(store, "a.mp4", 0, 1e9), mean_of(store, "a.mp4", 0, 1e9, "moclip")
@@ -181,7 +181,7 @@ def test_a_mix_of_three(store: FeatureStore, finished: Path) -> None:
     assert store.search(video="a.mp4", by="mix").by == {"appearance": 0.5, "motion": 0.5}
 
 
-def test_new_videos_are_added_and_until_then_searched_from_their_frames(own: FeatureStore, tmp_path: Path) -> None:
+def test_new_videos_are_added_and_until_then_searched_from_their_frames(own: Store, tmp_path: Path) -> None:
     add(own, "new.mp4", 90)
     fresh = own.refresh().search(video="b/c.mp4", by="behaviour", exclude="video", top=50)
     assert "1 video came after the index" in fresh.notes[0]
@@ -196,7 +196,7 @@ def test_new_videos_are_added_and_until_then_searched_from_their_frames(own: Fea
     assert verify(own.place) == []
 
 
-def test_by_the_index_it_finds_the_same(own: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_the_index_it_finds_the_same(own: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vector_index, "REFINE", 50)
     monkeypatch.setattr(vector_index, "ROWS_TO_INDEX", 300)
     report = indexed(own, window_s=0.4, stride_s=0.04)
@@ -216,7 +216,7 @@ def test_by_the_index_it_finds_the_same(own: FeatureStore, monkeypatch: pytest.M
         assert [hit.score for hit in found] == pytest.approx([hit.score for hit in exact], abs=1e-6)
 
 
-def test_another_run_or_none_makes_all_anew_and_says_so(own: FeatureStore, tmp_path: Path) -> None:
+def test_another_run_or_none_makes_all_anew_and_says_so(own: Store, tmp_path: Path) -> None:
     before = read_segment_settings(own)
     assert before is not None and before.behaviour is not None
     assert indexed(own).rebuilt == []
@@ -229,7 +229,7 @@ def test_another_run_or_none_makes_all_anew_and_says_so(own: FeatureStore, tmp_p
         own.refresh().search(video="a.mp4", by="behaviour")
 
 
-def test_a_changed_feature_takes_the_space_away_and_says_so(own: FeatureStore) -> None:
+def test_a_changed_feature_takes_the_space_away_and_says_so(own: Store) -> None:
     put_feature(own.tables["features"], replace(own.features["moclip"], weights_sha256="1" * 64))
     stale = own.refresh().search(video="a.mp4")
     assert "behaviour space is stale" in stale.notes[0] and "moclip changed" in stale.notes[1]
@@ -240,7 +240,7 @@ def test_a_changed_feature_takes_the_space_away_and_says_so(own: FeatureStore) -
     assert own.refresh().search(video="a.mp4").notes == ()
 
 
-def test_runs_that_are_none(own: FeatureStore, finished: Path, tmp_path: Path) -> None:
+def test_runs_that_are_none(own: Store, finished: Path, tmp_path: Path) -> None:
     (tmp_path / "begun").mkdir()
     (tmp_path / "begun" / "run.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"meta\.json cannot be read.*finished run of `vimoclip train-fusion`"):
@@ -252,7 +252,7 @@ def test_runs_that_are_none(own: FeatureStore, finished: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", [META, WEIGHTS])
-def test_a_model_that_is_lost_or_damaged(own: FeatureStore, name: str) -> None:
+def test_a_model_that_is_lost_or_damaged(own: Store, name: str) -> None:
     (path,) = Path(str(own.place)).glob(f"{MODELS}/*/{name}")
     kept = path.read_bytes()
     path.write_bytes(kept[:-10])
@@ -265,14 +265,14 @@ def test_a_model_that_is_lost_or_damaged(own: FeatureStore, name: str) -> None:
     assert own.refresh().search(video="a.mp4").found
 
 
-def test_a_text_or_an_image_has_no_behaviour(store: FeatureStore) -> None:
+def test_a_text_or_an_image_has_no_behaviour(store: Store) -> None:
     with pytest.raises(UsageError, match="compared with appearance alone"):
         store.search(text="a zebra", by="behaviour")
     with pytest.raises(UsageError, match="has no motion"):
         store.search(image="x.png", by="behaviour")
 
 
-def test_an_index_without_the_space_is_read_as_ever(own: FeatureStore) -> None:
+def test_an_index_without_the_space_is_read_as_ever(own: Store) -> None:
     """As it was written before there was such a space."""
     settings = read_segment_settings(own)
     assert settings is not None

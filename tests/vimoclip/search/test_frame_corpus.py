@@ -11,20 +11,20 @@ import pytest
 from tests.vimoclip.search.test_search import add
 from tests.vimoclip.searches import HOSTILE, LABELS, PLAIN, make, mean_of
 from tests.vimoclip.stores import FPS, make_store
+from vimoclip.api import Store
 from vimoclip.bouts import Scored, bouts
 from vimoclip.errors import SearchError
 from vimoclip.frames import vectors
 from vimoclip.search.filters import Filters
 from vimoclip.search.results import Hits
-from vimoclip.store.feature_store import FeatureStore
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return make(tmp_path_factory.mktemp("frames") / "store")
 
 
-def check(store: FeatureStore, hits: Hits, query: np.ndarray, feature: str, without: tuple[str, float, float]) -> None:
+def check(store: Store, hits: Hits, query: np.ndarray, feature: str, without: tuple[str, float, float]) -> None:
     """Hold hits against a ranking of all frames but those of a span."""
     names = sorted({*PLAIN, *HOSTILE})
     ranking: list[Scored] = []
@@ -44,7 +44,7 @@ def check(store: FeatureStore, hits: Hits, query: np.ndarray, feature: str, with
 
 
 @pytest.mark.parametrize("video_id", [*PLAIN, *HOSTILE])
-def test_a_span_of_every_id(store: FeatureStore, video_id: str) -> None:
+def test_a_span_of_every_id(store: Store, video_id: str) -> None:
     end_s = min(0.8, (PLAIN.get(video_id) or 60) / FPS)
     hits = store.search(video=video_id, start_s=0, end_s=end_s, unit="frames")
     check(store, hits, mean_of(store, video_id, 0, end_s), "clip", (video_id, 0, end_s))
@@ -53,9 +53,7 @@ def test_a_span_of_every_id(store: FeatureStore, video_id: str) -> None:
 
 
 @pytest.mark.parametrize("piece", [7, 1 << 16])
-def test_by_motion_in_pieces_that_memory_holds(
-    store: FeatureStore, piece: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_by_motion_in_pieces_that_memory_holds(store: Store, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vimoclip.search.corpus.PACKED_BYTES", 0)
     monkeypatch.setattr("vimoclip.search.corpus._CHUNK_ROWS", piece)
     query = mean_of(store, "a.mp4", 1, 2, "moclip")
@@ -63,7 +61,7 @@ def test_by_motion_in_pieces_that_memory_holds(
     check(store, hits, query, "moclip", ("a.mp4", 1, 2))
 
 
-def test_frames_that_follow_each_other_are_one_bout(store: FeatureStore) -> None:
+def test_frames_that_follow_each_other_are_one_bout(store: Store) -> None:
     rows = store.sequence("a.mp4", ["clip"])
     query = vectors(rows["clip"])[40:43].astype(np.float64).mean(axis=0)
     best = store.search(vector=query, unit="frames", filters=Filters(videos=("a.mp4",)), top=1)[0]
@@ -73,7 +71,7 @@ def test_frames_that_follow_each_other_are_one_bout(store: FeatureStore) -> None
     assert all(end < start for (_, end), (start, _) in itertools.pairwise(ends))  # those that touch are one
 
 
-def test_labels_filters_and_vectors(store: FeatureStore) -> None:
+def test_labels_filters_and_vectors(store: Store) -> None:
     for asked in ({"label": LABELS[1]}, {"vector": np.arange(8.0)}):
         hits = store.search(**asked, unit="frames", filters=Filters(videos=("b/*",)))
         assert {hit.video_id for hit in hits} <= {"b/c.mp4", "b/d.mp4"} and hits.searched == 175
@@ -88,7 +86,7 @@ def test_without_an_index_and_with_what_came_after_it(tmp_path: Path) -> None:
     assert hits.searched == 45 and hits.notes == ()
 
 
-def test_frames_have_no_behaviour(store: FeatureStore, tmp_path: Path) -> None:
+def test_frames_have_no_behaviour(store: Store, tmp_path: Path) -> None:
     with pytest.raises(SearchError, match=r"frames of .* have no behaviour.*without --unit frames"):
         store.search(video="a.mp4", by="behaviour", unit="frames")
     odd = make_store(tmp_path / "store", {"a.mp4": 5}, {"odd": 4})
@@ -96,7 +94,7 @@ def test_frames_have_no_behaviour(store: FeatureStore, tmp_path: Path) -> None:
         odd.search(video="a.mp4", unit="frames")
 
 
-def test_a_frame_lasts_until_the_next_and_the_last_one_to_the_end(store: FeatureStore) -> None:
+def test_a_frame_lasts_until_the_next_and_the_last_one_to_the_end(store: Store) -> None:
     corpus = store.search.frames
     live = store.tables["frames"].read(["take"], pc.field("take").isin(store.live_takes())).num_rows
     assert len(corpus) == live
@@ -106,7 +104,7 @@ def test_a_frame_lasts_until_the_next_and_the_last_one_to_the_end(store: Feature
         assert np.array_equal(start[1:], end[:-1]) and end[-1] == corpus.durations[video], video_id
 
 
-def test_any_query_may_be_asked(store: FeatureStore) -> None:
+def test_any_query_may_be_asked(store: Store) -> None:
     asked: list[dict[str, Any]] = [{"video": HOSTILE[0]}, {"label": "grazing", "by": "mix"}]
     for query in asked:
         assert store.search(**query, unit="frames", min_percentile=100).found == ()

@@ -15,12 +15,12 @@ from pipelines.index import IndexRequest, run
 from tests.models import PREPROCESS, tiny_clip, write_tiny_clip
 from tests.pipelines.runs import ingest
 from tests.vimoclip.searches import make_run
+from vimoclip.api import Store
 from vimoclip.config.fusion import Lengths, SequenceConfig
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.errors import ConfigError, ModelError, SearchError, SettingsError, VideoError
 from vimoclip.models.clip_text import BASELINE_PROMPTS, TEMPLATES, TextTower
 from vimoclip.search.options import By, Space
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.contact_sheet import frames_at
 
 ONE = RunConfig(device="cpu", threads=1)
@@ -38,15 +38,15 @@ def videos(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory, videos: Path, tiny_model: str) -> FeatureStore:
+def store(tmp_path_factory: pytest.TempPathFactory, videos: Path, tiny_model: str) -> Store:
     where = tmp_path_factory.mktemp("outside") / "store"
     ingest(videos, store=where, model=tiny_model)
     run(IndexRequest(where))
-    return FeatureStore.open(where)
+    return Store.open(where)
 
 
 @pytest.mark.parametrize("by", ["appearance", "motion", "mix"])
-def test_a_stored_file_as_a_clip_is_the_stored_video(store: FeatureStore, videos: Path, by: By) -> None:
+def test_a_stored_file_as_a_clip_is_the_stored_video(store: Store, videos: Path, by: By) -> None:
     for path in sorted(videos.iterdir()):
         hits = store.search(clip=path, by=by, run=ONE)
         assert hits[0].video_id == path.name
@@ -55,9 +55,9 @@ def test_a_stored_file_as_a_clip_is_the_stored_video(store: FeatureStore, videos
         assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in same], abs=1e-4)
 
 
-def test_a_clip_is_seen_by_the_model_as_the_stored_video_is(store: FeatureStore, videos: Path, tmp_path: Path) -> None:
+def test_a_clip_is_seen_by_the_model_as_the_stored_video_is(store: Store, videos: Path, tmp_path: Path) -> None:
     for lengths in LENGTHS:
-        own = FeatureStore.open(shutil.copytree(str(store.place), tmp_path / lengths / "store"))
+        own = Store.open(shutil.copytree(str(store.place), tmp_path / lengths / "store"))
         folder = make_run(own, tmp_path / lengths / "run", "cross", SequenceConfig(lengths=lengths))
         run(IndexRequest(own.place, behaviour=folder))
         for path in sorted(videos.iterdir())[:3]:
@@ -70,7 +70,7 @@ def test_a_clip_is_seen_by_the_model_as_the_stored_video_is(store: FeatureStore,
                 assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in same], abs=1e-3)
 
 
-def test_any_of_them_finds_frames(store: FeatureStore, videos: Path, tmp_path: Path) -> None:
+def test_any_of_them_finds_frames(store: Store, videos: Path, tmp_path: Path) -> None:
     path = sorted(videos.iterdir())[2]
     PIL.Image.fromarray(frames_at(path, [0.1])[0]).save(tmp_path / "x.png")
     for hits in (
@@ -81,7 +81,7 @@ def test_any_of_them_finds_frames(store: FeatureStore, videos: Path, tmp_path: P
     assert store.search(text="a zebra", unit="frames", run=ONE).found
 
 
-def test_an_image_is_a_frame(store: FeatureStore, videos: Path, tmp_path: Path) -> None:
+def test_an_image_is_a_frame(store: Store, videos: Path, tmp_path: Path) -> None:
     path = sorted(videos.iterdir())[2]
     (frame,) = frames_at(path, [0.1])
     for name in ("x' OR '1'='1.png", "é.jpg"):
@@ -91,7 +91,7 @@ def test_an_image_is_a_frame(store: FeatureStore, videos: Path, tmp_path: Path) 
     assert len(store.search(image=tmp_path / "grey.png", run=ONE)) == 5
 
 
-def test_a_text_is_the_mean_of_its_sentences_beside_everyday_ones(store: FeatureStore, tiny_model: str) -> None:
+def test_a_text_is_the_mean_of_its_sentences_beside_everyday_ones(store: Store, tiny_model: str) -> None:
     import open_clip
 
     model = tiny_clip().eval()
@@ -111,7 +111,7 @@ def test_a_text_is_the_mean_of_its_sentences_beside_everyday_ones(store: Feature
         assert hit.percentile == pytest.approx(100 * (cosines < hit.score).mean(), abs=1)
 
 
-def test_what_cannot_be_read(store: FeatureStore, tmp_path: Path) -> None:
+def test_what_cannot_be_read(store: Store, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     with pytest.raises(VideoError, match=r"broken\.mp4 cannot be opened"):
         store.search(clip=tmp_path / "broken.mp4", run=ONE)
@@ -129,7 +129,7 @@ def test_other_weights_at_the_same_place_are_refused(videos: Path, tmp_path: Pat
     video = next(videos.iterdir())
     ingest(video, store=tmp_path / "store", model=write_tiny_clip(tmp_path / "model"))
     run(IndexRequest(tmp_path / "store"))
-    store = FeatureStore.open(tmp_path / "store")
+    store = Store.open(tmp_path / "store")
     PIL.Image.new("RGB", (20, 20)).save(tmp_path / "x.png")
     write_tiny_clip(tmp_path / "model", seed=2)
     for asked in ({"clip": video}, {"image": tmp_path / "x.png"}, {"text": "a zebra"}):
@@ -150,15 +150,15 @@ def test_a_model_whose_text_tower_does_not_fit_its_tokenizer(videos: Path, tmp_p
     ingest(next(videos.iterdir()), store=tmp_path / "store", model=name)
     run(IndexRequest(tmp_path / "store"))
     with pytest.raises(ModelError, match="cannot read this text"):
-        FeatureStore.open(tmp_path / "store").search(text="a zebra", run=ONE)
+        Store.open(tmp_path / "store").search(text="a zebra", run=ONE)
 
 
-def test_a_space_of_an_added_feature(store: FeatureStore, videos: Path, tmp_path: Path) -> None:
+def test_a_space_of_an_added_feature(store: Store, videos: Path, tmp_path: Path) -> None:
     where = Path(shutil.copytree(str(store.place), tmp_path / "store"))
     other = write_tiny_clip(tmp_path / "other", seed=3)
     assert embed.run(embed.EmbedRequest(where, "other", {"model": other}, run=ONE)).complete
     run(IndexRequest(where, features={"appearance": "other"}))
-    added = FeatureStore.open(where)
+    added = Store.open(where)
     path = sorted(videos.iterdir())[1]
     for by in ("appearance", "mix"):
         hits = added.search(clip=path, by=by, run=ONE)
@@ -170,6 +170,6 @@ def test_a_space_of_an_added_feature(store: FeatureStore, videos: Path, tmp_path
     assert added.search(text="a zebra", run=ONE).found != store.search(text="a zebra", run=ONE).found
 
 
-def test_a_device_that_is_none(store: FeatureStore, videos: Path) -> None:
+def test_a_device_that_is_none(store: Store, videos: Path) -> None:
     with pytest.raises(ConfigError, match="no such device"):
         store.search(text="a zebra", run=replace(ONE, device="nowhere"))

@@ -20,21 +20,21 @@ from schemas.labels import Label
 from tests.vimoclip.searches import HOSTILE, LABELS, PLAIN, Row, make, mean_of, ranked, segments
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from tests.vimoclip.test_bouts import slowly
+from vimoclip.api import Store
 from vimoclip.errors import SearchError, UnknownVideoError, UsageError
 from vimoclip.search.filters import Filters
 from vimoclip.search.results import Hits
 from vimoclip.store import vector_index
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import put_feature
 from vimoclip.store.writer import StoreWriter
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return make(tmp_path_factory.mktemp("search") / "store")
 
 
-def check(store: FeatureStore, hits: Hits, score: Callable[[Row], float | None], wanted: Callable[[Row], bool]) -> None:
+def check(store: Store, hits: Hits, score: Callable[[Row], float | None], wanted: Callable[[Row], bool]) -> None:
     """Hold hits against the slow way."""
     rows = ranked(store, score, wanted)
     numbers = {video_id: n for n, video_id in enumerate(sorted({row["video_id"] for row in rows}))}
@@ -52,7 +52,7 @@ def outside(video_id: str, start_s: float, end_s: float) -> Callable[[Row], bool
 
 
 @pytest.mark.parametrize("video_id", [*PLAIN, *HOSTILE])
-def test_a_span_of_every_id(store: FeatureStore, video_id: str) -> None:
+def test_a_span_of_every_id(store: Store, video_id: str) -> None:
     end_s = min(1.5, (PLAIN.get(video_id) or 60) / 25)
     hits = store.search(video=video_id, start_s=0, end_s=end_s)
     query = mean_of(store, video_id, 0, end_s)
@@ -61,7 +61,7 @@ def test_a_span_of_every_id(store: FeatureStore, video_id: str) -> None:
 
 
 @pytest.mark.parametrize("video_id", HOSTILE)
-def test_a_whole_video_of_every_id_finds_others(store: FeatureStore, video_id: str) -> None:
+def test_a_whole_video_of_every_id_finds_others(store: Store, video_id: str) -> None:
     hits = store.search(video=video_id, by="motion")
     query = mean_of(store, video_id, 0, 1e9, "moclip")
     score = lambda row: None if row["motion"] is None else row["motion"] @ query  # noqa: E731
@@ -69,7 +69,7 @@ def test_a_whole_video_of_every_id_finds_others(store: FeatureStore, video_id: s
     assert video_id not in {hit.video_id for hit in hits}
 
 
-def test_a_mix_weighs_cosines_and_goes_by_appearance_where_there_is_no_motion(store: FeatureStore) -> None:
+def test_a_mix_weighs_cosines_and_goes_by_appearance_where_there_is_no_motion(store: Store) -> None:
     hits = store.search(video="a.mp4", by="mix", weights={"appearance": 1, "motion": 3}, exclude="video")
     assert hits.by == {"appearance": 0.25, "motion": 0.75}
     image, motion = mean_of(store, "a.mp4", 0, 1e9), mean_of(store, "a.mp4", 0, 1e9, "moclip")
@@ -82,7 +82,7 @@ def test_a_mix_weighs_cosines_and_goes_by_appearance_where_there_is_no_motion(st
     check(store, hits, score, lambda row: row["video_id"] != "a.mp4")
 
 
-def test_a_vector_of_any_length(store: FeatureStore) -> None:
+def test_a_vector_of_any_length(store: Store) -> None:
     query = np.random.default_rng(5).normal(size=8)
     hits = store.search(vector=37 * query)
     check(store, hits, lambda row: row["appearance"] @ query / np.linalg.norm(query), lambda row: True)
@@ -90,7 +90,7 @@ def test_a_vector_of_any_length(store: FeatureStore) -> None:
 
 
 @pytest.mark.parametrize("label", LABELS)
-def test_a_label_is_the_mean_of_its_segments(store: FeatureStore, label: str) -> None:
+def test_a_label_is_the_mean_of_its_segments(store: Store, label: str) -> None:
     def has(row: Row) -> bool:
         if label == "grazing":
             inside = {"a.mp4": (1.0, 4.0), "b/c.mp4": (0.0, 1.5)}.get(row["video_id"])
@@ -110,12 +110,12 @@ def test_a_label_is_the_mean_of_its_segments(store: FeatureStore, label: str) ->
     check(store, others, lambda row: row["appearance"] @ query, lambda row: not has(row))
 
 
-def filtered(store: FeatureStore, **parts: Any) -> set[str]:
+def filtered(store: Store, **parts: Any) -> set[str]:
     hits = store.search(video="a.mp4", start_s=0, end_s=1, top=100, filters=Filters(**parts))
     return {hit.video_id for hit in hits}
 
 
-def test_filters(store: FeatureStore) -> None:
+def test_filters(store: Store) -> None:
     ids = sorted([*PLAIN, *HOSTILE])
     assert filtered(store, splits=("val",)) == set(ids[1::2])
     assert filtered(store, splits=("val", "train")) == set(ids)
@@ -143,12 +143,12 @@ def test_filters(store: FeatureStore) -> None:
         ({"labels": ("grazing",), "videos": ("b/d.mp4",)}, "label grazing and video b/d.mp4"),
     ],
 )
-def test_filters_that_match_nothing_say_so(store: FeatureStore, parts: dict[str, Any], says: str) -> None:
+def test_filters_that_match_nothing_say_so(store: Store, parts: dict[str, Any], says: str) -> None:
     with pytest.raises(SearchError, match=says):
         filtered(store, **parts)
 
 
-def test_what_of_its_own_video_a_query_finds(store: FeatureStore) -> None:
+def test_what_of_its_own_video_a_query_finds(store: Store) -> None:
     def own(exclude: Any) -> list[tuple[float, float]]:
         hits = store.search(video="a.mp4", start_s=2, end_s=4, exclude=exclude, top=50)
         return [(hit.start_s, hit.end_s) for hit in hits if hit.video_id == "a.mp4"]
@@ -165,7 +165,7 @@ def test_what_of_its_own_video_a_query_finds(store: FeatureStore) -> None:
     assert best.score == pytest.approx(1, abs=1e-3)
 
 
-def test_percentiles_are_those_of_random_pairs_of_two_videos(store: FeatureStore) -> None:
+def test_percentiles_are_those_of_random_pairs_of_two_videos(store: Store) -> None:
     rows = segments(store)
     pairs = [a["appearance"] @ b["appearance"] for a in rows for b in rows if a["video_id"] != b["video_id"]]
     hits = store.search(vector=rows[0]["appearance"], top=40)
@@ -176,7 +176,7 @@ def test_percentiles_are_those_of_random_pairs_of_two_videos(store: FeatureStore
     assert percentiles[0] == 100
 
 
-def test_nothing_passes_a_percentile_and_it_says_so(store: FeatureStore) -> None:
+def test_nothing_passes_a_percentile_and_it_says_so(store: Store) -> None:
     every = store.search(video="a.mp4", exclude="video", top=100)
     least = every[3].percentile
     assert least is not None
@@ -189,7 +189,7 @@ def test_nothing_passes_a_percentile_and_it_says_so(store: FeatureStore) -> None
     assert "No match for a.mp4" in none.summary and "random pairs" in none.summary
 
 
-def test_hits_name_labels_split_and_file(store: FeatureStore) -> None:
+def test_hits_name_labels_split_and_file(store: Store) -> None:
     hit = next(hit for hit in store.search(label="grazing", top=30) if hit.video_id == "b/d.mp4")
     assert hit.labels == (LABELS[1],)
     assert hit.path == "/videos/b/d.mp4"
@@ -204,13 +204,13 @@ def test_hits_name_labels_split_and_file(store: FeatureStore) -> None:
         ({"video": HOSTILE[0][:-1]}, "OR '1'='1.mp4"),
     ],
 )
-def test_unknown_videos_name_the_nearest(store: FeatureStore, asked: dict[str, Any], says: str) -> None:
+def test_unknown_videos_name_the_nearest(store: Store, asked: dict[str, Any], says: str) -> None:
     with pytest.raises(UnknownVideoError, match=says):
         store.search(**asked)
 
 
 @pytest.mark.parametrize(("start", "end"), [(-1, 2), (3, 2), (2, 2), (7, 8), (1, 7), (math.nan, 2), (0, math.inf)])
-def test_spans_that_are_none_of_the_video(store: FeatureStore, start: float, end: float) -> None:
+def test_spans_that_are_none_of_the_video(store: Store, start: float, end: float) -> None:
     with pytest.raises(SearchError, match=r"to <= 6\.400 s"):
         store.search(video="a.mp4", start_s=start, end_s=end)
 
@@ -231,7 +231,7 @@ def test_spans_that_are_none_of_the_video(store: FeatureStore, start: float, end
         ({"vector": np.ones(8), "by": "mix"}, "of one space"),
     ],
 )
-def test_what_cannot_be_meant(store: FeatureStore, asked: dict[str, Any], says: str) -> None:
+def test_what_cannot_be_meant(store: Store, asked: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         store.search(**asked)
 
@@ -239,23 +239,23 @@ def test_what_cannot_be_meant(store: FeatureStore, asked: dict[str, Any], says: 
 @pytest.mark.parametrize(
     "vector", [np.ones(7), np.ones((1, 8)), np.zeros(8), np.full(8, np.nan), ["a"] * 8, [1, [2]] * 4, np.full(8, 1e400)]
 )
-def test_vectors_that_are_none(store: FeatureStore, vector: Any) -> None:
+def test_vectors_that_are_none(store: Store, vector: Any) -> None:
     with pytest.raises(SearchError, match="no vector"):
         store.search(vector=vector)
 
 
-def test_a_label_that_is_none(store: FeatureStore) -> None:
+def test_a_label_that_is_none(store: Store) -> None:
     with pytest.raises(SearchError, match=r"no such label.*Expected: grazing"):
         store.search(label="grassing")
 
 
-def test_a_video_of_one_frame_has_no_motion(store: FeatureStore) -> None:
+def test_a_video_of_one_frame_has_no_motion(store: Store) -> None:
     with pytest.raises(SearchError, match=r"one\.mp4 has no motion"):
         store.search(video="one.mp4", by="motion")
     assert store.search(video="one.mp4", by="mix").by == {"appearance": 0.5}
 
 
-def test_a_span_between_two_frames_is_the_one_that_is_shown(store: FeatureStore) -> None:
+def test_a_span_between_two_frames_is_the_one_that_is_shown(store: Store) -> None:
     shown = store.search(video="a.mp4", start_s=1.001, end_s=1.002, exclude="nothing")
     assert shown.found == store.search(video="a.mp4", start_s=1.0, end_s=1.04, exclude="nothing").found
 
@@ -279,14 +279,14 @@ def test_a_store_of_one_segment(tmp_path: Path) -> None:
     assert hit.percentile is None  # there are no pairs
 
 
-def add(store: FeatureStore, video_id: str, frames: int) -> None:
+def add(store: Store, video_id: str, frames: int) -> None:
     writer = StoreWriter(store.refresh())
     writer.add(take := writer.new_take(), embedded(video_id, 0, frames))
     writer.put(ok_row(video_id, take, frames, store.fingerprint))
     writer.flush()
 
 
-def remove(store: FeatureStore, video_id: str) -> None:
+def remove(store: Store, video_id: str) -> None:
     writer = StoreWriter(store.refresh())
     writer.put(replace(writer.videos[video_id], status="removed"))
     writer.flush()
@@ -323,7 +323,7 @@ def test_a_feature_that_is_gone(tmp_path: Path) -> None:
         store.refresh().search(video="a.mp4")
 
 
-def test_a_snapshot_does_not_see_what_comes(store: FeatureStore, tmp_path: Path) -> None:
+def test_a_snapshot_does_not_see_what_comes(store: Store, tmp_path: Path) -> None:
     own = make(tmp_path / "store")
     before = own.search(label="grazing")
     add(own, "new.mp4", 90)
@@ -376,7 +376,7 @@ def test_the_index_is_used_where_rows_are_many(tmp_path: Path, monkeypatch: pyte
     assert store.search(vector=np.arange(8.0), top=2000).exact  # it goes on until there can be no more
 
 
-def test_a_span_loads_no_torch_and_is_quick(store: FeatureStore) -> None:
+def test_a_span_loads_no_torch_and_is_quick(store: Store) -> None:
     script = f"""
 import sys, vimoclip
 hits = vimoclip.open_store({str(store.place)!r}).search(video="a.mp4", start_s=1, end_s=2)
@@ -387,7 +387,7 @@ print(len(hits), *sorted({{"torch", "open_clip", "av", "cv2", "ray", "lancedb", 
     assert done.stdout.split() == ["10"]
 
 
-def test_hits_as_tables_and_text(store: FeatureStore) -> None:
+def test_hits_as_tables_and_text(store: Store) -> None:
     hits = store.search(video="a.mp4", top=3)
     frame = hits.frame()
     assert frame["video_id"].to_list() == [hit.video_id for hit in hits]
@@ -412,7 +412,7 @@ TEXTS = st.text(max_size=30) | st.sampled_from(
 
 @settings(max_examples=40, deadline=None)
 @given(TEXTS)
-def test_any_text_is_a_name_and_nothing_more(store: FeatureStore, text: str) -> None:
+def test_any_text_is_a_name_and_nothing_more(store: Store, text: str) -> None:
     known = {*PLAIN, *HOSTILE}
     with pytest.raises(UnknownVideoError):
         store.search(video=f"{text}?")

@@ -13,11 +13,11 @@ from tests.vimoclip.kept import Kept, kept, model
 from tests.vimoclip.searches import make_run
 from tests.vimoclip.stores import make_store
 from vimoclip.search.behaviour_space import load_behaviour_model
-from vimoclip.search.segments import read_segment_settings
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import ObjectStorePrefix
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.models import save_model
+from vimoclip.store.segments import read_segment_settings
 from vimoclip.store.verify import verify
 
 

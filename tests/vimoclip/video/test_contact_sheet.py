@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.clips import write_clip
 from vimoclip.errors import ConfigError, VideoError
 from vimoclip.video.contact_sheet import FRAME_HEIGHT, WIDEST, Strip, draw, frames_at, spread, write
+from vimoclip.video.encode import write_clip
 
 
 def grey(level: int, size: tuple[int, int] = (96, 64)) -> NDArray[np.uint8]:

@@ -8,9 +8,9 @@ import pytest
 from tests.vimoclip.awkward import FRAMES, RATE, picture, write
 from vimoclip.config.store import Sampling
 from vimoclip.errors import SearchError, VideoError
-from vimoclip.search.results import Hit, Hits
+from vimoclip.search.results import Hit, Hits, export_clips
 from vimoclip.video.decode import FrameChunk, decode
-from vimoclip.video.encode import cut_clip, export_clips
+from vimoclip.video.encode import cut_clip
 
 
 def frames(path: Path) -> tuple[np.ndarray, np.ndarray]:

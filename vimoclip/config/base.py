@@ -1,0 +1,131 @@
+"""What all settings share: reading and writing them as plain values, and checks that several of them need."""
+
+import dataclasses
+import math
+import types
+import typing
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from vimoclip.errors import ConfigError
+
+
+class Config:
+    """What every settings dataclass shares: dict round trips in which an unknown key is an error."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, strings, numbers, booleans and None; nested configs become nested dicts."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`; missing keys take their defaults.
+
+        Raises:
+            ConfigError: an unknown key, or a value the field cannot have.
+        """
+        fields = {f.name: f.type for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(fields))
+        if unknown:
+            raise ConfigError(
+                f"Unknown setting in {cls.__name__}.", received=", ".join(unknown), expected=", ".join(sorted(fields))
+            )
+        made: dict[str, Any] = {}
+        for name, value in values.items():
+            kind = fields[name]
+            if isinstance(kind, type) and issubclass(kind, Config):
+                if not isinstance(value, dict):
+                    raise ConfigError(f"{name} is a table of settings.", received=repr(value), expected=f"[{name}]")
+                value = kind.from_dict(value)
+            made[name] = value
+        return cls(**made)
+
+    def changed(self, *changes: dict[str, Any]) -> Self:
+        """With changes, `{"training": {"lr": 3e-4}, "mixup": "none"}`, the later ones above the earlier. "none" is
+        None, for which TOML has no word.
+
+        Raises:
+            ConfigError: an unknown setting, or a value it cannot have.
+        """
+        values = self.to_dict()
+        for change in changes:
+            for name, value in change.items():
+                own = values.get(name)
+                values[name] = own | _with_none(value) if isinstance(own, dict) and isinstance(value, dict) else value
+        return self.from_dict(_with_none(values))
+
+    def __post_init__(self) -> None:
+        """Check every field against its annotation. Subclasses add their own bounds after calling this.
+
+        Raises:
+            ConfigError: a value of another type, or outside a Literal's choices.
+        """
+        for f in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if not _fits(value, f.type):
+                raise ConfigError(f"{f.name} has a value it cannot have.", received=repr(value), expected=_say(f.type))
+
+
+def _with_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: None if value == "none" else value for name, value in values.items()}
+
+
+_UNIONS = (types.UnionType, typing.Union)  # of a Literal and None, `|` makes the latter
+
+
+def _fits(value: object, kind: Any) -> bool:
+    if typing.get_origin(kind) is Literal:
+        return value in typing.get_args(kind)
+    if typing.get_origin(kind) in _UNIONS:
+        return any(_fits(value, part) for part in typing.get_args(kind))
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _say(kind: Any) -> str:
+    if typing.get_origin(kind) is Literal:
+        return " or ".join(str(choice) for choice in typing.get_args(kind))
+    if typing.get_origin(kind) in _UNIONS:
+        return " or ".join(_say(part) for part in typing.get_args(kind))
+    return "nothing" if kind is type(None) else str(getattr(kind, "__name__", kind))
+
+
+def at_least_one(name: str, value: int) -> None:
+    """Raises ConfigError."""
+    if value < 1:
+        raise ConfigError(f"{name} must be positive.", received=value, expected="1 or more")
+
+
+def fraction(name: str, value: float) -> None:
+    """Raises ConfigError."""
+    if not 0 <= value < 1:
+        raise ConfigError(f"{name} is a fraction.", received=value, expected="0 or more, and less than 1")
+
+
+def not_negative(name: str, value: float) -> None:
+    """Raises ConfigError."""
+    if not (math.isfinite(value) and value >= 0):
+        raise ConfigError(f"{name} cannot be negative.", received=value, expected="a finite number, 0 or more")
+
+
+def positive(name: str, value: float | None) -> None:
+    """Raises ConfigError."""
+    if value is not None and not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{name} must be positive.", received=value, expected="a finite number above 0")
+
+
+def check_window(window_s: float, stride_s: float) -> None:
+    """Refuse windows that are none.
+
+    Raises:
+        ConfigError.
+    """
+    for name, value in (("window", window_s), ("stride", stride_s)):
+        if not (np.isfinite(value) and value >= 0.001):
+            raise ConfigError(
+                f"The {name} is a time.", received=f"{value:g} s", expected="a finite one of at least 1 ms"
+            )
