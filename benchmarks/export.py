@@ -24,7 +24,7 @@ from rich.console import Console
 from benchmarks.machine import describe
 from benchmarks.store import DIM, new_store, row
 from pipelines.export import Format
-from vimoclip.embedding.events import EmbeddedFrames, Vectors
+from vimoclip.frames import Embeddings, FrameBatch
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 
@@ -64,8 +64,8 @@ def _fill(where: Path, videos: int, frames: int) -> None:
             take, video_id = writer.new_take(), f"site{n % 100:02d}/IMG_{n:05d}.MP4"
             values = rng.standard_normal((2, frames, DIM), np.float32)
             clip, moclip = (values / np.linalg.norm(values, axis=2, keepdims=True)).astype(np.float16)
-            features = {"clip": Vectors(clip, norm, index >= 0), "moclip": Vectors(moclip, norm, index > 0)}
-            writer.add(take, EmbeddedFrames(video_id, index, index, index / 25, norm, features, flow))
+            features = {"clip": Embeddings(clip, norm), "moclip": Embeddings(moclip, np.where(index > 0, norm, 0))}
+            writer.add(take, FrameBatch(video_id, index, index, index / 25, norm, features, flow))
             made = row(video_id, f"/{video_id}", "/", 0, take, store.fingerprint)
             writer.put(replace(made, frames=frames, decoded_frames=frames, duration_s=frames / 25))
         writer.flush()

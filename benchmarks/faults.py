@@ -31,13 +31,13 @@ from benchmarks.harmed_runs import VICTIM, Outcome, strike, world
 def victim(arguments: list[str]) -> None:
     """The command line, which commits often, says on stderr how many frames have come, and has less patience."""
     from vimoclip.__main__ import main as vimoclip
-    from vimoclip.embedding.events import EmbeddedFrames
+    from vimoclip.frames import FrameBatch
     from vimoclip.store import writer
 
     writer.FLUSH_ROWS, writer.FLUSH_S = 12, 1e9
     add, frames = writer.StoreWriter.add, 0
 
-    def counted(self: writer.StoreWriter, take: int, new: EmbeddedFrames) -> None:
+    def counted(self: writer.StoreWriter, take: int, new: FrameBatch) -> None:
         nonlocal frames
         add(self, take, new)
         frames += len(new.frame_index)

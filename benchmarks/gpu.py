@@ -31,9 +31,9 @@ from benchmarks.machine import describe
 from tests.clips import BEHAVIOURS, render
 from vimoclip.config.store import FlowName, RunConfig, StoreConfig
 from vimoclip.device import pick_device
-from vimoclip.embedding.events import EmbeddedFrames, Job, VideoDone, VideoFailed
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.flow.encoding import to_planes
+from vimoclip.frames import FrameBatch, VideoDone, VideoFailed, VideoJob
 from vimoclip.video.encode import write_clip
 
 FPS = 24.0
@@ -46,10 +46,10 @@ def embedding(worker: EmbedWorker, warm_up: Path, paths: list[Path], turns: int)
 
     One stream for all turns, so that its decoder runs already, but gives no frame before a turn begins.
     """
-    given: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+    given: queue.SimpleQueue[VideoJob | None] = queue.SimpleQueue()
     outcomes = worker.embed(iter(given.get, None))
 
-    def embed(jobs: list[Job]) -> int:
+    def embed(jobs: list[VideoJob]) -> int:
         for job in jobs:
             given.put(job)
         frames, left = 0, len(jobs)
@@ -57,15 +57,15 @@ def embedding(worker: EmbedWorker, warm_up: Path, paths: list[Path], turns: int)
             outcome = next(outcomes)
             if isinstance(outcome, VideoFailed):
                 raise SystemExit(f"{outcome.video_id} failed: {outcome.message}")
-            frames += len(outcome.frame_index) if isinstance(outcome, EmbeddedFrames) else 0
+            frames += len(outcome.frame_index) if isinstance(outcome, FrameBatch) else 0
             left -= isinstance(outcome, VideoDone)
         return frames
 
     try:
-        embed([Job("warm-up", str(warm_up))])
+        embed([VideoJob("warm-up", str(warm_up))])
         for turn in range(turns):
             began = clock(worker.device)
-            frames = embed([Job(f"{turn}/{path.name}", str(path)) for path in paths])
+            frames = embed([VideoJob(f"{turn}/{path.name}", str(path)) for path in paths])
             yield frames, clock(worker.device) - began
     finally:
         given.put(None)  # ends the stream

@@ -32,8 +32,9 @@ from rich.console import Console
 from benchmarks.alone import alone, random_flow
 from benchmarks.machine import describe
 from pipelines.executor import Engine, EngineName
-from pipelines.ingest import IngestRequest, Observer, run
+from pipelines.ingest import IngestRequest, run
 from pipelines.ingest_plan import discover
+from pipelines.progress import Observer
 from tests.clips import render
 from vimoclip.config.store import ClipConfig, FlowConfig, FlowName, RunConfig, StoreConfig
 from vimoclip.embedding.worker import EmbedWorker

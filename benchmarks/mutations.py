@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from tests.vimoclip import awkward
 from vimoclip.config.store import RunConfig, Sampling
 from vimoclip.errors import VideoError
-from vimoclip.video.decode import EXTENSIONS, VideoInfo
+from vimoclip.frames import VideoDone
+from vimoclip.video.decode import EXTENSIONS
 from vimoclip.video.decoder_process import DecoderProcess
 
 LARGEST = 4 << 20  # bytes; a byte flipped in a long clip mostly says the same again
@@ -70,10 +71,10 @@ def run(options: argparse.Namespace, scratch: Path) -> int:
     decoder = DecoderProcess(Sampling(fps=5), RunConfig(on_corrupt="keep", timeout_s=options.timeout))
     began = last = time.monotonic()
     for mutation, event in decoder.stream(mutate(sources, options.count, options.seed, scratch)):
-        if not isinstance(event, VideoInfo | VideoError):
+        if not isinstance(event, VideoDone | VideoError):
             continue
         now = time.monotonic()
-        kind = event.kind if isinstance(event, VideoError) else "kept" if event.broken else "decoded"
+        kind = event.kind if isinstance(event, VideoError) else "kept" if event.info.broken else "decoded"
         outcomes.append(Outcome(mutation, re.sub(r"\d+", "N", kind), now - last))
         last = now
         if options.keep is not None and kind in ("decoder-crashed", "timed-out"):

@@ -25,8 +25,8 @@ from benchmarks.machine import describe
 from schemas.features import Feature, Kind
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, StoreConfig
-from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.flow.encoding import encode
+from vimoclip.frames import Embeddings, FrameBatch
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.table import Table
@@ -136,11 +136,8 @@ def unit_vectors(count: int) -> np.ndarray:
 def write_videos(store: FeatureStore, count: int, values: np.ndarray, flow: bytes, first: int = 0) -> float:
     """Add `count` videos of these very vectors, numbered from `first` on; the seconds that took."""
     frames, half = len(values), values.astype(np.float16)
-    present = np.ones(frames, np.bool_)
-    moving = present.copy()
-    moving[0] = False
     norm = np.ones(frames, np.float32)
-    features = {"clip": Vectors(half, norm, present), "moclip": Vectors(half, norm, moving)}
+    features = {"clip": Embeddings(half, norm), "moclip": Embeddings(half, np.where(np.arange(frames) > 0, norm, 0))}
     index = np.arange(frames)
     encoded = [None, *[flow] * (frames - 1)]
     began = time.perf_counter()
@@ -148,7 +145,7 @@ def write_videos(store: FeatureStore, count: int, values: np.ndarray, flow: byte
         writer = StoreWriter(store)
         for n in range(first, first + count):
             take, video_id = writer.new_take(), f"{n:06d}.mp4"
-            writer.add(take, EmbeddedFrames(video_id, index, index, index / 25, norm, features, encoded))
+            writer.add(take, FrameBatch(video_id, index, index, index / 25, norm, features, encoded))
             writer.put(row(video_id, f"/{video_id}", "/", 0, take, store.fingerprint, frames))
         writer.flush()
     return time.perf_counter() - began

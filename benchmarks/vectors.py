@@ -14,8 +14,7 @@ from benchmarks.store import new_store, row
 from pipelines.index import IndexReport, IndexRequest, run
 from schemas.segments import segments_schema
 from vimoclip.api import Store
-from vimoclip.embedding.events import EmbeddedFrames, Vectors
-from vimoclip.frames import vectors
+from vimoclip.frames import Embeddings, FrameBatch, vectors
 from vimoclip.store.segments import read_segment_settings
 from vimoclip.store.table import Table
 from vimoclip.store.writer import StoreWriter
@@ -73,11 +72,10 @@ def make_store(path: Path, stored: Array) -> Store:
     store = new_store(path, stored.shape[1])
     writer = StoreWriter(store)
     values = stored[np.arange(100) % len(stored)].astype(np.float16)
-    index, norm, present = np.arange(100), np.ones(100, np.float32), np.ones(100, np.bool_)
-    moving = index > 0
-    features = {"clip": Vectors(values, norm, present), "moclip": Vectors(values, norm, moving)}
+    index, norm = np.arange(100), np.ones(100, np.float32)
+    features = {"clip": Embeddings(values, norm), "moclip": Embeddings(values, np.where(index > 0, norm, 0))}
     flow = [None, *[b""] * 99]
-    writer.add(take := writer.new_take(), EmbeddedFrames("asked.mp4", index, index, index / 25, norm, features, flow))
+    writer.add(take := writer.new_take(), FrameBatch("asked.mp4", index, index, index / 25, norm, features, flow))
     writer.put(row("asked.mp4", "/asked.mp4", "/", 0, take, store.fingerprint, 100))
     writer.flush()
     run(IndexRequest(path))

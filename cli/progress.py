@@ -13,9 +13,8 @@ from pipelines.ablate import AblateObserver
 from pipelines.demo.run import DemoObserver
 from pipelines.demo.steps import Step
 from pipelines.index import Observer as IndexObserver
-from pipelines.ingest import Observer
 from pipelines.ingest_plan import Plan
-from pipelines.progress import Rates
+from pipelines.progress import Observer, Rates
 from pipelines.run_folder import SELECTED, RunObserver, TrainReport
 from pipelines.train_fusion import TrainFusionReport
 from vimoclip.config.fusion import Fusion

@@ -110,19 +110,17 @@ def _decoder() -> Check:
     import numpy as np
 
     from vimoclip.config.store import RunConfig, Sampling
-    from vimoclip.embedding.events import Job
-    from vimoclip.video.decode import VideoInfo
+    from vimoclip.frames import VideoDone, VideoJob
     from vimoclip.video.decoder_process import DecoderProcess
     from vimoclip.video.encode import write_clip
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "probe.mp4")
         write_clip(path, iter([np.zeros((64, 64, 3), np.uint8)] * 2), 25.0)
-        events = [
-            event for _, event in DecoderProcess(Sampling(), RunConfig(timeout_s=20)).stream([Job("probe", str(path))])
-        ]
+        decoder = DecoderProcess(Sampling(), RunConfig(timeout_s=20))
+        events = [event for _, event in decoder.stream([VideoJob("probe", str(path))])]
     last = events[-1]
-    if isinstance(last, VideoInfo):
+    if isinstance(last, VideoDone):
         import av
 
         return Check("decoder", True, f"FFmpeg {av.ffmpeg_version_info} in a child process")

@@ -15,16 +15,15 @@ from queue import SimpleQueue
 from typing import Any
 
 from pipelines.executor import Engine, Executor, consumed, executor
-from pipelines.ingest import Observer
 from pipelines.ingest_plan import Plan
-from pipelines.progress import ProgressHeartbeat, Rates
+from pipelines.progress import Observer, ProgressHeartbeat, Rates
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.embedding.embedder import StoredFlowEmbedder
-from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Idle, Job, VideoDone, VideoFailed, VideoReset
 from vimoclip.embedding.feature_models import ExtraFeatures, load_student, weights_id
 from vimoclip.errors import FeatureError, SourceError, VideoError
+from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
 from vimoclip.models.motion_student import Student, read_student
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import PROMOTED, STAGED, FeatureWriter, check_name, promote_feature, videos_missing_feature
@@ -63,7 +62,7 @@ class FeatureBackfill(ABC):
         self._rates = Rates()
 
     @abstractmethod
-    def jobs(self, todo: list[Video]) -> Iterator[Job]:
+    def jobs(self, todo: list[Video]) -> Iterator[VideoJob]:
         """The videos to embed, as the executor is given them. It may run in another thread."""
 
     def finish(self, writer: FeatureWriter) -> None:
@@ -107,8 +106,8 @@ class FeatureBackfill(ABC):
                 telling.tell(self._report.embedded + len(self._report.failed))
             self._record_unfit()
 
-    def _record(self, writer: FeatureWriter, row: Video, outcome: EmbedEvent) -> None:
-        if isinstance(outcome, EmbeddedFrames):
+    def _record(self, writer: FeatureWriter, row: Video, outcome: FrameEvent) -> None:
+        if isinstance(outcome, FrameBatch):
             writer.add(row, outcome)
             count = len(outcome.frame_index)
             self._report.frames += count
@@ -192,7 +191,7 @@ class _Embed(FeatureBackfill):
         store.check_settled()
         check_name(store, name)
         tower = self._tower(store.features.get(name) or store.unfinished.get(name))
-        live = sum(row.status == "ok" for row in store.rows())
+        live = len(store.live_videos())
         whole = name in store.features and not videos_missing_feature(store, store.tables["frames"], name)
         if whole and _asks_for(tower, ExtraFeatures.of([store.features[name]]).towers[name]):
             self._report.known, self._report.complete = live, True
@@ -225,7 +224,7 @@ class _Embed(FeatureBackfill):
             own = replace(own, preprocess=None)  # it belongs to its weights
         return replace(own, **asked)
 
-    def jobs(self, todo: list[Video]) -> Iterator[Job]:
+    def jobs(self, todo: list[Video]) -> Iterator[VideoJob]:
         """The videos whose files still are what was stored. It runs in the decoder's thread.
 
         Raises:
@@ -246,7 +245,7 @@ class _Embed(FeatureBackfill):
                     continue
                 self.unfit.put(VideoFailed(row.video_id, "unreadable", f"The file cannot be read: {error.strerror}."))
                 continue
-            yield Job(row.video_id, row.path)
+            yield VideoJob(row.video_id, row.path)
         if gone:
             raise SourceError(
                 "The folder of the videos is gone; no video was blamed for it.",
@@ -304,7 +303,7 @@ class EmbedMotion(FeatureBackfill):
         student.meta.check(store.features)
         name = STAGED if report.feature == PROMOTED else report.feature
         check_name(store, name)
-        live = sum(row.status == "ok" for row in store.rows())
+        live = len(store.live_videos())
         made = store.features.get(report.feature)
         if made is not None and made.weights == weights_id(student) and not self._lacking(report.feature):
             report.known, report.complete = live, True
@@ -328,9 +327,9 @@ class EmbedMotion(FeatureBackfill):
     def _lacking(self, name: str) -> list[Video]:
         return videos_missing_feature(self._store, self._store.tables["frames"], name)
 
-    def jobs(self, todo: list[Video]) -> Iterator[Job]:
+    def jobs(self, todo: list[Video]) -> Iterator[VideoJob]:
         """Stored videos; their files are not opened."""
-        yield from (Job(row.video_id, row.path) for row in todo)
+        yield from (VideoJob(row.video_id, row.path) for row in todo)
 
     def finish(self, writer: FeatureWriter) -> None:
         """Let readers see it: in the place of moclip only when no video lacks it.

@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 from schemas.features import Feature
 from vimoclip.atomic import defer_interrupts
 from vimoclip.config.store import RunConfig, StoreConfig
-from vimoclip.embedding.events import EmbedEvent, Job
 from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES, ExtraFeatures
 from vimoclip.errors import StoreError, UsageError
+from vimoclip.frames import FrameEvent, VideoJob
 
 # Which executor an ingest uses, as it was asked for.
 
@@ -53,7 +53,7 @@ class Executor(Protocol):
     @property
     def device(self) -> object: ...
 
-    def embed(self, jobs: Iterable[Job]) -> Iterator[EmbedEvent]:
+    def embed(self, jobs: Iterable[VideoJob]) -> Iterator[FrameEvent]:
         """Outcomes of each job (see `vimoclip.embedding.worker.EmbedWorker.embed`), those of several jobs mixed or not.
 
         `jobs` may be drawn from another thread.
@@ -83,7 +83,7 @@ def executor(
 
 
 @contextlib.contextmanager
-def consumed(outcomes: Iterator[EmbedEvent], flush: Callable[[], object]) -> Iterator[None]:
+def consumed(outcomes: Iterator[FrameEvent], flush: Callable[[], object]) -> Iterator[None]:
     """While the block writes outcomes down: whatever ends it, what is complete is flushed, and the executor is left in
     order. After a KeyboardInterrupt whoever catches it flushes."""
     try:

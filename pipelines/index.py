@@ -122,7 +122,7 @@ class _Index:
         if self._before is not None and self._before != self._settings:
             report.rebuilt = _differences(self._before, self._settings)
         table = self._table(bool(report.rebuilt))
-        live = {row.take: row for row in self._store.rows() if row.status == "ok"}
+        live = {row.take: row for row in self._store.live_videos()}
         there = _takes(table)
         if gone := sorted(there - _kept(self._store)):
             where = pc.field("take").isin(pa.array(gone, pa.int64()))

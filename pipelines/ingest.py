@@ -10,12 +10,11 @@ from typing import Any, Literal
 from pipelines import label
 from pipelines.executor import Engine, Executor, consumed, executor
 from pipelines.ingest_plan import Identify, Plan, Source, Sources, discover, make_plan
-from pipelines.ingest_recorder import Recorder
-from pipelines.label import LabelReport
-from pipelines.progress import ProgressHeartbeat
+from pipelines.ingest_recorder import IngestReport, Recorder
+from pipelines.progress import Observer, ProgressHeartbeat
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, find_labels, match, read
-from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, StoreConfig
+from vimoclip.config.store import RunConfig, StoreConfig
 from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES, ExtraFeatures
 from vimoclip.errors import LabelError
 from vimoclip.store.feature_store import FeatureStore, check_free
@@ -49,47 +48,6 @@ class IngestRequest:
     limit: int | None = None
     dry_run: bool = False
     wait: bool = True
-
-
-@dataclass
-class IngestReport:
-    """What an ingest did. failed: (video_id or path, kind, message) of this run. left: videos beyond the limit, or
-    that an interruption left. failed_before, removed: ids that were skipped for it. relabel: labelled ids whose file
-    now has other content, so that their labels may be wrong."""
-
-    found: int = 0
-    known: int = 0
-    ingested: int = 0
-    frames: int = 0
-    duplicates: int = 0
-    moved: int = 0
-    left: int = 0
-    failed: list[tuple[str, str, str]] = field(default_factory=list)
-    failed_before: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    relabel: list[str] = field(default_factory=list)
-    labels: list[LabelReport] = field(default_factory=list)
-    interrupted: bool = False
-    seconds: float = 0.0
-
-
-class Observer:
-    """Told what an ingest is doing; this one ignores it all."""
-
-    def waiting(self, holder: str) -> None:
-        """Another process writes to the store."""
-
-    def planned(self, plan: Plan, todo: int) -> None:
-        """What there is to do is known; `todo` videos are to be looked into in this run."""
-
-    def ready(self, clip: ClipConfig, flow: FlowConfig | None, device: str) -> None:
-        """Models are loaded. flow: None where none is computed."""
-
-    def frames(self, video_id: str, count: int, worker: str) -> None:
-        """`count` more frames of a video are embedded, by a worker that has a name where there are several."""
-
-    def video(self, video_id: str, outcome: str) -> None:
-        """A video is done: `ok`, `known`, `duplicate`, `moved`, or the kind of its error."""
 
 
 _NOT_LABELS = "Correct it; or, if it is about something else, leave it out with --labels none."

@@ -13,8 +13,8 @@ from queue import SimpleQueue
 from typing import Literal
 
 from schemas.videos import Video
-from vimoclip.embedding.events import Job
 from vimoclip.errors import SourceError
+from vimoclip.frames import VideoJob
 from vimoclip.store.writer import MOVED
 from vimoclip.video.files import content_hash, videos_under
 
@@ -214,7 +214,7 @@ class Identify:
         self.hashes: dict[str, str] = {}
         self.seen: SimpleQueue[Seen] = SimpleQueue()
 
-    def jobs(self) -> Iterator[Job]:
+    def jobs(self) -> Iterator[VideoJob]:
         """The sources that must be embedded."""
         for source in self._todo:
             try:
@@ -248,7 +248,7 @@ class Identify:
                 continue
             self._embedding[digest] = source
             self.hashes[source.video_id] = digest
-            yield Job(source.video_id, source.path)
+            yield VideoJob(source.video_id, source.path)
 
 
 def _is_copy(row: Video, other: Video | None) -> bool:

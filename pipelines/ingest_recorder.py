@@ -1,19 +1,41 @@
-"""Recorder: what became of each source, as rows of the store and numbers of the report."""
+"""What became of each source of an ingest: rows of the store, and numbers of the report."""
 
 import contextlib
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from queue import Empty
 from typing import Any
 
-from pipelines.ingest import IngestReport, Observer
 from pipelines.ingest_plan import Identify, Seen, Source
-from pipelines.progress import Rates
+from pipelines.label import LabelReport
+from pipelines.progress import Observer, Rates
 from schemas.videos import Video
-from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Idle, VideoDone, VideoFailed, VideoReset
 from vimoclip.errors import VideoError
+from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoReset
 from vimoclip.store.writer import StoreWriter
+
+
+@dataclass
+class IngestReport:
+    """What an ingest did. failed: (video_id or path, kind, message) of this run. left: videos beyond the limit, or
+    that an interruption left. failed_before, removed: ids that were skipped for it. relabel: labelled ids whose file
+    now has other content, so that their labels may be wrong."""
+
+    found: int = 0
+    known: int = 0
+    ingested: int = 0
+    frames: int = 0
+    duplicates: int = 0
+    moved: int = 0
+    left: int = 0
+    failed: list[tuple[str, str, str]] = field(default_factory=list)
+    failed_before: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    relabel: list[str] = field(default_factory=list)
+    labels: list[LabelReport] = field(default_factory=list)
+    interrupted: bool = False
+    seconds: float = 0.0
 
 
 class Recorder:
@@ -48,7 +70,7 @@ class Recorder:
         """A known video is at another place now."""
         self._put(row, source)
 
-    def record(self, outcome: EmbedEvent) -> None:
+    def record(self, outcome: FrameEvent) -> None:
         """Write what an executor gave, and what was seen meanwhile.
 
         Raises:
@@ -62,7 +84,7 @@ class Recorder:
         if video_id in self._refused:
             return
         source, content_hash = self._sources[video_id], self._identify.hashes[video_id]
-        if isinstance(outcome, EmbeddedFrames):
+        if isinstance(outcome, FrameBatch):
             if video_id not in self._takes:
                 self._takes[video_id] = self._writer.new_take()
             try:

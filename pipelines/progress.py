@@ -6,6 +6,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from pipelines.ingest_plan import Plan
+from vimoclip.config.store import ClipConfig, FlowConfig
 from vimoclip.store.lock import WriteLock
 
 WINDOW_S = 60.0
@@ -76,3 +78,22 @@ class ProgressHeartbeat:
         self._told_s = time.monotonic()
         workers = [asdict(worker) | {"name": worker.name or self._device} for worker in self._rates.workers()]
         self._lock.tell({"workers": workers, "done": done, "videos": self._videos})
+
+
+class Observer:
+    """Told what an ingest is doing; this one ignores it all."""
+
+    def waiting(self, holder: str) -> None:
+        """Another process writes to the store."""
+
+    def planned(self, plan: Plan, todo: int) -> None:
+        """What there is to do is known; `todo` videos are to be looked into in this run."""
+
+    def ready(self, clip: ClipConfig, flow: FlowConfig | None, device: str) -> None:
+        """Models are loaded. flow: None where none is computed."""
+
+    def frames(self, video_id: str, count: int, worker: str) -> None:
+        """`count` more frames of a video are embedded, by a worker that has a name where there are several."""
+
+    def video(self, video_id: str, outcome: str) -> None:
+        """A video is done: `ok`, `known`, `duplicate`, `moved`, or the kind of its error."""

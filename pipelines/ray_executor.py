@@ -23,10 +23,10 @@ from ray.exceptions import RayError, RayTaskError
 from pipelines.ray_cluster import RayCluster, first_line  # first: it sets what ray reads when it is imported
 from schemas.features import Feature
 from vimoclip.config.store import RunConfig, StoreConfig
-from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Idle, Job, VideoDone, VideoFailed, VideoReset
 from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES, ExtraFeatures
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import ConfigError, VimoclipError
+from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
 from vimoclip.prefetch import Prefetcher
 
 # Actor: an EmbedWorker that is given its jobs one by one, as a Ray actor is. Plain Python: ray_executor.py runs it.
@@ -54,7 +54,7 @@ class Actor:
     """`give` and `embed` are called from two threads."""
 
     def __init__(self, config: StoreConfig, run: RunConfig, added: ExtraFeatures = NO_EXTRA_FEATURES) -> None:
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[VideoJob | None] = SimpleQueue()
         self._failure: VimoclipError | None = None
         try:
             self._worker = EmbedWorker(config, run, added)
@@ -73,11 +73,11 @@ class Actor:
         worker = self._worker
         return ActorInfo(worker.config, worker.features, str(worker.device), gpus, platform.node(), os.getpid())
 
-    def give(self, job: Job | None) -> None:
+    def give(self, job: VideoJob | None) -> None:
         """One more video to embed; None is the end of all."""
         self._jobs.put(job)
 
-    def embed(self) -> Iterator[EmbedEvent]:
+    def embed(self) -> Iterator[FrameEvent]:
         """Outcomes of every video given, and Idle while there is none, until the end."""
         yield from self._worker.embed(iter(self._jobs.get, None))
 
@@ -105,7 +105,7 @@ class _ActorHandle:
     about: Any
     described: ActorInfo | None = None
     stream: Any = None
-    jobs: deque[Job] = field(default_factory=deque)
+    jobs: deque[VideoJob] = field(default_factory=deque)
     started: bool = False
     heard: float = 0.0
 
@@ -239,14 +239,14 @@ class RayExecutor:
             for _ in range(self._cluster.room("GPU") - len(self._hands)):
                 self._start()
 
-    def embed(self, jobs: Iterable[Job]) -> Iterator[EmbedEvent]:
+    def embed(self, jobs: Iterable[VideoJob]) -> Iterator[FrameEvent]:
         """Outcomes of each job, those of several mixed. `jobs` is drawn from another thread.
 
         Raises:
             VimoclipError: the cluster is gone, or gives no actor any more.
         """
         source = Prefetcher(jobs, len(self._hands))
-        again: deque[Job] = deque()
+        again: deque[VideoJob] = deque()
         died: Counter[str] = Counter()
         joined = time.monotonic()
         try:
@@ -261,7 +261,7 @@ class RayExecutor:
         finally:
             source.stop(0)
 
-    def _give(self, source: Prefetcher[Job], again: deque[Job]) -> bool:
+    def _give(self, source: Prefetcher[VideoJob], again: deque[VideoJob]) -> bool:
         """Hand out what there is to those who hold too little; whether anything is left to wait for."""
         more = True
         for share in range(JOBS_PER_ACTOR):  # one each before anyone gets a second
@@ -277,7 +277,7 @@ class RayExecutor:
                     hand.actor.give.remote(job)
         return more or bool(again) or any(hand.jobs for hand in self._hands)
 
-    def _take(self, again: deque[Job], died: Counter[str]) -> Iterator[EmbedEvent]:
+    def _take(self, again: deque[VideoJob], died: Counter[str]) -> Iterator[FrameEvent]:
         """What the actors have to say now; the jobs of those that are lost go to `again`."""
         streams = [hand.stream for hand in self._hands if hand.described is not None]
         ready, _ = ray.wait(streams, num_returns=len(streams), timeout=0)
@@ -286,15 +286,15 @@ class RayExecutor:
         for hand in [hand for hand in self._hands if hand.stream in ready]:
             assert hand.described is not None
             try:
-                outcome: EmbedEvent = _get(next(hand.stream))
+                outcome: FrameEvent = _get(next(hand.stream))
             except RayError as error:
                 yield from self._lost(hand, f"it died: {first_line(error)}", again, died)
                 continue
             hand.heard = time.monotonic()
             if isinstance(outcome, Idle):
                 continue
-            hand.started = isinstance(outcome, EmbeddedFrames)
-            if isinstance(outcome, EmbeddedFrames):
+            hand.started = isinstance(outcome, FrameBatch)
+            if isinstance(outcome, FrameBatch):
                 outcome = replace(outcome, worker=hand.described.name)
             elif isinstance(outcome, VideoDone | VideoFailed):
                 hand.jobs.popleft()
@@ -305,7 +305,7 @@ class RayExecutor:
             if hand.jobs and hand.heard < time.monotonic() - patience_s:
                 yield from self._lost(hand, f"it said nothing for {patience_s:.0f} s", again, died)
 
-    def _lost(self, hand: _ActorHandle, how: str, again: deque[Job], died: Counter[str]) -> Iterator[EmbedEvent]:
+    def _lost(self, hand: _ActorHandle, how: str, again: deque[VideoJob], died: Counter[str]) -> Iterator[FrameEvent]:
         """Replace an actor; its first video is tried again, or given up."""
         self._replace(hand)
         if not hand.jobs:

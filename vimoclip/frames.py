@@ -1,29 +1,240 @@
-"""Frames of a video as a fusion model reads them: vectors of some features, and the lengths they had."""
+"""Frames of videos on their way from stage to stage: the record of embedded frames, and the events of a stream.
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, TypeAlias
+Decoding, embedding, the store's reader and prediction all give streams of one form. Of each video come, in order, its
+frames (`FrameBatch`; from the decoder `FrameChunk`, of pixels), and then `VideoDone`; or, at any point, `VideoFailed`.
+`VideoReset` takes back what came of the video so far, and `Idle` comes where nothing else does.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vimoclip.sequences.sequences import FrameSampling
-
-if TYPE_CHECKING:  # or whoever searches the store would wait for a decoder to load
-    from vimoclip.embedding.events import Vectors
-
-# Arrow's columns of vectors as numpy arrays, in the memory they are in.
-
+from schemas.videos import TimeSource, Video
 
 Column: TypeAlias = pa.ChunkedArray | pa.FixedSizeListArray
+Numbers: TypeAlias = NDArray[np.integer[Any]]
+
+FRAME_COLUMNS = ("frame_index", "source_frame", "time_s", "flow_speed")
+"""The columns of `frames` that every `FrameBatch` is read from, beside those of its features."""
+
+
+@dataclass(frozen=True)
+class VideoJob:
+    """One video to process: its id, and the absolute path of its file."""
+
+    video_id: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """One feature of n frames.
+
+    values: fp16 (n, D), of unit length; of any value where a frame has no vector. norm: fp32 (n,), the lengths of the
+    raw vectors, 0 where there is none.
+    """
+
+    values: NDArray[np.floating]
+    norm: NDArray[np.float32]
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which frames have a vector, bool (n,)."""
+        present: NDArray[np.bool_] = self.norm != 0
+        return present
+
+
+@dataclass(frozen=True, eq=False)
+class FrameBatch:
+    """n consecutive stored frames of one video.
+
+    frame_index: int32 (n,). source_frame: int64 (n,). time_s: fp64 (n,), seconds from the first frame. flow_speed: fp32
+    (n,), frame widths a second; without meaning where a frame has no motion. features: by name. flow: the encoded flow
+    of each frame, None where a frame has no motion; empty where flow is not read. worker: who embedded them, in words,
+    where there are several.
+    """
+
+    video_id: str
+    frame_index: Numbers
+    source_frame: Numbers
+    time_s: NDArray[np.float64]
+    flow_speed: NDArray[np.float32]
+    features: dict[str, Embeddings]
+    flow: Sequence[bytes | None] = ()
+    worker: str = ""
+
+    @classmethod
+    def from_arrow(cls, video_id: str, rows: pa.Table | pa.RecordBatch, features: Iterable[str]) -> Self:
+        """Read rows of `frames`, in the memory they are in.
+
+        Args:
+            video_id: the video that all rows are of.
+            rows: with the columns that `columns_of` names.
+            features: the features to read.
+        """
+        speed = rows["flow_speed"].fill_null(np.float32(np.nan))
+        return cls(
+            video_id,
+            rows["frame_index"].to_numpy(),
+            rows["source_frame"].to_numpy(),
+            rows["time_s"].to_numpy(),
+            speed.to_numpy(zero_copy_only=False) if isinstance(speed, pa.Array) else speed.to_numpy(),
+            {name: embeddings(rows, name) for name in features},
+        )
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """Join parts of one video, one after another; a single part is given back as it is. Flow is left out."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        features = {
+            name: Embeddings(
+                np.concatenate([part.features[name].values for part in parts]),
+                np.concatenate([part.features[name].norm for part in parts]),
+            )
+            for name in first.features
+        }
+        columns: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in FRAME_COLUMNS
+        }
+        return cls(first.video_id, **columns, features=features, worker=first.worker)
+
+    def __len__(self) -> int:
+        return len(self.frame_index)
+
+    def __getitem__(self, rows: slice | Numbers) -> Self:
+        """Some of the frames, without their flow: by a slice in the memory they are in, by numbers as a copy."""
+        features = {name: Embeddings(each.values[rows], each.norm[rows]) for name, each in self.features.items()}
+        columns = {name: getattr(self, name)[rows] for name in FRAME_COLUMNS}
+        return replace(self, **columns, features=features, flow=())
+
+    def copy(self) -> Self:
+        """The same frames in memory of their own."""
+        return self[np.arange(len(self))]
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What decoding found. width, height: pixels, upright. pixel_aspect: width / height of one pixel.
+
+    fps: mean decoded frames per second. duration_s: the last frame's time plus one period. broken: None, or the kind of
+    the error after which the frames decoded so far were kept.
+    """
+
+    codec: str
+    width: int
+    height: int
+    pixel_aspect: float
+    fps: float
+    time_source: TimeSource
+    decoded_frames: int
+    duration_s: float
+    broken: str | None = None
+
+    @classmethod
+    def of_row(cls, row: Video) -> Self:
+        """What an ingest found of a stored video, as far as its row has it."""
+        return cls(
+            codec=row.codec or "",
+            width=row.width or 0,
+            height=row.height or 0,
+            pixel_aspect=1.0,
+            fps=row.fps or 0.0,
+            time_source=row.time_source or "rate",
+            decoded_frames=row.decoded_frames or 0,
+            duration_s=row.duration_s or 0.0,
+        )
+
+
+@dataclass(frozen=True)
+class VideoReset:
+    """Forget this video's frames so far: it begins again, with other times."""
+
+    video_id: str
+
+
+@dataclass(frozen=True)
+class VideoDone:
+    """The video is complete. reduced_batch: memory ran out and a batch was halved. attempts: it took, in this run."""
+
+    video_id: str
+    info: VideoInfo
+    reduced_batch: bool = False
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class VideoFailed:
+    """The video cannot be had. kind, message: as in `vimoclip.errors.VideoError`. attempts: as in `VideoDone`."""
+
+    video_id: str
+    kind: str
+    message: str
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class Idle:
+    """Nothing came for a second: time to look after other things."""
+
+
+FrameEvent = FrameBatch | VideoReset | VideoDone | VideoFailed | Idle
+
+
+def columns_of(features: Iterable[str]) -> list[str]:
+    """The columns of `frames` that `FrameBatch.from_arrow` needs for these features."""
+    return [*FRAME_COLUMNS, *(column for name in features for column in (name, f"{name}_norm"))]
+
+
+def embeddings(rows: pa.Table | pa.RecordBatch, feature: str) -> Embeddings:
+    """One feature of rows of `frames`, in the memory it is in."""
+    norm = rows[f"{feature}_norm"].fill_null(np.float32(0))
+    return Embeddings(
+        stored_values(rows[feature]),
+        norm.to_numpy(zero_copy_only=False) if isinstance(norm, pa.Array) else norm.to_numpy(),
+    )
+
+
+def runs(
+    constant: Sequence[NDArray[np.integer[Any]]], counting: Sequence[NDArray[np.integer[Any]]] = ()
+) -> list[slice]:
+    """Cut n rows into the longest stretches over which nothing but the count changes.
+
+    Args:
+        constant: columns, (n,) each, that have one value in a stretch: take, video.
+        counting: columns, (n,) each, that grow by 1 from row to row: frame_index, numbers of rows.
+
+    Returns:
+        The stretches in order; none where there are no rows.
+    """
+    columns = [*constant, *counting]
+    if not len(columns[0]):
+        return []
+    cut = np.zeros(len(columns[0]) - 1, np.bool_)
+    for column in constant:
+        cut |= np.diff(column) != 0
+    for column in counting:
+        cut |= np.diff(column) != 1
+    bounds = [0, *(np.flatnonzero(cut) + 1).tolist(), len(columns[0])]
+    return [slice(first, last) for first, last in itertools.pairwise(bounds)]
 
 
 def vectors(column: Column) -> NDArray[np.floating]:
-    """n vectors of length D, such as `clip` or `moclip`, as (n, D) of their own dtype, fp16 in a store.
+    """Read a column of vectors, such as `clip` or `moclip`, as numpy.
 
-    Without a null and in one chunk, as `FeatureStore.sequence` and `batches` give them, it is a read-only view of the
-    column's memory. Otherwise it is a copy, in which a vector that is null is NaN.
+    Args:
+        column: n fixed-size lists of D floating-point numbers.
+
+    Returns:
+        (n, D) of the column's own dtype, fp16 in a store. Without a null and in one chunk, as `FeatureStore.sequence`
+        and `batches` give them, it is a read-only view of the column's memory. Otherwise it is a copy, in which a
+        vector that is null is NaN.
 
     Raises:
         ValueError: a column of something else.
@@ -62,103 +273,3 @@ def _with_nans(chunk: pa.FixedSizeListArray) -> NDArray[np.floating]:
         rows = rows.copy()
         rows[chunk.is_null().to_numpy(zero_copy_only=False)] = np.nan
     return rows
-
-
-@dataclass(frozen=True)
-class FrameVectors:
-    """n consecutive frames. By feature: `values`, fp16 (n, D), of any value where a frame has none; `norms`, fp32 (n,),
-    the lengths of the raw vectors, 0 where there is none."""
-
-    values: Mapping[str, NDArray[np.floating]]
-    norms: Mapping[str, NDArray[np.float32]]
-
-    @classmethod
-    def stored(cls, rows: pa.Table | pa.RecordBatch, features: Iterable[str]) -> Self:
-        """Rows of `frames` that have the columns `columns_of` names, in the memory they are in."""
-        names = list(features)
-        return cls(
-            {name: stored_values(rows[name]) for name in names},
-            {name: rows[f"{name}_norm"].fill_null(0).to_numpy(zero_copy_only=False) for name in names},
-        )
-
-    @classmethod
-    def made(cls, vectors: "Mapping[str, Vectors]", features: Iterable[str]) -> Self:
-        """Those of a worker, in the memory they are in."""
-        own = {name: vectors[name] for name in features}
-        return cls(
-            {name: each.values for name, each in own.items()},
-            {name: np.where(each.present, each.norm, np.float32(0)) for name, each in own.items()},
-        )
-
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """One after another; of a single part, that one."""
-        if len(parts) == 1:
-            return parts[0]
-        names = parts[0].norms
-        return cls(
-            {name: np.concatenate([part.values[name] for part in parts]) for name in names},
-            {name: np.concatenate([part.norms[name] for part in parts]) for name in names},
-        )
-
-    def __len__(self) -> int:
-        return len(next(iter(self.norms.values())))
-
-    def at(self, rows: "slice | NDArray[np.int64]") -> Self:
-        """These of them; by number, in memory of their own."""
-        return type(self)(
-            {name: each[rows] for name, each in self.values.items()},
-            {name: each[rows] for name, each in self.norms.items()},
-        )
-
-    def copy(self) -> Self:
-        """In memory of its own."""
-        return type(self)(
-            {name: each.copy() for name, each in self.values.items()},
-            {name: each.copy() for name, each in self.norms.items()},
-        )
-
-    def steps(self, most: int | None, motion: str | None) -> Self:
-        """What a model reads of them: what it would read of a video of these frames alone (steps.py), at most `most`
-        steps, in memory of their own.
-
-        So the first frame is left out, whose motion runs from a frame before them. Of a single frame the image is read,
-        and no motion. motion: the feature that is the motion, where one is.
-        """
-        found = self.at(FrameSampling.alone(len(self), most))
-        if len(self) == 1 and motion is not None:
-            found.norms[motion][:] = 0
-        return found
-
-
-@dataclass(frozen=True)
-class FrameRows:
-    """n consecutive stored frames and when they are. time_s: fp64 (n,)."""
-
-    time_s: NDArray[np.float64]
-    vectors: FrameVectors
-
-    @classmethod
-    def joined(cls, parts: Sequence[Self]) -> Self:
-        """One after another; of a single part, that one."""
-        if len(parts) == 1:
-            return parts[0]
-        return cls(
-            np.concatenate([part.time_s for part in parts]), FrameVectors.joined([part.vectors for part in parts])
-        )
-
-    def __len__(self) -> int:
-        return len(self.time_s)
-
-    def at(self, rows: slice) -> Self:
-        """These of them."""
-        return type(self)(self.time_s[rows], self.vectors.at(rows))
-
-    def copy(self) -> Self:
-        """In memory of its own."""
-        return type(self)(self.time_s.copy(), self.vectors.copy())
-
-
-def columns_of(features: Iterable[str]) -> list[str]:
-    """What `FrameVectors.stored` needs."""
-    return [column for name in features for column in (name, f"{name}_norm")]

@@ -17,7 +17,7 @@ class Prefetcher(Generic[T]):
     def __init__(self, items: Iterable[T], size: int) -> None:
         self._items: queue.Queue[Any] = queue.Queue(size)
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._draw, args=(items,), name="vimoclip-ahead", daemon=True)
+        self._thread = threading.Thread(target=self._draw, args=(items,), name="vimoclip-prefetch", daemon=True)
         self._thread.start()
 
     def _draw(self, items: Iterable[T]) -> None:

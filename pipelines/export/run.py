@@ -72,7 +72,7 @@ def run(
 
     names: dict[str | None, str] = {}
     with whole_folder(out, found.store.place) as folder:
-        frames = FrameReader(found.store, found.videos)
+        frames = FrameReader(found.store, found.rows)
         if form == "npz":
             write_npz(found, frames, folder, wrote)
         elif form == "datasets":

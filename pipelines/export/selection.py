@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.features import Feature
+from schemas.videos import Video
 from vimoclip.errors import ExportError, require_known
 from vimoclip.store.feature_store import FeatureStore
 
@@ -33,6 +34,12 @@ class Selection:
     videos: pl.DataFrame
     labels: pl.DataFrame
     features: list[Feature]
+
+    @property
+    def rows(self) -> list[Video]:
+        """The rows of `videos`, in the same order."""
+        rows = {row.video_id: row for row in self.store.live_videos()}
+        return [rows[video_id] for video_id in self.videos["video_id"]]
 
     @property
     def columns(self) -> list[str]:

@@ -5,13 +5,14 @@ from pathlib import Path
 from benchmarks.file_query import change, chosen, found
 from tests.vimoclip.awkward import write
 from vimoclip.config.store import RunConfig, Sampling
-from vimoclip.video.decode import VideoInfo, decode
+from vimoclip.frames import VideoDone
+from vimoclip.video.decode import decode
 
 
 def test_three_fifths_half_as_large(tmp_path: Path) -> None:
     write(tmp_path / "a.mp4")
     change(tmp_path / "a.mp4", tmp_path / "b.mp4")
-    (info,) = (event for event in decode(tmp_path / "b.mp4", Sampling()) if isinstance(event, VideoInfo))
+    (info,) = (event.info for event in decode(tmp_path / "b.mp4", Sampling()) if isinstance(event, VideoDone))
     assert (info.width, info.height, info.decoded_frames) == (32, 24, 15)
 
 

@@ -7,9 +7,10 @@ import pytest
 
 from benchmarks.predict_bouts import Count, compared, joined, main, write_long
 from vimoclip.config.store import Sampling
+from vimoclip.frames import VideoDone
 from vimoclip.prediction.predictions import PredictedBout
 from vimoclip.savannah import FPS, Span, plan
-from vimoclip.video.decode import FrameChunk, VideoInfo, decode
+from vimoclip.video.decode import FrameChunk, decode
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,7 +45,7 @@ def test_the_long_video_is_its_clips(tmp_path: Path) -> None:
     spans = write_long(tmp_path / "long.mp4", scenes)
     events = list(decode(tmp_path / "long.mp4", Sampling()))
     frames = np.concatenate([event.frames for event in events if isinstance(event, FrameChunk)])
-    (info,) = (event for event in events if isinstance(event, VideoInfo))
+    (info,) = (event.info for event in events if isinstance(event, VideoDone))
     assert info.decoded_frames == 96 and info.duration_s == pytest.approx(4)
     expected = next(iter(scenes[1].frames()))
     assert np.abs(frames[48].astype(int) - expected.astype(int)).mean() < 4

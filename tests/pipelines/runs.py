@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from pipelines.ingest import IngestReport, IngestRequest, run
+from pipelines.ingest import IngestRequest, run
+from pipelines.ingest_recorder import IngestReport
 from vimoclip.api import Store
 
 

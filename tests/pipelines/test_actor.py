@@ -7,8 +7,8 @@ import pytest
 
 from pipelines.ray_executor import Actor, ActorInfo
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
-from vimoclip.embedding.events import Idle, Job, VideoDone
 from vimoclip.errors import ModelError
+from vimoclip.frames import Idle, VideoDone, VideoJob
 
 
 def test_jobs_are_embedded_in_the_order_they_were_given(
@@ -19,7 +19,7 @@ def test_jobs_are_embedded_in_the_order_they_were_given(
     described = actor.describe()
     assert (described.gpus, described.pid, described.config.clip.batch_size) == ("3", os.getpid(), 8)
     assert [feature.name for feature in described.features] == ["clip", "moclip"]
-    jobs = [Job(name, str(savannah / name)) for name in ("resting/000.mp4", "walking/000.mp4")]
+    jobs = [VideoJob(name, str(savannah / name)) for name in ("resting/000.mp4", "walking/000.mp4")]
     for job in (*jobs, None):
         actor.give(job)
     ends = [outcome for outcome in actor.embed() if isinstance(outcome, VideoDone)]

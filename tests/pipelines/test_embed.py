@@ -10,14 +10,15 @@ import pytest
 
 from pipelines import embed, features, ingest
 from pipelines.embed import EmbedReport, EmbedRequest
-from pipelines.ingest import IngestRequest, Observer
+from pipelines.ingest import IngestRequest
+from pipelines.progress import Observer
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest as ingest_tiny
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
-from vimoclip.embedding.events import EmbeddedFrames, Job
 from vimoclip.embedding.feature_models import ExtraFeatures
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import FeatureError, ModelError, SettingsError, SourceError
+from vimoclip.frames import FrameBatch, VideoJob
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.verify import verify
 
@@ -214,7 +215,7 @@ def test_two_towers_that_share_their_input_and_one_that_does_not(tmp_path: Path,
     worker = EmbedWorker(config, RunConfig(), ExtraFeatures(towers))
     assert [feature.name for feature in worker.features] == ["clip", "moclip", "same", "crop"]
     assert [feature.added for feature in worker.features] == [False, False, True, True]
-    made = [x for x in worker.embed([Job("0", str(videos / "0.mp4"))]) if isinstance(x, EmbeddedFrames)]
+    made = [x for x in worker.embed([VideoJob("0", str(videos / "0.mp4"))]) if isinstance(x, FrameBatch)]
     for part in made:
         assert part.features["same"].values.tobytes() == part.features["clip"].values.tobytes()
         assert part.features["crop"].values.tobytes() != part.features["clip"].values.tobytes()

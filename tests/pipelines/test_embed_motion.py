@@ -14,7 +14,8 @@ from pipelines import ingest as ingesting
 from pipelines.embed import EmbedReport, EmbedRequest
 from pipelines.index import IndexRequest
 from pipelines.index import run as index
-from pipelines.ingest import IngestRequest, Observer
+from pipelines.ingest import IngestRequest
+from pipelines.progress import Observer
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest
 from tests.pipelines.test_train_motion import CONFIG, ONE, train

@@ -8,7 +8,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from pipelines.ingest import IngestRequest, Observer, run
+from pipelines.ingest import IngestRequest, run
+from pipelines.progress import Observer
 from tests.clips import render
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest, statuses

@@ -16,8 +16,8 @@ from pipelines.ray_executor import RayExecutor
 from tests.clusters import cluster
 from tests.pipelines.test_ray_executor import BATCH, frames
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
-from vimoclip.embedding.events import EmbedEvent, Idle, Job, VideoDone
 from vimoclip.errors import VimoclipError
+from vimoclip.frames import FrameEvent, Idle, VideoDone, VideoJob
 
 GPU_NODE: dict[str, Any] = {"num_cpus": 1, "num_gpus": 1}
 HASTY = {"health_check_period_ms": 500, "health_check_failure_threshold": 2}
@@ -42,16 +42,16 @@ def test_nodes_come_and_die_and_come_while_a_run_goes_on(
     paths = sorted(clips.rglob("*.mp4"))
     enough = False
 
-    def jobs() -> Iterator[Job]:
+    def jobs() -> Iterator[VideoJob]:
         n = 0
         while not enough:
-            yield Job(f"{n}.mp4", str(paths[n % len(paths)]))
+            yield VideoJob(f"{n}.mp4", str(paths[n % len(paths)]))
             n += 1
 
     def pids() -> set[int]:
         return {hand.described.pid for hand in executor._hands if hand.described is not None}
 
-    found: dict[str, list[EmbedEvent]] = {}
+    found: dict[str, list[FrameEvent]] = {}
     second: set[int] = set()
     config = StoreConfig(clip=ClipConfig(tiny_model, precision="fp32", batch_size=BATCH))
     executor = RayExecutor(config, RunConfig(), address=str(one_node.address))
@@ -87,7 +87,7 @@ def test_a_dead_raylet_of_ones_own_ends_the_run(
     config = StoreConfig(clip=ClipConfig(tiny_model, precision="fp32", batch_size=BATCH))
     executor = RayExecutor(config, RunConfig(), address=str(one_node.address))
     try:
-        jobs = (Job(str(n), str(clips / "still/000.mp4")) for n in range(100_000))
+        jobs = (VideoJob(str(n), str(clips / "still/000.mp4")) for n in range(100_000))
         outcomes = executor.embed(jobs)
         next(outcomes)
         kill_raylet(one_node.head_node)

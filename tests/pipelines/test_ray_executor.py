@@ -13,13 +13,15 @@ from benchmarks.aftermath import contents, differences
 from pipelines import embed, ray_executor, status
 from pipelines.embed import EmbedRequest
 from pipelines.executor import Engine
-from pipelines.ingest import IngestReport, IngestRequest, Observer, run
+from pipelines.ingest import IngestRequest, run
+from pipelines.ingest_recorder import IngestReport
+from pipelines.progress import Observer
 from pipelines.ray_executor import RayExecutor
 from tests.clusters import cluster
 from tests.models import write_tiny_clip
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
-from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Idle, Job, VideoDone, VideoFailed, VideoReset
 from vimoclip.errors import ConfigError, ModelError, VimoclipError
+from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
 from vimoclip.store.verify import verify
 
 BATCH = 4
@@ -93,27 +95,27 @@ def holder(executor: RayExecutor, video_id: str) -> int:
 
 def outcomes_while(
     executor: RayExecutor, savannah: Path, video_id: str, number: int, harm: signal.Signals
-) -> dict[str, list[EmbedEvent]]:
+) -> dict[str, list[FrameEvent]]:
     """Outcomes by id, while the actor that gives frames of one video is sent a signal, `number` times."""
-    jobs = [Job(path.relative_to(savannah).as_posix(), str(path)) for path in sorted(savannah.rglob("*.mp4"))]
-    found: dict[str, list[EmbedEvent]] = {job.video_id: [] for job in jobs}
+    jobs = [VideoJob(path.relative_to(savannah).as_posix(), str(path)) for path in sorted(savannah.rglob("*.mp4"))]
+    found: dict[str, list[FrameEvent]] = {job.video_id: [] for job in jobs}
     for outcome in executor.embed(jobs):
         if isinstance(outcome, Idle):
             continue
         found[outcome.video_id].append(outcome)
-        if isinstance(outcome, EmbeddedFrames) and outcome.video_id == video_id and number:
+        if isinstance(outcome, FrameBatch) and outcome.video_id == video_id and number:
             number -= 1
             os.kill(holder(executor, video_id), harm)
     return found
 
 
-def frames(outcomes: list[EmbedEvent]) -> list[int]:
+def frames(outcomes: list[FrameEvent]) -> list[int]:
     """Numbers of the frames that stand at the end."""
     standing: list[int] = []
     for outcome in outcomes:
         if isinstance(outcome, VideoReset):
             standing.clear()
-        elif isinstance(outcome, EmbeddedFrames):
+        elif isinstance(outcome, FrameBatch):
             standing += outcome.frame_index.tolist()
     return standing
 

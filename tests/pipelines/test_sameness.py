@@ -5,14 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.aftermath import contents, differences
-from pipelines.ingest import IngestReport, IngestRequest, run
+from pipelines.ingest import IngestRequest, run
+from pipelines.ingest_recorder import IngestReport
 from tests.clips import render, write_folder
 from vimoclip.config.store import ClipConfig, Precision, RunConfig, StoreConfig
-from vimoclip.embedding.events import EmbeddedFrames, Job
 from vimoclip.embedding.worker import EmbedWorker
+from vimoclip.frames import FrameBatch, VideoJob
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.encode import write_clip
 
@@ -159,12 +161,12 @@ def test_a_duplicate_is_one_only_while_its_original_is_the_same(tmp_path: Path, 
 
 def test_a_worker_gives_one_clip_the_same_bits_twice(forty: Path, tiny_model: str) -> None:
     worker = EmbedWorker(StoreConfig(clip=ClipConfig(model=tiny_model, batch_size=BATCH)), RunConfig())
-    jobs = [Job(name, str(forty / ONE)) for name in ("first", "second")]
-    between = Job("between", str(forty / "still/001.mp4"))
+    jobs = [VideoJob(name, str(forty / ONE)) for name in ("first", "second")]
+    between = VideoJob("between", str(forty / "still/001.mp4"))
     bits: dict[str, list[bytes]] = {}
     for outcome in worker.embed([jobs[0], between, jobs[1]]):
-        if isinstance(outcome, EmbeddedFrames):
-            arrays = [outcome.source_frame, outcome.time_s, outcome.flow_speed]
+        if isinstance(outcome, FrameBatch):
+            arrays: list[np.ndarray] = [outcome.source_frame, outcome.time_s, outcome.flow_speed]
             for vectors in outcome.features.values():
                 arrays += [vectors.values, vectors.norm, vectors.present]
             flow = [image or b"" for image in outcome.flow]

@@ -17,8 +17,8 @@ from tests.vimoclip.made_up_runs import CONFIG, ONE
 from tests.vimoclip.stores import FPS, embedded, make_store, ok_row
 from vimoclip.api import Store
 from vimoclip.config.fusion import FusionConfig, Loss, LossConfig, SequenceConfig
-from vimoclip.embedding.events import EmbeddedFrames
 from vimoclip.errors import RunError
+from vimoclip.frames import FrameBatch
 from vimoclip.models.checkpoint import read_checkpoint
 from vimoclip.sequences.reader import SequenceStorage, read_sequences
 from vimoclip.store.lock import writer_lock
@@ -34,7 +34,7 @@ WINDOW = SequenceConfig(window_s=HALF_S)
 CUT = replace(CONFIG, sequences=WINDOW, training=replace(CONFIG.training, epochs=12))
 
 
-def looking(frames: EmbeddedFrames, order: int) -> EmbeddedFrames:
+def looking(frames: FrameBatch, order: int) -> FrameBatch:
     """The frames with images of another direction in the second half of their video; order: which comes first."""
     half = (frames.frame_index >= FRAMES // 2).astype(int)
     z = frames.features["clip"].values.astype(np.float32) * 0.3

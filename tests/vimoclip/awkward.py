@@ -50,7 +50,7 @@ NAMES = (
 class Expected:
     """What decoding a file gives. kind: of its VideoError, N for digits, or None where it decodes; then the rest holds.
 
-    size: (width, height), upright. time_source: of its VideoInfo. restarts: Restarts before it, all frames stored.
+    size: (width, height), upright. time_source: of its VideoInfo. restarts: VideoResets before it, all frames stored.
     """
 
     kind: str | None = None

@@ -23,8 +23,8 @@ from schemas.labels import Label
 from schemas.videos import Video
 from vimoclip.api import Store
 from vimoclip.config.store import ClipConfig, StoreConfig
-from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.flow.encoding import PLANE, REST, encode
+from vimoclip.frames import Embeddings, FrameBatch, VideoInfo
 from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
@@ -102,7 +102,7 @@ def features(dims: Mapping[str, int] = DIMS) -> list[Feature]:
 
 def embedded(
     video_id: str, first: int, count: int, dims: Mapping[str, int] = DIMS, seed: int | None = None
-) -> EmbeddedFrames:
+) -> FrameBatch:
     """Frames first … first + count - 1 of a video, at 25 a second; frame 0 has no motion.
 
     Each vector follows from seed, feature and frame, however the frames are cut into chunks; the seed is by default the
@@ -111,7 +111,7 @@ def embedded(
     seed = zlib.crc32(video_id.encode()) if seed is None else seed
     index = np.arange(first, first + count)
     moving = index > 0
-    return EmbeddedFrames(
+    return FrameBatch(
         video_id=video_id,
         frame_index=index.astype(np.int32),
         source_frame=index.astype(np.int64),
@@ -160,8 +160,19 @@ def flow_bytes(seed: int) -> bytes:
     return encode(planes)
 
 
-def _vectors(name: str, dim: int, index: np.ndarray, seed: int, present: np.ndarray) -> Vectors:
+def _vectors(name: str, dim: int, index: np.ndarray, seed: int, present: np.ndarray) -> Embeddings:
     raw = [np.random.default_rng([seed, zlib.crc32(name.encode()), int(i)]).normal(size=dim) for i in index]
     z = np.array(raw, np.float32) * 10
     norm = np.linalg.norm(z, axis=1)
-    return Vectors((z / norm[:, None]).astype(np.float16), norm.astype(np.float32), present)
+    return Embeddings((z / norm[:, None]).astype(np.float16), np.where(present, norm, 0).astype(np.float32))
+
+
+def frames_of(time_s: np.ndarray, features: dict[str, Embeddings], video_id: str = "a.mp4") -> FrameBatch:
+    """A batch of frames from the first on, at these times, with these vectors."""
+    index = np.arange(len(time_s), dtype=np.int32)
+    return FrameBatch(video_id, index, index.astype(np.int64), time_s, np.zeros(len(index), np.float32), features)
+
+
+def info_of(duration_s: float, fps: float = 25.0) -> VideoInfo:
+    """What decoding a video of this length found."""
+    return VideoInfo("h264", 320, 240, 1.0, fps, "pts", round(duration_s * fps), duration_s)

@@ -19,15 +19,15 @@ from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import RunConfig, StoreConfig
 from vimoclip.device import pick_device, set_threads
-from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Job, Vectors, VideoDone, VideoFailed
 from vimoclip.embedding.feature_models import made_with
 from vimoclip.errors import StoreDamagedError, VideoError
 from vimoclip.flow.encoding import PLANE, REST, decode, encode, mean_speed, to_planes
 from vimoclip.flow.estimator import FlowEstimator
+from vimoclip.frames import Embeddings, FrameBatch, FrameEvent, VideoDone, VideoFailed, VideoInfo, VideoJob
 from vimoclip.models.clip import ClipTeacher, Input
 from vimoclip.models.motion_student import MotionStudent, Student
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.video.decode import FrameChunk, VideoInfo
+from vimoclip.video.decode import FrameChunk
 
 Pair = tuple[Any, Any]  # of frames as the estimator prepared them
 Images = TypeVar("Images", torch.Tensor, np.ndarray)
@@ -82,7 +82,7 @@ class VideoEmbedder:
     set.
     """
 
-    def __init__(self, job: Job, config: StoreConfig, models: Models) -> None:
+    def __init__(self, job: VideoJob, config: StoreConfig, models: Models) -> None:
         self.job, self.failed, self.reduced_batch = job, False, False
         self._config, self._towers, self._motion = config, models.towers, models.motion
         self._inputs = {tower.input: tower for tower in self._towers.values()}  # towers may share one
@@ -92,7 +92,7 @@ class VideoEmbedder:
         self._steps: list[_Step] = []
         self._done = 0
 
-    def add(self, chunk: FrameChunk) -> Iterator[EmbeddedFrames]:
+    def add(self, chunk: FrameChunk) -> Iterator[FrameBatch]:
         """The next decoded frames; whatever batches they complete come out."""
         stored = chunk.frames[chunk.stored]
         # A resized frame does not depend on the others: halving leaves its bits alone, and needs no note.
@@ -121,7 +121,7 @@ class VideoEmbedder:
             self._add_motion(estimator)
         self._previous, self._previous_s = current, time_s
 
-    def rest(self) -> Iterator[EmbeddedFrames]:
+    def rest(self) -> Iterator[FrameBatch]:
         """There are no more frames; what waited comes out."""
         if self._steps and self._motion is not None:
             self._add_motion(self._motion.estimator)
@@ -141,11 +141,11 @@ class VideoEmbedder:
             row.flow = encode(to_planes(flow, step.dt_s, self._towers["clip"].preprocessing.resize, aspect))
             row.planes = decode(row.flow)
 
-    def _embed_ready(self) -> Iterator[EmbeddedFrames]:
+    def _embed_ready(self) -> Iterator[FrameBatch]:
         while len(self._rows) - len(self._steps) >= self._config.clip.batch_size:
             yield self._embed()
 
-    def _embed(self) -> EmbeddedFrames:
+    def _embed(self) -> FrameBatch:
         size = self._config.clip.batch_size
         rows, self._rows = self._rows[:size], self._rows[size:]
         n = len(rows)
@@ -163,7 +163,7 @@ class VideoEmbedder:
             for name, student in self._motion.students.items():
                 features[name] = unit_vectors(self._forward(student, planes)[:n], moving)
         first, self._done = self._done, self._done + n
-        return EmbeddedFrames(
+        return FrameBatch(
             self.job.video_id,
             np.arange(first, first + n, dtype=np.int32),
             np.array([row.source_frame for row in rows], np.int64),
@@ -202,7 +202,7 @@ def full_batch(planes: Sequence[np.ndarray | None], size: int) -> np.ndarray:
     return np.stack([at_rest if own is None else own for own in planes] + [at_rest] * (size - len(planes)))
 
 
-def unit_vectors(z: np.ndarray, present: np.ndarray) -> Vectors:
+def unit_vectors(z: np.ndarray, present: np.ndarray) -> Embeddings:
     """Raw z, fp32 (n, D), as it is stored. present: of which frames, bool (n,).
 
     Raises:
@@ -213,7 +213,8 @@ def unit_vectors(z: np.ndarray, present: np.ndarray) -> Vectors:
         raise VideoError(
             "not-finite", "The model gave vectors that are zero or not finite.", hint="Try --precision fp32."
         )
-    return Vectors((z / np.where(norm > 0, norm, 1)[:, None]).astype(np.float16), norm.astype(np.float32), present)
+    values = (z / np.where(norm > 0, norm, 1)[:, None]).astype(np.float16)
+    return Embeddings(values, np.where(present, norm, 0).astype(np.float32))
 
 
 # FlowEmbedder: the vectors of a trained student for every stored frame, from the flow that the store keeps.
@@ -243,20 +244,20 @@ class StoredFlowEmbedder:
         self.feature = replace(made_with(name, base, student), weights_sha256=served.tower.weights_sha256)
         self.features: list[Feature] = [self.feature]
 
-    def embed(self, jobs: Iterable[Job]) -> Iterator[EmbedEvent]:
-        """Each video's frames in order, and then Embedded, or Failed at any point."""
+    def embed(self, jobs: Iterable[VideoJob]) -> Iterator[FrameEvent]:
+        """The events of each job in turn, as vimoclip/frames.py has them."""
         rows = {row.video_id: row for row in self._store.rows()}
         for job in jobs:
             row = rows[job.video_id]
             try:
                 halved = yield from self._video(row)
-                yield VideoDone(job.video_id, _info(row), halved)
+                yield VideoDone(job.video_id, VideoInfo.of_row(row), halved)
             except VideoError as error:
                 yield VideoFailed(job.video_id, error.kind, str(error))
             except StoreDamagedError as error:
                 yield VideoFailed(job.video_id, "no-flow", str(error))
 
-    def _video(self, row: Video) -> Generator[EmbeddedFrames, None, bool]:
+    def _video(self, row: Video) -> Generator[FrameBatch, None, bool]:
         """Returns whether memory ran out and a batch was halved."""
         columns = ["frame_index", "source_frame", "time_s", "flow_speed"]
         frames = self._store.sequence(row.video_id, columns)
@@ -279,7 +280,7 @@ class StoredFlowEmbedder:
             parts = in_halves(self._student, planes)
             halved |= len(parts) > 1
             z = np.concatenate([part.cpu().numpy() for part in parts])[: len(own)]
-            yield EmbeddedFrames(
+            yield FrameBatch(
                 row.video_id,
                 index[span],
                 frames["source_frame"].to_numpy()[span],
@@ -296,17 +297,3 @@ class StoredFlowEmbedder:
         where = (pc.field("take") == row.take) & (index >= first) & (index < end)
         found = self._store.tables["flow"].read(["frame_index", "flow"], where)
         return dict(zip(found["frame_index"].to_pylist(), found["flow"].to_pylist(), strict=True))
-
-
-def _info(row: Video) -> VideoInfo:
-    """What an ingest found of the video, as far as its row has it."""
-    return VideoInfo(
-        codec=row.codec or "",
-        width=row.width or 0,
-        height=row.height or 0,
-        pixel_aspect=1.0,
-        fps=row.fps or 0.0,
-        time_source=row.time_source or "rate",
-        decoded_frames=row.decoded_frames or 0,
-        duration_s=row.duration_s or 0.0,
-    )

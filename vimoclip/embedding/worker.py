@@ -20,7 +20,6 @@ from schemas.features import OWN, Feature
 from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, StoreConfig
 from vimoclip.device import pick_device, pick_precision, set_threads
 from vimoclip.embedding.embedder import Models, Motion, VideoEmbedder
-from vimoclip.embedding.events import EmbedEvent, Idle, Job, VideoDone, VideoFailed, VideoReset
 from vimoclip.embedding.feature_models import (
     NO_EXTRA_FEATURES,
     ExtraFeatures,
@@ -32,11 +31,12 @@ from vimoclip.errors import ModelError, VideoError
 from vimoclip.flow import make_estimator, resolve
 from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE
 from vimoclip.flow.estimator import FlowEstimator
+from vimoclip.frames import FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import MotionStudent
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import check_same
-from vimoclip.video.decode import FrameChunk, Restart, VideoInfo
+from vimoclip.video.decode import FrameChunk
 from vimoclip.video.decoder_process import DecoderProcess
 
 _RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "av", "opencv-python-headless", "numpy")
@@ -84,11 +84,10 @@ class EmbedWorker:
             self.features.append(dataclasses.replace(_feature(name, tower), settings=settings))
         self.config, self.models = config, Models(towers, motion)
 
-    def embed(self, jobs: Iterable[Job]) -> Iterator[EmbedEvent]:
+    def embed(self, jobs: Iterable[VideoJob]) -> Iterator[FrameEvent]:
         """Embed videos one after another; decoding runs ahead, into the next video.
 
-        Yields, for each job in turn, EmbeddedFrames in order and then Embedded, or Failed at any point; a Restarted
-        takes back the frames before it; an Idle comes when nothing else does. `jobs` is drawn from another thread.
+        The events of each job come in turn, as vimoclip/frames.py has them. `jobs` is drawn from another thread.
         """
         video = None
         decoder = DecoderProcess(self.config.sampling, self._run)
@@ -106,10 +105,10 @@ class EmbedWorker:
                     raise event
                 if isinstance(event, FrameChunk):
                     yield from video.add(event)
-                elif isinstance(event, VideoInfo):
+                elif isinstance(event, VideoDone):
                     yield from video.rest()
-                    yield VideoDone(job.video_id, event, video.reduced_batch)
-                elif isinstance(event, Restart):
+                    yield VideoDone(job.video_id, event.info, video.reduced_batch)
+                elif isinstance(event, VideoReset):
                     video = VideoEmbedder(job, self.config, self.models)
                     yield VideoReset(job.video_id)
             except VideoError as error:

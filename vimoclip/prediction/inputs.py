@@ -7,21 +7,16 @@ store holds, under whatever name, is the stored video.
 
 import difflib
 import fnmatch
-import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import polars as pl
-
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import RunConfig
-from vimoclip.embedding.events import EmbeddedFrames, Idle, Job, VideoDone, VideoFailed, VideoReset
-from vimoclip.errors import SourceError, StoreDamagedError
-from vimoclip.frames import FrameRows, FrameVectors, columns_of
+from vimoclip.errors import SourceError
+from vimoclip.frames import FrameBatch, FrameEvent, VideoDone, VideoFailed, VideoJob
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import videos_missing_feature
 from vimoclip.store.frame_reader import FrameReader
@@ -126,36 +121,19 @@ class _Resolver:
         self._failed.setdefault(name, VideoFailed(name, kind, why))
 
 
-# The frames of videos, one video after another, as rows of vectors: read from the store, or decoded and embedded.
-#
-# Both give the same for the same video: FrameRows in order, and then Ended, or Failed at any point. Again takes back
-# the rows before it. In memory are a few thousand frames.
-
-
 ROWS = 2048
 """Rows read at once."""
 
 
-@dataclass(frozen=True)
-class StreamDone:
-    """The video is complete. fps: mean decoded frames a second."""
-
-    duration_s: float
-    fps: float
-
-
-@dataclass(frozen=True)
-class StreamReset:
-    """Forget this video's rows so far: it begins again, with other times."""
-
-
-PredictionEvent = FrameRows | StreamDone | StreamReset | VideoFailed
-
-
 def stream_stored(
-    store: FeatureStore, features: Sequence[Feature], targets: Sequence[VideoInput]
-) -> Iterator[tuple[VideoInput, PredictionEvent]]:
-    """The videos that the store holds.
+    store: FeatureStore, features: Sequence[Feature], rows: Sequence[Video]
+) -> Iterator[FrameBatch | VideoDone | VideoFailed]:
+    """Read the frames of stored videos, one video after another, a few thousand frames at a time.
+
+    Args:
+        store: the snapshot.
+        features: the vectors that are read; a video that lacks one of them has failed.
+        rows: the videos, in the order in which they are read.
 
     Raises:
         StoreDamagedError: a video's frames are not whole.
@@ -166,65 +144,24 @@ def stream_stored(
         if feature.added
         for row in videos_missing_feature(store, store.tables["frames"], feature.name)
     }
-    whole: dict[int, VideoInput] = {}
-    for target in targets:
-        assert target.row is not None and target.row.take is not None
-        if (name := without.get(target.row.video_id)) is not None:
+    for row in rows:
+        if (name := without.get(row.video_id)) is not None:
             hint = f"`vimoclip embed --as {name}` adds them."
-            yield target, VideoFailed(target.video, "not-embedded", f"The store has no vectors of {name} of it. {hint}")
-        else:
-            whole[target.row.take] = target
-    if not whole:
-        return
-    names = [target.row.video_id for target in whole.values() if target.row is not None]
-    ordered = FrameReader(store, store.videos().filter(pl.col("video_id").is_in(names)))
-    read = [feature.name for feature in features]
-    columns = ["take", "time_s", *columns_of(read)]
-    came = dict.fromkeys(whole, 0)
-    for table in ordered.chunks(names, columns, ROWS):
-        table = table.combine_chunks()
-        takes = table["take"].to_numpy()
-        cuts = [0, *(np.flatnonzero(np.diff(takes)) + 1).tolist(), len(takes)]
-        for first, last in itertools.pairwise(cuts):
-            take = int(takes[first])
-            target, row = whole[take], whole[take].row
-            assert row is not None
-            rows = table.slice(first, last - first)
-            yield target, FrameRows(rows["time_s"].to_numpy(), FrameVectors.stored(rows, read))
-            came[take] += last - first
-            if came[take] == row.frames:
-                if row.duration_s is None or row.fps is None:
-                    raise StoreDamagedError(
-                        f"The row of {row.video_id} does not say how long it is.",
-                        hint="Run `vimoclip verify` to see what is damaged.",
-                    )
-                yield target, StreamDone(row.duration_s, row.fps)
+            yield VideoFailed(row.video_id, "not-embedded", f"The store has no vectors of {name} of it. {hint}")
+    whole = [row for row in rows if row.video_id not in without]
+    if whole:
+        yield from FrameReader(store, whole).iter_videos(whole, (feature.name for feature in features), ROWS)
 
 
 def stream_files(
-    store: FeatureStore, features: Sequence[Feature], targets: Sequence[VideoInput], run: RunConfig
-) -> Iterator[tuple[VideoInput, PredictionEvent]]:
-    """Files that the store does not hold, decoded and embedded with its settings.
+    store: FeatureStore, features: Sequence[Feature], jobs: Iterable[VideoJob], run: RunConfig
+) -> Iterator[FrameEvent]:
+    """Decode and embed files that the store does not hold, with its settings; what it gives for the same video is what
+    `stream_stored` would.
 
     Raises:
         SettingsError, ModelError, SearchError: see `vimoclip.embedding.worker.worker_for`.
     """
-    if not targets:
-        return
     from vimoclip.embedding.worker import worker_for  # loads open_clip, for which who reads a store need not wait
 
-    worker = worker_for(store, list(features), run)
-    jobs = {str(n): target for n, target in enumerate(targets)}  # two may have one name in two spellings
-    for outcome in worker.embed(Job(n, target.path) for n, target in jobs.items()):
-        if isinstance(outcome, Idle):
-            continue
-        target = jobs[outcome.video_id]
-        if isinstance(outcome, EmbeddedFrames):
-            vectors = FrameVectors.made(outcome.features, (feature.name for feature in features))
-            yield target, FrameRows(outcome.time_s, vectors)
-        elif isinstance(outcome, VideoReset):
-            yield target, StreamReset()
-        elif isinstance(outcome, VideoDone):
-            yield target, StreamDone(outcome.info.duration_s, outcome.info.fps)
-        else:
-            yield target, VideoFailed(target.video, outcome.kind, outcome.message)
+    yield from worker_for(store, list(features), run).embed(jobs)

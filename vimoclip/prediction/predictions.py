@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from vimoclip.bouts import Bouts
-from vimoclip.embedding.events import VideoFailed
+from vimoclip.frames import VideoFailed
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """Predictor: what a trained run sees in videos, stored ones and files that are not in the store.
 
 Features of stored videos are read and never computed again; those of others are computed with the store's settings
-(inputs.py). Their frames are cut into windows (windows.py), which a run's model scores (predictor.py),
-those of several videos together (predictor.py).
+(inputs.py). Their frames are cut into windows (windows.py), which a run's model scores, those of several videos
+together.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +15,16 @@ from numpy.typing import NDArray
 from schemas.features import Feature
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
-from vimoclip.embedding.events import VideoFailed
 from vimoclip.errors import RunError, UsageError
-from vimoclip.frames import FrameRows, FrameVectors
+from vimoclip.frames import FrameBatch, FrameEvent, VideoDone, VideoFailed, VideoInfo, VideoJob, VideoReset
 from vimoclip.models.checkpoint import META, read_checkpoint
-from vimoclip.prediction import inputs
-from vimoclip.prediction.inputs import PredictionEvent, StreamDone, StreamReset, VideoInput, resolve_videos
+from vimoclip.prediction.inputs import VideoInput, resolve_videos, stream_files, stream_stored
 from vimoclip.prediction.predictions import Prediction, Predictions, predicted_bouts
 from vimoclip.sequences.sequences import pack_windows, sample_window
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.fusion import SCORE_BATCH, scores
 from vimoclip.training.loop import STATE
-from vimoclip.windows import WindowOfRows, WindowRows
+from vimoclip.windows import Window, iter_windows
 
 # WindowModel: a trained run's model, which names the behaviours of windows.
 #
@@ -57,11 +55,11 @@ class WindowModel:
         self.features: list[Feature] = [store.features[source.name] for source in self._meta.features.values()]
         self.classes = tuple(self._meta.classes)
 
-    def steps(self, window: FrameVectors) -> FrameVectors:
+    def steps(self, window: FrameBatch) -> FrameBatch:
         """What it reads of a window."""
         return sample_window(window, self._meta)
 
-    def probabilities(self, steps: Sequence[FrameVectors]) -> NDArray[np.float32]:
+    def probabilities(self, steps: Sequence[FrameBatch]) -> NDArray[np.float32]:
         """fp32 (n, C) of n windows, of each of which these are the steps."""
         logits = scores(self._model, pack_windows(steps, self._meta).to(self._device))
         one = self._meta.config.loss.name == "cross-entropy"
@@ -83,14 +81,14 @@ Scored = tuple[VideoInput, Prediction | VideoFailed]
 @dataclass(eq=False)
 class VideoScores:
     """One video on its way. spans, found: of its windows that are scored, start_s and end_s, and probabilities (C,).
-    waiting: how many are not. frames, ended: once it has ended, how many frames it had, and its length."""
+    waiting: how many are not. frames: how many have come. info: once it has ended."""
 
     target: VideoInput
     spans: list[tuple[float, float]] = field(default_factory=list)
     found: list[NDArray[np.float32]] = field(default_factory=list)
     waiting: int = 0
     frames: int = 0
-    ended: StreamDone | None = None
+    info: VideoInfo | None = None
 
 
 class WindowScores:
@@ -101,27 +99,27 @@ class WindowScores:
 
     def __init__(self, model: WindowModel, threshold: float) -> None:
         self._model, self._threshold = model, threshold
-        self._waiting: list[tuple[VideoScores, tuple[float, float], FrameVectors]] = []
+        self._waiting: list[tuple[VideoScores, tuple[float, float], FrameBatch]] = []
         self._complete: list[VideoScores] = []
         self._steps = 0
 
-    def add(self, video: VideoScores, window: WindowOfRows) -> Iterator[Scored]:
+    def add(self, video: VideoScores, window: Window) -> Iterator[Scored]:
         """A window of a video that has not ended; videos that are complete with it come out."""
-        steps = self._model.steps(window.rows.vectors)
+        steps = self._model.steps(window.frames)
         self._waiting.append((video, (window.start_s, window.end_s), steps))
         video.waiting += 1
         self._steps += len(steps)
         if self._steps >= MAX_STEPS or len(self._waiting) >= 8 * SCORE_BATCH:
-            yield from self.rest()
+            yield from self.flush()
 
-    def end(self, video: VideoScores, frames: int, ended: StreamDone) -> Iterator[Scored]:
+    def end(self, video: VideoScores, info: VideoInfo) -> Iterator[Scored]:
         """The video has no more windows; it comes out at once where none of its windows waits."""
-        video.frames, video.ended = frames, ended
+        video.info = info
         self._complete.append(video)
         if not video.waiting:
-            yield from self.rest()
+            yield from self.flush()
 
-    def rest(self) -> Iterator[Scored]:
+    def flush(self) -> Iterator[Scored]:
         """Score what waits; the videos that have ended come out."""
         waiting, self._waiting, self._steps = self._waiting, [], 0
         if waiting:
@@ -135,7 +133,7 @@ class WindowScores:
             yield video.target, self._prediction(video)
 
     def _prediction(self, video: VideoScores) -> Prediction | VideoFailed:
-        assert video.ended is not None
+        assert video.info is not None
         target, classes = video.target, self._model.classes
         if not video.found:
             why = f"No window holds one of its {video.frames} frames: take longer ones, or a smaller stride."
@@ -147,8 +145,8 @@ class WindowScores:
             target.path,
             target.row is not None,
             video.frames,
-            video.ended.duration_s,
-            video.ended.fps,
+            video.info.duration_s,
+            video.info.fps,
             classes,
             starts,
             ends,
@@ -175,7 +173,7 @@ class WindowOptions:
             raise UsageError("A stride is of windows.", received=f"stride {self.stride_s:g} s", expected="--window too")
         if not 0 < self.threshold <= 1:
             raise UsageError("The threshold is a probability.", received=self.threshold, expected="above 0, up to 1")
-        WindowRows(self.window_s, self.stride_s)
+        iter_windows((), self.window_s, self.stride_s)  # which refuses what are no windows
 
 
 class Watcher:
@@ -243,34 +241,46 @@ class Predictor:
         self, stored: list[VideoInput], files: list[VideoInput], windows: WindowOptions, watcher: Watcher
     ) -> Iterator[Scored]:
         scores = WindowScores(self._model, windows.threshold)
-        features = self._model.features
-        for events in (
-            inputs.stream_stored(self._store, features, stored),
-            inputs.stream_files(self._store, features, files, self._run),
-        ):
-            yield from _scored(events, windows, scores, watcher)
-        yield from scores.rest()
+        rows = [target.row for target in stored if target.row is not None]
+        events: Iterable[FrameEvent] = stream_stored(self._store, self._model.features, rows)
+        yield from _scored(events, {target.video: target for target in stored}, windows, scores, watcher)
+        if files:
+            numbered = {str(n): target for n, target in enumerate(files)}  # two may have one name in two spellings
+            jobs = (VideoJob(n, target.path) for n, target in numbered.items())
+            events = stream_files(self._store, self._model.features, jobs, self._run)
+            yield from _scored(events, numbered, windows, scores, watcher)
+        yield from scores.flush()
 
 
 def _scored(
-    events: Iterator[tuple[VideoInput, PredictionEvent]], windows: WindowOptions, scores: WindowScores, watcher: Watcher
+    events: Iterable[FrameEvent],
+    targets: Mapping[str, VideoInput],
+    windows: WindowOptions,
+    scores: WindowScores,
+    watcher: Watcher,
 ) -> Iterator[Scored]:
-    """Cut the rows of each video into windows, and have them scored."""
-    video: VideoScores | None = None
-    for target, event in events:
-        if video is None or video.target != target or isinstance(event, StreamReset):
-            video, cut = VideoScores(target), WindowRows(windows.window_s, windows.stride_s)
-        if isinstance(event, FrameRows):
-            watcher.frames(target.video, len(event))
-            for window in cut.add(event):
-                yield from scores.add(video, window)
-        elif isinstance(event, StreamDone):
-            for window in cut.rest(event.duration_s):
-                yield from scores.add(video, window)
-            yield from scores.end(video, cut.frames, event)
-            video = None
+    """Cut the frames of each video into windows, and have them scored. targets: by the video_id of the events."""
+    videos: dict[str, VideoScores] = {}  # that have begun, and not ended
+
+    def counted() -> Iterator[FrameEvent]:
+        for event in events:
+            if isinstance(event, FrameBatch):
+                target = targets[event.video_id]
+                videos.setdefault(event.video_id, VideoScores(target)).frames += len(event)
+                watcher.frames(target.video, len(event))
+            yield event
+
+    for event in iter_windows(counted(), windows.window_s, windows.stride_s):
+        if isinstance(event, Window):
+            yield from scores.add(videos[event.frames.video_id], event)
+        elif isinstance(event, VideoDone):
+            yield from scores.end(videos.pop(event.video_id), event.info)
+        elif isinstance(event, VideoReset):
+            videos.pop(event.video_id, None)
         elif isinstance(event, VideoFailed):
-            yield target, event
+            videos.pop(event.video_id, None)
+            target = targets[event.video_id]
+            yield target, replace(event, video_id=target.video)
 
 
 class Predict:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from schemas.models import WEIGHTS, folder_of
 from schemas.segments import MadeBy, MadeFrom
 from vimoclip.errors import CheckpointError
-from vimoclip.frames import FrameVectors
+from vimoclip.frames import FrameBatch
 from vimoclip.models.checkpoint import Meta, read_checkpoint
 from vimoclip.models.tfam import Tfam
 from vimoclip.search.cosine import unit
@@ -40,7 +40,7 @@ class BehaviourModel:
     def __init__(self, model: Tfam, meta: Meta, device: torch.device = _CPU) -> None:
         self._model, self._meta, self._device = model.to(device), meta, device
 
-    def __call__(self, segments: Sequence[FrameVectors]) -> list[NDArray[np.float32] | None]:
+    def __call__(self, segments: Sequence[FrameBatch]) -> list[NDArray[np.float32] | None]:
         found: list[NDArray[np.float32] | None] = []
         for first in range(0, len(segments), BATCH):
             steps = [sample_window(each, self._meta) for each in segments[first : first + BATCH]]
@@ -48,7 +48,7 @@ class BehaviourModel:
         return found
 
     @torch.inference_mode()
-    def _pooled(self, steps: list[FrameVectors]) -> NDArray[np.float32]:
+    def _pooled(self, steps: list[FrameBatch]) -> NDArray[np.float32]:
         batch = pack_windows(steps, self._meta).to(self._device).batch(np.arange(len(steps)))
         found: NDArray[np.float32] = self._model.pooled(batch.vectors, batch.present).float().cpu().numpy()
         return found

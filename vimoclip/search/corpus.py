@@ -172,7 +172,7 @@ class Corpus:
                 f"{_videos(len(missing))} came after the index was made, and searched from the frames: run `vimoclip "
                 "index`."
             )
-        return stored, [row for row in self._store.rows() if row.status == "ok" and row.take in missing]
+        return stored, [row for row in self._store.live_videos() if row.take in missing]
 
     def _note_changed(self) -> list[Space]:
         """Note what was made from a feature that has changed: the means that it leaves the whole table of no use, and

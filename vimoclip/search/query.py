@@ -19,17 +19,16 @@ from numpy.typing import ArrayLike, NDArray
 from schemas.segments import SegmentSettings, Space
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
-from vimoclip.embedding.events import EmbeddedFrames, Job, VideoDone, VideoFailed, VideoReset
 from vimoclip.embedding.worker import OTHER_WEIGHTS, tower_config, worker_for
 from vimoclip.errors import SearchError, SettingsError, UnknownVideoError, VideoError
-from vimoclip.frames import FrameVectors, columns_of, vectors
+from vimoclip.frames import FrameBatch, VideoDone, VideoFailed, VideoJob, VideoReset, columns_of
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.clip_text import BASELINE_PROMPTS, TextTower
 from vimoclip.search.corpus import Corpus
 from vimoclip.search.cosine import unit
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.labels import LabelSpan
-from vimoclip.windows import mean_direction
+from vimoclip.windows import mean_direction, vector_sum
 
 _ROUNDED_S = 0.01
 """By so much a span may end after its video: hits are shown to two decimals."""
@@ -99,8 +98,9 @@ def from_span(
     duration = corpus.durations[check_video(store, corpus, video_id)]
     features = {space: corpus.settings.spaces[space].feature for space in spaces if space != "behaviour"}
     read = read_by(corpus.settings, spaces)
-    rows = store.sequence(video_id, list(dict.fromkeys(["time_s", *features.values(), *columns_of(read)])))
-    time_s = rows["time_s"].to_numpy()
+    needed = list(dict.fromkeys([*features.values(), *read]))
+    frames = FrameBatch.from_arrow(video_id, store.sequence(video_id, columns_of(needed)), needed)
+    time_s = frames.time_s
     length = float(time_s[-1]) if duration is None else duration
     whole = start_s is None and end_s is None
     start, end = start_s or 0.0, length if end_s is None else end_s
@@ -115,12 +115,11 @@ def from_span(
         first, last = max(0, first - 1), max(1, first)
     found = {}
     for space, feature in features.items():
-        values = vectors(rows[feature])[first:last].astype(np.float64)
-        mean = mean_direction(values[~np.isnan(values[:, 0])].sum(axis=0))
+        mean = mean_direction(vector_sum(frames[first:last].features[feature]))
         if mean is not None:
             found[str(space)] = mean.astype(np.float32)
     if read:
-        (z,) = corpus.pool([FrameVectors.stored(rows.slice(first, last - first), read)])
+        (z,) = corpus.pool([frames[first:last]])
         if z is not None:
             found["behaviour"] = z
     about = video_id if whole else f"{video_id} from {start:.2f} s to {end:.2f} s"
@@ -208,26 +207,25 @@ def from_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], pa
     read = read_by(corpus.settings, spaces)
     features = {feature.name: feature for feature in (*means.values(), *(store.features[name] for name in read))}
     worker = worker_for(store, list(features.values()), run)
+    parts: list[FrameBatch] = []
     sums: dict[str, NDArray[np.float64]] = {}
-    parts: list[FrameVectors] = []
-    for outcome in worker.embed([Job(path.name, str(path.absolute()))]):
-        if isinstance(outcome, VideoFailed):
-            raise VideoError(outcome.kind, outcome.message)
-        if isinstance(outcome, VideoReset):
+    for event in worker.embed([VideoJob(path.name, str(path.absolute()))]):
+        if isinstance(event, VideoFailed):
+            raise VideoError(event.kind, event.message)
+        if isinstance(event, VideoReset):
             sums, parts = {}, []
-        if isinstance(outcome, EmbeddedFrames):
+        if isinstance(event, FrameBatch):
             for space, feature in means.items():
-                found = outcome.features[feature.name]
-                total = found.values[found.present].astype(np.float64).sum(axis=0)
+                total = vector_sum(event.features[feature.name])
                 sums[space] = sums.get(space, np.zeros(feature.dim)) + total
             if read:
-                parts.append(FrameVectors.made(outcome.features, read))
-        if isinstance(outcome, VideoDone):
+                parts.append(event)
+        if isinstance(event, VideoDone):
             break
     directions = {space: mean_direction(total) for space, total in sums.items()}
     vectors = {space: mean.astype(np.float32) for space, mean in directions.items() if mean is not None}
     if parts:
-        (z,) = corpus.pool([FrameVectors.joined(parts)])
+        (z,) = corpus.pool([FrameBatch.concat(parts)])
         if z is not None:
             vectors["behaviour"] = z
     return Query("clip", f"the clip {path.name}", vectors)

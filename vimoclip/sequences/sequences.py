@@ -21,7 +21,7 @@ from torch import Tensor
 
 from vimoclip.config.fusion import Lengths, Modality
 from vimoclip.device import free_bytes
-from vimoclip.frames import FrameVectors
+from vimoclip.frames import FrameBatch
 from vimoclip.models.checkpoint import Meta
 
 # Which videos go into a batch together: those of about one length, so that little of a batch is padding.
@@ -332,25 +332,31 @@ class FrameSampling:
 # Stretches of frames as the Sequences that a model evaluates: each is the video of its frames alone.
 
 
-def sample_window(frames: FrameVectors, meta: Meta) -> FrameVectors:
-    """What a model reads of a stretch; see `FrameVectors.steps`."""
-    motion = meta.features.get("motion")
-    return frames.steps(meta.config.sequences.most_frames, None if motion is None else motion.name)
+def sample_window(frames: FrameBatch, meta: Meta) -> FrameBatch:
+    """What a model reads of a stretch of frames: what it would read of a video of these frames alone, in a copy.
+
+    So the first frame is left out, whose motion runs from a frame before them, and the rest is thinned to the model's
+    most_frames. Of a single frame the image is read, and no motion.
+    """
+    found = frames[FrameSampling.alone(len(frames), meta.config.sequences.most_frames)]
+    if len(frames) == 1 and (motion := meta.features.get("motion")) is not None:
+        found.features[motion.name].norm[:] = 0
+    return found
 
 
-def pack_windows(steps: Sequence[FrameVectors], meta: Meta) -> Sequences:
+def pack_windows(steps: Sequence[FrameBatch], meta: Meta) -> Sequences:
     """n stretches, in memory and on the CPU; without names, and without any label.
 
     steps: of each, what the model reads of it (`sample_window`), with the features of `meta`.
     """
-    packed = FrameVectors.joined(steps)
+    packed = FrameBatch.concat(steps)
     offsets = np.concatenate([[0], np.cumsum([len(each) for each in steps], dtype=np.int64)])
     names = [source.name for source in meta.features.values()]
     return Sequences(
         [""] * len(steps),
         offsets,
-        PackedRows([torch.from_numpy(packed.values[name]) for name in names], offsets),
-        torch.from_numpy(np.stack([packed.norms[name] for name in names], axis=1)),
+        PackedRows([torch.from_numpy(packed.features[name].values) for name in names], offsets),
+        torch.from_numpy(np.stack([packed.features[name].norm for name in names], axis=1)),
         {role: source.dim for role, source in meta.features.items()},
         meta.config.sequences.lengths,
         meta.classes,

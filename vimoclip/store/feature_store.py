@@ -321,6 +321,10 @@ class FeatureStore:
         """Every `videos` row, whatever its status."""
         return [Video(**row) for row in self.tables["videos"].read().to_pylist()]
 
+    def live_videos(self) -> list[Video]:
+        """The rows of the videos that readers see: those that are in, with frames."""
+        return [row for row in self.rows() if row.status == "ok"]
+
     def live_takes(self) -> list[int]:
         """The takes that readers see."""
         live = self.tables["videos"].read(["take"], (pc.field("status") == "ok") & pc.field("take").is_valid())

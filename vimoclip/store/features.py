@@ -20,8 +20,8 @@ from schemas.features import FEATURES, Feature, store_fingerprint
 from schemas.frames import frames_schema
 from schemas.videos import VIDEOS, Video
 from vimoclip.atomic import defer_interrupts
-from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.errors import FeatureError, SettingsError, VideoError
+from vimoclip.frames import Embeddings, FrameBatch
 from vimoclip.store.feature_store import ROLLBACK_VERSIONS, FeatureStore
 from vimoclip.store.rows import RowBuffer, check_vectors, vector_columns
 from vimoclip.store.table import GRACE, Table
@@ -35,7 +35,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 def videos_missing_feature(store: FeatureStore, frames: Table, name: str) -> list[Video]:
     """The videos that are in and lack vectors of a feature, in the order of their rows on disk. frames: the table, at
     whatever version."""
-    rows = {row.take: row for row in store.rows() if row.status == "ok"}
+    rows = {row.take: row for row in store.live_videos()}
     if name not in frames.schema.names:
         return list(rows.values())
     feature = store.features.get(name) or store.unfinished.get(name)
@@ -170,7 +170,7 @@ class FeatureWriter:
         """The videos that are in and lack vectors, in the order of their rows on disk: neighbours share fragments."""
         return videos_missing_feature(self._store, self._frames, self.feature.name)
 
-    def add(self, video: Video, frames: EmbeddedFrames) -> None:
+    def add(self, video: Video, frames: FrameBatch) -> None:
         """Add the vectors of consecutive frames of a video.
 
         Raises:
@@ -219,7 +219,7 @@ class FeatureWriter:
         take = self._takes.pop(video.video_id, None)
         if take is not None and take.count:
             dim, n = self.feature.dim, take.count
-            nothing = Vectors(np.zeros((n, dim), np.float16), np.zeros(n, np.float32), np.zeros(n, np.bool_))
+            nothing = Embeddings(np.zeros((n, dim), np.float16), np.zeros(n, np.float32))
             self._buffer_rows(take.addresses[:n], nothing)
 
     def flush(self) -> None:
@@ -254,7 +254,7 @@ class FeatureWriter:
         self._takes[video.video_id] = take
         return take
 
-    def _buffer_rows(self, addresses: np.ndarray, vectors: Vectors) -> None:
+    def _buffer_rows(self, addresses: np.ndarray, vectors: Embeddings) -> None:
         columns = {"_rowid": pa.array(addresses, pa.uint64())} | vector_columns(self.feature.name, vectors)
         self._buffer.add(pa.table(columns))
         if self._buffer.bytes >= FLUSH_BYTES:

@@ -1,4 +1,4 @@
-"""OrderedFrames: the frames of many videos, video after video and in order, in bounded memory.
+"""FrameReader: the frames of many videos, video after video and in order, in bounded memory.
 
 Rows of `frames` lie as they were written: videos in the order of their ingest, and on several workers in turns. A
 filter by take reads that column of the whole table: for one video after the other, that grows with the square of the
@@ -8,11 +8,11 @@ store. So one scan notes where stretches of consecutive frames lie, and each is 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
-import polars as pl
 import pyarrow as pa
 
+from schemas.videos import Video
 from vimoclip.errors import StoreDamagedError
+from vimoclip.frames import FrameBatch, VideoDone, VideoInfo, columns_of, runs
 from vimoclip.store.feature_store import FeatureStore
 
 ROWS = 8192
@@ -29,31 +29,72 @@ class _Stretch:
 
 
 class FrameReader:
-    """The frames of `videos`, rows of `store.videos()`.
+    """Reads the frames of some videos of a snapshot.
+
+    Args:
+        store: the snapshot.
+        videos: rows of the videos that can be read; live ones.
 
     Raises:
         StoreDamagedError: a video's frames are not 0 … n-1, each once.
     """
 
-    def __init__(self, store: FeatureStore, videos: pl.DataFrame) -> None:
+    def __init__(self, store: FeatureStore, videos: Iterable[Video]) -> None:
         self._table = store.tables["frames"]
-        stretches: dict[int, list[_Stretch]] = {take: [] for take in videos["take"]}
+        self._videos = {row.video_id: row for row in videos}
+        stretches: dict[int | None, list[_Stretch]] = {row.take: [] for row in self._videos.values()}
         row = 0
         for batch in self._table.batches(["take", "frame_index"], rows=1 << 16):
             take, index = (batch[name].to_numpy() for name in ("take", "frame_index"))
-            cuts = np.flatnonzero((np.diff(take) != 0) | (np.diff(index) != 1)) + 1
-            first = np.concatenate([[0], cuts])[: len(take)]
-            last = np.concatenate([cuts, [len(take)]])[: len(first)]
-            for start, stop in zip(first.tolist(), last.tolist(), strict=True):
-                if (lie := stretches.get(int(take[start]))) is not None:
-                    lie.append(_Stretch(int(index[start]), row + start, stop - start))
+            for run in runs([take], [index]):
+                if (found := stretches.get(int(take[run.start]))) is not None:
+                    found.append(_Stretch(int(index[run.start]), row + run.start, run.stop - run.start))
             row += len(take)
-        self._stretches: dict[str, list[_Stretch]] = {}
-        for video_id, take, frames in videos.select("video_id", "take", "frames").iter_rows():
-            self._stretches[video_id] = _whole(video_id, sorted(stretches[take]), frames)
+        self._stretches = {
+            video_id: _whole(video, sorted(stretches[video.take])) for video_id, video in self._videos.items()
+        }
+
+    def on_disk(self) -> list[Video]:
+        """The videos in the order of their first rows, in which reading them goes through the table once."""
+        return sorted(self._videos.values(), key=lambda row: self._stretches[row.video_id][0].row)
+
+    def iter_videos(
+        self, videos: Iterable[Video], features: Iterable[str], rows: int = ROWS
+    ) -> Iterator[FrameBatch | VideoDone]:
+        """Read the frames of one video after the other, each ended by VideoDone.
+
+        Args:
+            videos: in the order in which they are read.
+            features: the vectors that are read.
+            rows: how many rows are read at once; up to twice as many are in memory.
+
+        Raises:
+            StoreDamagedError: a row does not say how long its video is.
+        """
+        names = list(features)
+        by_take = {row.take: row for row in videos}
+        for row in by_take.values():
+            if row.duration_s is None or row.fps is None:
+                raise StoreDamagedError(
+                    f"The row of {row.video_id} does not say how long it is.",
+                    hint="Run `vimoclip verify` to see what is damaged.",
+                )
+        columns = ["take", *columns_of(names)]
+        count = 0
+        for table in self.chunks((row.video_id for row in by_take.values()), columns, rows):
+            table = table.combine_chunks()
+            takes = table["take"].to_numpy()
+            for run in runs([takes]):
+                video = by_take[int(takes[run.start])]
+                part = table.slice(run.start, run.stop - run.start)
+                yield FrameBatch.from_arrow(video.video_id, part, names)
+                count += part.num_rows
+                if count == video.frames:
+                    yield VideoDone(video.video_id, VideoInfo.of_row(video))
+                    count = 0
 
     def chunks(self, video_ids: Iterable[str], columns: list[str], rows: int = ROWS) -> Iterator[pa.Table]:
-        """These columns of the frames of one video after the other, in tables of up to 2 · `rows` rows."""
+        """Read columns of the frames of one video after the other, in tables of up to 2 · `rows` rows."""
         parts: list[pa.Table] = []
         for first, count in self._pieces(video_ids, rows):
             parts.append(self._table.slice(first, count, columns))
@@ -79,17 +120,17 @@ def _cut(first: int, count: int, rows: int) -> Iterator[tuple[int, int]]:
         yield start, min(rows, first + count - start)
 
 
-def _whole(video_id: str, stretches: list[_Stretch], frames: int) -> list[_Stretch]:
+def _whole(video: Video, stretches: list[_Stretch]) -> list[_Stretch]:
     count = 0
     for stretch in stretches:
         if stretch.frame_index != count:
             break
         count += stretch.count
-    if count != frames or count != sum(stretch.count for stretch in stretches):
+    if not count or count != video.frames or count != sum(stretch.count for stretch in stretches):
         raise StoreDamagedError(
-            f"The frames of {video_id} are not whole.",
+            f"The frames of {video.video_id} are not whole.",
             received=f"{sum(stretch.count for stretch in stretches)} rows, in order up to frame {count}",
-            expected=f"{frames} frames",
+            expected=f"{video.frames} frames",
             hint="Run `vimoclip verify` to see what is damaged.",
         )
     return stretches

@@ -5,11 +5,11 @@ import pyarrow as pa
 
 from schemas.features import Feature
 from schemas.flow import FLOW
-from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.errors import VideoError
+from vimoclip.frames import Embeddings, FrameBatch
 
 
-def check(frames: EmbeddedFrames, features: dict[str, Feature], count: int, last_source: int, last_s: float) -> None:
+def check(frames: FrameBatch, features: dict[str, Feature], count: int, last_source: int, last_s: float) -> None:
     """Refuse frames that do not go on from the `count` before them, of which the last was decoded frame `last_source`,
     at `last_s`.
 
@@ -44,7 +44,7 @@ def check(frames: EmbeddedFrames, features: dict[str, Feature], count: int, last
         check_vectors(video_id, features[name], vectors, due)
 
 
-def check_vectors(video_id: str, feature: Feature, vectors: Vectors, due: np.ndarray) -> None:
+def check_vectors(video_id: str, feature: Feature, vectors: Embeddings, due: np.ndarray) -> None:
     """Refuse vectors of a video. due: which frames must have one, and no others, bool (n,).
 
     Raises:
@@ -65,7 +65,7 @@ def _refused(what: str, received: object = None, expected: object = None) -> Vid
     return VideoError("embedding-failed", what, received=received, expected=expected)
 
 
-def frame_rows(schema: pa.Schema, take: int, frames: EmbeddedFrames) -> pa.Table:
+def frame_rows(schema: pa.Schema, take: int, frames: FrameBatch) -> pa.Table:
     """Rows of `frames`, whose very schema is given; null in columns of features that are not among the frames'."""
     n = len(frames.frame_index)
     still = np.array([flow is None for flow in frames.flow])
@@ -83,7 +83,7 @@ def frame_rows(schema: pa.Schema, take: int, frames: EmbeddedFrames) -> pa.Table
     return pa.Table.from_arrays([(columns | absent)[name] for name in schema.names], schema=schema)
 
 
-def vector_columns(name: str, vectors: Vectors) -> dict[str, pa.Array]:
+def vector_columns(name: str, vectors: Embeddings) -> dict[str, pa.Array]:
     """The two columns of a feature: `<name>` fp16[D] and `<name>_norm` fp32, null where there is no vector."""
     absent = ~vectors.present
     values = pa.array(np.where(absent[:, None], np.float16(0), vectors.values).ravel())
@@ -93,7 +93,7 @@ def vector_columns(name: str, vectors: Vectors) -> dict[str, pa.Array]:
     }
 
 
-def flow_rows(take: int, frames: EmbeddedFrames) -> pa.Table:
+def flow_rows(take: int, frames: FrameBatch) -> pa.Table:
     """Rows of `flow`, one for each frame that has motion."""
     moving = [i for i, flow in enumerate(frames.flow) if flow is not None]
     return pa.Table.from_arrays(

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from schemas.labels import LABELS, Label
 from schemas.videos import VIDEOS, Video
 from vimoclip.atomic import defer_interrupts
-from vimoclip.embedding.events import EmbeddedFrames
+from vimoclip.frames import FrameBatch
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import drop_orphan_columns
 from vimoclip.store.models import drop_unreferenced_models
@@ -74,7 +74,7 @@ class StoreWriter:
         self._written[self._last_take] = (0, -1, -1.0)
         return self._last_take
 
-    def add(self, take: int, frames: EmbeddedFrames) -> None:
+    def add(self, take: int, frames: FrameBatch) -> None:
         """Add consecutive frames to a take.
 
         Raises:

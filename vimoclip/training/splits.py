@@ -17,7 +17,7 @@ def videos_of_split(store: FeatureStore, split: str | None = None) -> list[Video
     Raises:
         RunError: there is none.
     """
-    videos = sorted((row for row in store.rows() if row.status == "ok"), key=lambda row: row.video_id)
+    videos = sorted(store.live_videos(), key=lambda row: row.video_id)
     chosen = [row for row in videos if split is None or row.split == split]
     if not chosen:
         raise RunError(
@@ -30,7 +30,7 @@ def videos_of_split(store: FeatureStore, split: str | None = None) -> list[Video
 
 def splits(store: FeatureStore) -> list[str]:
     """The splits that videos are in, by name."""
-    return sorted({row.split for row in store.rows() if row.status == "ok" and row.split})
+    return sorted({row.split for row in store.live_videos() if row.split})
 
 
 def hold_out(videos: Sequence[Video], share: float, seed: int) -> tuple[list[Video], list[Video]]:

@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vimoclip.config.store import Sampling
 from vimoclip.errors import ConfigError
-from vimoclip.video.decode import FrameChunk, Restart, decode
+from vimoclip.frames import VideoReset
+from vimoclip.video.decode import FrameChunk, decode
 
 FRAME_HEIGHT = 108
 WIDEST = 2.4
@@ -54,7 +55,7 @@ def frames_at(path: str | Path, times_s: Sequence[float]) -> list[NDArray[np.uin
     last: NDArray[np.uint8] | None = None
     aspect = 1.0
     for event in decode(path, Sampling(), on_corrupt="keep"):
-        if isinstance(event, Restart):
+        if isinstance(event, VideoReset):
             shown, last = [], None
         if not isinstance(event, FrameChunk):
             continue

@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 from schemas.videos import TimeSource
 from vimoclip.config.store import OnCorrupt, Sampling
 from vimoclip.errors import VideoError
+from vimoclip.frames import VideoDone, VideoInfo, VideoReset
 
 pass  # EMPTYIMPORT
 
@@ -142,34 +143,12 @@ EXTENSIONS = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 """Suffixes, lower case, by which a file in a folder is taken for a video."""
 
 ASSUMED_RATE = 25.0
+MIN_SIDE = 8
+"""Pixels. No flow estimator works on less."""
 MAX_PIXELS = 1 << 27  # a damaged header may promise a frame of gigabytes
 
 
-@dataclass(frozen=True)
-class VideoInfo:
-    """What decoding found. width, height: pixels, upright. pixel_aspect: width / height of one pixel.
-
-    fps: mean decoded frames per second. duration_s: the last frame's time plus one period. broken: None, or the kind of
-    the error after which the frames decoded so far were kept.
-    """
-
-    codec: str
-    width: int
-    height: int
-    pixel_aspect: float
-    fps: float
-    time_source: TimeSource
-    decoded_frames: int
-    duration_s: float
-    broken: str | None = None
-
-
-@dataclass(frozen=True)
-class Restart:
-    """The presentation times proved unusable: forget all chunks so far; the video starts again, timed by rate."""
-
-
-Event = FrameChunk | Restart | VideoInfo
+DecodeEvent = FrameChunk | VideoReset | VideoDone
 
 
 CLOCK_S = 0.0005
@@ -203,12 +182,12 @@ class _UnusableTimesError(Exception):
 
 def decode(
     path: str | Path, sampling: Sampling, on_corrupt: OnCorrupt = "fail", on_frame: Callable[[], None] | None = None
-) -> Iterator[Event]:
+) -> Iterator[DecodeEvent]:
     """Decode the frames that `sampling` stores, and the frame before each. on_frame: called at every decoded frame.
 
-    Yields FrameChunks in decode order and one VideoInfo at the end. Times are presentation times until one of them
-    proves unusable; then all times must be n / rate, and the video is decoded again from its start. If chunks were
-    already handed out, a Restart says so.
+    Yields FrameChunks in decode order, then VideoDone, whose video_id is the path. Times are presentation times until
+    one of them proves unusable; then all times must be n / rate, and the video is decoded again from its start. If
+    chunks were already handed out, VideoReset says so.
 
     Raises:
         VideoError: the file cannot be decoded; `.kind` names how.
@@ -220,13 +199,13 @@ def decode(
             handed_out = True
     except _UnusableTimesError:
         if handed_out:
-            yield Restart()
+            yield VideoReset(str(path))
         yield from _decode(Path(path), sampling, on_corrupt, on_frame, by_pts=False)
 
 
 def _decode(
     path: Path, sampling: Sampling, on_corrupt: OnCorrupt, on_frame: Callable[[], None] | None, *, by_pts: bool
-) -> Iterator[Event]:
+) -> Iterator[DecodeEvent]:
     try:
         container = av.open(str(path.absolute()), metadata_errors="ignore")
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -268,7 +247,9 @@ def _decode(
         last_s = previous[2]
         fps = clock.fps(n, last_s)
         width, height = chunk.size
-        yield VideoInfo(chunk.codec, width, height, chunk.aspect, fps, clock.source, n, last_s + 1 / fps, broken)
+        end_s = last_s + 1 / fps
+        info = VideoInfo(chunk.codec, width, height, chunk.aspect, fps, clock.source, n, end_s, broken)
+        yield VideoDone(str(path), info)
 
 
 def _video_stream(container: av.container.InputContainer, path: Path) -> VideoStream:
@@ -355,7 +336,3 @@ class _Clock:
     def fps(self, n: int, last_s: float) -> float:
         """Mean rate of n frames, the last at last_s."""
         return (n - 1) / last_s if self._by_pts and n > 1 else self._rate
-
-
-MIN_SIDE = 8
-"""Pixels. No estimator works on less."""

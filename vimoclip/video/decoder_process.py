@@ -25,8 +25,9 @@ import numpy as np
 
 from vimoclip.config.store import RunConfig, Sampling
 from vimoclip.errors import VideoError, VimoclipError
+from vimoclip.frames import VideoDone
 from vimoclip.prefetch import Prefetcher
-from vimoclip.video.decode import Event, FrameChunk, VideoInfo, decode
+from vimoclip.video.decode import DecodeEvent, FrameChunk, decode
 
 PREFETCH = 4  # chunks decoded before they are asked for
 START_S = 60.0  # a loaded machine may take its time to start a process
@@ -59,8 +60,8 @@ class DecoderProcess:
         """Decode no more of this job, which a stream is at: at most a few of its events are still to come."""
         self._given_up = job
 
-    def stream(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Event | VideoError]]:
-        """Events of each job in turn (see `vimoclip.video.decode.decode`), ended by its VideoInfo or its VideoError.
+    def stream(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, DecodeEvent | VideoError]]:
+        """Events of each job in turn (see `vimoclip.video.decode.decode`), ended by VideoDone or a VideoError.
 
         `jobs` is drawn from another thread, as decoding gets there; what it raises is raised here.
         """
@@ -69,11 +70,11 @@ class DecoderProcess:
                 if item is not None:
                     yield item
 
-    def stream_or_idle(self, jobs: Iterable[Job]) -> Generator[tuple[Job, Event | VideoError] | None, None, None]:
+    def stream_or_idle(self, jobs: Iterable[Job]) -> Generator[tuple[Job, DecodeEvent | VideoError] | None, None, None]:
         """As `stream`, and None after each second without an event: the next job may be long in coming."""
         closing = threading.Event()
 
-        def events() -> Iterator[tuple[Job, Event | VideoError]]:
+        def events() -> Iterator[tuple[Job, DecodeEvent | VideoError]]:
             for job in jobs:
                 if closing.is_set():  # it was long in coming, and must not start another child
                     return
@@ -97,7 +98,7 @@ class DecoderProcess:
                     child.end()  # the thread may be waiting for it
             self.close()
 
-    def _events(self, path: str) -> Iterator[Event | VideoError]:
+    def _events(self, path: str) -> Iterator[DecodeEvent | VideoError]:
         used = self._child is not None
         events = self._decode(path)
         first = next(events)
@@ -111,7 +112,7 @@ class DecoderProcess:
             if isinstance(event, VideoError) and event.kind in ("decoder-crashed", "timed-out"):
                 self.close()
 
-    def _decode(self, path: str) -> Iterator[Event | VideoError]:
+    def _decode(self, path: str) -> Iterator[DecodeEvent | VideoError]:
         if self._child is None:
             self._child = _Child()
         return self._child.decode(path, self._sampling, self._run)
@@ -170,7 +171,7 @@ class _Child:
             hint="Run `vimoclip doctor`; everything committed is safe.",
         )
 
-    def decode(self, path: str, sampling: Sampling, run: RunConfig) -> Iterator[Event | VideoError]:
+    def decode(self, path: str, sampling: Sampling, run: RunConfig) -> Iterator[DecodeEvent | VideoError]:
         name = Path(path).name
         try:
             self._jobs.send((path, sampling, run.on_corrupt))
@@ -179,7 +180,7 @@ class _Child:
                 if event is None:
                     continue
                 yield event
-                if isinstance(event, VideoInfo | VideoError):
+                if isinstance(event, VideoDone | VideoError):
                     return
         except TimeoutError:
             yield VideoError(
@@ -193,7 +194,7 @@ class _Child:
             what = f"The decoder died on {name}."
             yield VideoError("decoder-crashed", what, received=how, hint="Re-encode the file.")
 
-    def _receive(self, timeout_s: float) -> Event | VideoError | None:
+    def _receive(self, timeout_s: float) -> DecodeEvent | VideoError | None:
         """The next event, or None for a sign of life."""
         self._wait(timeout_s)
         header: Any = self._events.recv()  # a few hundred bytes: what comes, comes whole

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from vimoclip.config.store import Sampling
 from vimoclip.errors import ConfigError, SearchError
-from vimoclip.video.decode import FrameChunk, Restart, decode
+from vimoclip.frames import VideoReset
+from vimoclip.video.decode import FrameChunk, decode
 
 _TICK = Fraction(1, 90_000)
 _OPTIONS = {"crf": "20", "preset": "veryfast"}
@@ -55,7 +56,7 @@ def _encode(source: str | Path, start_s: float, end_s: float, target: Path) -> i
     stream: Any = None
     try:
         for event in decode(source, Sampling(), on_corrupt="keep"):
-            if isinstance(event, Restart) and output is not None:
+            if isinstance(event, VideoReset) and output is not None:
                 output.close()
                 output, count = None, 0
             if not isinstance(event, FrameChunk):

@@ -15,14 +15,14 @@ from torchvision.models.optical_flow import raft_small
 from tests.clips import render, velocity
 from tests.vimoclip import awkward
 from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, Sampling, StoreConfig
-from vimoclip.embedding.events import EmbeddedFrames, EmbedEvent, Idle, Job, VideoDone, VideoFailed
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import VideoError
 from vimoclip.flow import make_estimator
 from vimoclip.flow.encoding import decode, encode, flow_image, mean_speed, to_planes
 from vimoclip.flow.raft import Raft, RaftFrame
+from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob
 from vimoclip.models.clip import ClipTeacher
-from vimoclip.video.decode import Event, FrameChunk
+from vimoclip.video.decode import DecodeEvent, FrameChunk
 from vimoclip.video.decoder_process import DecoderProcess
 from vimoclip.video.encode import write_clip
 
@@ -32,17 +32,17 @@ def worker(tiny_model: str) -> EmbedWorker:
     return EmbedWorker(StoreConfig(clip=ClipConfig(tiny_model, precision="fp32")), RunConfig())
 
 
-def embedded(outcomes: list[EmbedEvent], video_id: str) -> list[EmbeddedFrames]:
-    return [x for x in outcomes if isinstance(x, EmbeddedFrames) and x.video_id == video_id]
+def embedded(outcomes: list[FrameEvent], video_id: str) -> list[FrameBatch]:
+    return [x for x in outcomes if isinstance(x, FrameBatch) and x.video_id == video_id]
 
 
-def column(parts: list[EmbeddedFrames], feature: str) -> np.ndarray:
+def column(parts: list[FrameBatch], feature: str) -> np.ndarray:
     return np.concatenate([part.features[feature].values for part in parts])
 
 
 def test_every_frame_against_the_steps_done_one_by_one(worker: EmbedWorker, clips: Path) -> None:
     path = clips / "drifting" / "000.mp4"
-    outcomes = list(worker.embed([Job("a", str(path))]))
+    outcomes = list(worker.embed([VideoJob("a", str(path))]))
     parts = embedded(outcomes, "a")
     teacher = ClipTeacher(worker.config.clip, torch.device("cpu"))
     estimator = make_estimator(FlowConfig("dis"), torch.device("cpu"), "fp32")
@@ -78,14 +78,14 @@ def test_every_frame_against_the_steps_done_one_by_one(worker: EmbedWorker, clip
 def test_flow_points_from_the_frame_before_to_this_one(worker: EmbedWorker, tmp_path: Path) -> None:
     size, fps = (192, 128), 25.0
     write_clip(tmp_path / "drift.mp4", render("drifting", 7, 6, size, fps), fps)
-    (part,) = embedded(list(worker.embed([Job("a", str(tmp_path / "drift.mp4"))])), "a")
+    (part,) = embedded(list(worker.embed([VideoJob("a", str(tmp_path / "drift.mp4"))])), "a")
     codes = np.stack([decode(data)[0] for data in part.flow[1:] if data is not None]).astype(float)
     moving = np.abs(codes - 128) > 8
     assert np.sign((codes - 128)[moving]).mean() * np.sign(velocity(7, size, fps)) > 0.8
 
 
 def test_sampling_stores_a_subset_of_the_same_bits(worker: EmbedWorker, tiny_model: str, clips: Path) -> None:
-    job = Job("a", str(clips / "circling" / "000.mp4"))
+    job = VideoJob("a", str(clips / "circling" / "000.mp4"))
     full = embedded(list(worker.embed([job])), "a")
     every = EmbedWorker(StoreConfig(Sampling(every=3), ClipConfig(tiny_model, precision="fp32")), RunConfig())
     some = embedded(list(every.embed([job])), "a")
@@ -101,8 +101,8 @@ def test_one_bad_video_is_named_and_the_others_go_on(worker: EmbedWorker, clips:
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"not a video")
     good = str(clips / "still" / "000.mp4")
-    outcomes = list(worker.embed([Job("a", good), Job("bad", str(bad)), Job("b", good)]))
-    kinds = {x.video_id: x for x in outcomes if not isinstance(x, EmbeddedFrames | Idle)}
+    outcomes = list(worker.embed([VideoJob("a", good), VideoJob("bad", str(bad)), VideoJob("b", good)]))
+    kinds = {x.video_id: x for x in outcomes if not isinstance(x, FrameBatch | Idle)}
     assert isinstance(kinds["bad"], VideoFailed)
     assert kinds["bad"].kind == "unreadable"
     assert isinstance(kinds["a"], VideoDone)
@@ -120,7 +120,7 @@ def test_memory_that_runs_out_halves_the_batch_and_says_so(
             raise torch.OutOfMemoryError("too large a batch")
         return whole(self, batch)
 
-    job = Job("a", str(clips / "still" / "000.mp4"))
+    job = VideoJob("a", str(clips / "still" / "000.mp4"))
     full = list(worker.embed([job]))
     monkeypatch.setattr(ClipTeacher, "__call__", small)
     halved = list(worker.embed([job]))
@@ -142,7 +142,7 @@ def test_memory_that_runs_out_while_resizing_changes_nothing(
             raise torch.OutOfMemoryError("too many frames")
         return whole(self, frames, pixel_aspect)
 
-    job = Job("a", str(clips / "still" / "000.mp4"))
+    job = VideoJob("a", str(clips / "still" / "000.mp4"))
     full = list(worker.embed([job]))
     monkeypatch.setattr(ClipTeacher, "resize", small)
     halved = list(worker.embed([job]))
@@ -162,7 +162,7 @@ def test_the_rest_of_a_failed_video_is_not_decoded(
 
     receive = DecoderProcess._events
 
-    def counted(self: DecoderProcess, path: str) -> Iterator[Event | VideoError]:
+    def counted(self: DecoderProcess, path: str) -> Iterator[DecodeEvent | VideoError]:
         nonlocal decoded
         for event in receive(self, path):
             decoded += len(event.frames) if isinstance(event, FrameChunk) else 0
@@ -171,7 +171,7 @@ def test_the_rest_of_a_failed_video_is_not_decoded(
     monkeypatch.setattr(ClipTeacher, "__call__", once)
     monkeypatch.setattr(DecoderProcess, "_events", counted)
     good = str(clips / "still" / "000.mp4")
-    outcomes = worker.embed([Job("long", str(tmp_path / "long.mkv")), Job("b", good)])
+    outcomes = worker.embed([VideoJob("long", str(tmp_path / "long.mkv")), VideoJob("b", good)])
     ends = [(type(x), x.video_id) for x in outcomes if isinstance(x, VideoDone | VideoFailed)]
     assert ends == [(VideoFailed, "long"), (VideoDone, "b")]
     assert decoded < 500
@@ -181,7 +181,7 @@ def test_vectors_that_are_not_finite_fail_the_video(
     worker: EmbedWorker, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ClipTeacher, "__call__", lambda self, batch: torch.full((len(batch), 16), torch.nan))
-    (outcome,) = worker.embed([Job("a", str(clips / "still" / "000.mp4"))])
+    (outcome,) = worker.embed([VideoJob("a", str(clips / "still" / "000.mp4"))])
     assert isinstance(outcome, VideoFailed)
     assert outcome.kind == "not-finite"
 
@@ -194,7 +194,7 @@ def raft(model: str, batch: int, sampling: Sampling | None = None, **clip: Any) 
 @pytest.mark.parametrize("batch", [1, 4])
 def test_raft_in_batches_against_its_pairs_one_by_one(tiny_model: str, clips: Path, batch: int) -> None:
     worker = raft(tiny_model, batch, precision="fp32", batch_size=3)
-    jobs = [Job(name, str(clips / name / "000.mp4")) for name in ("drifting", "circling")]
+    jobs = [VideoJob(name, str(clips / name / "000.mp4")) for name in ("drifting", "circling")]
     outcomes = list(worker.embed(jobs))
     assert worker.models.motion is not None
     estimator = worker.models.motion.estimator
@@ -213,7 +213,7 @@ def test_raft_in_batches_against_its_pairs_one_by_one(tiny_model: str, clips: Pa
 
 
 def test_raft_stores_a_subset_of_the_same_bits_when_sampling(tiny_model: str, clips: Path) -> None:
-    job = Job("a", str(clips / "circling" / "000.mp4"))
+    job = VideoJob("a", str(clips / "circling" / "000.mp4"))
     full = embedded(list(raft(tiny_model, 4).embed([job])), "a")
     some = embedded(list(raft(tiny_model, 4, Sampling(every=3)).embed([job])), "a")
     assert np.concatenate([part.source_frame for part in some]).tolist() == [0, 3, 6, 9]
@@ -224,7 +224,7 @@ def test_raft_stores_a_subset_of_the_same_bits_when_sampling(tiny_model: str, cl
 def test_memory_that_runs_out_for_flow_halves_its_batch_and_says_so(
     tiny_model: str, clips: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = Job("a", str(clips / "circling" / "000.mp4"))
+    job = VideoJob("a", str(clips / "circling" / "000.mp4"))
     full = list(raft(tiny_model, 4).embed([job]))
     whole = Raft.flows
 

@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 from schemas.features import Feature
 from tests.models import MODEL
 from vimoclip.config.store import ClipConfig, Geometry, Resize, RunConfig, StoreConfig
-from vimoclip.embedding.events import EmbeddedFrames, Job
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import ModelError
+from vimoclip.frames import FrameBatch, VideoJob
 from vimoclip.models.clip import ClipTeacher, Preprocessing
 
 CPU = torch.device("cpu")
@@ -113,12 +113,12 @@ def test_a_resize_that_is_not_known_is_named_when_it_is_asked_for(tmp_path: Path
 
 def test_frames_and_flow_are_resized_as_own_says(tmp_path: Path, clips: Path) -> None:
     name, _ = write(tmp_path, "bioclip")
-    job = Job("a", str(clips / "circling" / "000.mp4"))
+    job = VideoJob("a", str(clips / "circling" / "000.mp4"))
 
-    def rows(resize: Resize) -> list[EmbeddedFrames]:
+    def rows(resize: Resize) -> list[FrameBatch]:
         clip = ClipConfig(name, resize=resize, precision="fp32")
         outcomes = EmbedWorker(StoreConfig(clip=clip), RunConfig(device="cpu")).embed([job])
-        return [outcome for outcome in outcomes if isinstance(outcome, EmbeddedFrames)]
+        return [outcome for outcome in outcomes if isinstance(outcome, FrameBatch)]
 
     own, crop, squash = rows("own"), rows("crop"), rows("squash")
     for one, same, other in zip(own, crop, squash, strict=True):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.vimoclip.stores import make_store, ok_row
-from vimoclip.embedding.events import VideoFailed
 from vimoclip.errors import SourceError
+from vimoclip.frames import VideoFailed
 from vimoclip.prediction.inputs import resolve_videos
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock

@@ -1,6 +1,7 @@
 """Rows of vectors from the store and from files: the same for the same video, and for what bites on real disks."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,8 @@ from tests.vimoclip import awkward
 from tests.vimoclip.made_up_runs import ONE, labelled, run_on
 from tests.vimoclip.stores import embedded
 from vimoclip.api import Store
-from vimoclip.embedding.events import VideoFailed
-from vimoclip.frames import FrameRows
-from vimoclip.prediction.inputs import (
-    PredictionEvent,
-    StreamDone,
-    StreamReset,
-    VideoInput,
-    resolve_videos,
-    stream_files,
-    stream_stored,
-)
+from vimoclip.frames import FrameBatch, FrameEvent, VideoDone, VideoFailed, VideoJob, VideoReset
+from vimoclip.prediction.inputs import stream_files, stream_stored
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -34,45 +26,47 @@ def real(tmp_path_factory: pytest.TempPathFactory, clips: Path, tiny_model: str)
     return Store.open(folder / "store")
 
 
-def rows(events: list[tuple[VideoInput, PredictionEvent]]) -> dict[str, FrameRows]:
-    """All rows of each video."""
-    parts: dict[str, list[FrameRows]] = {}
-    for target, event in events:
+def rows(events: Iterable[FrameEvent]) -> dict[str, FrameBatch]:
+    """All frames of each video, by its id."""
+    parts: dict[str, list[FrameBatch]] = {}
+    for event in events:
         assert not isinstance(event, VideoFailed)
-        if isinstance(event, StreamReset):
-            parts[target.path] = []
-        if isinstance(event, FrameRows):
-            parts.setdefault(target.path, []).append(event)
-    return {path: FrameRows.joined(own) for path, own in parts.items()}
+        if isinstance(event, VideoReset):
+            parts[event.video_id] = []
+        if isinstance(event, FrameBatch):
+            parts.setdefault(event.video_id, []).append(event)
+    return {video_id: FrameBatch.concat(own) for video_id, own in parts.items()}
 
 
 def test_a_file_gives_the_rows_that_were_stored_of_it(real: Store) -> None:
     features = [real.features["clip"], real.features["moclip"]]
-    stored, _ = resolve_videos(real, ["*"])
-    files = [VideoInput(target.path, target.path, None) for target in stored]
-    from_store, from_files = list(stream_stored(real, features, stored)), list(stream_files(real, features, files, ONE))
-    assert [event for _, event in from_store if isinstance(event, StreamDone)] == [
-        event for _, event in from_files if isinstance(event, StreamDone)
+    stored = real.live_videos()
+    jobs = [VideoJob(row.video_id, row.path) for row in stored]
+    from_store, from_files = list(stream_stored(real, features, stored)), list(stream_files(real, features, jobs, ONE))
+    ends = [
+        [(event.video_id, event.info.duration_s, event.info.fps) for event in events if isinstance(event, VideoDone)]
+        for events in (from_store, from_files)
     ]
+    assert ends[0] == ends[1] and len(ends[0]) == 10
     found, same = rows(from_store), rows(from_files)
     assert found.keys() == same.keys() and len(found) == 10
-    for path, own in found.items():
-        one, other = own.vectors, same[path].vectors
-        assert len(own) == 10 and np.array_equal(own.time_s, same[path].time_s)
-        assert (one.norms["clip"] > 0).all() and (one.norms["moclip"] > 0).tolist() == [False] + [True] * 9
+    for video_id, own in found.items():
+        one, other = own.features, same[video_id].features
+        assert len(own) == 10 and np.array_equal(own.time_s, same[video_id].time_s)
+        assert (one["clip"].norm > 0).all() and (one["moclip"].norm > 0).tolist() == [False] + [True] * 9
         for name, first in (("clip", 0), ("moclip", 1)):
-            assert one.values[name].dtype == np.float16 and np.array_equal(one.norms[name], other.norms[name])
-            assert np.array_equal(one.values[name][first:], other.values[name][first:])
+            assert one[name].values.dtype == np.float16 and np.array_equal(one[name].norm, other[name].norm)
+            assert np.array_equal(one[name].values[first:], other[name].values[first:])
 
 
 def test_stored_rows_are_those_that_were_written(tmp_path: Path) -> None:
     store = labelled(tmp_path)
-    targets, _ = resolve_videos(store, ["long.mp4", "3.mp4"])
-    found = rows(list(stream_stored(store, [store.features["moclip"]], targets)))
+    live = {row.video_id: row for row in store.live_videos()}
+    found = rows(stream_stored(store, [store.features["moclip"]], [live["long.mp4"], live["3.mp4"]]))
     expected = embedded("long.mp4", 0, 130)
-    own = found["/videos/long.mp4"]
+    own = found["long.mp4"]
     assert np.array_equal(own.time_s, expected.time_s)
-    values, norms = own.vectors.values["moclip"], own.vectors.norms["moclip"]
+    values, norms = own.features["moclip"].values, own.features["moclip"].norm
     assert np.array_equal(values[1:], expected.features["moclip"].values[1:])
     assert norms[0] == 0 and np.array_equal(norms[1:], expected.features["moclip"].norm[1:])
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from schemas.labels import Label
 from schemas.videos import Video
 from tests.vimoclip.stores import FPS, embedded, make_store, ok_row, write_in_turns
-from vimoclip.embedding.events import EmbeddedFrames
 from vimoclip.errors import StoreDamagedError
+from vimoclip.frames import FrameBatch
 from vimoclip.sequences.reader import TrainingClips, clip_at, clip_labels, clip_spans, read_training_clips
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
@@ -140,7 +140,7 @@ def test_times_decide_and_not_the_number_of_frames(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store", {})
     time_s = np.concatenate([np.arange(10.0), 10 + np.arange(30) / FPS])
 
-    def at(frames: EmbeddedFrames, first: int) -> EmbeddedFrames:
+    def at(frames: FrameBatch, first: int) -> FrameBatch:
         return replace(frames, time_s=time_s[first : first + len(frames.frame_index)])
 
     with writer_lock(store.place):

@@ -13,8 +13,8 @@ from pipelines.features import drop
 from schemas.features import Feature
 from schemas.frames import frames_schema
 from tests.vimoclip.stores import VIDEOS, embedded, features, make_store, ok_row
-from vimoclip.embedding.events import EmbeddedFrames
 from vimoclip.errors import FeatureError, SettingsError, UnknownColumnError, VideoError
+from vimoclip.frames import FrameBatch
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import FeatureWriter, check_name, videos_missing_feature
 from vimoclip.store.location import LocationLike
@@ -32,7 +32,7 @@ def added(name: str = NAME, **changes: object) -> Feature:
     return replace(feature, settings="{}", **changes)  # type: ignore[arg-type]
 
 
-def vectors(video_id: str, first: int, count: int, name: str = NAME) -> EmbeddedFrames:
+def vectors(video_id: str, first: int, count: int, name: str = NAME) -> FrameBatch:
     """As `embedded`, with that feature alone."""
     return embedded(video_id, first, count, {name: DIM})
 
@@ -174,23 +174,23 @@ def test_fragments_deleted_rows_and_a_hidden_video_are_no_obstacle(tmp_path: Pat
     assert stored.tobytes() == made.values.tobytes()
 
 
-def other_frames(made: EmbeddedFrames) -> EmbeddedFrames:
+def other_frames(made: FrameBatch) -> FrameBatch:
     return replace(made, source_frame=made.source_frame + 1)
 
 
-def not_unit(made: EmbeddedFrames) -> EmbeddedFrames:
+def not_unit(made: FrameBatch) -> FrameBatch:
     made.features[NAME].values[1] *= 2
     return made
 
 
-def one_absent(made: EmbeddedFrames) -> EmbeddedFrames:
+def one_absent(made: FrameBatch) -> FrameBatch:
     made.features[NAME].present[1] = False
     return made
 
 
 @pytest.mark.parametrize("spoil", [other_frames, not_unit, one_absent])
 def test_vectors_that_are_not_the_stored_frames_are_refused(
-    tmp_path: Path, spoil: Callable[[EmbeddedFrames], EmbeddedFrames]
+    tmp_path: Path, spoil: Callable[[FrameBatch], FrameBatch]
 ) -> None:
     writer = FeatureWriter(make_store(tmp_path / "store"), added())
     row = next(row for row in writer.todo() if row.video_id == "a.mp4")

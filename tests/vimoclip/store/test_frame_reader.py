@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import polars as pl
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.errors import StoreDamagedError
+from vimoclip.frames import FrameBatch, VideoDone, vectors
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.frame_reader import FrameReader
 from vimoclip.store.table import Table
@@ -47,7 +48,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
 def test_every_video_as_the_store_has_it_in_the_order_asked_for(
     store: FeatureStore, ids: list[str], count: int, rows: int
 ) -> None:
-    videos = store.videos().filter(pl.col("video_id").is_in(ids[:count]))
+    videos = [row for row in store.live_videos() if row.video_id in ids[:count]]
     chunks = list(FrameReader(store, videos).chunks(ids[:count], COLUMNS, rows))
     expected = pa.concat_tables([store.sequence(video_id, COLUMNS) for video_id in ids[:count]])
     assert pa.concat_tables(chunks).equals(expected)
@@ -57,7 +58,7 @@ def test_every_video_as_the_store_has_it_in_the_order_asked_for(
 
 def test_frames_that_lie_together_are_read_together(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
     made = make_store(Path(str(store.place) + "-even"), {f"{n:02}.mp4": 5 for n in range(20)}, chunk=2)
-    frames = FrameReader(made, made.videos())
+    frames = FrameReader(made, made.live_videos())
     reads: list[tuple[int, int]] = []
     real = Table.slice
 
@@ -78,8 +79,8 @@ def test_a_video_with_a_frame_missing_is_refused(tmp_path: Path, lost: int, foun
     store.tables["frames"].delete((pc.field("video_id") == "a.mp4") & (pc.field("frame_index") == lost))
     store = store.refresh()
     with pytest.raises(StoreDamagedError, match=rf"a\.mp4.*{found}.*5 frames.*verify"):
-        FrameReader(store, store.videos())
-    good = store.videos().filter(pl.col("video_id") == "b.mp4")
+        FrameReader(store, store.live_videos())
+    good = [row for row in store.live_videos() if row.video_id == "b.mp4"]
     assert [rows.num_rows for rows in FrameReader(store, good).chunks(["b.mp4"], COLUMNS)] == [3]
 
 
@@ -89,4 +90,26 @@ def test_a_video_with_a_frame_twice_is_refused(tmp_path: Path) -> None:
     frames.append(frames.read(where=pc.field("frame_index") == 3))
     store = store.refresh()
     with pytest.raises(StoreDamagedError, match="6 rows"):
-        FrameReader(store, store.videos())
+        FrameReader(store, store.live_videos())
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.permutations([*LENGTHS, "first.mp4"]), st.integers(1, 30))
+def test_a_stream_of_videos_holds_the_frames_of_each_and_ends_each(
+    store: FeatureStore, ids: list[str], rows: int
+) -> None:
+    live = {row.video_id: row for row in store.live_videos()}
+    parts: dict[str, list[FrameBatch]] = {}
+    ended = []
+    for event in FrameReader(store, live.values()).iter_videos([live[video_id] for video_id in ids], ["clip"], rows):
+        if isinstance(event, VideoDone):
+            ended.append((event.video_id, event.info.duration_s))
+        else:
+            assert event.video_id not in [video_id for video_id, _ in ended]
+            parts.setdefault(event.video_id, []).append(event)
+    assert ended == [(video_id, live[video_id].duration_s) for video_id in ids]
+    for video_id, own in parts.items():
+        found, stored = FrameBatch.concat(own), store.sequence(video_id)
+        assert found.frame_index.tolist() == list(range(live[video_id].frames or 0))
+        assert np.array_equal(found.features["clip"].values, vectors(stored["clip"]))
+        assert np.array_equal(found.time_s, stored["time_s"].to_numpy())

@@ -16,8 +16,8 @@ import pytest
 
 from schemas.labels import Label
 from tests.vimoclip.stores import FPS, embedded, make_store, ok_row
-from vimoclip.embedding.events import EmbeddedFrames, Vectors
 from vimoclip.errors import NoSpaceError, UnknownVideoError, VideoError
+from vimoclip.frames import Embeddings, FrameBatch
 from vimoclip.store import writer as module
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table
@@ -357,14 +357,14 @@ def test_labels_of_a_source_are_replaced_and_only_its_own(store: FeatureStore) -
     assert now() == set()
 
 
-def change(frames: EmbeddedFrames, **changes: Any) -> EmbeddedFrames:
+def change(frames: FrameBatch, **changes: Any) -> FrameBatch:
     """Frames of new.mp4 with other values; of `clip` or `moclip`, other fields of its Vectors."""
     own = {name: changes.pop(name) for name in tuple(changes) if name in frames.features}
     features = {name: replace(v, **own.get(name, {})) for name, v in frames.features.items()}
     return replace(frames, **({"features": features} | changes))
 
 
-def with_value(vectors: Vectors, value: float) -> np.ndarray:
+def with_value(vectors: Embeddings, value: float) -> np.ndarray:
     values = vectors.values.copy()
     values[1, 2] = value
     return values
@@ -373,7 +373,7 @@ def with_value(vectors: Vectors, value: float) -> np.ndarray:
 FIRST = embedded("new.mp4", 0, 4)
 CLIP, MOCLIP = FIRST.features["clip"], FIRST.features["moclip"]
 SPEED = FIRST.flow_speed
-BAD: dict[str, EmbeddedFrames] = {
+BAD: dict[str, FrameBatch] = {
     "no frames": change(FIRST, frame_index=FIRST.frame_index[:0]),
     "not from 0": embedded("new.mp4", 1, 3),
     "a gap": change(FIRST, frame_index=np.array([0, 1, 3, 4], np.int32)),
@@ -438,7 +438,7 @@ def test_bad_frames_are_refused_and_nothing_of_them_is_kept(store: FeatureStore,
         "an earlier source frame": replace(embedded("new.mp4", 4, 2), source_frame=np.array([3, 5])),
     }.items(),
 )
-def test_frames_must_follow_those_before(store: FeatureStore, what: str, bad: EmbeddedFrames) -> None:
+def test_frames_must_follow_those_before(store: FeatureStore, what: str, bad: FrameBatch) -> None:
     writer = StoreWriter(store)
     writer.add(take := writer.new_take(), FIRST)
     with pytest.raises(VideoError, match=r"new\.mp4"):

@@ -24,7 +24,8 @@ from tests.vimoclip import awkward
 from tests.vimoclip.awkward import EMPTY, FILES, FRAMES, HEIGHT, RATE, VIDEOS, WIDTH, Expected, Picture, picture
 from vimoclip.config.store import OnCorrupt, Sampling
 from vimoclip.errors import VideoError
-from vimoclip.video.decode import CHUNK_BYTES, CHUNK_FRAMES, Event, FrameChunk, Restart, Sampler, VideoInfo, decode
+from vimoclip.frames import VideoDone, VideoInfo, VideoReset
+from vimoclip.video.decode import CHUNK_BYTES, CHUNK_FRAMES, DecodeEvent, FrameChunk, Sampler, decode
 
 AWKWARD, INTERACTIONS = VIDEOS / "awkward", VIDEOS / "interactions" / "clips"
 CAMERA_TRAPS = sorted(path for path in (VIDEOS / "camera-traps").rglob("*") if path.is_file())
@@ -41,7 +42,7 @@ needs_videos = pytest.mark.skipif(not VIDEOS.is_dir(), reason="the real videos a
 
 @dataclass(frozen=True)
 class Decoded:
-    """All events of a video, in one piece; of its chunks, those after the last Restart."""
+    """All events of a video, in one piece; of its chunks, those after the last VideoReset."""
 
     frames: NDArray[np.uint8]
     source_frame: list[int]
@@ -53,16 +54,16 @@ class Decoded:
 
 
 def collect(path: Path, sampling: Sampling | None = None, on_corrupt: OnCorrupt = "fail") -> Decoded:
-    *events, info = decode(path, sampling or Sampling(), on_corrupt)
-    assert isinstance(info, VideoInfo)
-    restarts = [n for n, event in enumerate(events) if isinstance(event, Restart)]
+    *events, done = decode(path, sampling or Sampling(), on_corrupt)
+    assert isinstance(done, VideoDone) and done.video_id == str(path)
+    restarts = [n for n, event in enumerate(events) if isinstance(event, VideoReset)]
     chunks = [event for event in events[restarts[-1] + 1 if restarts else 0 :] if isinstance(event, FrameChunk)]
     return Decoded(
         np.concatenate([chunk.frames for chunk in chunks]),
         [int(n) for chunk in chunks for n in chunk.source_frame],
         [float(t) for chunk in chunks for t in chunk.time_s],
         [bool(s) for chunk in chunks for s in chunk.stored],
-        info,
+        done.info,
         len(restarts),
         chunks,
     )
@@ -310,13 +311,13 @@ def test_a_single_frame_lasts_one_period(folder: Path) -> None:
 
 
 def test_a_restart_takes_back_what_was_handed_out(folder: Path) -> None:
-    events: list[Event] = list(decode(folder / "falling-late.mkv", Sampling()))
-    (at,) = [n for n, event in enumerate(events) if isinstance(event, Restart)]
+    events: list[DecodeEvent] = list(decode(folder / "falling-late.mkv", Sampling()))
+    (at,) = [n for n, event in enumerate(events) if isinstance(event, VideoReset)]
     before = [n for event in events[:at] if isinstance(event, FrameChunk) for n in event.source_frame]
     after = [n for event in events[at:] if isinstance(event, FrameChunk) for n in event.source_frame]
     assert before == list(range(48)) and after == list(range(60))  # whole chunks before frame 50, then everything
-    assert isinstance(events[-1], VideoInfo)
-    assert not any(isinstance(event, Restart) for event in decode(folder / "falling-early.mkv", Sampling()))
+    assert isinstance(events[-1], VideoDone)
+    assert not any(isinstance(event, VideoReset) for event in decode(folder / "falling-early.mkv", Sampling()))
 
 
 @needs_videos

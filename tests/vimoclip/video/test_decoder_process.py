@@ -21,7 +21,8 @@ from tests.vimoclip import awkward
 from tests.vimoclip.awkward import FILES, FRAMES, VIDEOS
 from vimoclip.config.store import RunConfig, Sampling
 from vimoclip.errors import VideoError
-from vimoclip.video.decode import Event, FrameChunk, VideoInfo, decode
+from vimoclip.frames import VideoDone, VideoInfo
+from vimoclip.video.decode import DecodeEvent, FrameChunk, decode
 from vimoclip.video.decoder_process import DecoderProcess
 
 HOME = Path(__file__).resolve().parents[3]
@@ -54,7 +55,7 @@ def nothing_left() -> Iterator[None]:
     files = set(os.listdir("/proc/self/fd"))
     yield
     assert children() == []
-    assert [t.name for t in threading.enumerate() if t.name == "vimoclip-ahead"] == []
+    assert [t.name for t in threading.enumerate() if t.name == "vimoclip-prefetch"] == []
     assert set(os.listdir("/proc/self/fd")) == files
 
 
@@ -80,7 +81,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
     return True
 
 
-def comparable(event: Event | VideoError) -> object:
+def comparable(event: DecodeEvent | VideoError) -> object:
     if isinstance(event, FrameChunk):
         columns = (event.source_frame.tolist(), event.time_s.tolist(), event.stored.tolist(), event.pixel_aspect)
         return event.frames.shape, event.frames.tobytes(), columns
@@ -100,7 +101,8 @@ def in_process(path: Path, sampling: Sampling, run: RunConfig) -> list[object]:
 
 
 def ends(decoder: DecoderProcess, jobs: list[Clip]) -> list[VideoInfo | VideoError]:
-    return [event for _, event in decoder.stream(jobs) if isinstance(event, VideoInfo | VideoError)]
+    events = [event for _, event in decoder.stream(jobs) if isinstance(event, VideoDone | VideoError)]
+    return [event.info if isinstance(event, VideoDone) else event for event in events]
 
 
 @pytest.mark.parametrize("run", [RunConfig(), RunConfig(on_corrupt="keep")], ids=lambda run: run.on_corrupt)
@@ -154,7 +156,7 @@ def close(stream: Iterator[object]) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_crash_costs_one_video(folder: Path, long_clip: Path, number: signal.Signals) -> None:
     jobs = [Clip(str(folder / "plain.mp4")), Clip(str(long_clip)), Clip(str(folder / "uneven.mkv"))]
-    got: dict[Clip, list[Event | VideoError]] = {}
+    got: dict[Clip, list[DecodeEvent | VideoError]] = {}
     for job, event in DecoderProcess(Sampling(), RunConfig()).stream(jobs):
         if job == jobs[1] and job not in got:
             (child,) = children()
@@ -164,8 +166,8 @@ def test_a_crash_costs_one_video(folder: Path, long_clip: Path, number: signal.S
     crash = got[jobs[1]][-1]
     assert isinstance(crash, VideoError) and crash.kind == "decoder-crashed" and number.name in str(crash)
     for job in (jobs[0], jobs[2]):
-        info = got[job][-1]
-        assert isinstance(info, VideoInfo) and info.decoded_frames == FRAMES
+        done = got[job][-1]
+        assert isinstance(done, VideoDone) and done.info.decoded_frames == FRAMES
 
 
 def test_a_child_that_dies_between_two_videos_costs_none(folder: Path) -> None:
@@ -178,13 +180,13 @@ def test_a_child_that_dies_between_two_videos_costs_none(folder: Path) -> None:
 
     outcomes = []
     for _, event in DecoderProcess(Sampling(), RunConfig()).stream(jobs()):
-        if isinstance(event, VideoInfo | VideoError):
+        if isinstance(event, VideoDone | VideoError):
             outcomes.append(event)
             (child,) = children()
             child.kill()
             assert eventually(partial(is_zombie, child))
             go_on.set()
-    assert [type(outcome) for outcome in outcomes] == [VideoInfo, VideoInfo]
+    assert [type(outcome) for outcome in outcomes] == [VideoDone, VideoDone]
 
 
 def test_a_hang_in_the_middle_of_a_chunk_is_timed_out(folder: Path, long_clip: Path) -> None:
@@ -195,12 +197,12 @@ def test_a_hang_in_the_middle_of_a_chunk_is_timed_out(folder: Path, long_clip: P
             assert eventually(lambda: blocked(*children()))  # the pipe holds the first MiB of a chunk of 4
             os.kill(children()[0].pid, signal.SIGSTOP)
             stopped = time.monotonic()
-        if isinstance(event, VideoInfo | VideoError):
+        if isinstance(event, VideoDone | VideoError):
             outcomes.append((event, time.monotonic() - stopped))
-    (late, waited), (info, _) = outcomes
+    (late, waited), (done, _) = outcomes
     assert isinstance(late, VideoError) and late.kind == "timed-out" and "long.mkv" in str(late)
     assert 2.4 < waited < 5
-    assert isinstance(info, VideoInfo) and info.decoded_frames == FRAMES
+    assert isinstance(done, VideoDone) and done.info.decoded_frames == FRAMES
 
 
 def blocked(child: psutil.Process) -> bool:
@@ -241,7 +243,7 @@ def test_what_jobs_raise_is_raised(folder: Path) -> None:
     with pytest.raises(OwnError, match="no more"):
         for _, event in DecoderProcess(Sampling(), RunConfig()).stream(jobs()):
             seen.append(event)
-    assert isinstance(seen[-1], VideoInfo)  # what came before is not lost
+    assert isinstance(seen[-1], VideoDone)  # what came before is not lost
 
 
 @pytest.mark.parametrize("after", [1, 3])
@@ -266,11 +268,11 @@ def test_closing_while_jobs_are_awaited_starts_no_other_child(folder: Path, monk
         yield Clip(str(folder / "uneven.mkv"))
 
     stream = DecoderProcess(Sampling(), RunConfig()).stream(jobs())
-    while not isinstance(next(stream)[1], VideoInfo):
+    while not isinstance(next(stream)[1], VideoDone):
         pass
     close(stream)
     go_on.set()
-    assert eventually(lambda: "vimoclip-ahead" not in {thread.name for thread in threading.enumerate()})
+    assert eventually(lambda: "vimoclip-prefetch" not in {thread.name for thread in threading.enumerate()})
     assert children() == []
 
 
@@ -353,7 +355,7 @@ def test_namesakes_in_the_current_directory_are_not_imported(folder: Path, tmp_p
         (here / name).write_text(trap)
     with start(tmp_path, "run", str(folder / "plain.mp4"), cwd=here) as parent:
         said, _ = parent.communicate(timeout=60)
-    assert said.split() == ["FrameChunk", "FrameChunk", "VideoInfo"] and parent.returncode == 0
+    assert said.split() == ["FrameChunk", "FrameChunk", "VideoDone"] and parent.returncode == 0
     assert not (tmp_path / "sprung").exists()
 
 
