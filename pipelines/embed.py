@@ -295,7 +295,7 @@ class EmbedMotion(FeatureBackfill):
             FeatureError: the name cannot be had. SettingsError: the store has another feature of this name.
             ModelError, StoreError. NoSpaceError: what was committed is safe.
         """
-        if self._store.switching is not None:  # a kill came between the commits of a switch
+        if self._store.promoting is not None:  # a kill came between the commits of a switch
             self._store = promote_feature(self._store, self._lock.check)
         store, report = self._store, self._report
         open_flow(store)  # or there is none

@@ -21,7 +21,7 @@ from tests.pipelines.runs import contents, ingest
 from tests.pipelines.test_train_motion import CONFIG, ONE, train
 from vimoclip.api import Store
 from vimoclip.errors import CheckpointError, FeatureError, RunError, SettingsError, StoreError
-from vimoclip.store.features import promote_feature as real_switch
+from vimoclip.store.features import promote_feature as real_promote
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.table import Table
 from vimoclip.store.verify import verify
@@ -191,14 +191,14 @@ def test_killed_before_any_commit_of_the_switch_readers_see_the_old_and_the_same
 
             return made
 
-        def switch(*arguments: Any) -> Any:
+        def promote(*arguments: Any) -> Any:
             with pytest.MonkeyPatch.context() as patch:
                 for name in CALLS:
                     patch.setattr(Table, name, counted(getattr(Table, name)))
-                return real_switch(*arguments)
+                return real_promote(*arguments)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("pipelines.embed.switch", switch)
+            patch.setattr("pipelines.embed.promote_feature", promote)
             try:
                 add(store, runs["uvm"])
                 done = True
@@ -210,14 +210,16 @@ def test_killed_before_any_commit_of_the_switch_readers_see_the_old_and_the_same
             assert contents(store) == expected and verify(store) == []
             break
         assert contents(store) in (old, expected)
-        if found.switching is not None:
+        # The store reads as it was, or as it will be, and so it is whole, before anything is run again.
+        assert not [fault for fault in verify(store) if not fault.harmless]
+        if found.promoting is not None:
             assert contents(store) == old
             with pytest.raises(StoreError, match=r"was stopped.*`vimoclip embed --motion RUN` goes on"):
                 features.drop(store, "moclip-next")
             with pytest.raises(StoreError, match="was stopped"):
                 write_to(store)
         assert add(store, runs["uvm"]).complete
-        assert contents(store) == expected and Store.open(store).switching is None
+        assert contents(store) == expected and Store.open(store).promoting is None
         assert not [fault for fault in verify(store) if not fault.harmless]
     assert kill > 10
 

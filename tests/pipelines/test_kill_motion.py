@@ -76,6 +76,7 @@ def test_embed_motion(store: Path, whole: Path, tmp_path: Path, place: list[str]
     assert made > 1
     killed(embed(broken), lambda: commits(broken) > before)
     assert contents(broken) != contents(unbroken)
+    assert not [fault for fault in verify(broken) if not fault.harmless]
     said = finish(rerun := start(embed(broken)))
     assert rerun.returncode == 0, said
     assert contents(broken) == contents(unbroken)

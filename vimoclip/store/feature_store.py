@@ -7,7 +7,7 @@ take is whole; it never changes under the reader, and `refresh()` takes a new on
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +29,7 @@ from vimoclip.errors import (
     StoreError,
     StoreMissingError,
     StoreNewerError,
+    StoreUnreachableError,
     UnknownColumnError,
     UnknownVideoError,
 )
@@ -108,22 +109,6 @@ def check_format(videos: Table) -> None:
             expected=f"format {FORMAT_VERSION} or older",
             hint="Upgrade with `pip install --upgrade vimoclip`.",
         )
-
-
-def beside(videos: Table, name: str) -> Table:
-    """The newest version of another table of the same store.
-
-    Raises:
-        StoreDamagedError: it is not there, or cannot be opened.
-    """
-    try:
-        return Table.open(videos.place, name)
-    except StoreMissingError:
-        raise StoreDamagedError(
-            f"The store {videos.place} has lost its table {name}.",
-            expected=f"the folder {name}.lance",
-            hint="Run `vimoclip verify` to see what is damaged.",
-        ) from None
 
 
 # What a user may ask of a store that has settings of its own: nothing else, but for where weights lie now.
@@ -212,12 +197,86 @@ def promotion_in_progress(features: Iterable[Feature]) -> tuple[str, dict[str, i
     return None
 
 
+def open_snapshot(
+    at: StoreLocation, on_error: Callable[[str, StoreError], None] | None = None
+) -> tuple[dict[str, Table], str | None]:
+    """Open the tables of a store at one moment, at which all that the `videos` and `features` rows name is there.
+
+    While a feature takes another's place (features.py, `promote_feature`), and where a kill left it at that, that
+    moment is the one before it began.
+
+    Args:
+        at: the store.
+        on_error: is told of each table that cannot be opened, by name and why, and the others are opened; None raises.
+
+    Returns:
+        The tables by name, and the feature that is taking another's place, or None.
+
+    Raises:
+        StoreDamagedError: a table is not there or cannot be opened. StoreUnreachableError, whatever `on_error` is.
+    """
+
+    def opened(name: str, version: int | None = None) -> Table | StoreError:
+        try:
+            return Table.open(at, name, version)
+        except StoreUnreachableError:
+            raise  # it says nothing of the store
+        except StoreError as error:
+            if on_error is not None:
+                return error
+            if isinstance(error, StoreMissingError):
+                raise _lost(at, name) from None
+            raise
+
+    def settled(found: dict[str, Table | StoreError]) -> tuple[dict[str, Table], str | None]:
+        pinned = _promotion(found["features"])
+        if pinned is not None:
+            found = found | {name: opened(name, pinned[1][name]) for name in TABLES}
+        tables = {}
+        for name, table in found.items():
+            if isinstance(table, Table):
+                tables[name] = table
+            elif on_error is not None:
+                on_error(name, table)
+        return tables, None if pinned is None else pinned[0]
+
+    while True:
+        # Takes are committed before the videos row that names them, and dropped after it, and so are columns and the
+        # features row: when these two have not moved while the others were opened, all they name is there.
+        names = [*TABLES, *(name for name in DERIVED if at.has(name))]
+        found = {name: opened(name) for name in ("videos", "features", *names)}
+        record = [table for name in ("videos", "features") if isinstance(table := found[name], Table)]
+        if all(table.latest_version == table.version for table in record):
+            return settled({name: found[name] for name in names})
+
+
+def _promotion(features: Table | StoreError) -> tuple[str, dict[str, int]] | None:
+    """The feature that is taking another's place, and the versions of the snapshot before; None where none is, and
+    where the rows of `features` cannot be read, which whoever reads them is told."""
+    if isinstance(features, StoreError):
+        return None
+    try:
+        return promotion_in_progress(stored_features(features))
+    except StoreUnreachableError:
+        raise
+    except (StoreError, ValueError, TypeError, pa.ArrowException):
+        return None
+
+
+def _lost(at: StoreLocation, name: str) -> StoreDamagedError:
+    return StoreDamagedError(
+        f"The store {at} has lost its table {name}.",
+        expected=f"the folder {name}.lance",
+        hint="Run `vimoclip verify` to see what is damaged.",
+    )
+
+
 class FeatureStore:
     """A snapshot of the store at `as_location`.
 
     Attributes: `config`, the store's settings; `features`, what each vector column is, by name; `unfinished`, those
     that are still being added, which no reader sees; `fingerprint` of those that every take is made with; `tables`,
-    the tables at the snapshot's versions; `switching`, the feature that is taking another's place, which a
+    the tables at the snapshot's versions; `promoting`, the feature that is taking another's place, which a
     kill left at that: the snapshot is the one before.
     """
 
@@ -229,7 +288,7 @@ class FeatureStore:
         self.features = {feature.name: feature for feature in features if feature.complete}
         self.unfinished = {feature.name: feature for feature in features if not feature.complete}
         self.fingerprint = store_fingerprint(features)
-        self.switching: str | None = None
+        self.promoting: str | None = None
 
     @staticmethod
     def exists(where: LocationLike) -> bool:
@@ -249,21 +308,10 @@ class FeatureStore:
         check_format(Table.open(at, "videos"))
         if versions is not None:
             return cls(at, {name: Table.open(at, name, versions[name]) for name in TABLES})
-        while True:
-            # Takes are committed before the videos row that names them, and dropped after it, and so are columns and
-            # the features row: when these two have not moved while the others were opened, all they name is there.
-            videos = Table.open(at, "videos")
-            features = beside(videos, "features")
-            others = {name: beside(videos, name) for name in TABLES if name not in ("videos", "features")}
-            others |= {name: beside(videos, name) for name in DERIVED if at.has(name)}
-            if videos.latest_version == videos.version and features.latest_version == features.version:
-                tables = others | {"features": features, "videos": videos}
-                if (found := promotion_in_progress(stored_features(features))) is None:
-                    return cls(at, tables)
-                name, pinned = found
-                store = cls(at, tables | {each: Table.open(at, each, pinned[each]) for each in TABLES})
-                store.switching = name
-                return store
+        tables, promoting = open_snapshot(at)
+        store = cls(at, tables)
+        store.promoting = promoting
+        return store
 
     @classmethod
     def create(cls, where: LocationLike, config: StoreConfig, features: list[Feature]) -> Self:
@@ -306,10 +354,10 @@ class FeatureStore:
         Raises:
             StoreError: it is; nobody does that meanwhile if the caller has the write lock.
         """
-        if self.switching is not None:
+        if self.promoting is not None:
             raise StoreError(
                 f"A motion feature was taking the place of another in {self.place}, and was stopped.",
-                received=self.switching,
+                received=self.promoting,
                 hint="`vimoclip embed --motion RUN` goes on with it. Until then the store is read as it was.",
             )
 

@@ -295,7 +295,7 @@ def promote_feature(store: FeatureStore, check: Callable[[], None]) -> FeatureSt
     """
     with defer_interrupts():
         coming = store.unfinished[STAGED]
-        if store.switching is None:
+        if store.promoting is None:
             store.tag(_TAG)
             check()
             pinned = json.dumps(json.loads(coming.settings or "{}") | {ROLLBACK_VERSIONS: store.versions})

@@ -53,6 +53,7 @@ class _Verify:
     def __init__(self, at: StoreLocation, observer: Observer) -> None:
         self._at, self._sound = at, ReadableTables(at, observer)
         self._observer, self._faults = observer, self._sound.faults
+        self._promoting: str | None = None
         self._keep_flow: bool | None = None
         self._motion: dict[str, bool] = {}  # vector column -> whether it is made from motion
         self._added: dict[str, bool] = {}  # vector column of an added feature -> whether readers see it
@@ -65,7 +66,7 @@ class _Verify:
         self._owners: dict[int, str] = {}  # take -> video_id, of the table being read
 
     def run(self) -> list[Fault]:
-        self._sound.open()
+        self._promoting = self._sound.open()
         self._check_settings()
         for name in list(self._sound.opened):
             with self._sound.reading(name):
@@ -112,7 +113,9 @@ class _Verify:
                 if feature.added:
                     self._added[feature.name] = feature.complete
                     if not feature.complete:
-                        self._faults.add("unfinished-feature", "features", None, feature.name)
+                        how = ", which `vimoclip embed --motion RUN` finishes"
+                        detail = f"{feature.name}{how if feature.name == self._promoting else ''}"
+                        self._faults.add("unfinished-feature", "features", None, detail)
             unnamed = set(vectors) - set(dims)
             for name in sorted(unnamed - set(OWN)):
                 self._faults.add("leftover-column", "frames", None, name)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from vimoclip.errors import StoreDamagedError, StoreError, StoreMissingError, StoreUnreachableError
-from vimoclip.store.feature_store import DERIVED, TABLES
+from vimoclip.store.feature_store import open_snapshot
 from vimoclip.store.location import StoreLocation
 from vimoclip.store.table import Table
 
@@ -157,29 +157,15 @@ class ReadableTables:
         self._place = at
         self._unsound: set[tuple[str, str]] = set()  # (table, column)
 
-    def open(self) -> None:
-        """Open what can be opened; what cannot is a fault."""
-        while True:  # until it is one consistent snapshot: see FeatureStore.open
-            names = [*TABLES, *(name for name in DERIVED if self._place.has(name))]
-            opened = {name: self._try(name) for name in reversed(names)}
-            record = [table for name in ("videos", "features") if isinstance(table := opened[name], Table)]
-            if all(table.latest_version == table.version for table in record):
-                break
-        for name in names:
-            table = opened[name]
-            if isinstance(table, Table):
-                self.opened[name] = table
-            else:
-                kind = "missing-table" if isinstance(table, StoreMissingError) else "unreadable-table"
-                self.faults.add(kind, name, None, _why(table))
+    def open(self) -> str | None:
+        """Open what can be opened; what cannot is a fault. The feature that is taking another's place, or None."""
 
-    def _try(self, name: str) -> Table | StoreError:
-        try:
-            return Table.open(self._place, name)
-        except StoreUnreachableError:
-            raise  # it says nothing of the store
-        except StoreError as error:
-            return error
+        def fault(name: str, error: StoreError) -> None:
+            kind = "missing-table" if isinstance(error, StoreMissingError) else "unreadable-table"
+            self.faults.add(kind, name, None, _why(error))
+
+        self.opened, promoting = open_snapshot(self._place, fault)
+        return promoting
 
     @contextlib.contextmanager
     def reading(self, name: str) -> Iterator[None]:

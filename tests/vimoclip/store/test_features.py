@@ -184,7 +184,7 @@ def not_unit(made: FrameBatch) -> FrameBatch:
 
 
 def one_absent(made: FrameBatch) -> FrameBatch:
-    made.features[NAME].present[1] = False
+    made.features[NAME].norm[1] = 0
     return made
 
 

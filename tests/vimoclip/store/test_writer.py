@@ -358,7 +358,7 @@ def test_labels_of_a_source_are_replaced_and_only_its_own(store: FeatureStore) -
 
 
 def change(frames: FrameBatch, **changes: Any) -> FrameBatch:
-    """Frames of new.mp4 with other values; of `clip` or `moclip`, other fields of its Vectors."""
+    """Frames of new.mp4 with other values; of `clip` or `moclip`, other fields of its Embeddings."""
     own = {name: changes.pop(name) for name in tuple(changes) if name in frames.features}
     features = {name: replace(v, **own.get(name, {})) for name, v in frames.features.items()}
     return replace(frames, **({"features": features} | changes))
@@ -408,9 +408,9 @@ BAD: dict[str, FrameBatch] = {
     "NaN for a norm": change(FIRST, clip={"norm": np.array([1, np.nan, 1, 1], np.float32)}),
     "0 for a norm": change(FIRST, clip={"norm": np.array([1, 0, 1, 1], np.float32)}),
     "fewer norms": change(FIRST, clip={"norm": CLIP.norm[:3]}),
-    "an image that is missing": change(FIRST, clip={"present": np.array([True, True, False, True])}),
-    "motion at frame 0": change(FIRST, moclip={"present": np.ones(4, np.bool_)}),
-    "no motion at all": change(FIRST, moclip={"present": np.zeros(4, np.bool_)}),
+    "an image that is missing": change(FIRST, clip={"norm": CLIP.norm * np.array([1, 1, 0, 1], np.float32)}),
+    "motion at frame 0": change(FIRST, moclip={"norm": np.ones(4, np.float32)}),
+    "no motion at all": change(FIRST, moclip={"norm": np.zeros(4, np.float32)}),
 }
 
 
@@ -519,7 +519,7 @@ def test_many_videos_rows_are_committed(store: FeatureStore, monkeypatch: pytest
 def test_versions_and_fragments_stay_few_however_many_commits(
     store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TIDY_COMMITS", 12)
+    monkeypatch.setattr(module, "COMPACT_EVERY_COMMITS", 12)
     monkeypatch.setattr(module, "GRACE", NO_GRACE)
     writer = StoreWriter(store)
     for n in range(40):
@@ -534,7 +534,7 @@ def test_versions_and_fragments_stay_few_however_many_commits(
 
 
 def test_the_writer_leaves_versions_to_their_readers(store: FeatureStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TIDY_COMMITS", 3)
+    monkeypatch.setattr(module, "COMPACT_EVERY_COMMITS", 3)
     before = store.frames().to_pylist()
     writer = StoreWriter(store)
     for n in range(4):
