@@ -286,8 +286,8 @@ def test_a_reader_that_opens_at_that_very_moment(
     changes = [writer.finish if change == "finish" else lambda: drop(tmp_path / "store", NAME)]
     real = Table.open
 
-    def meanwhile(where: LocationLike, name: str) -> Table:
-        table = real(where, name)
+    def meanwhile(where: LocationLike, name: str, version: int | None = None) -> Table:
+        table = real(where, name, version)
         if name == at and changes:
             changes.pop()()
         return table
