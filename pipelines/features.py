@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from schemas.features import Feature, Kind, Training
+from schemas.features import Feature, Kind, Training, feature_columns
 from vimoclip.atomic import defer_interrupts
 from vimoclip.errors import FeatureError
 from vimoclip.store.feature_store import FeatureStore
@@ -105,7 +105,7 @@ def rename(
             drop_orphan_columns(store, frames, lock.check)  # those of the new name may be left from a drop
             if old in frames.schema.names:
                 lock.check()
-                frames.copy_columns({new: old, f"{new}_norm": f"{old}_norm"})
+                frames.copy_columns(dict(zip(feature_columns([new]), feature_columns([old]), strict=True)))
             lock.check()
             replace_feature(store.tables["features"], old, replace(feature, name=new))
             store = store.refresh()

@@ -23,7 +23,7 @@ from vimoclip.search.segments import Pool, iter_segments
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import WriteLock, writer_lock
-from vimoclip.store.rows import RowBuffer
+from vimoclip.store.rows import CommitBuffer
 from vimoclip.store.segments import (
     STRIDE_S,
     WINDOW_S,
@@ -142,9 +142,9 @@ class _Index:
                 report.vectors[space] = added
                 table = table.latest()
         if len(table.fragments()) > FRAGMENTS:
-            table.tidy(GRACE)
+            table.compact_and_clean(GRACE)
         else:
-            table.clean(GRACE)
+            table.cleanup_versions(GRACE)
         table = table.latest()
         report.total = table.count()
         report.exact = not any(has_index(table, space) for space in self._settings.names)
@@ -160,16 +160,15 @@ class _Index:
             return Table.create(self._store.place, "segments", segments_schema_of(self._store, self._settings))
 
     def _fill(self, table: Table, todo: list[Video], report: IndexReport) -> None:
-        buffer = RowBuffer(table.schema)
+        buffer = CommitBuffer(table.schema, table.append, self._lock.check, FLUSH_ROWS, FLUSH_BYTES)
         for rows in iter_segments(self._store, self._settings, todo, self._pool()) if todo else ():
             buffer.add(rows.cast(table.schema))
             report.videos += 1
             report.segments += rows.num_rows
-            if buffer.rows >= FLUSH_ROWS or buffer.bytes >= FLUSH_BYTES:
-                self._commit(table, buffer)
+            if buffer.due:
+                buffer.flush()
             self._observer.videos(report.videos, len(todo))
-        if buffer.rows:
-            self._commit(table, buffer)
+        buffer.flush()
 
     def _pool(self) -> Pool | None:
         if self._settings.behaviour is None:
@@ -179,12 +178,6 @@ class _Index:
 
         set_threads(self._run)
         return load_behaviour_model(self._store, self._settings.behaviour, pick_device(self._run.device))
-
-    def _commit(self, table: Table, buffer: RowBuffer) -> None:
-        self._lock.check()
-        with defer_interrupts():
-            table.append(buffer.table())
-            buffer.clear()
 
 
 def _wanted(store: FeatureStore, request: IndexRequest, before: SegmentSettings | None) -> SegmentSettings:

@@ -162,7 +162,7 @@ class _Ingest:
         self, store: FeatureStore, plan: Plan, todo: list[Source], embedder: Executor | None, report: IngestReport
     ) -> None:
         writer = StoreWriter(store, self._lock.check)
-        writer.drop_leftovers()
+        writer.drop_orphan_rows()
         identify = Identify(todo, writer.videos, store.fingerprint)
         labelled = {row.video_id for row in store.label_rows()} if todo else set()
         recorder = Recorder(writer, report, self._observer, identify, todo, labelled)
@@ -177,7 +177,7 @@ class _Ingest:
             report.interrupted = recorder.leftovers = True
         writer.flush()
         if recorder.leftovers:
-            writer.drop_leftovers()
+            writer.drop_orphan_rows()
         report.left = len(plan.todo) - recorder.finished
         report.labels = [label.apply(writer, annotations, self._sources.videos) for annotations in self._annotations]
 

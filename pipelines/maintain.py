@@ -1,12 +1,11 @@
 """Taking videos out of a store, and back."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from schemas.videos import Status
-from vimoclip.errors import UnknownVideoError
+from vimoclip.errors import UnknownVideoError, nearest
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import writer_lock
@@ -47,11 +46,10 @@ def remove(
         writer = StoreWriter(FeatureStore.open(at), lock.check)
         for video_id in video_ids:
             if video_id not in writer.videos:
-                close = difflib.get_close_matches(video_id, writer.videos, n=3, cutoff=0.4)
                 raise UnknownVideoError(
                     "The store holds no such video; none was changed.",
                     received=video_id,
-                    expected=" or ".join(close) if close else "an id that `vimoclip status --videos` lists",
+                    expected=nearest(video_id, writer.videos) or "an id that `vimoclip status --videos` lists",
                 )
         report = RemoveReport([], [], [], [])
         for video_id in dict.fromkeys(video_ids):

@@ -77,7 +77,7 @@ class ProgressHeartbeat:
             return
         self._told_s = time.monotonic()
         workers = [asdict(worker) | {"name": worker.name or self._device} for worker in self._rates.workers()]
-        self._lock.tell({"workers": workers, "done": done, "videos": self._videos})
+        self._lock.publish({"workers": workers, "done": done, "videos": self._videos})
 
 
 class Observer:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -69,6 +70,12 @@ class Feature:
     complete: bool = True
 
     @property
+    def columns(self) -> tuple[str, str]:
+        """Its columns in `frames`: the vectors, and the norms that they had."""
+        vectors, norms = feature_columns([self.name])
+        return vectors, norms
+
+    @property
     def added(self) -> bool:
         """Whether it was added to the store, beside the features that every take is made with."""
         return self.settings is not None
@@ -81,6 +88,11 @@ class Feature:
         """
         made_of = [self.kind, self.dim, self.weights_sha256, self.preprocessing, self.precision]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
+
+
+def feature_columns(names: Iterable[str]) -> list[str]:
+    """The columns in `frames` of features by name: of each its vectors, and the norms that they had."""
+    return [column for name in names for column in (name, f"{name}_norm")]
 
 
 def store_fingerprint(features: list[Feature]) -> str:

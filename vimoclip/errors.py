@@ -168,23 +168,31 @@ class FeatureError(StoreError):
     """A feature cannot be added, renamed or dropped like that."""
 
 
-# Names that a user gives of what a store has: one that it lacks is refused, with the nearest of those there are.
+def nearest(name: str, known: Iterable[str], n: int = 3, cutoff: float = 0.4) -> str:
+    """What a user may have meant by a name that is not known: the names most like it, `a or b`; empty where none is."""
+    return " or ".join(difflib.get_close_matches(name, list(known), n=n, cutoff=cutoff))
 
 
 def require_known(
     kind: str, asked: Iterable[str], known: Sequence[str], error: type[VimoclipError], besides: str = ""
 ) -> None:
-    """Refuse the first name asked for that is not known. kind: of thing. besides: what else the message says.
+    """Refuse the first name asked for that the store does not have.
+
+    Args:
+        kind: what it names: a feature, a label.
+        asked: the names that the user gave.
+        known: those of the store.
+        error: the type of the error that is raised.
+        besides: what else its message says.
 
     Raises:
-        VimoclipError: of the type `error`.
+        VimoclipError: of the type `error`, with the names that are most like it.
     """
     for name in asked:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known[:5]
             raise error(
                 f"The store has no such {kind}{besides}.",
                 received=name,
-                expected=" or ".join(near) if near else f"a {kind}, of which the store has none",
+                expected=nearest(name, known) or " or ".join(known[:5]) or f"a {kind}, of which the store has none",
                 hint="`vimoclip status` lists what there is.",
             )

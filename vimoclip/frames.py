@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from schemas.features import feature_columns
 from schemas.videos import TimeSource, Video
 
 Column: TypeAlias = pa.ChunkedArray | pa.FixedSizeListArray
@@ -74,7 +75,7 @@ class FrameBatch:
 
         Args:
             video_id: the video that all rows are of.
-            rows: with the columns that `columns_of` names.
+            rows: with the columns that `frame_columns` names.
             features: the features to read.
         """
         speed = rows["flow_speed"].fill_null(np.float32(np.nan))
@@ -187,16 +188,17 @@ class Idle:
 FrameEvent = FrameBatch | VideoReset | VideoDone | VideoFailed | Idle
 
 
-def columns_of(features: Iterable[str]) -> list[str]:
+def frame_columns(features: Iterable[str]) -> list[str]:
     """The columns of `frames` that `FrameBatch.from_arrow` needs for these features."""
-    return [*FRAME_COLUMNS, *(column for name in features for column in (name, f"{name}_norm"))]
+    return [*FRAME_COLUMNS, *feature_columns(features)]
 
 
 def embeddings(rows: pa.Table | pa.RecordBatch, feature: str) -> Embeddings:
     """One feature of rows of `frames`, in the memory it is in."""
-    norm = rows[f"{feature}_norm"].fill_null(np.float32(0))
+    vectors, norms = feature_columns([feature])
+    norm = rows[norms].fill_null(np.float32(0))
     return Embeddings(
-        stored_values(rows[feature]),
+        stored_values(rows[vectors]),
         norm.to_numpy(zero_copy_only=False) if isinstance(norm, pa.Array) else norm.to_numpy(),
     )
 

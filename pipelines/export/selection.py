@@ -44,7 +44,7 @@ class Selection:
     @property
     def columns(self) -> list[str]:
         """The columns of `frames` that are exported."""
-        vectors = [column for feature in self.features for column in (feature.name, f"{feature.name}_norm")]
+        vectors = [column for feature in self.features for column in feature.columns]
         return ["video_id", "frame_index", "source_frame", "time_s", *vectors, "flow_speed"]
 
     @property

@@ -49,7 +49,7 @@ def test_status_says_who_is_writing_and_what_each_worker_does(store: Path) -> No
     assert document("status", "--store", store)["writer"] is None
     with writer_lock(store) as lock:
         workers = [{"name": "GPU 0 of a", "frames": 1200, "frames_per_s": 41.26}]
-        lock.tell({"workers": workers, "done": 3, "videos": 9})
+        lock.publish({"workers": workers, "done": 3, "videos": 9})
         writer = document("status", "--store", store)["writer"]
         assert (writer["pid"], writer["workers"], writer["done"]) == (os.getpid(), workers, 3)
         shown = vimoclip("status", "--store", store).stdout

@@ -119,7 +119,7 @@ def test_takes_that_are_gone_lose_their_segments_and_removed_ones_when_optimized
 def test_an_ingest_or_optimize_drops_segments_of_old_takes(store: Store) -> None:
     indexed(store)
     add(store, "a.mp4", 60)
-    assert StoreWriter(store.refresh()).drop_leftovers() == 1
+    assert StoreWriter(store.refresh()).drop_orphan_rows() == 1
     assert {row[0] for row in rows(store)} == set(VIDEOS) - {"a.mp4"}
     assert verify(store.place) == []
 
@@ -183,7 +183,7 @@ def test_what_cannot_be_asked_for(store: Store, tmp_path: Path) -> None:
 
 def test_a_video_whose_frames_are_not_whole_is_named(store: Store) -> None:
     store.tables["frames"].delete((pc.field("video_id") == "a.mp4") & (pc.field("frame_index") == 60))
-    with pytest.raises(StoreDamagedError, match=r"a\.mp4.*up to 0.*130 frames.*verify"):
+    with pytest.raises(StoreDamagedError, match=r"a\.mp4.*up to frame 60.*130 frames.*verify"):
         indexed(store.refresh())
 
 

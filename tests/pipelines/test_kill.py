@@ -54,7 +54,7 @@ def test_a_move_cut_short_leaves_nothing_that_the_next_run_does_not_forget(
     seen = store.refresh()
     assert sorted(seen.videos()["video_id"]) == ["a.mp4", "b.mp4"]
     assert seen.labels()["video_id"].to_list() == ["a.mp4"]
-    StoreWriter(seen).drop_leftovers()
+    StoreWriter(seen).drop_orphan_rows()
     assert verify(tmp_path / "store") == []
     assert {row.video_id for row in store.refresh().rows()} == {"a.mp4", "b.mp4"}
     assert [label.video_id for label in store.refresh().label_rows()] == ["a.mp4"]

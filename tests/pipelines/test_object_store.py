@@ -87,7 +87,7 @@ def test_a_killed_ingest_leaves_whole_videos_and_a_lease_that_lapses(
     assert (again["known"], again["ingested"]) == (left, 10 - left)
     leftovers = verify(remote)  # a commit of the killed one's might still arrive: they stay for a while
     assert all(fault.harmless for fault in leftovers)
-    monkeypatch.setattr(ObjectStorePrefix, "late_s", 0.0)
+    monkeypatch.setattr(ObjectStorePrefix, "late_commit_s", 0.0)
     assert vimoclip("optimize", "--store", remote).exit_code == 0
     assert verify(remote) == []
 

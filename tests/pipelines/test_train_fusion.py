@@ -129,7 +129,7 @@ def test_the_same_command_goes_on_with_the_snapshot_it_began_on(store: Path, tmp
         writer.put(*(replace(row, status="removed") for row in opened.rows() if row.video_id == "1.mp4"))
         writer.flush()
         for table in opened.refresh().tables.values():
-            table.tidy(timedelta(0))
+            table.compact_and_clean(timedelta(0))
     report = train(store, tmp_path / "run")
     assert timeless(report.records) == timeless(whole.records) and report.epochs == 2
     models = [read_checkpoint(tmp_path / name)[0].state_dict() for name in ("run", "whole")]

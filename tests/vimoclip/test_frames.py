@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.frames import frames_schema
 from tests.vimoclip.stores import embedded, frames_of
-from vimoclip.frames import Embeddings, FrameBatch, columns_of, embeddings, runs
+from vimoclip.frames import Embeddings, FrameBatch, embeddings, frame_columns, runs
 from vimoclip.store.rows import frame_rows
 
 BOTH = ["clip", "moclip"]
@@ -25,7 +25,7 @@ def stretch(n: int) -> FrameBatch:
 def test_stored_ones_are_those_that_were_written_in_the_memory_they_are_in() -> None:
     made = embedded("a.mp4", 0, 9)
     dims = {name: each.values.shape[1] for name, each in made.features.items()}
-    rows = frame_rows(frames_schema(dims), 1, made).select(columns_of(BOTH)).combine_chunks()
+    rows = frame_rows(frames_schema(dims), 1, made).select(frame_columns(BOTH)).combine_chunks()
     found = FrameBatch.from_arrow("a.mp4", rows, BOTH)
     assert len(found) == len(made) == 9
     assert found.frame_index.tolist() == made.frame_index.tolist() and np.array_equal(found.time_s, made.time_s)

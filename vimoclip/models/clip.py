@@ -7,7 +7,6 @@ a hub or local folder, and never replaced by random ones unless `none` asks for 
 import contextlib
 import copy
 import dataclasses
-import difflib
 import json
 import logging
 import os
@@ -28,7 +27,7 @@ import torch.nn.functional as F
 from schemas.features import Training
 from vimoclip.config.store import ClipConfig, Geometry
 from vimoclip.device import DTYPES, SEED, on_device, pick_batch_size, pick_precision, sha256
-from vimoclip.errors import ModelError
+from vimoclip.errors import ModelError, nearest
 from vimoclip.models import openai_weights
 from vimoclip.video.resize import resize_frames
 
@@ -95,11 +94,11 @@ def resolve_weights(config: ClipConfig) -> str:
         )
     name = for_open_clip(config.model)
     if name not in open_clip.list_models():
-        close = difflib.get_close_matches(name, [TINY, *open_clip.list_models()], n=5, cutoff=0.3)
+        close = nearest(name, [TINY, *open_clip.list_models()], n=5, cutoff=0.3)
         raise ModelError(
             "open_clip knows no such model.",
             received=config.model,
-            expected="a name such as " + ", ".join(close or ["ViT-B-16"]),
+            expected=f"a name such as {close or 'ViT-B-16'}",
             hint="A folder of your own is local-dir:/path/to/it, a hub repository hf-hub:org/name.",
         )
     weights = "openai" if config.weights == "default" else config.weights

@@ -5,7 +5,6 @@ need not be there any more; a pattern of ids (`site/*.MP4`; `*` is any text, sla
 store holds, under whatever name, is the stored video.
 """
 
-import difflib
 import fnmatch
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import RunConfig
-from vimoclip.errors import SourceError
+from vimoclip.errors import SourceError, nearest
 from vimoclip.frames import FrameBatch, FrameEvent, VideoDone, VideoFailed, VideoJob
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import videos_missing_feature
@@ -109,11 +108,10 @@ class _Resolver:
             for video_id in matching:
                 self._take(self._ok[video_id])
         else:
-            near = difflib.get_close_matches(name, list(self._ok), n=3, cutoff=0.4)
             raise SourceError(
                 "There is no such file, and no such video in the store.",
                 received=name,
-                expected=" or ".join(near) or f"a path, or an id or pattern of videos in {self._place}",
+                expected=nearest(name, self._ok) or f"a path, or an id or pattern of videos in {self._place}",
                 hint="`vimoclip status --videos` lists what the store holds.",
             )
 

@@ -162,7 +162,7 @@ class Corpus:
         self.settings: SegmentSettings = settings
         self._table = self._store.tables["segments"]
         stale = self._note_changed()
-        stored = None if stale else self._table.addresses(_COLUMNS)
+        stored = None if stale else self._table.scan_with_row_ids(_COLUMNS)
         there = set() if stored is None else set(np.unique(stored["take"].to_numpy()).tolist())
         missing = set(self.takes.tolist()) - there
         if not missing:
@@ -326,7 +326,7 @@ class FrameCorpus(Corpus):
             )
         self.settings = SegmentSettings(0.0, 0.0, spaces)
         self._table = self._store.tables["frames"]
-        found = self._table.addresses(["take", "frame_index", "time_s"])
+        found = self._table.scan_with_row_ids(["take", "frame_index", "time_s"])
         take, index, time_s = (found[name].to_numpy() for name in ("take", "frame_index", "time_s"))
         lasts = dict(zip(self.takes.tolist(), self.durations, strict=True))
         order = np.lexsort((index, take))

@@ -41,7 +41,7 @@ class SearchOptions:
         if not all(math.isfinite(weight) and weight >= 0 for weight in weights) or not sum(weights) > 0:
             raise UsageError("Weights are numbers of at least 0, not all 0.", received=dict(self.weights or {}))
 
-    def weigh(self) -> dict[Space, float]:
+    def space_weights(self) -> dict[Space, float]:
         """What each space counts for; they add up to 1, and none is 0."""
         if self.by != "mix":
             return {self.by: 1.0}

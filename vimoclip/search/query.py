@@ -4,7 +4,6 @@ the behaviour of a span or video, which goes through the model of that space.
 Queries from outside of the store are in query.py.
 """
 
-import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +19,8 @@ from schemas.segments import SegmentSettings, Space
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.embedding.worker import OTHER_WEIGHTS, tower_config, worker_for
-from vimoclip.errors import SearchError, SettingsError, UnknownVideoError, VideoError
-from vimoclip.frames import FrameBatch, VideoDone, VideoFailed, VideoJob, VideoReset, columns_of
+from vimoclip.errors import SearchError, SettingsError, UnknownVideoError, VideoError, nearest
+from vimoclip.frames import FrameBatch, VideoDone, VideoFailed, VideoJob, VideoReset, frame_columns
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.clip_text import BASELINE_PROMPTS, TextTower
 from vimoclip.search.corpus import Corpus
@@ -70,13 +69,12 @@ def check_video(store: FeatureStore, corpus: Corpus, video_id: str) -> int:
     if (number := corpus.video_numbers.get(video_id)) is not None:
         return number
     status = next((row.status for row in store.rows() if row.video_id == video_id), None)
-    near = difflib.get_close_matches(video_id, corpus.video_ids, n=3, cutoff=0.4)
     raise UnknownVideoError(
         "The store holds no such video."
         if status is None
         else f"This video has no frames in the store: it is {status}.",
         received=video_id,
-        expected=" or ".join(near) if near else "an id that `vimoclip status --videos` lists",
+        expected=nearest(video_id, corpus.video_ids) or "an id that `vimoclip status --videos` lists",
         hint="A file that is not in the store is searched for with --clip.",
     )
 
@@ -99,7 +97,7 @@ def from_span(
     features = {space: corpus.settings.spaces[space].feature for space in spaces if space != "behaviour"}
     read = read_by(corpus.settings, spaces)
     needed = list(dict.fromkeys([*features.values(), *read]))
-    frames = FrameBatch.from_arrow(video_id, store.sequence(video_id, columns_of(needed)), needed)
+    frames = FrameBatch.from_arrow(video_id, store.sequence(video_id, frame_columns(needed)), needed)
     time_s = frames.time_s
     length = float(time_s[-1]) if duration is None else duration
     whole = start_s is None and end_s is None
@@ -163,11 +161,10 @@ def from_label(corpus: Corpus, spans: Mapping[str, Sequence[LabelSpan]], spaces:
     """
     known = sorted({span.label for own in spans.values() for span in own})
     if label not in known:
-        near = difflib.get_close_matches(label, known, n=3, cutoff=0.4) or known[:5]
         raise SearchError(
             "The store has no such label.",
             received=label,
-            expected=" or ".join(near) if near else "a label, of which the store has none",
+            expected=nearest(label, known) or " or ".join(known[:5]) or "a label, of which the store has none",
             hint="`vimoclip status` lists them; what is not labelled can be searched for with --text.",
         )
     held = np.zeros(len(corpus), np.bool_)

@@ -99,10 +99,12 @@ class Search:
         Raises:
             SearchError.
         """
-        weights: Weights = {str(space): weight for space, weight in answers.weigh().items() if space in query.vectors}
+        weights: Weights = {
+            str(space): weight for space, weight in answers.space_weights().items() if space in query.vectors
+        }
         if not weights:
             raise SearchError(
-                f"{query.about} has no {' or '.join(answers.weigh())} to compare.",
+                f"{query.about} has no {' or '.join(answers.space_weights())} to compare.",
                 hint="The first frame of a video has no motion; search with --by appearance.",
             )
         background = self._background(query, corpus, weights)
@@ -134,7 +136,7 @@ class Search:
     def _check_spaces(self, kind: str, corpus: Corpus, answers: SearchOptions) -> None:
         """Refuse spaces that the store, or the query, does not have."""
         has = corpus.settings.names
-        for space in answers.weigh():
+        for space in answers.space_weights():
             if kind in ("text", "image") and space != "appearance":
                 raise UsageError(
                     f"A still {kind} has no motion."
@@ -169,7 +171,7 @@ class Search:
         answers: SearchOptions,
         run: RunConfig,
     ) -> Query:
-        store, spaces = self._store, list(answers.weigh())
+        store, spaces = self._store, list(answers.space_weights())
         if kind == "video":
             return from_span(store, corpus, spaces, value, *span)
         if kind == "label":

@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from schemas.features import feature_columns
 from vimoclip.atomic import atomic_write
-from vimoclip.frames import stored_values
+from vimoclip.frames import runs, stored_values
 from vimoclip.sequences.sequences import FrameSampling, Ints
 from vimoclip.store.location import StoreLocation
 from vimoclip.store.table import Table
@@ -95,7 +96,7 @@ class SequenceCache:
         try:
             return _mapped(path)
         except (OSError, pa.ArrowException, KeyError):
-            _write(path, frames.of_fragment(number, ["take", "frame_index", feature, f"{feature}_norm"]))
+            _write(path, frames.read_fragment(number, ["take", "frame_index", *feature_columns([feature])]))
             return _mapped(path)
 
     def _drop(self, keys: set[str]) -> None:
@@ -115,7 +116,7 @@ def norms_of(files: Sequence[Sequence[MappedFile]], steps: FrameSampling) -> Ten
 
 
 def _runs(files: Sequence[Sequence[MappedFile]], steps: FrameSampling) -> list[list[_Run]]:
-    runs: list[list[_Run]] = [[] for _ in steps.takes]
+    found: list[list[_Run]] = [[] for _ in steps.takes]
     for number, fragment in enumerate(files):
         rows = steps.rows(fragment[0].take, fragment[0].frame_index)
         at = np.flatnonzero(rows >= 0)
@@ -123,17 +124,15 @@ def _runs(files: Sequence[Sequence[MappedFile]], steps: FrameSampling) -> list[l
             own, step = at[first:last], rows[at[first:last]] - steps.offsets[video]
             together = own[-1] - own[0] == len(own) - 1
             span = slice(int(own[0]), int(own[-1]) + 1) if together else own
-            runs[video].append(_Run(number, slice(int(step[0]), int(step[-1]) + 1), span))
-    return runs
+            found[video].append(_Run(number, slice(int(step[0]), int(step[-1]) + 1), span))
+    return found
 
 
 def _by_video(steps: FrameSampling, rows: Ints) -> Iterator[tuple[int, int, int]]:
     """(video, first, last): the ranges of these rows of which each is the next row of the same video."""
     videos = np.searchsorted(steps.offsets, rows, side="right") - 1
-    cuts = np.flatnonzero((np.diff(videos) != 0) | (np.diff(rows) != 1)) + 1
-    for first, last in zip([0, *cuts.tolist()], [*cuts.tolist(), len(rows)], strict=True):
-        if first < last:
-            yield int(videos[first]), first, last
+    for run in runs((videos,), (rows,)):
+        yield int(videos[run.start]), run.start, run.stop
 
 
 def _write(path: Path, rows: pa.Table) -> None:

@@ -16,11 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from schemas.features import feature_columns
 from schemas.videos import Video
 from vimoclip.config.fusion import ROLES, Fusion, Modality, SequenceConfig
 from vimoclip.device import free_bytes
 from vimoclip.errors import ConfigError, RunError, StoreDamagedError, UnknownColumnError
-from vimoclip.frames import stored_values
+from vimoclip.frames import embeddings, runs
 from vimoclip.sequences.cache import MappedRows, SequenceCache, default_folder, norms_of
 from vimoclip.sequences.sequences import MEMORY_FRACTION, FrameSampling, PackedRows, Rows, SequenceReport, Sequences
 from vimoclip.store.feature_store import FeatureStore
@@ -300,19 +301,17 @@ def _scan(store: FeatureStore, features: list[str], steps: FrameSampling) -> tup
     count = int(steps.offsets[-1])
     values = [np.zeros((count, store.features[name].dim), np.float16) for name in features]
     norms = np.zeros((count, len(features)), np.float32)
-    columns = ["take", "frame_index", *(column for name in features for column in (name, f"{name}_norm"))]
+    columns = ["take", "frame_index", *feature_columns(features)]
     for batch in store.tables["frames"].batches(columns):
         rows = steps.rows(batch["take"].to_numpy(), batch["frame_index"].to_numpy().astype(np.int64))
         from_ = np.flatnonzero(rows >= 0)
         to = rows[from_]
-        cuts = np.flatnonzero((np.diff(from_) != 1) | (np.diff(to) != 1)) + 1
-        runs = list(zip([0, *cuts.tolist()], [*cuts.tolist(), len(to)], strict=True)) if len(to) else []
         for i, name in enumerate(features):
-            norms[to, i] = batch[f"{name}_norm"].fill_null(0).to_numpy(zero_copy_only=False)[from_]
-            own = stored_values(batch[name])
-            for first, last in runs:  # consecutive rows here and there
-                length, at, into = last - first, from_[first], to[first]
-                values[i][into : into + length] = own[at : at + length]
+            own = embeddings(batch, name)
+            norms[to, i] = own.norm[from_]
+            for run in runs((), (from_, to)):  # consecutive rows here and there
+                length, at, into = run.stop - run.start, from_[run.start], to[run.start]
+                values[i][into : into + length] = own.values[at : at + length]
     return [torch.from_numpy(each) for each in values], torch.from_numpy(norms)
 
 

@@ -66,7 +66,7 @@ def check_free(where: LocationLike) -> None:
         StoreDamagedError: it holds the rows of a store that has lost its table of videos.
     """
     at = as_location(where)
-    names = at.names()
+    names = at.list_names()
     if at.has("videos"):
         return
     strangers = [name for name in names if name not in _OWN_FILES]
@@ -244,7 +244,7 @@ def open_snapshot(
         # Takes are committed before the videos row that names them, and dropped after it, and so are columns and the
         # features row: when these two have not moved while the others were opened, all they name is there.
         names = [*TABLES, *(name for name in DERIVED if at.has(name))]
-        found = {name: opened(name) for name in ("videos", "features", *names)}
+        found = {name: opened(name) for name in dict.fromkeys(("videos", "features", *names))}
         record = [table for name in ("videos", "features") if isinstance(table := found[name], Table)]
         if all(table.latest_version == table.version for table in record):
             return settled({name: found[name] for name in names})

@@ -16,14 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.features import FEATURES, Feature, store_fingerprint
+from schemas.features import FEATURES, Feature, feature_columns, store_fingerprint
 from schemas.frames import frames_schema
 from schemas.videos import VIDEOS, Video
 from vimoclip.atomic import defer_interrupts
 from vimoclip.errors import FeatureError, SettingsError, VideoError
 from vimoclip.frames import Embeddings, FrameBatch
 from vimoclip.store.feature_store import ROLLBACK_VERSIONS, FeatureStore
-from vimoclip.store.rows import RowBuffer, check_vectors, vector_columns
+from vimoclip.store.rows import CommitBuffer, check_vectors, feature_arrays
 from vimoclip.store.table import GRACE, Table
 
 # Rows of `features`, and the columns of `frames` that they name: what they may be called, and which are whole.
@@ -39,7 +39,7 @@ def videos_missing_feature(store: FeatureStore, frames: Table, name: str) -> lis
     if name not in frames.schema.names:
         return list(rows.values())
     feature = store.features.get(name) or store.unfinished.get(name)
-    null = pc.field(f"{name}_norm").is_null()
+    null = pc.field(feature_columns([name])[1]).is_null()
     if feature is not None and feature.kind == "motion":  # which the first frame never has
         null &= pc.field("frame_index") > 0
     takes = frames.read(["take"], null)["take"]
@@ -93,7 +93,7 @@ def check_name(store: FeatureStore, name: str) -> None:
         )
     known = store.features | store.unfinished
     others = [other for other, feature in known.items() if other != name or not feature.added]
-    clash = {name, f"{name}_norm"} & set(frames_schema(dict.fromkeys(others, 1)).names)
+    clash = set(feature_columns([name])) & set(frames_schema(dict.fromkeys(others, 1)).names)
     if clash:
         raise FeatureError(
             "The frames of the store have a column of this name already.",
@@ -151,7 +151,7 @@ class FeatureWriter:
             check_same(known, feature, "Choose another name with --as, or `vimoclip features drop` this one first.")
             kept = {name: getattr(known, name) for name in ("complete", "packages", "created_at")}
             self.feature = replace(feature, **kept)
-        names = (feature.name, f"{feature.name}_norm")
+        names = feature.columns
         columns = pa.schema([frames_schema({feature.name: feature.dim}).field(name) for name in names])
         with defer_interrupts():
             if known is None:
@@ -161,7 +161,8 @@ class FeatureWriter:
             if feature.name not in self._frames.schema.names:
                 check()
                 self._frames.add_columns(columns)
-        self._buffer = RowBuffer(pa.schema([pa.field("_rowid", pa.uint64()), *columns]))
+        schema = pa.schema([pa.field("_rowid", pa.uint64()), *columns])
+        self._buffer = CommitBuffer(schema, self._update, check, max_bytes=FLUSH_BYTES)
         self._takes: dict[str, _Take] = {}
         self._halved: list[Video] = []
         self._last_flush = time.monotonic()
@@ -225,18 +226,14 @@ class FeatureWriter:
     def flush(self) -> None:
         """Commit what waits. Ctrl-C waits until it is done."""
         with defer_interrupts():
-            if self._buffer.rows:
-                rows = self._buffer.table()
-                self._check()
-                self._frames.fill(_last_of_each(rows))
-                self._buffer.clear()
+            self._buffer.flush()
             if self._halved:
                 rows = pa.Table.from_pylist([asdict(row) for row in self._halved], schema=VIDEOS)
                 self._check()
                 self._store.tables["videos"].latest().upsert(rows, "video_id")
                 self._halved.clear()
             self._check()
-            self._frames.clean(GRACE)
+            self._frames.cleanup_versions(GRACE)
         self._last_flush = time.monotonic()
 
     def finish(self) -> None:
@@ -248,17 +245,20 @@ class FeatureWriter:
                 self._put_feature(self.feature)
 
     def _start(self, video: Video) -> _Take:
-        rows = self._frames.addresses(["frame_index", "source_frame"], pc.field("take") == video.take)
+        rows = self._frames.scan_with_row_ids(["frame_index", "source_frame"], pc.field("take") == video.take)
         rows = rows.sort_by("frame_index")
         take = _Take(video, rows["_rowid"].to_numpy(), rows["source_frame"].to_numpy())
         self._takes[video.video_id] = take
         return take
 
     def _buffer_rows(self, addresses: np.ndarray, vectors: Embeddings) -> None:
-        columns = {"_rowid": pa.array(addresses, pa.uint64())} | vector_columns(self.feature.name, vectors)
+        columns = {"_rowid": pa.array(addresses, pa.uint64())} | feature_arrays(self.feature.name, vectors)
         self._buffer.add(pa.table(columns))
-        if self._buffer.bytes >= FLUSH_BYTES:
+        if self._buffer.due:
             self.flush()
+
+    def _update(self, rows: pa.Table) -> None:
+        self._frames.update_rows(_last_of_each(rows))
 
     def _put_feature(self, feature: Feature) -> None:
         self._check()
@@ -319,13 +319,13 @@ def promote_feature(store: FeatureStore, check: Callable[[], None]) -> FeatureSt
 
 def _put_vectors(store: FeatureStore, check: Callable[[], None]) -> None:
     frames = store.tables["frames"].latest()
-    names = [PROMOTED, f"{PROMOTED}_norm"]
+    names = feature_columns([PROMOTED])
     check()
     if left := [name for name in names if name in frames.schema.names]:
         frames.drop_columns(left)
         frames = frames.latest()
     check()
-    frames.copy_columns(dict(zip(names, (STAGED, f"{STAGED}_norm"), strict=True)))
+    frames.copy_columns(dict(zip(names, feature_columns([STAGED]), strict=True)))
 
 
 def _put_fingerprints(store: FeatureStore, fingerprint: str, check: Callable[[], None]) -> None:

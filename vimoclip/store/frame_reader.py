@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from schemas.videos import Video
 from vimoclip.errors import StoreDamagedError
-from vimoclip.frames import FrameBatch, VideoDone, VideoInfo, columns_of, runs
+from vimoclip.frames import FrameBatch, VideoDone, VideoInfo, frame_columns, runs
 from vimoclip.store.feature_store import FeatureStore
 
 ROWS = 8192
@@ -79,7 +79,7 @@ class FrameReader:
                     f"The row of {row.video_id} does not say how long it is.",
                     hint="Run `vimoclip verify` to see what is damaged.",
                 )
-        columns = ["take", *columns_of(names)]
+        columns = ["take", *frame_columns(names)]
         count = 0
         for table in self.chunks((row.video_id for row in by_take.values()), columns, rows):
             table = table.combine_chunks()

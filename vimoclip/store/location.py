@@ -71,7 +71,7 @@ class StoreLocation(Protocol):
     """Where a store lies. `str` of it is what a user would type."""
 
     @property
-    def late_s(self) -> float:
+    def late_commit_s(self) -> float:
         """How long after it was begun a commit of a writer that has lost the lock may still take place, in seconds."""
 
     def uri(self, table: str) -> str:
@@ -84,7 +84,7 @@ class StoreLocation(Protocol):
             StoreError: the place cannot be looked into.
         """
 
-    def names(self, folder: str = "") -> list[str]:
+    def list_names(self, folder: str = "") -> list[str]:
         """What lies there, or in a folder of it; nothing where nothing is.
 
         Raises:
@@ -101,7 +101,7 @@ class StoreLocation(Protocol):
             StoreError: it cannot be written.
         """
 
-    def written_s(self, folder: str) -> float:
+    def modified_at(self, folder: str) -> float:
         """When the newest file of a folder was written, in seconds since 1970; 0 where it has none."""
 
     def drop(self, folder: str, first: str) -> None:
@@ -151,7 +151,7 @@ class LocalFolder:
     """A folder of a disk, by its absolute path."""
 
     path: Path
-    late_s = 0.0
+    late_commit_s = 0.0
 
     def __str__(self) -> str:
         return str(self.path)
@@ -164,7 +164,7 @@ class LocalFolder:
         with self._errors():
             return versions.is_dir() and any(versions.glob("*.manifest"))
 
-    def names(self, folder: str = "") -> list[str]:
+    def list_names(self, folder: str = "") -> list[str]:
         path = self.path / folder
         with self._errors():
             if not path.exists():
@@ -198,13 +198,13 @@ class LocalFolder:
         except RunError as error:
             raise StoreError(error.what, received=error.received, expected=error.expected, hint=error.hint) from error
 
-    def written_s(self, folder: str) -> float:
+    def modified_at(self, folder: str) -> float:
         with self._errors():
             return max((entry.stat().st_mtime for entry in os.scandir(self.path / folder)), default=0.0)
 
     def drop(self, folder: str, first: str) -> None:
         try:
-            for name in sorted(self.names(folder), key=lambda name: name != first):
+            for name in sorted(self.list_names(folder), key=lambda name: name != first):
                 (self.path / folder / name).unlink()
             (self.path / folder).rmdir()
         except OSError as error:
@@ -232,7 +232,7 @@ class ObjectStorePrefix:
     """
 
     address: str
-    late_s = _LATE_COMMIT_S
+    late_commit_s = _LATE_COMMIT_S
 
     def __str__(self) -> str:
         return self.address
@@ -275,7 +275,7 @@ class ObjectStorePrefix:
             pages = obstore.list(self.client, f"{table}.lance/_versions", chunk_size=1000)
             return any(entry["path"].endswith(".manifest") for page in pages for entry in page)
 
-    def names(self, folder: str = "") -> list[str]:
+    def list_names(self, folder: str = "") -> list[str]:
         import obstore
 
         with self.errors():
@@ -299,7 +299,7 @@ class ObjectStorePrefix:
         with self.errors():
             obstore.put(self.client, name, data)
 
-    def written_s(self, folder: str) -> float:
+    def modified_at(self, folder: str) -> float:
         import obstore
 
         with self.errors():
@@ -309,7 +309,7 @@ class ObjectStorePrefix:
     def drop(self, folder: str, first: str) -> None:
         import obstore
 
-        names = sorted(self.names(folder), key=lambda name: name != first)
+        names = sorted(self.list_names(folder), key=lambda name: name != first)
         with self.errors():
             for name in names:
                 obstore.delete(self.client, f"{folder}/{name}")

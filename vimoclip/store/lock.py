@@ -37,7 +37,7 @@ from vimoclip.store.table import store_error
 # are compared, each by one machine's own clock. A holder that could not renew it for so long stops by itself, before
 # anybody else may begin: it calls `check` before every commit. What is left is a commit that was under way all that
 # time and lands late. It does no harm: its rows are of a take of their own, and takes so young are not dropped by
-# another writer (`StoreLocation.late_s`), so that a videos row that lands late still finds its frames.
+# another writer (`StoreLocation.late_commit_s`), so that a videos row that lands late still finds its frames.
 
 
 RENEW_S = 4.0
@@ -64,7 +64,7 @@ class Lease:
         self._ended = threading.Event()
         self._renewer = threading.Thread(target=self._renew_until_the_end, daemon=True)
 
-    def take(self) -> bool:
+    def try_acquire(self) -> bool:
         """Try to get it.
 
         Raises:
@@ -83,7 +83,7 @@ class Lease:
         self._renewer.start()
         return True
 
-    def taken(self) -> bool:
+    def is_contended(self) -> bool:
         """Whether it was seen to be renewed; one that was not may be that of a holder that was killed."""
         return self._changed
 
@@ -104,11 +104,11 @@ class Lease:
                 hint="Another writer may go on there by now. Everything committed is safe; run the same command again.",
             )
 
-    def tell(self, doing: dict[str, Any]) -> None:
+    def publish(self, doing: dict[str, Any]) -> None:
         """Say so with the next renewal."""
         self._doing = doing
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """End it, if it is held, so that the next one need not wait for it to lapse."""
         if not self._held:
             return
@@ -193,20 +193,20 @@ class WriteLock(Protocol):
             StoreLockedError: it was lost.
         """
 
-    def tell(self, doing: dict[str, Any]) -> None:
+    def publish(self, doing: dict[str, Any]) -> None:
         """Let others know how far this writer is; JSON values."""
 
 
-class _Claim(WriteLock, Protocol):
+class _Lock(WriteLock, Protocol):
     poll_s: float
 
-    def take(self) -> bool:
+    def try_acquire(self) -> bool:
         """Try to get it. Raises StoreError where there can be no lock at all."""
 
-    def taken(self) -> bool:
+    def is_contended(self) -> bool:
         """Whether somebody is known to hold it, after it could not be taken."""
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """End it, if it is held."""
 
 
@@ -263,11 +263,11 @@ def writer_lock(
         "command": " ".join(["vimoclip", *sys.argv[1:3]]),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    claim: _Claim = Lease(at, NOTE, who) if isinstance(at, ObjectStorePrefix) else _FileClaim(at, who)
+    claim: _Lock = Lease(at, NOTE, who) if isinstance(at, ObjectStorePrefix) else _FileLock(at, who)
     told = False
     try:
         while not _take(claim):
-            if not wait and claim.taken():
+            if not wait and claim.is_contended():
                 raise StoreLockedError(
                     f"The store {at} is being written to.",
                     received=holder_description(at),
@@ -280,16 +280,16 @@ def writer_lock(
             time.sleep(claim.poll_s)
         yield claim
     finally:
-        claim.let_go()
+        claim.release()
 
 
-def _take(claim: _Claim) -> bool:
+def _take(claim: _Lock) -> bool:
     """Try to get it. An interrupt waits until it is known whether it is held, and must be let go."""
     with defer_interrupts():
-        return claim.take()
+        return claim.try_acquire()
 
 
-class _FileClaim:
+class _FileLock:
     """The lock of a store in a folder."""
 
     poll_s = 0.2
@@ -299,7 +299,7 @@ class _FileClaim:
         self._at, self._who = at, who
         self._lock = filelock.FileLock(at.path / ".writer.lock")
 
-    def take(self) -> bool:
+    def try_acquire(self) -> bool:
         try:
             self._at.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
@@ -307,23 +307,23 @@ class _FileClaim:
             return False
         except (OSError, NotImplementedError) as error:
             raise _untaken(error, self._at) from error
-        self.tell({})
+        self.publish({})
         return True
 
-    def taken(self) -> bool:
+    def is_contended(self) -> bool:
         return True
 
     def check(self) -> None:
         """It cannot be lost."""
 
-    def tell(self, doing: dict[str, Any]) -> None:
+    def publish(self, doing: dict[str, Any]) -> None:
         note = self._who | {"heard": datetime.now(UTC).isoformat(timespec="seconds"), **doing}
         with contextlib.suppress(OSError):  # a disk that is full stops the writer itself
             fresh = self._at.path / f"{NOTE}.new"
             fresh.write_text(json.dumps(note))
             fresh.replace(self._at.path / NOTE)  # at once: whoever reads it finds all of it
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         if self._lock.is_locked:
             with contextlib.suppress(OSError):
                 (self._at.path / NOTE).unlink()

@@ -58,16 +58,16 @@ def drop_unreferenced_models(at: StoreLocation, tables: Mapping[str, Table], che
     Raises:
         StoreError: one cannot be taken away.
     """
-    there = [name for name in at.names(MODELS) if _ID.fullmatch(name)]
+    there = [name for name in at.list_names(MODELS) if _ID.fullmatch(name)]
     if not there:
         return
     try:
         named = _named(tables)
     except StoreDamagedError:  # it may name any of them
         return
-    late_s = time.time() - at.late_s
+    late_commit_s = time.time() - at.late_commit_s
     for id in there:
-        if id not in named and at.written_s(folder_of(id)) <= late_s:
+        if id not in named and at.modified_at(folder_of(id)) <= late_commit_s:
             check()
             at.drop(
                 folder_of(id), first=META

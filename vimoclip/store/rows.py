@@ -1,10 +1,16 @@
-"""Embedded frames as rows of `frames` and `flow`: first checked, since Lance takes NaN and gaps as they come."""
+"""Embedded frames as rows of `frames` and `flow`, on their way to a commit: first checked, since Lance takes NaN and
+gaps as they come."""
+
+import math
+import time
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 
 from schemas.features import Feature
 from schemas.flow import FLOW
+from vimoclip.atomic import defer_interrupts
 from vimoclip.errors import VideoError
 from vimoclip.frames import Embeddings, FrameBatch
 
@@ -78,12 +84,12 @@ def frame_rows(schema: pa.Schema, take: int, frames: FrameBatch) -> pa.Table:
         "flow_speed": pa.array(frames.flow_speed.astype(np.float32), mask=still),
     }
     for name, vectors in frames.features.items():
-        columns |= vector_columns(name, vectors)
+        columns |= feature_arrays(name, vectors)
     absent = {field.name: pa.nulls(n, field.type) for field in schema if field.name not in columns}
     return pa.Table.from_arrays([(columns | absent)[name] for name in schema.names], schema=schema)
 
 
-def vector_columns(name: str, vectors: Embeddings) -> dict[str, pa.Array]:
+def feature_arrays(name: str, vectors: Embeddings) -> dict[str, pa.Array]:
     """The two columns of a feature: `<name>` fp16[D] and `<name>_norm` fp32, null where there is no vector."""
     absent = ~vectors.present
     values = pa.array(np.where(absent[:, None], np.float16(0), vectors.values).ravel())
@@ -107,25 +113,38 @@ def flow_rows(take: int, frames: FrameBatch) -> pa.Table:
     )
 
 
-# RowBuffer: rows of one table that wait for the next commit.
-#
-# They wait as one Arrow stream in one block of Arrow's own memory, not as the small arrays they come in. Decoded
-# frames, some megabytes at a time, come and go on the C heap; whatever small is kept meanwhile lands in the holes they
-# leave, so that the next ones no longer fit and the heap grows: measured, by up to 0.6 MB for every frame that waited.
+class CommitBuffer:
+    """Rows of one table that wait for its next commit, in the order they were added.
 
+    They wait as one Arrow stream in one block of Arrow's own memory, not as the small arrays they come in. Decoded
+    frames, some megabytes at a time, come and go on the C heap; whatever small is kept meanwhile lands in the holes
+    they leave, so that the next ones no longer fit and the heap grows: measured, by up to 0.6 MB for every frame that
+    waited.
 
-class RowBuffer:
-    """Rows of one schema, in the order they were added.
+    Args:
+        schema: of the rows.
+        commit: commits rows to the table.
+        check: called before a commit, to raise when the write lock is lost.
+        max_rows, max_bytes, max_s: when what waits is `due`; None is no limit.
 
     Attributes: `rows` and `bytes`, how many wait.
     """
 
-    def __init__(self, schema: pa.Schema) -> None:
-        self._schema = schema
-        self.clear()
+    def __init__(
+        self,
+        schema: pa.Schema,
+        commit: Callable[[pa.Table], object],
+        check: Callable[[], None] = lambda: None,
+        max_rows: int | None = None,
+        max_bytes: int | None = None,
+        max_s: float | None = None,
+    ) -> None:
+        self._schema, self._commit, self._check = schema, commit, check
+        self._limits = max_rows or math.inf, max_bytes or math.inf, max_s or math.inf
+        self._last_s = time.monotonic()
+        self._clear()
 
-    def clear(self) -> None:
-        """Forget all rows."""
+    def _clear(self) -> None:
         self._closed: list[pa.Table] = []
         self._open()
         self.rows = self.bytes = 0
@@ -144,9 +163,28 @@ class RowBuffer:
         self.rows += rows.num_rows
         self.bytes += rows.nbytes
 
+    @property
+    def due(self) -> bool:
+        """Whether rows wait, and have reached a limit."""
+        max_rows, max_bytes, max_s = self._limits
+        waited = time.monotonic() - self._last_s
+        return self.rows > 0 and (self.rows >= max_rows or self.bytes >= max_bytes or waited >= max_s)
+
     def table(self) -> pa.Table:
-        """All rows. They stay in the buffer until `clear`: a commit that fails must not lose them."""
+        """All rows. They stay in the buffer: a commit that fails must not lose them."""
         self._stream.close()
         self._closed.append(pa.ipc.open_stream(self._sink.getvalue()).read_all())
         self._open()
         return pa.concat_tables(self._closed)
+
+    def flush(self) -> bool:
+        """Commit what waits; whether anything did. Ctrl-C waits until it is done."""
+        waits = self.rows > 0
+        if waits:
+            with defer_interrupts():
+                rows = self.table()
+                self._check()
+                self._commit(rows)
+                self._clear()
+        self._last_s = time.monotonic()
+        return waits

@@ -192,7 +192,7 @@ class Table:
                 found[" ".join([*files, deleted or "-"])] = int(fragment.fragment_id)
             return found
 
-    def of_fragment(self, number: int, columns: list[str]) -> pa.Table:
+    def read_fragment(self, number: int, columns: list[str]) -> pa.Table:
         """The rows of one fragment."""
         with lance_errors(self.place, self.name, "read"):
             return self._dataset.get_fragment(number).to_table(columns=columns)  # type: ignore[union-attr]
@@ -241,12 +241,12 @@ class Table:
         with lance_errors(self.place, self.name, "written"):
             self._dataset.drop_columns(names)
 
-    def addresses(self, columns: list[str], where: pc.Expression | None = None) -> pa.Table:
+    def scan_with_row_ids(self, columns: list[str], where: pc.Expression | None = None) -> pa.Table:
         """The matching rows, and in a column `_rowid` where each is: until the next `tidy`, what `fill` takes."""
         with lance_errors(self.place, self.name, "read"):
             return self._dataset.to_table(columns=columns, filter=where, with_row_id=True)
 
-    def fill(self, rows: pa.Table) -> None:
+    def update_rows(self, rows: pa.Table) -> None:
         """Set columns of some rows. rows: those columns, and `_rowid` (see `addresses`), no row twice."""
         with lance_errors(self.place, self.name, "written"):
             fragments = pc.shift_right(rows["_rowid"], pa.scalar(32, pa.uint64()))
@@ -264,7 +264,7 @@ class Table:
         with lance_errors(self.place, self.name, "written"):
             self._dataset.delete(where)
 
-    def tidy(self, grace: timedelta, thorough: bool = False) -> CompactionStats:
+    def compact_and_clean(self, grace: timedelta, thorough: bool = False) -> CompactionStats:
         """Merge small fragments, and drop versions that were replaced longer than `grace` ago and that no tag names.
         Whoever opened the newest version less than `grace` ago is not disturbed.
 
@@ -274,9 +274,9 @@ class Table:
             merged = self._dataset.optimize.compact_files(
                 target_rows_per_fragment=ROWS_PER_FRAGMENT, materialize_deletions_threshold=0.0 if thorough else 0.1
             )
-        return CompactionStats(merged.fragments_removed - merged.fragments_added, self.clean(grace))
+        return CompactionStats(merged.fragments_removed - merged.fragments_added, self.cleanup_versions(grace))
 
-    def clean(self, grace: timedelta) -> int:
+    def cleanup_versions(self, grace: timedelta) -> int:
         """What `tidy` does about versions, without merging anything: rows stay where they are. Returns bytes freed."""
         with lance_errors(self.place, self.name, "tidied"):
             # Lance's older_than goes by when a version was made: an old one replaced just now would be gone at once.

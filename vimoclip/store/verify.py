@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from schemas import SETTINGS_KEY
-from schemas.features import FEATURES, OWN, Feature, store_fingerprint
+from schemas.features import FEATURES, OWN, Feature, feature_columns, store_fingerprint
 from schemas.flow import FLOW
 from schemas.frames import frames_schema
 from schemas.labels import LABELS, PAST_END_S
@@ -42,7 +42,7 @@ def verify(where: LocationLike, observer: Observer | None = None) -> list[Fault]
         StoreMissingError: there is no table at all. StoreNewerError: a newer version wrote it. StoreUnreachableError.
     """
     at = as_location(where)
-    if not {f"{name}.lance" for name in TABLES} & set(at.names()):
+    if not {f"{name}.lance" for name in TABLES} & set(at.list_names()):
         raise missing(at)
     return _Verify(at, observer or Observer()).run()
 
@@ -127,7 +127,7 @@ class _Verify:
             # With a feature that is itself wrong, the store has no fingerprint to hold the videos against.
             self._fingerprint = store_fingerprint(self._features) if whole else None
         self._sound.check_schema("frames", frames_schema({name: dim for name, dim in dims.items() if name in columns}))
-        sound = [name for name in dims if name in columns and self._sound.table("frames", name, f"{name}_norm")]
+        sound = [name for name in dims if name in columns and self._sound.table("frames", *feature_columns([name]))]
         self._motion = {name: motion[name] for name in sound}
 
     def _check_videos(self) -> None:
@@ -211,7 +211,7 @@ class _Verify:
         columns = ["video_id", "take", "frame_index", "source_frame", "time_s"]
         if (table := self._sound.table("frames", *columns)) is None:
             return
-        vectors = [column for name in self._motion for column in (name, f"{name}_norm")]
+        vectors = feature_columns(self._motion)
         with self._sound.reading("frames"):
             found, filled = np.empty(table.count(), _ROW), 0
             for rows in self._stream(table, [*columns, *vectors]):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +22,7 @@ from vimoclip.frames import FrameBatch
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import drop_orphan_columns
 from vimoclip.store.models import drop_unreferenced_models
-from vimoclip.store.rows import RowBuffer, check, flow_rows, frame_rows
+from vimoclip.store.rows import CommitBuffer, check, flow_rows, frame_rows
 from vimoclip.store.table import GRACE, CompactionStats, Table
 
 FLUSH_ROWS = 20_000
@@ -62,7 +63,10 @@ class StoreWriter:
         self._last_take = max(self._named, default=0)
         # take -> frames so far, source_frame and time of the last
         self._written: dict[int, tuple[int, int, float]] = {}
-        self._buffers = {name: RowBuffer(self._tables[name].schema) for name in ("frames", "flow")}
+        self._buffers = {
+            name: CommitBuffer(self._tables[name].schema, partial(self._append, name), check)
+            for name in ("frames", "flow")
+        }
         self._pending: dict[str, Video] = {}
         self._moves: dict[str, str] = {}
         self._last_flush = time.monotonic()
@@ -165,11 +169,8 @@ class StoreWriter:
             self.flush()
 
     def _flush(self) -> None:
-        for name, buffer in self._buffers.items():
-            if buffer.rows:
-                self._locked(name).append(buffer.table())
-                buffer.clear()
-                self._commits += 1
+        for buffer in self._buffers.values():
+            self._commits += buffer.flush()
         if self._moves:
             rows = self._label_rows()
             follow = [replace(x, video_id=self._moves[x.video_id]) for x in rows if x.video_id in self._moves]
@@ -189,13 +190,13 @@ class StoreWriter:
             self._pending.clear()
             self._commits += 1
 
-    def drop_leftovers(self) -> int:
+    def drop_orphan_rows(self) -> int:
         """Drop the rows of takes that no videos row names, left by a crash or a replacement; how many takes that were.
 
         Those that another writer has begun so lately that it may yet name them stay. Call it with nothing buffered.
         """
         kept = {row.take for row in self.videos.values() if row.take is not None}
-        late_ns = int(self._store.place.late_s * 1e9)
+        late_ns = int(self._store.place.late_commit_s * 1e9)
         began_ns = time.time_ns() - late_ns
         own = self._named | self._written.keys()
         dropped: set[int] = set()
@@ -212,7 +213,7 @@ class StoreWriter:
         moved = [row.video_id for row in self.videos.values() if row.error_kind == MOVED]
         if moved:
             self.forget(moved)
-            return self.drop_leftovers() + len(dropped)
+            return self.drop_orphan_rows() + len(dropped)
         return len(dropped)
 
     def forget(self, video_ids: list[str]) -> None:
@@ -236,7 +237,7 @@ class StoreWriter:
         self.flush()
         self._forget_labels([row.video_id for row in self.videos.values() if row.status == "removed"])
         indexed = self._index()  # before rows are looked for by it: a damaged one is mended
-        leftovers = self.drop_leftovers()
+        leftovers = self.drop_orphan_rows()
         drop_orphan_columns(self._store.refresh(), self._locked("frames"), self._check)
         fragments = sum(done.fragments for done in self._tidy(grace, thorough=True))
         drop_unreferenced_models(self._store.place, self._tables, self._check)
@@ -246,12 +247,15 @@ class StoreWriter:
         return sum(self._locked(name).index("take") for name in self._of_takes)
 
     def _tidy(self, grace: timedelta, thorough: bool = False) -> list[CompactionStats]:
-        return [self._locked(name).tidy(grace, thorough) for name in self._tables]
+        return [self._locked(name).compact_and_clean(grace, thorough) for name in self._tables]
 
     def _locked(self, name: str) -> Table:
         """A table to write to, with the lock held."""
         self._check()
         return self._tables[name]
+
+    def _append(self, name: str, rows: pa.Table) -> None:
+        self._tables[name].append(rows)
 
     def _buffer_rows(self, name: str, rows: pa.Table) -> None:
         self._buffers[name].add(rows)

@@ -201,9 +201,9 @@ def test_a_run_on_a_feature_that_was_added(clips: Path, tmp_path: Path, tiny_mod
     with writer_lock(store.place):  # a video that came since, from whom the feature was taken
         frames = store.tables["frames"]
         where = pc.field("take") == next(row.take for row in store.rows() if row.video_id == stored.video)
-        rows = frames.addresses(["other", "other_norm"], where)
+        rows = frames.scan_with_row_ids(["other", "other_norm"], where)
         nothing = {name: pa.nulls(len(rows), rows[name].type) for name in ("other", "other_norm")}
-        frames.fill(pa.table({**nothing, "_rowid": rows["_rowid"]}))
+        frames.update_rows(pa.table({**nothing, "_rowid": rows["_rowid"]}))
     found = store.refresh().predict("still/*", run, settings=ONE)
     assert [(each.video_id, each.kind) for each in found.failed] == [(stored.video, "not-embedded")] and len(found) == 1
 

@@ -8,7 +8,7 @@ import pytest
 from tests.vimoclip.made_up_runs import ONE, labelled, run_on
 from tests.vimoclip.stores import info_of
 from vimoclip.api import Store
-from vimoclip.frames import FrameBatch, VideoFailed, columns_of
+from vimoclip.frames import FrameBatch, VideoFailed, frame_columns
 from vimoclip.prediction import predictor
 from vimoclip.prediction.inputs import VideoInput
 from vimoclip.prediction.predictions import Prediction
@@ -43,7 +43,7 @@ def video(name: str) -> VideoScores:
 
 def window(store: Store, start: int, frames: int) -> Window:
     names = ["clip", "moclip"]
-    rows = store.sequence("long.mp4", columns_of(names)).slice(start, frames)
+    rows = store.sequence("long.mp4", frame_columns(names)).slice(start, frames)
     return Window(start / 25, (start + frames) / 25, FrameBatch.from_arrow("long.mp4", rows, names))
 
 

@@ -56,9 +56,9 @@ def store(tmp_path: Path) -> FeatureStore:
 def _stop(store: FeatureStore, take: int) -> None:
     """Take the motion from a video, as no writer of ours would."""
     frames = store.tables["frames"]
-    rows = frames.addresses(["moclip", "moclip_norm"], pc.field("take") == take)
+    rows = frames.scan_with_row_ids(["moclip", "moclip_norm"], pc.field("take") == take)
     nothing = {name: pa.nulls(len(rows), rows[name].type) for name in ("moclip", "moclip_norm")}
-    frames.fill(pa.table({**nothing, "_rowid": rows["_rowid"]}))
+    frames.update_rows(pa.table({**nothing, "_rowid": rows["_rowid"]}))
 
 
 @pytest.fixture(params=["memory", "files"])
@@ -151,13 +151,13 @@ def test_videos_without_an_added_feature_are_left_out(store: FeatureStore, read:
     frames = store.tables["frames"]
     frames.add_columns(pa.schema([pa.field("other", pa.list_(pa.float16(), 3)), pa.field("other_norm", pa.float32())]))
     (take,) = (row.take for row in store.rows() if row.video_id == "a.mp4")
-    rows = frames.addresses(["take"], pc.field("take") == take)
+    rows = frames.scan_with_row_ids(["take"], pc.field("take") == take)
     values = pa.array(np.tile(np.array([1, 0, 0], np.float16), len(rows)))
     filled = {
         "other": pa.FixedSizeListArray.from_arrays(values, 3),
         "other_norm": pa.array(np.ones(len(rows), np.float32)),
     }
-    frames.fill(pa.table({**filled, "_rowid": rows["_rowid"]}))
+    frames.update_rows(pa.table({**filled, "_rowid": rows["_rowid"]}))
     other = replace(features({"other": 3})[0], settings='{"model": "ViT-B-16"}')
     put_feature(store.tables["features"].latest(), other)
     found = read("image", split="train", config=replace(CONFIG, image="other"))
@@ -276,7 +276,7 @@ def test_one_more_video_makes_one_more_file_a_feature(store: FeatureStore, tmp_p
     store = store.refresh()
     after = files()
     assert before.items() < after.items() and len(after) == len(before) + 2
-    store.tables["frames"].tidy(timedelta(0))
+    store.tables["frames"].compact_and_clean(timedelta(0))
     store = store.refresh()
     assert len(files()) == 2 and not files().keys() & after.keys()  # one fragment, and none of the old files
     one, other = (
@@ -304,7 +304,7 @@ def test_a_snapshot_can_be_read_later(store: FeatureStore) -> None:
         writer.flush()
         now = store.refresh()
         for table in now.tables.values():
-            table.tidy(timedelta(0))
+            table.compact_and_clean(timedelta(0))
     now = now.refresh()
     assert "a.mp4" not in read_sequences(now, CONFIG, "cross", videos_of_split(now), ["eats"]).video_ids
     then = FeatureStore.open(store.place, versions)

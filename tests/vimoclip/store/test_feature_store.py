@@ -375,7 +375,7 @@ def check_id(store: FeatureStore, video_id: str) -> None:
     maintain.remove(store.place, [video_id])
     writer = StoreWriter(store)
     writer.forget([video_id])
-    writer.drop_leftovers()
+    writer.drop_orphan_rows()
     assert store.tables["frames"].latest().count(pc.field("video_id") == video_id) == 0
     assert video_id not in {row.video_id for row in store.refresh().rows()}
     assert store.refresh().frames(["video_id", "take"]).sort_by("take").equals(others.sort_by("take"))

@@ -154,7 +154,7 @@ def test_fragments_deleted_rows_and_a_hidden_video_are_no_obstacle(tmp_path: Pat
     writer.put(replace(writer.videos["1.mp4"], status="removed"))
     writer.move(row := writer.videos["4.mp4"], replace(row, video_id="moved.mp4"))
     writer.flush()
-    writer.drop_leftovers()  # of the take that was moved from
+    writer.drop_orphan_rows()  # of the take that was moved from
     filler = FeatureWriter(store.refresh(), added())
     assert {row.video_id for row in filler.todo()} == {"0.mp4", "2.mp4", "3.mp4", "5.mp4", "moved.mp4"}
     fill(filler)

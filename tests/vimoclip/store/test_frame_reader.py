@@ -39,7 +39,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     for video_id, take in takes.items():
         writer.put(ok_row(video_id, take, LENGTHS[video_id], store.fingerprint))
     writer.flush()
-    writer.drop_leftovers()
+    writer.drop_orphan_rows()
     return store.refresh()
 
 

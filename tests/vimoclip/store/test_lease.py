@@ -86,7 +86,7 @@ def test_of_many_who_reach_for_it_one_gets_it(remote: str) -> None:
 
         def reach(one: Lease, start: threading.Barrier = start, taken: list[Lease] = taken) -> None:
             start.wait()
-            if one.take():
+            if one.try_acquire():
                 taken.append(one)
 
         threads = [threading.Thread(target=reach, args=(one,)) for one in claims]
@@ -96,14 +96,14 @@ def test_of_many_who_reach_for_it_one_gets_it(remote: str) -> None:
             thread.join()
         (winner,) = taken
         winner.check()
-        winner.let_go()
+        winner.release()
 
 
 def test_it_is_renewed_for_as_long_as_it_is_held(remote: str) -> None:
     with writer_lock(remote) as lock:
         first = current_writer(remote)
         time.sleep(3)  # longer than it would take to lapse
-        lock.tell({"done": 3})
+        lock.publish({"done": 3})
         lock.check()
         time.sleep(0.5)
         last = current_writer(remote)
@@ -163,7 +163,7 @@ def test_an_answer_that_got_lost_is_no_lease_that_got_lost(remote: str, monkeypa
     monkeypatch.setattr(lock, "RENEW_S", 60.0)  # by hand here
     monkeypatch.setattr(lock, "LAPSE_S", 300.0)
     one = claim(remote)
-    assert one.take()
+    assert one.try_acquire()
     before = dict(one._tag)
     one._renew()
     one._tag = before  # as if nobody had heard that it was
@@ -172,15 +172,15 @@ def test_an_answer_that_got_lost_is_no_lease_that_got_lost(remote: str, monkeypa
     note = current_writer(remote)
     assert note is not None and note["beat"] == one._beat  # what is there was written just now, and not before
     one._tag = before
-    one.let_go()
+    one.release()
     assert current_writer(remote) is None
 
 
 def test_a_claim_that_failed_can_be_let_go(remote: str) -> None:
     with writer_lock(remote):
         other = claim(remote)
-        assert not other.take()
-        other.let_go()
+        assert not other.try_acquire()
+        other.release()
         assert current_writer(remote) is not None
 
 

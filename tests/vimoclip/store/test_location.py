@@ -89,13 +89,13 @@ def test_an_address_that_was_made_a_path_is_no_folder() -> None:
 def test_size_names_and_small_files(tmp_path: Path) -> None:
     at = as_location(tmp_path)
     assert as_location(tmp_path / "nowhere").size() == 0
-    assert as_location(tmp_path / "nowhere").names() == []
+    assert as_location(tmp_path / "nowhere").list_names() == []
     (tmp_path / "a.lance").mkdir()
     (tmp_path / "a.lance" / "b").write_bytes(b"12345")
     (tmp_path / "c").write_bytes(b"67")
     (tmp_path / "gone").symlink_to(tmp_path / "nothing")
     assert (at.size(), at.size("a")) == (7, 5)
-    assert at.names() == ["a.lance", "c", "gone"]
+    assert at.list_names() == ["a.lance", "c", "gone"]
     assert (at.read("c"), at.read("nothing"), at.read("a.lance")) == (b"67", None, None)
     assert not at.has("a")
 
@@ -103,21 +103,21 @@ def test_size_names_and_small_files(tmp_path: Path) -> None:
 def test_folders_of_small_files(tmp_path: Path, server: Server, remote: str) -> None:
     for at in (as_location(tmp_path / "store"), as_location(remote)):
         began = time.time()
-        assert at.names("models") == []
+        assert at.list_names("models") == []
         for name in ("a/meta.json", "a/more", "ab/meta.json"):
             at.write(f"models/{name}", b"1")
-        assert at.names("models") == ["a", "ab"] and at.names("models/a") == ["meta.json", "more"]
-        assert began - 2 < at.written_s("models/a") < time.time() + 2  # an object store counts in seconds
+        assert at.list_names("models") == ["a", "ab"] and at.list_names("models/a") == ["meta.json", "more"]
+        assert began - 2 < at.modified_at("models/a") < time.time() + 2  # an object store counts in seconds
         at.drop("models/a", first="meta.json")
-        assert at.names("models") == ["ab"] and at.read("models/ab/meta.json") == b"1"
+        assert at.list_names("models") == ["ab"] and at.read("models/ab/meta.json") == b"1"
         at.drop("models/ab", first="none")
-        assert at.names("models") == []
+        assert at.list_names("models") == []
 
 
 def test_a_file_is_no_store(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(StoreError, match="A store is a folder"):
-        as_location(tmp_path / "thesis.tex").names()
+        as_location(tmp_path / "thesis.tex").list_names()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may look into any folder")
@@ -129,17 +129,17 @@ def test_a_folder_that_may_not_be_read(tmp_path: Path) -> None:
 
 def test_a_bucket_is_looked_into_like_a_folder(server: Server, remote: str) -> None:
     at = as_location(remote)
-    assert (at.names(), at.size(), at.read("x"), at.has("videos")) == ([], 0, None, False)
+    assert (at.list_names(), at.size(), at.read("x"), at.has("videos")) == ([], 0, None, False)
     with pytest.raises(StoreMissingError, match="no store at s3://"):
         FeatureStore.open(remote)
     prefix = remote.removeprefix(f"s3://{BUCKET}/")
     for name, content in (("a.lance/b", b"12345"), ("c", b"67"), ("ab.lance/d", b"89")):
         obstore.put(server.client, f"{prefix}/{name}", content)
     assert (at.size(), at.size("a"), at.read("c")) == (9, 5, b"67")
-    assert at.names() == ["a.lance", "ab.lance", "c"]
+    assert at.list_names() == ["a.lance", "ab.lance", "c"]
     assert not at.has("a")
     obstore.put(server.client, f"{prefix}/", b"")  # as a console makes a folder
-    assert at.names() == ["a.lance", "ab.lance", "c"]
+    assert at.list_names() == ["a.lance", "ab.lance", "c"]
     with pytest.raises(StoreError, match=r"is not a store, and is not empty.*a\.lance, ab\.lance, c"):
         check_free(remote)
 
@@ -148,7 +148,7 @@ def test_a_table_is_there_once_it_is_committed_to(remote: str) -> None:
     store = make_store(remote, {"a.mp4": 5})
     assert all(store.place.has(name) for name in store.tables)
     assert 0 < store.place.size("frames") < store.place.size()
-    assert set(store.place.names()) == {".writer.json", *(f"{name}.lance" for name in store.tables)}
+    assert set(store.place.list_names()) == {".writer.json", *(f"{name}.lance" for name in store.tables)}
     check_free(remote)
 
 
@@ -169,7 +169,7 @@ def test_a_file_is_written_whole_and_replaced(tmp_path: Path, remote: str) -> No
         for data in (b"one", b"another"):
             at.write("models/1/meta.json", data)
             assert at.read("models/1/meta.json") == data
-        assert at.names() == ["models"]
+        assert at.list_names() == ["models"]
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreError, match="cannot be written"):
         as_location(tmp_path / "file").write("models/1/meta.json", b"")

@@ -39,7 +39,7 @@ def holding(where: LocationLike, before: str = "") -> Iterator[subprocess.Popen[
             child.kill()
 
 
-def let_go(child: subprocess.Popen[str]) -> None:
+def release(child: subprocess.Popen[str]) -> None:
     assert child.stdin is not None
     child.stdin.write("\n")
     child.stdin.flush()
@@ -51,7 +51,7 @@ def test_a_second_writer_is_told_who_and_gets_it_when_the_first_ends(tmp_path: P
 
         def on_wait(name: str) -> None:
             told.append(name)
-            threading.Timer(0.6, let_go, [child]).start()
+            threading.Timer(0.6, release, [child]).start()
 
         with writer_lock(store, on_wait=on_wait):
             assert child.wait(10) == 0

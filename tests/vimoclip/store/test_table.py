@@ -157,7 +157,7 @@ def test_the_schemas_metadata_outlives_every_write(table: Table) -> None:
     check()
     table.delete(pc.field("n") == 3)
     check()
-    table.tidy(NO_GRACE)
+    table.compact_and_clean(NO_GRACE)
     check()
     bare = pa.table({"id": ["z"], "n": [0], "blob": [b""]})
     table.replace(bare)
@@ -169,7 +169,7 @@ def test_an_open_table_stays_as_it_was(table: Table) -> None:
     seen = table.latest()
     table.append(rows(5, 5))
     table.delete(pc.field("n") < 3)
-    table.tidy(LONG)
+    table.compact_and_clean(LONG)
     assert numbers(seen) == [0, 1, 2, 3, 4]
     assert seen.version < seen.latest_version == table.version
     assert numbers(seen.latest()) == [3, 4, 5, 6, 7, 8, 9]
@@ -178,8 +178,8 @@ def test_an_open_table_stays_as_it_was(table: Table) -> None:
 def test_an_old_version_replaced_just_now_stays_for_its_readers(table: Table) -> None:
     seen = table.latest()
     table.delete(pc.field("n") < 3)
-    table.tidy(timedelta(seconds=30))
-    table.tidy(timedelta(seconds=30))
+    table.compact_and_clean(timedelta(seconds=30))
+    table.compact_and_clean(timedelta(seconds=30))
     assert numbers(seen) == [0, 1, 2, 3, 4]
 
 
@@ -191,8 +191,8 @@ def test_tidy_merges_fragments_and_frees_the_bytes_of_deleted_rows(tmp_path: Pat
     table.delete(pc.field("n") < 30)
     full = as_location(tmp_path).size()
     assert full > 600_000
-    assert table.tidy(LONG).bytes == 0
-    tidied = table.tidy(NO_GRACE)
+    assert table.compact_and_clean(LONG).bytes == 0
+    tidied = table.compact_and_clean(NO_GRACE)
     assert as_location(tmp_path).size() < 350_000
     assert tidied.bytes > 500_000
     assert table.read().sort_by("n").equals(kept)
@@ -203,8 +203,8 @@ def test_tidy_counts_the_fragments_it_merged_away(tmp_path: Path) -> None:
     table = Table.create(tmp_path, "t", SCHEMA)
     for n in range(6):
         table.append(rows(n, 1))
-    assert table.tidy(LONG).fragments == 5
-    again = table.tidy(LONG)
+    assert table.compact_and_clean(LONG).fragments == 5
+    again = table.compact_and_clean(LONG)
     assert again.fragments == 0
 
 
@@ -218,7 +218,7 @@ def test_only_a_thorough_tidy_takes_a_single_row_off_the_disk(tmp_path: Path, th
 
     assert on_disk()
     table.delete(pc.field("n") == 50)
-    table.tidy(NO_GRACE, thorough)
+    table.compact_and_clean(NO_GRACE, thorough)
     assert on_disk() is not thorough
     assert table.count() == 99
 
@@ -373,7 +373,7 @@ def test_a_read_only_disk_can_be_read_and_says_so_when_written_to(disk: Path) ->
         put,
         lambda: frames.append(frames.read()),
         lambda: frames.delete(pc.field("frame_index") > 0),
-        lambda: frames.tidy(NO_GRACE),
+        lambda: frames.compact_and_clean(NO_GRACE),
         lambda: labels.replace(labels.read()),
         lambda: Table.create(disk, "new", SCHEMA),
         lambda: lock(disk / "store"),

@@ -86,7 +86,7 @@ def test_in_an_object_store_what_a_late_writer_may_yet_name_stays(
     run = make_run(store, tmp_path / "run")
     save_model(store.place, "0" * 16, run)
     maintain.optimize(remote, timedelta(0))
-    assert store.place.names(MODELS) == ["0" * 16]
-    monkeypatch.setattr(ObjectStorePrefix, "late_s", -5.0)  # it counts in seconds
+    assert store.place.list_names(MODELS) == ["0" * 16]
+    monkeypatch.setattr(ObjectStorePrefix, "late_commit_s", -5.0)  # it counts in seconds
     maintain.optimize(remote, timedelta(0))
-    assert store.place.names(MODELS) == []
+    assert store.place.list_names(MODELS) == []

@@ -36,7 +36,9 @@ def held(table: Table, take: int) -> list[int]:
 
 
 Step = tuple[str, int]
-STEPS = st.tuples(st.sampled_from(["append", "delete", "index", "tidy", "thorough", "look"]), st.integers(0, 4))
+STEPS = st.tuples(
+    st.sampled_from(["append", "delete", "index", "compact_and_clean", "thorough", "look"]), st.integers(0, 4)
+)
 
 
 @settings(max_examples=25, deadline=None)
@@ -57,8 +59,8 @@ def test_whatever_is_done_every_take_is_found_whole_by_every_reader(steps: list[
             elif step == "index":
                 table.index("take")
                 assert table.unindexed("take") in (0, None)
-            elif step in ("tidy", "thorough"):
-                table.tidy(LONG, step == "thorough")
+            elif step in ("compact_and_clean", "thorough"):
+                table.compact_and_clean(LONG, step == "thorough")
             elif step == "look":
                 readers.append((table.latest(), {take: list(found) for take, found in rows.items()}))
             for seen, expected in [*readers, (table, rows)]:
@@ -81,7 +83,7 @@ def test_it_is_made_when_there_are_rows_enough_and_completed_later(
     assert table.unindexed("take") == table.latest().unindexed("take") == 2
     assert held(table, 3) == [0, 1]
     assert (table.index("take"), table.unindexed("take")) == (2, 0)
-    assert table.tidy(NO_GRACE).fragments == 2  # what is in the index and what came later become one
+    assert table.compact_and_clean(NO_GRACE).fragments == 2  # what is in the index and what came later become one
     assert table.unindexed("take") == 0
     assert len(list((tmp_path / "t.lance" / "_indices").iterdir())) == 1
 
@@ -113,7 +115,7 @@ def test_new_replaced_moved_and_removed_videos_are_found_or_gone(tmp_path: Path)
     writer.flush()
     now = VIDEOS | {"new.mp4": 4, "0.mp4": 7, "moved.mp4": 4}
     del now["1.mp4"], now["2.mp4"]
-    writer.drop_leftovers()
+    writer.drop_orphan_rows()
     check(store.refresh(), now)
     writer.optimize(LONG)
     for name in ("frames", "flow"):

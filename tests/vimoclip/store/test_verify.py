@@ -452,7 +452,7 @@ def test_leftovers_of_a_replacement_are_harmless_and_dropped(store: Path) -> Non
     faults = verify(store)
     assert keys(faults) == [("leftover-rows", "frames", A), ("leftover-rows", "flow", A)]
     assert all(fault.harmless for fault in faults)
-    assert StoreWriter(FeatureStore.open(store)).drop_leftovers() == 1
+    assert StoreWriter(FeatureStore.open(store)).drop_orphan_rows() == 1
     assert verify(store) == []
 
 
@@ -462,7 +462,7 @@ def test_moved_video_leaves_a_whole_store(store: Path) -> None:
     writer.move(old, replace(old, video_id="new.mp4"))
     writer.flush()
     assert verify(store) == []
-    assert writer.drop_leftovers() > 0
+    assert writer.drop_orphan_rows() > 0
     assert verify(store) == []
 
 

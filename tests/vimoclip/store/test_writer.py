@@ -136,8 +136,8 @@ def test_a_kill_between_frames_and_videos_leaves_leftovers_that_are_dropped(
         writer.flush()
     assert faults(store) == {"leftover-rows"}
     again = StoreWriter(store.refresh())  # the next process
-    assert again.drop_leftovers() == 1
-    assert again.drop_leftovers() == 0
+    assert again.drop_orphan_rows() == 1
+    assert again.drop_orphan_rows() == 0
     assert faults(store) == set()
     assert store.refresh().tables["frames"].count() == 9
 
@@ -169,7 +169,7 @@ def test_replacing_a_video(store: FeatureStore) -> None:
     seen = store.refresh()
     assert np.array_equal(vectors(seen.sequence("a.mp4")), embedded("a.mp4", 0, 2, seed=7).features["clip"].values)
     assert seen.videos().filter(seen.videos()["video_id"] == "a.mp4")["take"].to_list() == [take]
-    assert writer.drop_leftovers() == 1
+    assert writer.drop_orphan_rows() == 1
     assert store.refresh().tables["frames"].count(pc.field("take") == first) == 0
     assert ids(store) == ["a.mp4", "b/c.mp4", "one.mp4"]
     assert faults(store) == set()
@@ -181,7 +181,7 @@ def test_a_take_that_is_given_up_is_a_leftover(store: FeatureStore) -> None:
     add(writer, "one-frame.mp4", 1)
     writer.flush()
     assert ids(store) == ["a.mp4", "b/c.mp4", "one-frame.mp4", "one.mp4"]
-    assert writer.drop_leftovers() == 1
+    assert writer.drop_orphan_rows() == 1
     assert store.refresh().tables["frames"].count() == 10
     assert store.refresh().tables["flow"].count() == 6
     assert faults(store) == set()
@@ -194,7 +194,7 @@ def test_removed_videos_keep_their_rows_until_optimize(store: FeatureStore) -> N
     writer.set_labels([label, other], ["a.mp4", "one.mp4"], "s")
     writer.put(replace(writer.videos["a.mp4"], status="removed"))
     writer.flush()
-    assert writer.drop_leftovers() == 0
+    assert writer.drop_orphan_rows() == 0
     assert store.refresh().tables["frames"].count() == 9
     assert store.refresh().label_rows() == [label, other]
     done = writer.optimize(NO_GRACE)
@@ -234,7 +234,7 @@ def test_forget(store: FeatureStore) -> None:
     writer.forget(["a.mp4", "b/c.mp4"])
     assert set(writer.videos) == {"one.mp4"} == {row.video_id for row in store.refresh().rows()}
     assert store.refresh().label_rows() == labels[1:]
-    assert writer.drop_leftovers() == 2
+    assert writer.drop_orphan_rows() == 2
 
 
 @pytest.mark.parametrize("flushed", [True, False])
@@ -274,7 +274,7 @@ def test_a_move_takes_everything_along(store: FeatureStore, flushed: bool) -> No
         with pytest.raises(UnknownVideoError):
             seen.sequence("a.mp4")
         if not dropped:
-            assert writer.drop_leftovers() == 2  # of a.mp4, and of what is a duplicate now
+            assert writer.drop_orphan_rows() == 2  # of a.mp4, and of what is a duplicate now
     assert "a.mp4" not in writer.videos
     assert "a.mp4" not in {row.video_id for row in store.refresh().rows()}
     assert {label.video_id for label in store.refresh().label_rows()} == {"b/c.mp4", "new/a.mp4"}
@@ -290,7 +290,7 @@ def test_a_move_of_frames_that_are_still_buffered_loses_none(store: FeatureStore
     writer.flush()
     found = store.refresh().sequence("end.mp4")
     assert np.array_equal(vectors(found), embedded("here.mp4", 0, 4).features["clip"].values)
-    writer.drop_leftovers()
+    writer.drop_orphan_rows()
     assert ids(store) == ["a.mp4", "b/c.mp4", "end.mp4", "one.mp4"]
     assert store.refresh().tables["frames"].count() == 13
     assert faults(store) == set()
@@ -304,7 +304,7 @@ def test_a_new_video_under_an_id_that_moved_away_is_its_own(store: FeatureStore)
     writer.flush()
     add(writer, "a.mp4", 2, seed=9)
     writer.flush()
-    writer.drop_leftovers()
+    writer.drop_orphan_rows()
     writer.set_labels([Label(video_id="a.mp4", label="new", source="s")], ["a.mp4"], "s")
     writer.put(replace(ok_row("copy.mp4", 0, 0, ""), status="duplicate", duplicate_of="a.mp4", take=None))
     writer.flush()
@@ -471,7 +471,7 @@ def test_a_new_take_is_never_that_of_a_leftover(store: FeatureStore, monkeypatch
     writer.flush()
     monkeypatch.setattr(time, "time_ns", lambda: 5)
     again = StoreWriter(store.refresh())
-    again.drop_leftovers()
+    again.drop_orphan_rows()
     assert again.new_take() > left
 
 
@@ -485,7 +485,7 @@ def test_without_flow_none_is_written(tmp_path: Path) -> None:
     writer.move(writer.videos["a.mp4"], replace(writer.videos["a.mp4"], video_id="b.mp4"))
     writer.flush()
     assert store.refresh().tables["flow"].count() == 0
-    writer.drop_leftovers()
+    writer.drop_orphan_rows()
     assert faults(store) == set()
 
 
@@ -540,6 +540,6 @@ def test_the_writer_leaves_versions_to_their_readers(store: FeatureStore, monkey
     for n in range(4):
         add(writer, "a.mp4", 2 + n)
         writer.flush()
-        writer.drop_leftovers()
+        writer.drop_orphan_rows()
     assert store.frames().to_pylist() == before
     assert store.refresh().sequence("a.mp4").num_rows == 5
