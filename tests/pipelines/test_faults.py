@@ -1,11 +1,12 @@
-"""The short form of benchmarks/faults.py: the faults that no other test brings about, once each, on rendered clips."""
+"""The short form of benchmarks/reliability/faults.py: the faults that no other test brings about, once each, on
+rendered clips."""
 
 import collections
 from pathlib import Path
 
 import pytest
 
-from benchmarks import fault_kinds, faults, harmed_runs
+from benchmarks.reliability import fault_kinds, faults, harmed_runs
 from tests.clips import write_folder
 
 HERE = [

@@ -1,4 +1,4 @@
-"""The short form of benchmarks/kills.py, and that what it looks with does see what it looks for."""
+"""The short form of benchmarks/reliability/kills.py, and that what it looks with does see what it looks for."""
 
 import collections
 from dataclasses import replace
@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from benchmarks import kills
-from benchmarks.aftermath import contents, differences
-from benchmarks.reader import look
+from benchmarks.reliability import kills
+from benchmarks.reliability.aftermath import contents, differences
+from benchmarks.reliability.reader import look
 from schemas.labels import Label
 from tests.vimoclip.stores import make_store
 from vimoclip.store.table import Table

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.aftermath import contents, differences
+from benchmarks.reliability.aftermath import contents, differences
 from tests.cli.runner import document, vimoclip
 from tests.object_store import Server, serve
 from vimoclip.store import lock

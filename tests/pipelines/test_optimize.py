@@ -16,7 +16,7 @@ from typing import Any
 import lance
 from lance.dataset import DatasetOptimizer
 
-from benchmarks.aftermath import contents, differences
+from benchmarks.reliability.aftermath import contents, differences
 from pipelines import maintain
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.store import table

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.aftermath import contents, differences
+from benchmarks.reliability.aftermath import contents, differences
 from pipelines import embed, ray_executor, status
 from pipelines.embed import EmbedRequest
 from pipelines.executor import Engine

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.aftermath import contents, differences
+from benchmarks.reliability.aftermath import contents, differences
 from pipelines.ingest import IngestReport, IngestRequest, run
 from tests.clips import render, write_folder
 from vimoclip.config.store import ClipConfig, Precision, RunConfig, StoreConfig

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.aftermath import contents, differences
 from benchmarks.command import finish, start, survivors
-from benchmarks.victim import victim_program
+from benchmarks.reliability.aftermath import contents, differences
+from benchmarks.reliability.victim import victim_program
 from pipelines.ingest import IngestRequest, run
 from tests.clips import write_folder
 from vimoclip.store.feature_store import FeatureStore
