@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks.reliability import harms
+from benchmarks.reliability.harms import interrupt, full_disk, read_only, nothing, to_driver, to_child, damage
 from benchmarks.reliability.harms import Harm
 
 RAY = ("--engine", "ray", "--workers", "2")
@@ -28,23 +28,23 @@ class Kind:
 
 _GOES_ON = "the same command goes on from there"
 KINDS = {
-    "kill -9 of the driver": Kind(harms.to_driver(signal.SIGKILL), {-signal.SIGKILL: ""}),
-    "kill -9 of the driver, Ray": Kind(harms.to_driver(signal.SIGKILL), {-signal.SIGKILL: ""}, RAY),
-    "kill -9 of an actor": Kind(harms.to_child(ACTOR, signal.SIGKILL), {0: ""}, RAY),
-    "kill -9 of a decoder": Kind(harms.to_child(DECODER, signal.SIGKILL), {0: "", 3: "decoder-crashed"}, retry=True),
+    "kill -9 of the driver": Kind(to_driver(signal.SIGKILL), {-signal.SIGKILL: ""}),
+    "kill -9 of the driver, Ray": Kind(to_driver(signal.SIGKILL), {-signal.SIGKILL: ""}, RAY),
+    "kill -9 of an actor": Kind(to_child(ACTOR, signal.SIGKILL), {0: ""}, RAY),
+    "kill -9 of a decoder": Kind(to_child(DECODER, signal.SIGKILL), {0: "", 3: "decoder-crashed"}, retry=True),
     # Its actors outlive it by a second or two: what is left of a run may be done in that.
-    "kill -9 of the raylet": Kind(harms.to_child("raylet", signal.SIGKILL), {0: "", 1: _GOES_ON}, RAY),
-    "Ctrl-C": Kind(harms.interrupt, {130: _GOES_ON}),
-    "Ctrl-C, Ray": Kind(harms.interrupt, {130: _GOES_ON}, RAY),
-    "full disk": Kind(harms.full_disk, {1: "No space is left"}),
-    "read-only store": Kind(harms.read_only, {1: "cannot be written to"}),
-    "truncated manifest": Kind(harms.damage("manifest"), {-signal.SIGKILL: ""}),
-    "truncated data file": Kind(harms.damage("data"), {-signal.SIGKILL: ""}),
-    "memory out": Kind(harms.nothing, {0: ""}),
-    "memory out, Ray": Kind(harms.nothing, {0: ""}, RAY),
-    "an actor hangs": Kind(harms.to_child(ACTOR, signal.SIGSTOP), {0: ""}, RAY, ("--timeout", "5")),
+    "kill -9 of the raylet": Kind(to_child("raylet", signal.SIGKILL), {0: "", 1: _GOES_ON}, RAY),
+    "Ctrl-C": Kind(interrupt, {130: _GOES_ON}),
+    "Ctrl-C, Ray": Kind(interrupt, {130: _GOES_ON}, RAY),
+    "full disk": Kind(full_disk, {1: "No space is left"}),
+    "read-only store": Kind(read_only, {1: "cannot be written to"}),
+    "truncated manifest": Kind(damage("manifest"), {-signal.SIGKILL: ""}),
+    "truncated data file": Kind(damage("data"), {-signal.SIGKILL: ""}),
+    "memory out": Kind(nothing, {0: ""}),
+    "memory out, Ray": Kind(nothing, {0: ""}, RAY),
+    "an actor hangs": Kind(to_child(ACTOR, signal.SIGSTOP), {0: ""}, RAY, ("--timeout", "5")),
     "a decoder hangs": Kind(
-        harms.to_child(DECODER, signal.SIGSTOP), {0: "", 3: "timed-out"}, settings=("--timeout", "5"), retry=True
+        to_child(DECODER, signal.SIGSTOP), {0: "", 3: "timed-out"}, settings=("--timeout", "5"), retry=True
     ),
 }
 

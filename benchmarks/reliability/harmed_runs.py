@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.command import ROOT, Watch, finish, start, survivors
-from benchmarks.reliability import harms
+from benchmarks.reliability.harms import nothing, full_disk, read_only, is_root, small_disk
 from benchmarks.reliability.aftermath import contents, differences
 from benchmarks.reliability.fault_kinds import ALONE, KINDS, RAY, Fault, Kind
 from benchmarks.reliability.harms import Scene, can_mount
@@ -80,15 +80,15 @@ def world(clips: list[Path], folder: Path) -> World:
 def strike(world: World, fault: Fault, name: str) -> Outcome:
     """Harm one run, look, run again, look. name: of its folder, which is left where something is off."""
     began, kind, outcome = time.monotonic(), KINDS[fault.kind], Outcome(fault)
-    needs_mount = kind.harm is harms.full_disk or (kind.harm is harms.read_only and harms.is_root())
+    needs_mount = kind.harm is full_disk or (kind.harm is read_only and is_root())
     if needs_mount and not can_mount():
         outcome.skipped = "it wants a file system of its own, and nothing can be mounted here"
         return outcome
     folder = world.folder / name
     folder.mkdir()
     with contextlib.ExitStack() as stack:
-        if kind.harm is harms.full_disk:
-            stack.enter_context(harms.small_disk(folder))
+        if kind.harm is full_disk:
+            stack.enter_context(small_disk(folder))
         _strike(world, fault, kind, folder, outcome)
     outcome.seconds = time.monotonic() - began
     if outcome.good:
@@ -134,7 +134,7 @@ def _strike(world: World, fault: Fault, kind: Kind, folder: Path, outcome: Outco
     _look(store, "after the rerun", outcome)
     if not outcome.faults:
         expected, found = world.contents, contents(store)
-        if kind.harm is harms.nothing:
+        if kind.harm is nothing:
             reduced = _reduced(found)
             if not reduced:
                 outcome.wrong.append("no batch was halved")
@@ -150,7 +150,7 @@ def _count(line: str) -> int:
 
 def _scarce(kind: Kind, at: float, frames: int) -> dict[str, str]:
     """The environment in which memory runs out so far into the run: each batch goes through two towers."""
-    if kind.harm is not harms.nothing:
+    if kind.harm is not nothing:
         return {}
     calls = int(at * 2 * frames / BATCH / (2 if kind.engine is RAY else 1))
     return {

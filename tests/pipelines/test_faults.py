@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reliability import fault_kinds, faults, harmed_runs
+from benchmarks.reliability import fault_kinds, harmed_runs
+from benchmarks.reliability.faults import run
 from tests.clips import write_folder
 
 HERE = [
@@ -30,7 +31,7 @@ def test_every_fault_ends_as_it_should_and_the_same_command_goes_on(
     clips = tmp_path / "clips"
     write_folder(clips, clips_per_behaviour=1, frames=160, size=(96, 64))
     (tmp_path / "runs").mkdir()
-    outcomes = faults.run(fault_kinds.plan(len(HERE), 1, HERE), [clips], tmp_path / "runs", lanes=2)
+    outcomes = run(fault_kinds.plan(len(HERE), 1, HERE), [clips], tmp_path / "runs", lanes=2)
     assert {outcome.fault.kind for outcome in outcomes} == set(HERE)
     assert [outcome for outcome in outcomes if not (outcome.good or outcome.skipped)] == []
 
