@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from rich.console import Console
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from pipelines.index import IndexRequest
 from pipelines.index import run as index
 from pipelines.ingest import IngestRequest
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     asked = parser.parse_args()
     console = Console(soft_wrap=True, highlight=False)
-    console.print(describe())
+    console.print(describe_machine())
     with tempfile.TemporaryDirectory() as place:
         where = Path(place)
         settings = {

@@ -26,7 +26,7 @@ from typing import get_args
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from benchmarks.quality.presets import world
 from cli.training_options import merged_settings
 from pipelines import embed, evaluate, train_fusion, train_motion
@@ -129,7 +129,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="TFAMs that are trained at a time")
     asked = parser.parse_args()
     console = Console(width=160, highlight=False)
-    console.print(f"{describe()}\n$ python -m benchmarks.quality.motion_student {' '.join(sys.argv[1:])}", markup=False)
+    console.print(
+        f"{describe_machine()}\n$ python -m benchmarks.quality.motion_student {' '.join(sys.argv[1:])}", markup=False
+    )
     store = world(asked.folder, asked.clips, [each for pair in PAIRS for each in pair])
     for image in asked.encodings:
         _teach(console, asked, store, image)

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import vimoclip
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from benchmarks.speed.ingest import peak
 from pipelines import ingest, train_fusion
 from pipelines.ingest import IngestRequest
@@ -167,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if (options.store is None) != (options.run is None):
         parser.error("--store and --run are given together")
     console = Console(soft_wrap=True, highlight=False)
-    console.print(describe())
+    console.print(describe_machine())
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from pipelines import evaluate
 from pipelines.ablate import AblateReport, AblateRequest, Figure, parse_rows, run_all
 from pipelines.evaluate import EvaluateRequest
@@ -74,7 +74,7 @@ def main() -> None:
         done = dict(zip(names, (job.result() for job in jobs), strict=True))
     reports = {name: report for name, (report, _) in done.items()}
     console = Console(soft_wrap=True)
-    console.print(describe())
+    console.print(describe_machine())
     size = f"TFAM {arguments.width} wide, {arguments.epochs} epochs, {arguments.seeds} seeds"
     console.print(f"{arguments.clips} clips, {size}")
     for row in rows:

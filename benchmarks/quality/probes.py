@@ -30,7 +30,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.device import set_threads
 from vimoclip.models.clip import TINY, ClipTeacher
@@ -120,7 +120,7 @@ def main() -> None:
     asked = parser.parse_args()
     set_threads(RunConfig())
     teacher = ClipTeacher(ClipConfig(asked.model, precision="fp32"), torch.device("cpu"))
-    print(f"{describe()}\n$ python -m benchmarks.quality.probes {' '.join(sys.argv[1:])}", flush=True)
+    print(f"{describe_machine()}\n$ python -m benchmarks.quality.probes {' '.join(sys.argv[1:])}", flush=True)
     found: list[Probe] = []
     context = multiprocessing.get_context("spawn")
     for pair in PAIRS:

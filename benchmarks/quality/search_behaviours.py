@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from benchmarks.quality.presets import world
 from benchmarks.quality.sentences import ASKED, articled
 from pipelines import index, train_fusion
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=0)
     asked = parser.parse_args()
     console = Console(soft_wrap=True, highlight=False)
-    console.print(describe())
+    console.print(describe_machine())
     run = RunConfig(device="cpu", threads=asked.threads)
     store = made(asked.folder, asked.clips, asked.width, asked.epochs, asked.window, run)
     console.print(f"{len(store.search.corpus)} segments of {asked.window:g} s of {len(store.videos())} clips")

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from rich.console import Console
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from pipelines.index import IndexRequest
 from pipelines.index import run as index
 from pipelines.ingest import IngestRequest
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path)
     asked = parser.parse_args()
     console = Console(soft_wrap=True, highlight=False)
-    console.print(describe())
+    console.print(describe_machine())
     with tempfile.TemporaryDirectory() as folder:
         store = made(asked.folder, asked.store or Path(folder) / "store", asked.fps, asked.model)
         if asked.what == "places":

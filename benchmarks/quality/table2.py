@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from benchmarks.quality.animal_kingdom import LISTS, TRAIN, VAL, clips, lengths, sequences
 from vimoclip.config.fusion import PRESETS, ROLES, Fusion, FusionConfig, Modality
 from vimoclip.device import cores, pick_device
@@ -98,7 +98,7 @@ def main() -> None:
     gpu = device.type == "cuda"
     share, epochs = arguments.share or (1.0 if gpu else 0.01), arguments.epochs or (EPOCHS if gpu else 1)
     whole = (share, epochs) == (1.0, EPOCHS)
-    print(describe())
+    print(describe_machine())
     print(torch.cuda.get_device_name(device) if gpu else f"CPU, {torch.get_num_threads()} threads")
     print(f"{share:.2%} of {len(clips(LISTS / TRAIN))} + {len(clips(LISTS / VAL))} clips, {epochs} of {EPOCHS} epochs")
     total = 0.0

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from benchmarks.quality.sentences import ASKED, articled
 from benchmarks.worlds.rendered import Attribute, Shots, render
 from vimoclip.config.store import ClipConfig, RunConfig
@@ -96,7 +96,7 @@ def main() -> None:
         row = (f"{answer.top1:.3f}", f"{answer.chance:.3f}", str(answer.frames))
         table.add_row(answer.attribute, answer.sentence, *row, end_section=True)
     console = Console(soft_wrap=True)
-    console.print(describe())
+    console.print(describe_machine())
     console.print(f"$ python -m benchmarks.quality.zero_shot {' '.join(sys.argv[1:])}")
     console.print(table)
     for answer in found:

@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 from rich.console import Console
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from pipelines.ingest import IngestRequest, run
 from vimoclip.store.feature_store import FeatureStore
 
@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--model", default="ViT-B-32")
     parser.add_argument("--videos", type=int, help="only the first N")
     arguments = parser.parse_args()
-    console.print(describe())
+    console.print(describe_machine())
     wrong = 0
     with tempfile.TemporaryDirectory() as place:
         some, full = Path(place, "some"), Path(place, "full")

@@ -28,7 +28,7 @@ def random_flow(estimator: FlowName) -> dict[str, object]:
     return {"estimator": estimator} | ({"weights": "none"} if estimator.startswith("raft-") else {})
 
 
-def alone(worker: EmbedWorker, path: Path) -> float:
+def compute_baseline(worker: EmbedWorker, path: Path) -> float:
     """Seconds of flow, teacher and student alone on one video's frames, in the store's batches, the last ones padded.
 
     Decoding, resizing, preparing frames for flow and the flow codec are not timed.

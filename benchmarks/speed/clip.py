@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from vimoclip.config.store import ClipConfig, Precision, RunConfig
 from vimoclip.device import cpu_has_bf16, set_threads
 from vimoclip.models.clip import ClipTeacher
@@ -49,7 +49,7 @@ def main() -> None:
     table.add_row("bf16 / fp32", f"{rate['bf16'] / rate['fp32']:.2f}")
     table.add_row("lowest cosine", f"{cosine:.6f}")
     console = Console(soft_wrap=True)
-    console.print(describe())
+    console.print(describe_machine())
     console.print(f"bf16 instructions: {'yes' if cpu_has_bf16() else 'no'}")
     console.print(table)
 

@@ -15,8 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.command import finish, start
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine, finish, start
 
 DEADLINE_S = 3600.0
 
@@ -37,7 +36,7 @@ def main() -> None:
     )
     asked = parser.parse_args()
     console = Console(soft_wrap=True, highlight=False)
-    console.print(describe())
+    console.print(describe_machine())
     table, whole = Table("command", "seconds", title_justify="left"), 0.0
     for arguments in commands(asked):
         began = time.perf_counter()

@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 from rich.console import Console
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from benchmarks.speed.store import DIM, new_store, row
 from pipelines.export import Format
 from vimoclip.embedding.events import EmbeddedFrames, Vectors
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=180)
     arguments = parser.parse_args()
     console = Console(soft_wrap=True)
-    console.print(describe())
+    console.print(describe_machine())
     with tempfile.TemporaryDirectory() as folder:
         sizes = {"tenth": arguments.videos // 10, "whole": arguments.videos}
         for name, videos in sizes.items():

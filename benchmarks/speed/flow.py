@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.models.optical_flow import raft_large, raft_small
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from benchmarks.speed.baseline import clock
 from vimoclip.config.store import FlowConfig, FlowName, RunConfig
 from vimoclip.device import SEED, Resolved, pick_device, pick_precision, set_threads
@@ -207,7 +207,7 @@ def main() -> None:
     true.add_argument("--weights", help="of RAFT", default="default")
     asked = parser.parse_args()
     set_threads(RunConfig(threads=asked.threads))
-    print(describe())
+    print(describe_machine())
     print(f"$ python -m benchmarks.speed.flow {' '.join(sys.argv[1:])}", flush=True)
     measure_speed(asked) if asked.command == "speed" else measure_truth(asked)
 

@@ -26,8 +26,8 @@ from pathlib import Path
 import av
 import torch
 
-from benchmarks.machine import describe
-from benchmarks.speed.baseline import alone, clock, random_flow
+from benchmarks.common import describe_machine
+from benchmarks.speed.baseline import clock, compute_baseline, random_flow
 from tests.clips import BEHAVIOURS, render
 from vimoclip.config.store import FlowName, RunConfig, StoreConfig
 from vimoclip.device import pick_device
@@ -107,7 +107,7 @@ def measure(model: str, flow: FlowName, run: RunConfig, warm_up: Path, paths: li
     on_cuda = device.type == "cuda"
     held = torch.cuda.memory_allocated(device) if on_cuda else 0  # the loop's model is not the worker's
     worker = make_worker(model, flow, run)
-    alone(worker, warm_up)
+    compute_baseline(worker, warm_up)
     by_hand(simple, warm_up, WARM_UP - 1)
     if on_cuda:
         torch.cuda.reset_peak_memory_stats(device)
@@ -117,7 +117,7 @@ def measure(model: str, flow: FlowName, run: RunConfig, warm_up: Path, paths: li
         if on_cuda and turn == 0:  # before the two others run again
             peak = torch.cuda.max_memory_allocated(device) - held
         rates["worker"].append(frames / seconds)
-        rates["alone"].append(frames / sum(alone(worker, path) for path in paths))
+        rates["alone"].append(frames / sum(compute_baseline(worker, path) for path in paths))
         rates["loop"].append(few / by_hand(simple, paths[turn % len(paths)], few))
     embedded, loop, least = (statistics.median(rates[name]) for name in ("worker", "loop", "alone"))
     clip = worker.config.clip
@@ -144,7 +144,7 @@ def main() -> None:
     width, height = (int(side) for side in asked.size.split("x"))
     run = RunConfig(device=asked.device)
     device = pick_device(run.device)
-    print(describe())
+    print(describe_machine())
     print(f"$ python -m benchmarks.speed.gpu {' '.join(sys.argv[1:])}")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "no GPU"
     print(f"{device}: {name}; torch {torch.__version__}; {asked.videos} videos of {asked.frames} frames", flush=True)

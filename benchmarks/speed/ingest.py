@@ -29,8 +29,8 @@ import av
 import psutil
 from rich.console import Console
 
-from benchmarks.machine import describe
-from benchmarks.speed.baseline import alone, random_flow
+from benchmarks.common import describe_machine
+from benchmarks.speed.baseline import compute_baseline, random_flow
 from pipelines.executor import Engine, EngineName
 from pipelines.ingest import IngestRequest, Observer, run
 from pipelines.ingest_plan import discover
@@ -81,7 +81,7 @@ def ratio(folders: list[Path], model: str, flow: FlowName, group_frames: int, li
     with tempfile.TemporaryDirectory() as place:
         for n, group in enumerate(_groups(paths, group_frames)):
             wall, count = ingest(group, Path(place, "store"), model, flow=flow)
-            least = sum(alone(worker, path) for path in group)
+            least = sum(compute_baseline(worker, path) for path in group)
             walls, alones, frames = walls + wall, alones + least, frames + count
             ratios.append(wall / least)
             console.print(
@@ -214,7 +214,7 @@ def main() -> None:
     three = commands.add_parser("memory")
     three.add_argument("--minutes", type=float, default=30.0)
     arguments = parser.parse_args()
-    console.print(describe())
+    console.print(describe_machine())
     console.print(f"$ python -m benchmarks.speed.ingest {' '.join(sys.argv[1:])}")
     if arguments.command == "ratio":
         ratio(arguments.folders, arguments.model, arguments.flow, arguments.group, arguments.limit)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from benchmarks.speed.vectors import (
     APART_S,
     OF_VIDEO,
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--model", default="ViT-B-32")
     asked = parser.parse_args()
     console = Console(soft_wrap=True, highlight=False)
-    console.print(describe())
+    console.print(describe_machine())
     with tempfile.TemporaryDirectory() as folder:
         if asked.what == "vectors":
             made = clusters if asked.store is None else (lambda n, q: jittered(of_store(asked.store), n, q))

@@ -19,7 +19,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from benchmarks.speed.store import DIM, new_store, unit_vectors, write_videos
 from vimoclip.config.fusion import SequenceConfig
 from vimoclip.sequences.reader import SequenceStorage, read_sequences
@@ -41,7 +41,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     console = Console(soft_wrap=True)
-    console.print(describe())
+    console.print(describe_machine())
     with tempfile.TemporaryDirectory() as folder:
         _measure(console, Path(folder), arguments.videos, arguments.frames, arguments.turns)
 

@@ -10,7 +10,7 @@ import time
 
 from rich.console import Console
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 
 HEAVY = ("torch", "ray", "lance", "lancedb", "polars", "pyarrow", "open_clip")
 
@@ -28,7 +28,7 @@ def main() -> None:
     printed = subprocess.run([sys.executable, "-c", probe], check=True, capture_output=True, text=True).stdout
     imported = [name for name in HEAVY if name in printed.splitlines()[-1].split()]
     console = Console(soft_wrap=True)
-    console.print(describe())
+    console.print(describe_machine())
     console.print(f"vimoclip --help: median {statistics.median(times):.2f} s, worst {max(times):.2f} s of {len(times)}")
     console.print(f"of {', '.join(HEAVY)} it imports: {', '.join(imported) or 'none'}")
 

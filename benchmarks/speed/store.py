@@ -21,7 +21,7 @@ import lance
 import numpy as np
 from rich.console import Console
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from schemas.features import Feature, Kind
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, StoreConfig
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=500)
     arguments = parser.parse_args()
     console = Console(soft_wrap=True)
-    console.print(describe())
+    console.print(describe_machine())
     with tempfile.TemporaryDirectory() as folder:
         _known(console, Path(folder), arguments.known)
     with tempfile.TemporaryDirectory() as folder:

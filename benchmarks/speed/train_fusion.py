@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from benchmarks.quality.animal_kingdom import LISTS, TRAIN, clips, lengths, sequences
 from vimoclip.config.fusion import PRESETS, FusionConfig, TfamConfig
 from vimoclip.sequences.sequences import Batch, Sequences, padding_share, shuffled_batches
@@ -49,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     console = Console(soft_wrap=True)
-    console.print(describe())
+    console.print(describe_machine())
     cpu, paper = torch.device("cpu"), PRESETS["paper"]
     config = replace(paper, tfam=_narrow(paper.tfam, arguments.width))
     train = sequences(LISTS / TRAIN, "cross", "raw", arguments.videos, cpu)

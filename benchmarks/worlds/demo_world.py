@@ -11,7 +11,7 @@ import functools
 from pathlib import Path
 from typing import get_args
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from cli.demo import carry_out
 from cli.main import app
 from cli.progress import DemoProgress
@@ -31,7 +31,7 @@ def main() -> None:
     request = DemoRequest(options.folder, options.size)
     first = run(request, functools.partial(carry_out, app), DemoProgress())
     again = run(request, functools.partial(carry_out, app), DemoProgress())
-    print(describe())
+    print(describe_machine())
     print("\n".join(lines(first)))
     print(f"in all {first.seconds:.1f} s; again {again.seconds:.1f} s")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.machine import describe
+from benchmarks.common import describe_machine
 from vimoclip.savannah import SPECIES, Scene, plan, write_folder
 from vimoclip.savannah.render import textures
 
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, metavar="SHEET.png")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    print(describe())
+    print(describe_machine())
     began = time.perf_counter()
     for name in SPECIES:
         textures(name)

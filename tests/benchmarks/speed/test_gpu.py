@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.speed.baseline import alone, random_flow
+from benchmarks.speed.baseline import compute_baseline, random_flow
 from benchmarks.speed.gpu import by_hand
 from tests.models import write_tiny_clip
 from vimoclip.config.store import RunConfig, StoreConfig
@@ -57,7 +57,7 @@ def test_a_network_is_timed_in_the_workers_batches(tiny_model: str, clips: Path)
     config = StoreConfig.from_dict({"clip": {"model": tiny_model, "batch_size": 8}, "flow": flow})
     worker = EmbedWorker(config, RunConfig(device="cpu", threads=1))
     path = clips / "still" / "000.mp4"
-    assert alone(worker, path) > 0
+    assert compute_baseline(worker, path) > 0
     assert by_hand(worker, path, 2) > 0
 
 

@@ -10,9 +10,9 @@ import open_clip
 import pytest
 import torch
 
-from benchmarks.worlds import tiny_trainer
+from benchmarks.worlds import train_tiny
 from benchmarks.worlds.rendered import ATTRIBUTES, Attribute, Shots
-from benchmarks.worlds.tiny_trainer import MODEL, PREPROCESS, RATE, RENDERED, Trainer, cross_entropy, rate_at
+from benchmarks.worlds.train_tiny import MODEL, PREPROCESS, RATE, RENDERED, Trainer, cross_entropy, rate_at
 
 CPU = torch.device("cpu")
 CLASSES: dict[Attribute, tuple[str, ...]] = {
@@ -36,7 +36,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture
 def shots(monkeypatch: pytest.MonkeyPatch) -> Shots:
     """Forty frames whose brightness is their species, in batches of sixteen."""
-    monkeypatch.setattr(tiny_trainer, "BATCH", 16)
+    monkeypatch.setattr(train_tiny, "BATCH", 16)
     rng = np.random.default_rng(0)
     holds = {name: np.eye(2, dtype=bool)[rng.integers(0, 2, 40)] for name in ATTRIBUTES}
     images = np.where(holds["species"][:, :1, None, None], 40, 200) + rng.integers(-9, 9, (40, 3, RENDERED, RENDERED))
@@ -95,6 +95,6 @@ def test_windows_hold_what_moves_and_widen(shots: Shots) -> None:
         assert np.allclose(sides, windows[:, 3] - windows[:, 1])
         assert windows.min() >= 0 and windows.max() <= 1
         assert least <= sides.min() and sides.max() <= most + 1e-9
-        close = sides < tiny_trainer.LEAST_CROP
+        close = sides < train_tiny.LEAST_CROP
         assert (windows[close, :2] <= box[:2] + 1e-6).all() and (windows[close, 2:] >= box[2:] - 1e-6).all()
         assert close.all() if progress == 0 else 0.1 < close.mean() < 0.3

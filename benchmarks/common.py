@@ -1,15 +1,24 @@
-"""Running the command line as its users do, in a session of its own, and seeing that nothing of it lives on."""
+"""What the benchmarks share: the machine in one line, which belongs beside every figure, and the command line as its
+users run it, in a session of its own, of which nothing may live on.
+
+Of third parties only psutil is imported, and only to look at processes: gpu.py and table2.py run where it is not there.
+"""
 
 import contextlib
+import importlib.metadata
 import os
+import platform
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE_S = 120.0
@@ -54,6 +63,8 @@ def finish(command: subprocess.Popen[str], deadline_s: float = DEADLINE_S) -> st
 
 def kill_session(command: subprocess.Popen[str]) -> None:
     """Kill it, and all that it has started."""
+    import psutil
+
     for process in _session(command.pid):
         with contextlib.suppress(psutil.Error):
             process.kill()
@@ -74,6 +85,8 @@ def all_ended() -> Iterator[None]:
 
 def survivors(command: subprocess.Popen[str], wait_s: float = 5.0) -> list[str]:
     """What still runs of a command that has ended, after a while; but for Ray's agents."""
+    import psutil
+
     until = time.monotonic() + wait_s
     while True:
         alive = []
@@ -86,8 +99,10 @@ def survivors(command: subprocess.Popen[str], wait_s: float = 5.0) -> list[str]:
         time.sleep(0.05)
 
 
-def _session(leader: int) -> list[psutil.Process]:
+def _session(leader: int) -> "list[psutil.Process]":
     """Its processes, the dead among them; Ray gives each of its own a group, and all the same session."""
+    import psutil
+
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(OSError):
@@ -135,3 +150,25 @@ class Watch:
         assert self._command.stderr is not None
         self._command.stderr.close()
         return "".join(self._lines)
+
+
+def describe_machine() -> str:
+    """CPU, cores, date and the versions that matter."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        lines = info.read_text().splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+        flags = next((line for line in lines if line.startswith("flags")), "")
+        model += "".join(f" {name}" for name in ("avx512_bf16", "amx_bf16") if name in flags)
+    versions = ", ".join(f"{name} {_version(name)}" for name in ("torch", "open_clip_torch", "pylance", "av"))
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, {model}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "-"

@@ -1,6 +1,7 @@
 """With this folder on PYTHONPATH, a command and all it starts run out of memory as on a small device, for real batches.
 
-VIMOCLIP_SCARCE=CALLS:MOST lets the towers of each process have CALLS batches, and then none of more than MOST images.
+VIMOCLIP_MEMORY_LIMIT=CALLS:MOST lets the towers of each process have CALLS batches, and then none of more than MOST
+images.
 """
 
 import importlib.util
@@ -33,7 +34,7 @@ class _Finder:
 def _limit(teacher: Any) -> None:
     import torch
 
-    calls, most = map(int, os.environ["VIMOCLIP_SCARCE"].split(":"))
+    calls, most = map(int, os.environ["VIMOCLIP_MEMORY_LIMIT"].split(":"))
     real = teacher.__call__
 
     def limited(self: Any, images: Any) -> Any:

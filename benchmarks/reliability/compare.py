@@ -1,4 +1,8 @@
-"""A reader in another process, that holds snapshot after snapshot of a store against itself while it is written to."""
+"""What a store holds, compared with another store, and with itself while it is written to.
+
+`store_digest` and `differences` compare two stores bit by bit. `Reader` is another process that opens snapshot after
+snapshot of a store at work, and says where one is not whole.
+"""
 
 import collections
 import contextlib
@@ -9,16 +13,17 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import cast
 
-from benchmarks.command import DEADLINE_S
+from benchmarks.common import DEADLINE_S
+from vimoclip.store.feature_store import FeatureStore
 
 
 class Reader:
-    """Another process that opens snapshot after snapshot of a store and holds each against itself."""
+    """Another process that opens snapshot after snapshot of a store and checks each against itself."""
 
     def __init__(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._here, there = context.Pipe()
-        self._process = context.Process(target=_read, args=(there,), daemon=True)
+        self._process = context.Process(target=_poll, args=(there,), daemon=True)
         self._process.start()
         there.close()
 
@@ -42,7 +47,7 @@ class Reader:
         self._process.close()
 
 
-def _read(requests: Connection) -> None:
+def _poll(requests: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(EOFError):
         while True:
@@ -52,7 +57,7 @@ def _read(requests: Connection) -> None:
             while not requests.poll(max(0.02, 2 * took_s)):  # at most a third of a core
                 began = time.monotonic()
                 try:
-                    most = look(store, most, faults)
+                    most = check_snapshot(store, most, faults)
                     polls += most >= 0
                 except Exception as error:
                     faults.append(f"{type(error).__name__}: {error}")
@@ -61,10 +66,18 @@ def _read(requests: Connection) -> None:
             requests.send((polls, list(dict.fromkeys(faults))))
 
 
-def look(path: Path, most: int, faults: list[str]) -> int:
-    """One snapshot; how many videos are in. most: there were before, -1 when there was no store yet."""
+def check_snapshot(path: Path, most: int, faults: list[str]) -> int:
+    """Open a snapshot and check that each video in it is whole and there once.
+
+    Args:
+        path: The store.
+        most: How many videos there were before, -1 when there was no store yet.
+        faults: What is found wrong is added to it.
+
+    Returns:
+        How many videos are in.
+    """
     from vimoclip.errors import StoreMissingError
-    from vimoclip.store.feature_store import FeatureStore
 
     try:
         store = FeatureStore.open(path)
@@ -93,3 +106,33 @@ def look(path: Path, most: int, faults: list[str]) -> int:
             if sorted(found[row.video_id, row.take]) != expected:
                 faults.append(f"{name} of {row.video_id}: {sorted(found[row.video_id, row.take])}, not {row.frames}")
     return len(ok)
+
+
+def store_digest(path: str | Path) -> dict[str, str]:
+    """All that a store holds, but for takes, times of ingest and numbers of attempts; floats to the last bit.
+
+    Returns:
+        The values, as text, by what they are: features, settings, labels, each video's row and each of its columns.
+    """
+    store = FeatureStore.open(path)
+    features = {name: feature.fingerprint for name, feature in store.features.items()}
+    held = {"features": repr(features), "settings": repr(store.config)}
+    rows = [repr(label) for label in store.label_rows()]
+    held["labels"] = "\n".join(sorted(rows))
+    for row in store.rows():
+        kept = {name: value for name, value in vars(row).items() if name not in ("take", "ingested_at", "attempts")}
+        held[f"videos {row.video_id}"] = repr(sorted(kept.items()))
+        if row.status == "ok":
+            for name, table in (("frames", store.sequence(row.video_id)), ("flow", store.flow(row.video_id))):
+                columns = [column for column in table.column_names if column != "take"]
+                held |= {f"{name} {row.video_id} {column}": repr(table[column].to_pylist()) for column in columns}
+    return held
+
+
+def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+    """What two stores hold differently."""
+    return [
+        f"{what}: {found.get(what, 'nothing')[:300]} instead of {expected.get(what, 'nothing')[:300]}"
+        for what in sorted(expected.keys() | found.keys())
+        if expected.get(what) != found.get(what)
+    ]
