@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ray.scripts.scripts import start
 
-from benchmarks import command as commanded
+from benchmarks import common as commanded
 from tests.cli.runner import document, vimoclip
 from tests.clusters import cluster
 from tests.object_store import Server

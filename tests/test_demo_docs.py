@@ -3,7 +3,7 @@ script, which is the same demo with its figures printed, knows the option that t
 
 import re
 
-from benchmarks import demo_world
+from benchmarks.worlds import demo_world
 from pipelines.demo.world import SIZES
 from tests.pages import commands, lines, text
 
@@ -18,5 +18,5 @@ def test_its_commands_are_those_that_are_not_run() -> None:
 
 def test_the_size_on_the_page_is_the_full_one() -> None:
     assert f"{SIZES['full'].clips} clips" in text(PAGE)
-    assert re.search(r"python -m benchmarks\.demo_world FOLDER --size full", text(PAGE))
+    assert re.search(r"python -m benchmarks\.worlds\.demo_world FOLDER --size full", text(PAGE))
     assert "--size" in (demo_world.__doc__ or "")

@@ -1,11 +1,13 @@
-"""The short form of benchmarks/faults.py: the faults that no other test brings about, once each, on rendered clips."""
+"""The short form of benchmarks/reliability/run.py: the faults that no other test brings about, once each, on
+rendered clips."""
 
 import collections
 from pathlib import Path
 
 import pytest
 
-from benchmarks import fault_kinds, faults, harmed_runs
+from benchmarks.reliability import inject, run
+from benchmarks.reliability.run import run_faults
 from tests.clips import write_folder
 
 HERE = [
@@ -25,24 +27,24 @@ decoders in test_decoder.py."""
 def test_every_fault_ends_as_it_should_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(harmed_runs, "PROMPT_S", 10.0)  # two runs share the cores here
+    monkeypatch.setattr(run, "PROMPT_S", 10.0)  # two runs share the cores here
     clips = tmp_path / "clips"
     write_folder(clips, clips_per_behaviour=1, frames=160, size=(96, 64))
     (tmp_path / "runs").mkdir()
-    outcomes = faults.run(fault_kinds.plan(len(HERE), 1, HERE), [clips], tmp_path / "runs", lanes=2)
+    outcomes = run_faults(inject.plan_faults(len(HERE), 1, HERE), [clips], tmp_path / "runs", lanes=2)
     assert {outcome.fault.kind for outcome in outcomes} == set(HERE)
     assert [outcome for outcome in outcomes if not (outcome.good or outcome.skipped)] == []
 
 
 def test_plan_deals_evenly_spreads_over_the_run_and_follows_from_the_seed() -> None:
-    plan = fault_kinds.plan(100, seed=1)
+    plan = inject.plan_faults(100, seed=1)
     counts = collections.Counter(fault.kind for fault in plan)
-    assert set(counts) == set(fault_kinds.KINDS)
+    assert set(counts) == set(inject.FAULT_KINDS)
     assert set(counts.values()) == {6, 7}
     for kind, count in counts.items():
         parts = sorted(int(fault.at * count) for fault in plan if fault.kind == kind)
         assert parts == list(range(count))
-    assert plan == fault_kinds.plan(100, seed=1) != fault_kinds.plan(100, seed=2)
+    assert plan == inject.plan_faults(100, seed=1) != inject.plan_faults(100, seed=2)
 
 
 def test_vectors_are_let_go_of_only_where_memory_ran_out() -> None:
@@ -53,7 +55,7 @@ def test_vectors_are_let_go_of_only_where_memory_ran_out() -> None:
         "frames a time_s": "2",
         "frames b clip": "3",
     }
-    assert harmed_runs._reduced(held) == {"a"}
-    kept = harmed_runs._without_vectors(held, {"a"})
+    assert run._reduced(held) == {"a"}
+    kept = run._without_vectors(held, {"a"})
     assert kept.keys() == held.keys() - {"frames a clip"}
     assert kept["videos b"] == held["videos b"]

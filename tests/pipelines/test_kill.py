@@ -1,4 +1,4 @@
-"""The short form of benchmarks/kills.py, and that what it looks with does see what it looks for."""
+"""The short form of benchmarks/reliability/kills.py, and that what it looks with does see what it looks for."""
 
 import collections
 from dataclasses import replace
@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from benchmarks import kills
-from benchmarks.aftermath import contents, differences
-from benchmarks.reader import look
+from benchmarks.reliability import kills
+from benchmarks.reliability.compare import check_snapshot, differences, store_digest
 from schemas.labels import Label
 from tests.vimoclip.stores import make_store
 from vimoclip.store.table import Table
@@ -20,7 +19,7 @@ from vimoclip.store.writer import StoreWriter
 
 
 def test_kills_leave_whole_videos_and_reruns_complete_them(tmp_path: Path) -> None:
-    outcomes = kills.run(kills.plan(5, seed=1), tmp_path)
+    outcomes = kills.run_kills(kills.plan_kills(5, seed=1), tmp_path)
     points = collections.Counter(outcome.kill.point for outcome in outcomes)
     assert points == dict.fromkeys(kills.POINTS, 1)
     assert [outcome for outcome in outcomes if not outcome.good] == []
@@ -61,23 +60,23 @@ def test_a_move_cut_short_leaves_nothing_that_the_next_run_does_not_forget(
 
 
 def test_plan_has_a_fifth_at_each_named_point_and_follows_from_the_seed() -> None:
-    points = collections.Counter(kill.point for kill in kills.plan(30, seed=1))
+    points = collections.Counter(kill.point for kill in kills.plan_kills(30, seed=1))
     assert points == dict.fromkeys(kills.POINTS, 6)
-    assert kills.plan(30, seed=1) == kills.plan(30, seed=1) != kills.plan(30, seed=2)
+    assert kills.plan_kills(30, seed=1) == kills.plan_kills(30, seed=1) != kills.plan_kills(30, seed=2)
 
 
 @pytest.mark.parametrize("table", ["frames", "flow"])
 def test_the_reader_sees_partial_and_doubled_videos(tmp_path: Path, table: str) -> None:
     make_store(tmp_path / "store", {"a.mp4": 5, "b.mp4": 3})
     faults: list[str] = []
-    assert look(tmp_path / "store", -1, faults) == 2
+    assert check_snapshot(tmp_path / "store", -1, faults) == 2
     assert faults == []
     rows = Table.open(tmp_path / "store", table)
     last = rows.read(where=(pc.field("video_id") == "a.mp4") & (pc.field("frame_index") == 4))
     rows.append(last)
-    look(tmp_path / "store", 2, faults)
+    check_snapshot(tmp_path / "store", 2, faults)
     rows.latest().delete((pc.field("video_id") == "a.mp4") & (pc.field("frame_index") == 4))
-    look(tmp_path / "store", 2, faults)
+    check_snapshot(tmp_path / "store", 2, faults)
     first = int(table == "flow")
     seen = [[*range(first, 5), 4], list(range(first, 4))]
     assert faults == [f"{table} of a.mp4: {indices}, not 5" for indices in seen]
@@ -89,18 +88,18 @@ def test_the_reader_sees_videos_vanish_and_rows_twice(tmp_path: Path) -> None:
     row = videos.read(where=pc.field("video_id") == "a.mp4")
     videos.append(row)
     faults: list[str] = []
-    look(tmp_path / "store", 2, faults)
+    check_snapshot(tmp_path / "store", 2, faults)
     assert faults == ["2 rows of a.mp4"]
     videos.latest().delete(pc.field("video_id") == "a.mp4")
     faults.clear()
-    assert look(tmp_path / "store", 2, faults) == 1
+    assert check_snapshot(tmp_path / "store", 2, faults) == 1
     assert faults == ["2 videos became 1"]
 
 
 def test_contents_differ_by_one_bit_and_by_nothing_else(tmp_path: Path) -> None:
     for name in ("a", "b"):
         make_store(tmp_path / name, {"a.mp4": 5})
-    one, other = contents(tmp_path / "a"), contents(tmp_path / "b")
+    one, other = store_digest(tmp_path / "a"), store_digest(tmp_path / "b")
     assert differences(one, other) == []  # though the takes differ
     frames = Table.open(tmp_path / "b", "frames")
     rows = frames.read()
@@ -109,5 +108,5 @@ def test_contents_differ_by_one_bit_and_by_nothing_else(tmp_path: Path) -> None:
     bits = norms.view(pa.int32()).to_numpy().copy()
     bits[2] ^= 1
     frames.replace(rows.set_column(at, rows.schema.field(at), pa.array(bits).view(pa.float32())))
-    changed = differences(one, contents(tmp_path / "b"))
+    changed = differences(one, store_digest(tmp_path / "b"))
     assert [line.partition(":")[0] for line in changed] == ["frames a.mp4 clip_norm"]

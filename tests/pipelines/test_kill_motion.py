@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.command import finish, kill_session, start
+from benchmarks.common import finish, kill_session, start
 from tests.pipelines.runs import contents, ingest
 from tests.pipelines.test_kill_training import done_epochs, records
 from vimoclip.store.verify import verify

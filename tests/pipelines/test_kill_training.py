@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.command import finish, kill_session, start
+from benchmarks.common import finish, kill_session, start
 from tests.cli.test_train_fusion import SMALL
 from tests.pipelines.test_train_fusion import labelled, timeless
 from vimoclip.models.checkpoint import WEIGHTS

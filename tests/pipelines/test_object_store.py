@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.aftermath import contents, differences
+from benchmarks.reliability.compare import differences, store_digest
 from tests.cli.runner import document, vimoclip
 from tests.object_store import Server, serve
 from vimoclip.store import lock
@@ -37,14 +37,14 @@ def local(tmp_path_factory: pytest.TempPathFactory, clips: Path, tiny_model: str
     """What the same ingest leaves in a folder."""
     store = tmp_path_factory.mktemp("local") / "store"
     assert vimoclip("ingest", clips, "--store", store, "--clip-model", tiny_model).exit_code == 0
-    return contents(store)
+    return store_digest(store)
 
 
 def test_every_command_works_as_in_a_folder(
     remote: str, clips: Path, tiny_model: str, local: dict[str, str], tmp_path: Path
 ) -> None:
     assert document("ingest", clips, "--store", remote, "--clip-model", tiny_model)["ingested"] == 10
-    assert differences(local, contents(remote)) == []
+    assert differences(local, store_digest(remote)) == []
     assert document("ingest", clips, "--store", remote)["known"] == 10
     status = document("status", "--store", remote)
     assert (status["store"], status["videos"], status["writer"]) == (remote, {"ok": 10}, None)
@@ -55,7 +55,7 @@ def test_every_command_works_as_in_a_folder(
     assert vimoclip("optimize", "--grace", "0", "--store", remote).exit_code == 0
     assert document("verify", "--store", remote) == []
     assert vimoclip("doctor", "--store", remote).exit_code == 0
-    after = contents(remote)
+    after = store_digest(remote)
     assert [name for name in after if name.endswith(" still/001.mp4 clip")] == []
     assert "asleep" in after["labels"]
     said = vimoclip("ingest", clips, "--store", remote, "--clip-model", "ViT-B-32")

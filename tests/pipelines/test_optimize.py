@@ -16,7 +16,7 @@ from typing import Any
 import lance
 from lance.dataset import DatasetOptimizer
 
-from benchmarks.aftermath import contents, differences
+from benchmarks.reliability.compare import differences, store_digest
 from pipelines import maintain
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.store import table
@@ -81,7 +81,7 @@ def test_kill_9_at_any_moment_loses_nothing_and_the_next_run_finishes(tmp_path: 
     shutil.copytree(tmp_path / "untidy", tmp_path / "unbroken")
     maintain.optimize(tmp_path / "unbroken", timedelta(0))
     seen = FeatureStore.open(tmp_path / "untidy").frames().num_rows
-    expected = contents(tmp_path / "unbroken")
+    expected = store_digest(tmp_path / "unbroken")
 
     def kill(moment: tuple[str, int, int | None]) -> list[str]:
         store = tmp_path / "-".join(map(str, moment))
@@ -99,7 +99,7 @@ def test_kill_9_at_any_moment_loses_nothing_and_the_next_run_finishes(tmp_path: 
         ]
         maintain.optimize(store, timedelta(0))
         wrong += [f"after the rerun: {fault}" for fault in verify(store)]
-        wrong += differences(expected, contents(store))
+        wrong += differences(expected, store_digest(store))
         unindexed = [Table.open(store, name).unindexed("take") for name in ("frames", "flow")]
         wrong += [] if unindexed == [0, 0] else [f"not in the index: {unindexed}"]
         return wrong

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.aftermath import contents, differences
+from benchmarks.reliability.compare import differences, store_digest
 from pipelines import embed, ray_executor, status
 from pipelines.embed import EmbedRequest
 from pipelines.executor import Engine
@@ -80,7 +80,7 @@ def test_two_gpus_are_two_actors_and_the_store_is_the_same(
     asked = {"model": write_tiny_clip(tmp_path / "other", seed=2), "precision": "fp32"}
     for name, engine in (("ray", Engine(address=address)), ("alone", Engine("in-process"))):
         assert embed.run(EmbedRequest(tmp_path / name, "other", asked, engine=engine)).embedded == 10
-    assert differences(contents(tmp_path / "alone"), contents(tmp_path / "ray")) == []
+    assert differences(store_digest(tmp_path / "alone"), store_digest(tmp_path / "ray")) == []
     assert verify(tmp_path / "ray") == []
     assert ingest(savannah, tmp_path / "ray", tiny_model, Engine(address=address)).known == 10
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.aftermath import contents, differences
+from benchmarks.reliability.compare import differences, store_digest
 from pipelines.ingest import IngestRequest, run
 from pipelines.ingest_recorder import IngestReport
 from tests.clips import render, write_folder
@@ -69,7 +69,7 @@ def test_alone_in_a_batch_of_forty_and_after_a_resume(tmp_path: Path, forty: Pat
     assert all(others[n] != many[n] for n in range(FRAMES))
     for limit, done in ((7, 7), (20, 20), (None, 13)):
         assert ingest([forty], tmp_path / "in parts", tiny_model, "bf16", limit).ingested == done
-    assert differences(contents(tmp_path / "many"), contents(tmp_path / "in parts")) == []
+    assert differences(store_digest(tmp_path / "many"), store_digest(tmp_path / "in parts")) == []
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.aftermath import contents, differences
-from benchmarks.command import finish, start, survivors
-from benchmarks.victim import victim_program
+from benchmarks.common import finish, start, survivors
+from benchmarks.reliability.compare import differences, store_digest
+from benchmarks.reliability.inject import target_command
 from pipelines.ingest import IngestRequest, run
 from tests.clips import write_folder
 from vimoclip.store.feature_store import FeatureStore
@@ -86,7 +86,7 @@ def test_an_interrupted_ingest_keeps_what_is_complete(tmp_path: Path, tiny_model
     clips, store = tmp_path / "clips", tmp_path / "store"
     write_folder(clips, clips_per_behaviour=4, frames=15, size=(96, 64))
     arguments = ["ingest", str(clips), "--store", str(store), "--clip-model", tiny_model]
-    command = start(arguments, victim_program("none", 0))  # nobody dies; it commits every few frames
+    command = start(arguments, target_command("none", 0))  # nobody dies; it commits every few frames
     read_until(command, "videos to look into")
     until = time.monotonic() + DEADLINE_S
     while moment == "embedding" and videos_in(store) < 2:
@@ -111,6 +111,6 @@ def test_an_interrupted_ingest_keeps_what_is_complete(tmp_path: Path, tiny_model
     assert again.returncode == 0, said
     assert f"{20 - stored} videos to look into" in said
     run(IngestRequest([clips], tmp_path / "whole", {"clip": {"model": tiny_model}}))
-    assert differences(contents(tmp_path / "whole"), contents(store)) == []
+    assert differences(store_digest(tmp_path / "whole"), store_digest(store)) == []
     assert verify(store) == []
     assert survivors(again) == []

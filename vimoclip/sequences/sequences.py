@@ -5,8 +5,8 @@ Where long videos are cut (reader.py), what is said of a video here is so of eac
 Motion at t runs from the frame before, so frame 0 has none: every fusion reads t = 1 … T, and of a video of one frame
 that frame, without motion. Vectors lie in an fp16 matrix a role, in the memory of the machine or of the GPU, or in
 files that are mapped (cache.py); which rows are a video's, int64 offsets say. There are no worker processes:
-cutting a batch out takes a small part of the time of a training step (benchmarks/sequences.py). Reading them from a
-store is in reader.py.
+cutting a batch out takes a small part of the time of a training step (benchmarks/speed/sequences.py). Reading them from
+a store is in reader.py.
 """
 
 import functools

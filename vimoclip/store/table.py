@@ -293,7 +293,7 @@ class Table:
 
         It is made anew each time, which takes 0.1 s a million rows. Call it before `tidy`, which merges no fragments of
         which some are in an index and others are not. A bitmap finds the rows of one value as fast as this tree does,
-        but those of 30,000 values in seconds (benchmarks/store.py).
+        but those of 30,000 values in seconds (benchmarks/speed/store.py).
         """
         try:
             known = self.unindexed(column)

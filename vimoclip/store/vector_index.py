@@ -22,7 +22,7 @@ ROWS_TO_INDEX = 250_000
 PROBES, REFINE = 20, 2
 """Partitions that are looked through, and how many times as many candidates as are asked for are compared exactly. A
 search asks for four times the bouts it wants: eight candidates a bout. To read them takes most of its time. Measured at
-300,000 rows: recall@10 1.000 (benchmarks/search.py)."""
+300,000 rows: recall@10 1.000 (benchmarks/speed/search.py)."""
 
 _ALL = 1 << 20
 

@@ -8,8 +8,8 @@ import open_clip
 import pytest
 import torch
 
-from benchmarks.rendered import Shots, render
-from benchmarks.zero_shot import answers, image_vectors
+from benchmarks.quality.zero_shot import answers, image_vectors
+from benchmarks.worlds.rendered import Shots, render
 from vimoclip.config.store import ClipConfig
 from vimoclip.errors import ModelError
 from vimoclip.models.clip import TINY, TINY_FOLDER, TINY_WEIGHTS, ClipTeacher, Preprocessing, for_open_clip

@@ -1,0 +1,221 @@
+"""Does search find the species that a text names, and the behaviour that an example shows?
+
+    python -m benchmarks.quality.search_behaviours FOLDER [--clips 600] [--width 128] [--epochs 15]
+
+On a rendered savannah with vimoclip-tiny, in FOLDER, which is rendered and ingested where it is not there yet. Half of
+the clips of each behaviour, by lot, train a fusion run; the others are asked and searched, so that the behaviour space
+has seen neither the examples nor the answers. An example is a labelled span of half a second or more; its own clip is
+no answer. precision@10: of the ten best bouts, how many have the example's label where their best segment is. Chance is
+the share of the segments that have it. Intervals are over the examples.
+"""
+
+import argparse
+import random
+import re
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.common import describe_machine
+from benchmarks.quality.presets import world
+from benchmarks.quality.sentences import ASKED, articled
+from pipelines import index, train_fusion
+from pipelines.index import IndexRequest
+from pipelines.train_fusion import TrainFusionRequest
+from vimoclip.api import Store
+from vimoclip.config.fusion import settings
+from vimoclip.config.store import RunConfig
+from vimoclip.search.filters import Filters
+from vimoclip.search.options import Space
+from vimoclip.search.results import Hits
+from vimoclip.store.labels import LabelSpan, label_spans, labels_at
+from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
+from vimoclip.training.metrics import Interval, interval, paired
+from vimoclip.training.splits import SplitRequest
+
+TOP, SHORTEST_S, LEAST = 10, 0.5, (95.0, 99.0, 99.5, 99.9)
+LEARNT, HELD_OUT = "learnt", "asked"
+SPACES: tuple[Space, ...] = get_args(Space)
+NOTHING = (
+    "a red sports car on a motorway", "a cup of coffee on a desk", "a violin concert", "a submarine", "a chessboard",
+    "a dentist at work", "a football stadium", "a subway station", "a birthday cake", "a printed circuit board",
+)  # fmt: skip
+"""Texts of which the savannah shows nothing."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A labelled span of a video."""
+
+    video_id: str
+    label: str
+    start_s: float
+    end_s: float
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--clips", type=int, default=600)
+    parser.add_argument("--width", type=int, default=128, help="of TFAM; its feed-forward is four times as wide")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--window", type=float, default=1.0, help="of segments, in seconds; half of it is the stride")
+    parser.add_argument("--threads", type=int, default=0)
+    asked = parser.parse_args()
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(describe_machine())
+    run = RunConfig(device="cpu", threads=asked.threads)
+    store = made(asked.folder, asked.clips, asked.width, asked.epochs, asked.window, run)
+    console.print(f"{len(store.search.corpus)} segments of {asked.window:g} s of {len(store.videos())} clips")
+    texts(console, store, run)
+    print_examples(console, by_example(store, examples(store)))
+
+
+def made(folder: Path, clips: int, width: int, epochs: int, window_s: float, run: RunConfig) -> Store:
+    """A copy of the world's store in which half of each behaviour is learnt, with all three spaces."""
+    where = folder / "halves"
+    if not where.is_dir():
+        shutil.rmtree(folder / "copying", ignore_errors=True)
+        shutil.copytree(world(folder, clips), folder / "copying")
+        halve(folder / "copying")
+        (folder / "copying").rename(where)
+    config = settings(
+        "default",
+        {"tfam": {"width": width, "feed_forward": 4 * width}, "training": {"epochs": epochs}},
+    )
+    trained = train_fusion.run(
+        TrainFusionRequest(
+            where, config, folder / f"run-{width}-{epochs}", split=SplitRequest(LEARNT, HELD_OUT), run=run
+        )
+    )
+    index.run(IndexRequest(where, window_s, window_s / 2, behaviour=trained.folder, run=run))
+    return Store.open(where)
+
+
+def halve(where: Path) -> None:
+    """Put half of the videos of each behaviour, that which they show the longest, by lot into either split."""
+    with writer_lock(where):
+        store = Store.open(where)
+        by_label = defaultdict(list)
+        for video_id, spans in sorted(label_spans(store).items()):
+            by_label[max(spans, key=lambda span: span.end_s - span.start_s).label].append(video_id)
+        splits = dict[str, str]()
+        for label in sorted(by_label):
+            random.Random(label).shuffle(by_label[label])
+            splits |= {video_id: (LEARNT, HELD_OUT)[n % 2] for n, video_id in enumerate(by_label[label])}
+        writer = StoreWriter(store)
+        for row in store.rows():
+            writer.put(replace(row, split=splits.get(row.video_id)))
+        writer.flush()
+
+
+def examples(store: Store) -> list[Example]:
+    """The labelled spans of held-out videos that last."""
+    held_out = set(store.videos().filter(split=HELD_OUT)["video_id"])
+    durations = dict(store.videos().select("video_id", "duration_s").iter_rows())
+    found = []
+    for video_id, spans in sorted(label_spans(store).items()):
+        for span in spans if video_id in held_out else ():
+            start_s, end_s = max(0.0, span.start_s), min(span.end_s, durations[video_id])
+            if end_s - start_s >= SHORTEST_S:
+                found.append(Example(video_id, span.label, start_s, end_s))
+    return found
+
+
+def texts(console: Console, store: Store, run: RunConfig) -> None:
+    """Species by text, and texts of what is not there."""
+    videos = store.videos()
+    rows = videos.select("video_id", "species").iter_rows()
+    shows = {video_id: set(re.split(r"\W+", kinds)) for video_id, kinds in rows}
+    names = sorted(set[str]().union(*shows.values()))
+    words = [articled(ASKED["species"][0].format(name)) for name in names]
+    found = [store.search(text=text, top=TOP, run=run) for text in words]
+    precisions = [
+        sum(name in shows[hit.video_id] for hit in hits) / TOP for name, hits in zip(names, found, strict=True)
+    ]
+    chance = np.mean([name in kinds for name in names for kinds in shows.values()])
+    each = ", ".join(f"{name} {p:.2f}" for name, p in zip(names, precisions, strict=True))
+    console.print(f"species by text, precision@{TOP}: {said(interval(precisions))}, chance {chance:.3f}: {each}")
+    for least in LEAST:
+        shown = sum(1 for text in words if store.search(text=text, min_percentile=least, run=run))
+        wrong = [text for text in NOTHING if store.search(text=text, min_percentile=least, run=run)]
+        console.print(
+            f"--min-percentile {least:g}: {len(names) - shown} of {len(names)} species and "
+            f"{len(NOTHING) - len(wrong)} of {len(NOTHING)} texts of what is not there get no match; a match: {wrong}"
+        )
+    console.print(f"  such as: {store.search(text=NOTHING[0], min_percentile=LEAST[-1], run=run).summary}")
+
+
+def by_example(store: Store, asked: Sequence[Example]) -> dict[str, dict[str, list[float]]]:
+    """precision@TOP of every example by label, in each space and by `chance`."""
+    spans, corpus = label_spans(store), store.search.corpus
+    among = np.isin(corpus.splits, [HELD_OUT])[corpus.video]
+    held = held_rows(store, {example.label for example in asked})
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for example in asked:
+        others = among & (corpus.video != corpus.video_numbers[example.video_id])
+        found[example.label]["chance"].append(float(held[example.label][others].mean()))
+        for space in SPACES:
+            hits = store.search(
+                video=example.video_id,
+                start_s=example.start_s,
+                end_s=example.end_s,
+                by=space,
+                top=TOP,
+                exclude="video",
+                filters=Filters(splits=(HELD_OUT,)),
+            )
+            found[example.label][space].append(precision(hits, spans, example.label))
+    return found
+
+
+def held_rows(store: Store, labels: set[str]) -> dict[str, np.ndarray]:
+    """Which segments have each label."""
+    corpus = store.search.corpus
+    held = {label: np.zeros(len(corpus), np.bool_) for label in labels}
+    for video_id, spans in label_spans(store).items():
+        rows = corpus.of_video(corpus.video_numbers[video_id])
+        for span in spans:
+            if span.label in held:
+                held[span.label][rows] |= span.held_by(corpus.start_s[rows], corpus.end_s[rows])
+    return held
+
+
+def precision(hits: Hits, spans: dict[str, list[LabelSpan]], label: str) -> float:
+    """The share of TOP whose best segment has the label."""
+    return sum(label in labels_at(spans, hit.video_id, *hit.best_s) for hit in hits) / TOP
+
+
+def print_examples(console: Console, found: dict[str, dict[str, list[float]]]) -> None:
+    """A line a behaviour, and all together."""
+    columns = ["chance", *SPACES]
+    table = Table("behaviour", "examples", *columns, title=f"by example, precision@{TOP}", title_justify="left")
+    for label in sorted(found):
+        own = found[label]
+        table.add_row(label, str(len(own["chance"])), *(f"{np.mean(own[name]):.2f}" for name in columns))
+    every = {name: [value for label in sorted(found) for value in found[label][name]] for name in columns}
+    table.add_section()
+    table.add_row("all", str(len(every["chance"])), *(said(interval(every[name])) for name in columns))
+    console.print(table)
+    for space in SPACES[1:]:
+        above = paired(every[space], every["appearance"])
+        better = sum(np.mean(own[space]) > np.mean(own["appearance"]) for own in found.values())
+        console.print(f"{space} over appearance: {said(above)}; higher in {better} of {len(found)} behaviours")
+
+
+def said(of: Interval) -> str:
+    """`0.12 ± 0.03`, at 95%."""
+    return f"{of.mean:.3f}" + ("" if of.half is None else f" ± {of.half:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What bouts are compared by, against known answers; and the whole script on a minute of nothing much."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.quality.predict_bouts import Count, compared, joined, main, write_long
+from vimoclip.config.store import Sampling
+from vimoclip.frames import VideoDone
+from vimoclip.prediction.predictions import PredictedBout
+from vimoclip.savannah import FPS, Span, plan
+from vimoclip.video.decode import FrameChunk, decode
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_best_bout_takes_a_span_and_half_of_the_union_is_enough() -> None:
+    spans = [Span("walks", 0, 4), Span("walks", 10, 14), Span("rests", 4, 10)]
+    bouts = [
+        PredictedBout("walks", 0, 8, 0.9),  # 4 of 8
+        PredictedBout("walks", 1, 4, 0.8),  # taken
+        PredictedBout("walks", 9, 18.5, 0.7),  # 4 of 9.5
+        PredictedBout("rests", 0, 4, 0.9),
+        PredictedBout("digs", 0, 4, 0.9),
+    ]
+    found = compared(bouts, spans)
+    assert found == {"walks": Count(1, 2, 1), "rests": Count(0, 1, 1), "digs": Count(0, 1, 0)}
+    assert found["walks"].f1 == pytest.approx(2 / 5)
+    assert sum(found.values(), Count()) == Count(1, 4, 2)
+    exact = compared([PredictedBout(span.label, span.start_s, span.end_s, 1.0) for span in spans], spans)
+    assert sum(exact.values(), Count()).f1 == 1.0 and Count().f1 == 0.0
+
+
+def test_spans_that_touch_are_one() -> None:
+    assert joined([Span("a", 2, 4), Span("b", 0, 1), Span("a", 0, 2), Span("a", 5, 6)]) == [
+        Span("a", 0, 4),
+        Span("a", 5, 6),
+        Span("b", 0, 1),
+    ]
+
+
+def test_the_long_video_is_its_clips(tmp_path: Path) -> None:
+    scenes = plan(2, 3, ("walking", "resting"))
+    spans = write_long(tmp_path / "long.mp4", scenes)
+    events = list(decode(tmp_path / "long.mp4", Sampling()))
+    frames = np.concatenate([event.frames for event in events if isinstance(event, FrameChunk)])
+    (info,) = (event.info for event in events if isinstance(event, VideoDone))
+    assert info.decoded_frames == 96 and info.duration_s == pytest.approx(4)
+    expected = next(iter(scenes[1].frames()))
+    assert np.abs(frames[48].astype(int) - expected.astype(int)).mean() < 4
+    assert {(span.label, span.start_s < 2) for span in spans} == {
+        (scenes[0].behaviour, True),
+        (scenes[1].behaviour, False),
+    }
+    assert max(span.end_s for span in spans) <= 96 / FPS
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_script(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    small = ["--minutes", "0.1", "--clip-s", "2", "--train", "5", "--behaviours", "walking", "resting"]
+    main([*small, "--epochs", "2", "--layers", "1", "--memory", "0.05", "--folder", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "144 frames, 0.1 minutes of 3 clips, 9 windows of 2 s" in printed
+    assert "0.05 minutes, 72 frames: peak" in printed and "walking" in printed
+    taken = ["--store", str(tmp_path / "store"), "--run", str(tmp_path / "run")]
+    main([*small, *taken, "--memory", "--folder", str(tmp_path)])
+    assert capsys.readouterr().out.splitlines()[2:] == printed.splitlines()[2:-1]
+    with pytest.raises(SystemExit):
+        main(taken[:2])
