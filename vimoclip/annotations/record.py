@@ -1,6 +1,7 @@
 """What a source of labels says, in the one form that all become: videos as named there, labels, split, metadata."""
 
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,20 @@ class Annotations:
     elsewhere: bool = False
     unpaired: tuple[str, ...] = ()
     unplaced: tuple[str, ...] = ()
+
+    @classmethod
+    def of_file(
+        cls,
+        path: Path,
+        videos: Iterable[VideoAnnotations],
+        *,
+        elsewhere: bool = False,
+        unpaired: Iterable[str] = (),
+        unplaced: Iterable[str] = (),
+    ) -> "Annotations":
+        """What the file at `path` says."""
+        folder = Path(os.path.abspath(path)).parent
+        return cls(path.name, folder, tuple(videos), elsewhere, tuple(unpaired), tuple(unplaced))
 
 
 class Draft:
