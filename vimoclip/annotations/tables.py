@@ -7,7 +7,6 @@ import csv
 import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -55,31 +54,28 @@ class LabelFile:
             raise LabelError(f"{path} cannot be read: {error.strerror}.", expected="a file of labels") from error
         return cls(path, start.decode("utf-8", "replace").removeprefix("\ufeff"))
 
-    @cached_property
+    @property
     def first_line(self) -> str:
         """The first line of a text file that is not blank; empty where there is none."""
-        return next((line for line in self.start.splitlines() if line.strip()), "")
-
-    def first_rows(self, delimiter: str, count: int) -> list[list[str]]:
-        """The cells of up to `count` rows: of a workbook's first sheet, or of a text file's start cut at `delimiter`.
-
-        Where the start is not CSV, the rows before that.
-        """
-        if self.sheets is not None:
-            return [cells for _, cells in _first_sheet(self.sheets)[:count]]
-        found: list[list[str]] = []
-        with suppress(LabelError):
-            for _, cells in islice(_csv_rows(self.path, self.start, delimiter), count):
-                found.append(cells)
-        return found
+        return next(iter(self._lines), "")
 
     def header_delimiter(self, is_header: Callable[[list[str]], bool], within: int = 1) -> str | None:
         """What lies between the cells if one of the first `within` rows is a header; None if none is.
 
-        A workbook, whose cells nothing lies between, has the first of DELIMITERS where it has the header.
+        A workbook, whose cells nothing lies between, has the first of DELIMITERS where it has the header. A file that
+        is not CSV down to its header has it all the same, and `rows` tells what is wrong.
         """
-        tried = DELIMITERS if self.sheets is None else DELIMITERS[:1]
-        return next((each for each in tried if any(map(is_header, self.first_rows(each, within)))), None)
+        found = {}
+        for delimiter in DELIMITERS if self.sheets is None else DELIMITERS[:1]:
+            rows = _csv_rows(self.path, self.start, delimiter) if self.sheets is None else _first_sheet(self.sheets)
+            try:
+                above = next((n for n, (_, cells) in enumerate(islice(rows, within)) if is_header(cells)), None)
+            except LabelError:
+                lines = [line.replace('"', "").split(delimiter) for line in self._lines[:within]]
+                above = next((n for n, cells in enumerate(lines) if is_header(cells)), None)
+            if above is not None:
+                found[delimiter] = above
+        return min(found, key=found.__getitem__, default=None)
 
     def rows(self, delimiter: str | None = None) -> Iterator[Row]:
         """Every row of a workbook's first sheet, or of a text file, as `delimited` has them.
@@ -88,6 +84,10 @@ class LabelFile:
             LabelError: the text file cannot be read, is not UTF-8 or not CSV.
         """
         return delimited(self.path, delimiter) if self.sheets is None else iter(_first_sheet(self.sheets))
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return [line for line in self.start.splitlines() if line.strip()]
 
 
 def _first_sheet(sheets: Mapping[str, list[Row]]) -> list[Row]:

@@ -70,3 +70,14 @@ def test_the_header_of_events_may_lie_below_a_long_description(tmp_path: Path, l
     text = f"Observation id;o\nDescription;{description}\nTime;Media file path;Behavior;Status\n"
     events = "1;a.mp4;groom;START\n3;a.mp4;groom;STOP\n"
     assert spans(read(write(tmp_path, "events.csv", text + events))) == {"a.mp4": [("groom", 1.0, 3.0)]}
+
+
+def test_events_below_a_broken_quote_are_told_to_be_no_csv(tmp_path: Path) -> None:
+    text = 'Observation id\to\nDescription\t"groom" test\nTime\tMedia file path\tBehavior\tStatus\n1\ta.mp4\tx\tPOINT\n'
+    assert "is not CSV from line 2" in refusal(write(tmp_path, "events.tsv", text))
+
+
+def test_the_first_of_two_headers_says_the_delimiter(tmp_path: Path) -> None:
+    first = "Time\tMedia file path\tBehavior\tStatus\n1\ta.mp4\tgroom\tPOINT\n"
+    second = "Time,Media file path,Behavior,Status\n2,a.mp4,rest,POINT\n"
+    assert "line 3: no behaviour; line 4: no behaviour" in refusal(write(tmp_path, "events.tsv", first + second))
