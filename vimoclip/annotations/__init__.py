@@ -22,14 +22,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol, cast
 
+from schemas.labels import Span
 from vimoclip.annotations.matching import Matched, match
-from vimoclip.annotations.record import Annotation, Annotations, VideoAnnotations
+from vimoclip.annotations.record import Annotations, VideoAnnotations
 from vimoclip.annotations.tables import LabelFile
 
 __all__ = [
     "FOLDERS",
     "READERS",
-    "Annotation",
     "Annotations",
     "LabelFile",
     "Matched",
@@ -87,7 +87,7 @@ FOLDERS = "<folders>"  # the `source` of labels that are names of folders
 def from_folders(video_ids: Iterable[str]) -> Annotations:
     """Label each video with the name of the folder that directly holds it; one with no folder in its id gets none."""
     folders = {video_id: video_id.rpartition("/")[0].rpartition("/")[2] for video_id in video_ids}
-    videos = (VideoAnnotations(each, (Annotation(folder),) if folder else ()) for each, folder in folders.items())
+    videos = (VideoAnnotations(each, (Span(folder),) if folder else ()) for each, folder in folders.items())
     return Annotations(FOLDERS, None, tuple(videos))
 
 

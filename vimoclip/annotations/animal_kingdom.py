@@ -15,7 +15,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vimoclip.annotations.record import Annotation, Annotations, Draft, VideoAnnotations, refuse
+from schemas.labels import Span
+from vimoclip.annotations.record import Annotations, Draft, VideoAnnotations, refuse
 from vimoclip.annotations.tables import LabelFile, Row, delimited, text
 from vimoclip.errors import LabelError
 
@@ -131,7 +132,7 @@ def _read_clips(path: Path) -> Annotations:
             continue
         ids = [int(each) for each in clip[2].split()]
         problems += [f"line {number}: no class {each} in {file}" for each in ids if each not in names]
-        labels = [Annotation(names[each]) for each in ids if each in names]
+        labels = [Span(names[each]) for each in ids if each in names]
         drafts.setdefault(clip[1], Draft()).add(f"line {number}", labels, {"split": split_of(path) or ""})
     refuse(str(path), problems, f"a clip and the ids of its classes, all of them in {file}, on every line")
     return Annotations.of_file(path, (draft.done(name) for name, draft in drafts.items()), elsewhere=True)
@@ -186,7 +187,7 @@ def _read_frames(path: Path, delimiter: str) -> Annotations:
         raise LabelError(f"{path} cannot be read.", received=error, expected="CSV in UTF-8", hint=hint) from error
     refuse(str(path), problems, _EXPECTED)
     split = split_of(path)
-    videos = (VideoAnnotations(name, tuple(map(Annotation, each)), split) for name, each in labels.items())
+    videos = (VideoAnnotations(name, tuple(map(Span, each)), split) for name, each in labels.items())
     return Annotations.of_file(path, videos)
 
 
@@ -214,7 +215,7 @@ def _read_metadata(file: LabelFile) -> Annotations:
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             species, wrong = "", [*wrong, f"list_animal_action is {cells['list_animal_action'][:80]!r}"]
         facts = {"split": cells.get("type", ""), "species": species}
-        wrong += drafts.setdefault(_clip(cells["video_id"]), Draft()).add(f"line {line}", map(Annotation, found), facts)
+        wrong += drafts.setdefault(_clip(cells["video_id"]), Draft()).add(f"line {line}", map(Span, found), facts)
         problems += [f"line {line}: {each}" for each in wrong]
     refuse(f"Sheet AR of {path}", problems, _EXPECTED)
     return Annotations.of_file(path, (draft.done(name) for name, draft in drafts.items()))

@@ -23,7 +23,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vimoclip.annotations.record import Annotation, Annotations, Sightings, refuse
+from schemas.labels import Span
+from vimoclip.annotations.record import Annotations, Sightings, refuse
 from vimoclip.annotations.tables import LabelFile
 from vimoclip.errors import LabelError
 
@@ -115,7 +116,7 @@ def read(file: LabelFile) -> Annotations:
             unplaced.append(f"{event} ({error})")
             continue
         for name, first, last in spans:
-            seen.setdefault(name, Sightings()).see([Annotation(event.behaviour, first, last)], subject=event.key[1])
+            seen.setdefault(name, Sightings()).see([Span(event.behaviour, first, last)], subject=event.key[1])
     for event in unpaired:  # their videos are named too: a label made of them before the stop was lost has to go
         with contextlib.suppress(ValueError):
             for name, _, _ in _spans(event, event.key[0] in several):

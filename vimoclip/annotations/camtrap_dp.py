@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from vimoclip.annotations.record import Annotation, Annotations, Sightings, refuse
+from schemas.labels import Span
+from vimoclip.annotations.record import Annotations, Sightings, refuse
 from vimoclip.annotations.tables import LabelFile, Row, delimited
 from vimoclip.errors import LabelError
 
@@ -84,7 +85,7 @@ def read(file: LabelFile) -> Annotations:
             continue
         behaviours = [each.strip() for each in (row.get("behavior") or row.get("behaviour", "")).split("|")]
         for video, span in spans:
-            labels = [Annotation(each, *span) for each in behaviours if each] if animal else []
+            labels = [Span(each, *span) for each in behaviours if each] if animal else []
             species = row.get("scientificname", "") if animal else ""
             video.seen.see(labels, species=species, deployment=video.deployment, site=sites.get(video.deployment, ""))
     refuse(str(path), problems, _EXPECTED)

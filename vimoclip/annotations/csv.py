@@ -15,7 +15,8 @@ Every other column with a name is metadata: its lower-cased name → the cell, l
 import math
 from pathlib import Path
 
-from vimoclip.annotations.record import Annotation, Annotations, Draft, refuse
+from schemas.labels import Span
+from vimoclip.annotations.record import Annotations, Draft, refuse
 from vimoclip.annotations.tables import DELIMITERS, LabelFile
 from vimoclip.errors import LabelError
 
@@ -65,7 +66,7 @@ def read(file: LabelFile) -> Annotations:
         except ValueError as error:
             problems.append(f"line {line}: {error}")
             continue
-        labels = [Annotation(label.strip(), start, end) for label in values["label"].split(";") if label.strip()]
+        labels = [Span(label.strip(), start, end) for label in values["label"].split(";") if label.strip()]
         conflicts = drafts.setdefault(name, Draft()).add(f"line {line}", labels, facts)
         problems += [f"{conflict} (video {name!r})" for conflict in conflicts]
     refuse(str(path), problems, _EXPECTED)

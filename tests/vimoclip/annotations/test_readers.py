@@ -14,7 +14,8 @@ SUBTITLES = '''
 
 import re
 
-from vimoclip.annotations import Annotation, Annotations, LabelFile, VideoAnnotations
+from schemas.labels import Span
+from vimoclip.annotations import Annotations, LabelFile, VideoAnnotations
 
 _TIMES = re.compile(r"00:00:(\\d+),000 --> 00:00:(\\d+),000")
 
@@ -27,7 +28,7 @@ def read(file: LabelFile) -> Annotations:
     cues = file.path.read_text().strip().split("\\n\\n")
     labels = []
     for _, times, text in map(str.splitlines, cues):
-        labels.append(Annotation(text, *map(float, _TIMES.fullmatch(times).groups())))
+        labels.append(Span(text, *map(float, _TIMES.fullmatch(times).groups())))
     return Annotations.of_file(file.path, [VideoAnnotations(file.path.stem + ".mp4", tuple(labels))])
 '''
 CUES = "1\n00:00:01,000 --> 00:00:03,000\ngrooming\n\n2\n00:00:04,000 --> 00:00:09,000\nresting\n"
