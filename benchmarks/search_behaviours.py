@@ -36,7 +36,7 @@ from vimoclip.config.store import RunConfig
 from vimoclip.search.filters import Filters
 from vimoclip.search.options import Space
 from vimoclip.search.results import Hits
-from vimoclip.store.labels import label_spans, labels_at
+from vimoclip.store.labels import held_by, label_spans, labels_at
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.metrics import Interval, interval, paired
@@ -187,7 +187,7 @@ def held_rows(store: Store, labels: set[str]) -> dict[str, np.ndarray]:
         rows = corpus.of_video(corpus.video_numbers[video_id])
         for span in spans:
             if span.label in held:
-                held[span.label][rows] |= span.held_by(corpus.start_s[rows], corpus.end_s[rows])
+                held[span.label][rows] |= held_by(span, corpus.start_s[rows], corpus.end_s[rows])
     return held
 
 

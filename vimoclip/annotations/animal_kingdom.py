@@ -281,7 +281,7 @@ def read_class_groups(path: Path, classes: Sequence[str]) -> list[str]:
     column = next((name for name in _CLASS if name in header), None)
     if column is None or "segment" not in header:
         raise LabelError(
-            f"{path} does not say the segments of classes.",
+            f"{path} does not say the groups of classes.",
             received=", ".join(map(repr, header)) or "no rows",
             expected=f"a header with segment, and one of {', '.join(_CLASS)}",
         )
@@ -291,7 +291,7 @@ def read_class_groups(path: Path, classes: Sequence[str]) -> list[str]:
     missing = [name for name in classes if name not in found]
     if missing:
         raise LabelError(
-            f"{path} leaves out the segment of classes.",
+            f"{path} leaves out the group of classes.",
             received=f"none of {', '.join(missing[:5])}" + (f" and {len(missing) - 5} more" * (len(missing) > 5)),
             expected="a row for every class of the model",
         )
