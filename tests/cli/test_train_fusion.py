@@ -67,6 +67,7 @@ def test_train_and_evaluate(place: Path) -> None:
     assert shown.exit_code == 0 and "mAP, micro of batches" in shown.stdout and "AP %" in shown.stdout
     found = document("evaluate", f"runs/{run.name}", "--split", "val")
     assert f"{100 * found['metrics']['micro']:.2f}" in shown.stdout
+    assert list(found["metrics"]["segments"]) == ["tail"] and "class_groups" not in found["metrics"]
     again = vimoclip("train-fusion", *SMALL)
     assert again.exit_code == 0 and "was finished before" in again.stderr
 
