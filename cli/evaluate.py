@@ -12,7 +12,7 @@ from cli import options, render, training_options
 def evaluate(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
     split: Annotated[str | None, typer.Option(help="The split to evaluate on.", show_default="all videos")] = None,
-    segments: training_options.ClassGroups = None,
+    class_groups: training_options.ClassGroups = None,
     batch_size: Annotated[int, typer.Option(help="Of the micro mAP of batches; 0 is the run's.")] = 0,
     per_class: Annotated[bool, typer.Option("--classes", help="Show every class.")] = False,
     store: options.Store = options.DEFAULT_STORE,
@@ -30,7 +30,7 @@ def evaluate(
     from vimoclip.config.store import RunConfig
 
     settings = RunConfig(device=device, threads=threads)
-    report = run(EvaluateRequest(store, run_folder, split, segments, batch_size, settings))
+    report = run(EvaluateRequest(store, run_folder, split, class_groups, batch_size, settings))
     if as_json:
         render.print_json(report)
         return
@@ -45,7 +45,7 @@ def _print(report: Any, which: str, per_class: bool) -> None:
         ("mAP, micro", render.percent(metrics.micro)),
         ("mAP, micro of batches", render.percent(metrics.micro_batches)),
         ("mAP, macro", render.percent(metrics.macro)),
-        *((f"mAP, {name}", render.percent(value)) for name, value in metrics.segments.items()),
+        *((f"mAP, {name}", render.percent(value)) for name, value in metrics.class_groups.items()),
         ("calibration error", render.percent(metrics.calibration)),
     ]
     if metrics.accuracy is not None:
@@ -56,7 +56,7 @@ def _print(report: Any, which: str, per_class: bool) -> None:
         on = f"{metrics.stretches} stretches of {on}"
     render.out.print(render.table(f"{report.folder}, {which}, on {on}, {where}", ("", "%"), rows, numbers="%"))
     if per_class:
-        columns = ("class", "segment", "train", "here", "AP %")
+        columns = ("class", "group", "train", "here", "AP %")
         classes = [(*row[:4], render.percent(row[4])) for row in report.classes]
         render.out.print(render.table("Classes", columns, classes, numbers=columns[2:]))
     if left_out := report.sequences.unlabelled + report.sequences.unembedded:

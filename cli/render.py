@@ -70,12 +70,22 @@ def handled(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+OLD_SPELLINGS = {"--segments": "--class-groups", "--least-videos": "--min-videos"}
+"""Options that were renamed, and work under their old names too, which help does not show."""
+
+
 class Command(TyperCommand):
-    """A command that says in JSON, where it was asked for JSON, that it was called wrongly."""
+    """A command that says in JSON, where it was asked for JSON, that it was called wrongly, and that takes the old
+    spellings of its options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As typer does, which also shows the error on stderr, with exit code 2."""
         as_json = "--json" in args
+        known = {name for each in self.params for name in each.opts}
+        for at, argument in enumerate(args):
+            old, equals, value = argument.partition("=")
+            if (new := OLD_SPELLINGS.get(old)) in known:
+                args[at] = f"{new}{equals}{value}"
         try:
             return super().parse_args(ctx, args)
         except Exception as error:  # typer's UsageError is in a private module; what it says of itself is not
@@ -100,7 +110,9 @@ def print_json(document: object) -> None:
 
 def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
+        if hasattr(value, "to_dict"):
+            return value.to_dict()
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Path):

@@ -43,8 +43,8 @@ def train_fusion(
     eval_split: training_options.EvalSplit = None,
     hold_out: training_options.HoldOut = 0.2,
     select_on: training_options.SelectOn = None,
-    least_videos: training_options.MinVideos = None,
-    segments: training_options.ClassGroups = None,
+    min_videos: training_options.MinVideos = None,
+    class_groups: training_options.ClassGroups = None,
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -75,8 +75,8 @@ def train_fusion(
         store=store,
         config=asked,
         folder=run_folder,
-        split=SplitRequest(train_split, eval_split, hold_out, least_videos),
-        segments=segments,
+        split=SplitRequest(train_split, eval_split, hold_out, min_videos),
+        class_groups=class_groups,
         run=RunConfig(device=device, threads=threads),
     )
     with TrainingProgress(asked.sequences.examples) as progress:

@@ -27,7 +27,7 @@ def train_motion(
     eval_split: training_options.EvalSplit = None,
     hold_out: training_options.HoldOut = 0.2,
     select_on: training_options.SelectOn = None,
-    least_videos: training_options.MinVideos = None,
+    min_videos: training_options.MinVideos = None,
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -57,7 +57,7 @@ def train_motion(
         store=store,
         config=asked,
         folder=run_folder,
-        split=SplitRequest(train_split, eval_split, hold_out, least_videos),
+        split=SplitRequest(train_split, eval_split, hold_out, min_videos),
         run=RunConfig(device=device, threads=threads),
     )
     chosen = Engine(engine, workers, ray_address)

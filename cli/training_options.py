@@ -49,7 +49,7 @@ RunFolder = Annotated[
 MinVideos = Annotated[
     int | None,
     typer.Option(
-        "--least-videos",
+        "--min-videos",
         min=1,
         help="Leave out classes that fewer videos to train on show.",
         show_default="a class that none shows is refused",
@@ -57,7 +57,9 @@ MinVideos = Annotated[
 ]
 ClassGroups = Annotated[
     Path | None,
-    typer.Option("--segments", help="CSV or .xlsx: label, segment.", show_default="head, middle, tail by train videos"),
+    typer.Option(
+        "--class-groups", help="CSV or .xlsx: label, segment.", show_default="head, middle, tail by train videos"
+    ),
 ]
 
 

@@ -195,7 +195,7 @@ def _one(base: TrainFusionRequest, folder: Path, fusion: Fusion, seed: int) -> T
     return replace(
         base,
         store=str(as_location(base.store)),
-        segments=base.segments and base.segments.absolute(),
+        class_groups=base.class_groups and base.class_groups.absolute(),
         config=replace(config, tfam=tfam, training=training),
         folder=(folder / f"{fusion}-{seed}").absolute(),
     )

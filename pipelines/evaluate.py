@@ -23,12 +23,13 @@ from vimoclip.training.splits import videos_of_split
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """folder: of the run. split: None is all videos. batch_size: of the micro mean over batches; 0 is the run's own."""
+    """folder: of the run. split: None is all videos. class_groups: a table of classes; None goes by their counts.
+    batch_size: of the micro mean over batches; 0 is the run's own."""
 
     store: LocationLike
     folder: Path
     split: str | None = None
-    segments: Path | None = None
+    class_groups: Path | None = None
     batch_size: int = 0
     run: RunConfig = field(default_factory=RunConfig)
     kept: SequenceStorage = field(default_factory=SequenceStorage)
@@ -36,7 +37,7 @@ class EvaluateRequest:
 
 @dataclass
 class EvaluateReport:
-    """What was found. classes: name, segment, videos of the train split and of this one that show it, or stretches of
+    """What was found. classes: name, group, videos of the train split and of this one that show it, or stretches of
     them where the run's settings cut videos, average precision. epoch: the one whose model it is: the last. selected:
     the same of the epoch that was chosen on a part cut from train, where one was."""
 
@@ -68,12 +69,12 @@ def run(request: EvaluateRequest) -> EvaluateReport:
     videos = videos_of_split(store, request.split)
     sequences = read_sequences(store, config.sequences, config.tfam.fusion, videos, meta.classes, kept=request.kept)
     check_labels(sequences, config.loss.name)
-    segments = read_class_groups(request.segments, meta.classes) if request.segments else by_count(meta.counts)
+    groups = read_class_groups(request.class_groups, meta.classes) if request.class_groups else by_count(meta.counts)
     measure = multiclass_metrics if config.loss.name == "cross-entropy" else multilabel_metrics
     found = scores(model.to(device), sequences.to(device))
     together = request.batch_size or config.training.batch_size
-    metrics = measure(found, sequences.targets, segments, together, sequences.report.videos)
-    table = list(zip(meta.classes, segments, meta.counts, sequences.counts(), metrics.classes, strict=True))
+    metrics = measure(found, sequences.targets, groups, together, sequences.report.videos)
+    table = list(zip(meta.classes, groups, meta.counts, sequences.counts(), metrics.classes, strict=True))
     seconds = time.monotonic() - began
     selected = run(replace(request, folder=chosen)) if finished(chosen := request.folder / SELECTED) else None
     epoch = int(meta.metrics["epoch"])

@@ -44,15 +44,15 @@ from vimoclip.training.splits import SplitRequest, trainable_classes, training_s
 class TrainFusionRequest:
     """What to train, and on what.
 
-    folder: of the run; None is one of the store's and the settings' own, in `runs`. segments: a table of classes
-    (vimoclip/annotations/animal_kingdom.py). versions: the snapshot to begin on; None is the newest.
+    folder: of the run; None is one of the store's and the settings' own, in `runs`. class_groups: a table
+    of classes (vimoclip/annotations/animal_kingdom.py). versions: the snapshot to begin on; None is the newest.
     """
 
     store: LocationLike
     config: FusionConfig
     folder: Path | None = None
     split: SplitRequest = field(default_factory=SplitRequest)
-    segments: Path | None = None
+    class_groups: Path | None = None
     versions: dict[str, int] | None = None
     run: RunConfig = field(default_factory=RunConfig)
     kept: SequenceStorage = field(default_factory=SequenceStorage)
@@ -92,15 +92,15 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Run
     store = snapshot(report.folder, request.store, request.versions)
     split = training_split(store, request.split, config.select_on, config.training.seed)
     report.train, report.held_out = split.said_train, split.said_held_out
-    classes = trainable_classes(store, split.train, request.split.least_videos)
-    segments = read_class_groups(request.segments, classes) if request.segments else None
+    classes = trainable_classes(store, split.train, request.split.min_videos)
+    groups = read_class_groups(request.class_groups, classes) if request.class_groups else None
     sequences = {name: _read(request, store, videos, classes) for name, videos in split.parts.items()}
     config = replace(config, loss=config.loss.fitting(all(each.one_each for each in sequences.values())))
     report.classes = len(classes)
     report.sequences = {name: each.report for name, each in sequences.items()}
     features = features_of(store, config)
     what = identity(store, config, features, classes, split)
-    task = FusionTask(config, sequences["train"], sequences.get("held_out"), device, segments, sequences.get("select"))
+    task = FusionTask(config, sequences["train"], sequences.get("held_out"), device, groups, sequences.get("select"))
     training = Training(task, config.training, device, report.folder, what, score)
     begin(report.folder, store, what)
     if not train_until_done(training, report, observer, str(device)):

@@ -99,7 +99,7 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, observer: Run
     store = snapshot(report.folder, request.store, request.versions)
     split = training_split(store, request.split, config.select_on, config.training.seed)
     report.train, report.held_out = split.said_train, split.said_held_out
-    classes = trainable_classes(store, split.train, request.split.least_videos)
+    classes = trainable_classes(store, split.train, request.split.min_videos)
     segments = {
         name: read_motion_clips(store, config.image, config.segment, videos, classes, request.kept)
         for name, videos in split.parts.items()

@@ -46,7 +46,7 @@ def test_the_commands(here: Path, tiny_model: str, monkeypatch: pytest.MonkeyPat
 def test_side_by_side(here: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ON_RAY in commands(PAGE)
     monkeypatch.chdir(here)  # a worker of Ray stands elsewhere, and finds what is named from here
-    Path("segments.csv").write_text("label,segment\n" + "".join(f"{name},head\n" for name in BEHAVIOURS))
-    two = ["--rows", "image", "--seeds", "2", "--run", "runs/ray", "--segments", "segments.csv"]
+    Path("groups.csv").write_text("label,segment\n" + "".join(f"{name},head\n" for name in BEHAVIOURS))
+    two = ["--rows", "image", "--seeds", "2", "--run", "runs/ray", "--class-groups", "groups.csv"]
     run([ON_RAY], {**small(tiny_model), ON_RAY: two})
     assert set(pl.read_csv("runs/ray/results.csv")["seed"]) == {49, 50}

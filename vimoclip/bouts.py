@@ -1,43 +1,46 @@
-"""Hits to bouts: segments that overlap or touch in one video are one stretch of it."""
+"""Hits to bouts: those of one video, or of one label of a video, that overlap or touch are one stretch of it."""
 
 import bisect
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _TOUCH_S = 1e-6
 
 
-@dataclass(frozen=True)
-class Bout:
-    """A stretch of a video, [start_s, end_s), and its best hit, by row: its score and where it is."""
+class Bout(NamedTuple):
+    """A stretch of a video and its best hit. A hit is the bout of itself alone.
 
-    video: int
+    Attributes:
+        key: number of the video, or of the label, that it is of; bouts of two keys are never joined.
+        start_s, end_s: half-open, [start_s, end_s).
+        score: of the best hit.
+        row: of the best hit, in whatever is ranked.
+    """
+
+    key: int
     start_s: float
     end_s: float
     score: float
     row: int
 
 
-Scored = tuple[int, float, float, float, int]  # video, start_s, end_s, score, row
-
-
 class Bouts:
     """Bouts that grow as hits are added to them, best first."""
 
     def __init__(self) -> None:
-        self._of: dict[int, list[Bout]] = {}  # by video, in order of time: they do not touch
+        self._of: dict[int, list[Bout]] = {}  # by key, in order of time: they do not touch
         self.count = 0
 
-    def add(self, hit: Scored) -> None:
+    def add(self, hit: Bout) -> None:
         """Add a hit, no better than those before."""
-        video, start_s, end_s, score, row = hit
-        own = self._of.setdefault(video, [])
+        key, start_s, end_s, _, _ = hit
+        own = self._of.setdefault(key, [])
         first = bisect.bisect_left(own, start_s - _TOUCH_S, key=lambda bout: bout.end_s)
         last = bisect.bisect_right(own, end_s + _TOUCH_S, key=lambda bout: bout.start_s)
         joined = own[first:last]
-        best = max(joined, key=lambda bout: (bout.score, -bout.row), default=Bout(video, start_s, end_s, score, row))
+        best = max(joined, key=lambda bout: (bout.score, -bout.row), default=hit)
         bout = Bout(
-            video,
+            key,
             min(start_s, joined[0].start_s) if joined else start_s,
             max(end_s, joined[-1].end_s) if joined else end_s,
             best.score,
@@ -52,13 +55,13 @@ class Bouts:
         return sorted(found, key=lambda bout: (-bout.score, bout.row))
 
 
-def bouts(hits: Iterable[Scored], most: int) -> tuple[list[Bout], bool]:
+def bouts(hits: Iterable[Bout], most: int) -> tuple[list[Bout], bool]:
     """The bouts of a ranking, best first, up to `most`; and whether there are so many.
 
     The ranking is gone down until its hits make `most` bouts. Where they never do, it is cut where they make the most:
     further down, hits only join bouts, in the end to whole videos.
     """
-    taken: list[Scored] = []
+    taken: list[Bout] = []
     growing = Bouts()
     cut, best = 0, 0
     for hit in hits:

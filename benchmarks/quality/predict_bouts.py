@@ -27,10 +27,11 @@ from benchmarks.speed.ingest import peak
 from pipelines import ingest, train_fusion
 from pipelines.ingest import IngestRequest
 from pipelines.train_fusion import TrainFusionRequest
+from schemas.labels import Span
 from vimoclip.config.fusion import settings
 from vimoclip.config.store import RunConfig
-from vimoclip.prediction.predictions import PredictedBout, Prediction, predicted_bouts
-from vimoclip.savannah import BEHAVIOURS, FPS, Scene, Span, plan, write_folder
+from vimoclip.prediction.predictions import Prediction, ScoredSpan, predicted_bouts
+from vimoclip.savannah import BEHAVIOURS, FPS, Scene, plan, write_folder
 from vimoclip.video.encode import cut_clip, write_clip
 
 OVERLAP = 0.5
@@ -69,7 +70,7 @@ def joined(spans: Iterable[Span]) -> list[Span]:
     return found
 
 
-def compared(bouts: Sequence[PredictedBout], spans: Sequence[Span]) -> dict[str, Count]:
+def compared(bouts: Sequence[ScoredSpan], spans: Sequence[Span]) -> dict[str, Count]:
     """The counts of each label that a span or a bout has: the best bouts choose first, each the span it shares most of
     the union with."""
     counts = {}
@@ -86,7 +87,7 @@ def compared(bouts: Sequence[PredictedBout], spans: Sequence[Span]) -> dict[str,
     return counts
 
 
-def _overlap(bout: PredictedBout, span: Span) -> float:
+def _overlap(bout: ScoredSpan, span: Span) -> float:
     """Intersection over union."""
     shared = min(bout.end_s, span.end_s) - max(bout.start_s, span.start_s)
     return max(0.0, shared) / (max(bout.end_s, span.end_s) - min(bout.start_s, span.start_s))

@@ -29,13 +29,14 @@ from benchmarks.quality.sentences import ASKED, articled
 from pipelines import index, train_fusion
 from pipelines.index import IndexRequest
 from pipelines.train_fusion import TrainFusionRequest
+from schemas.labels import Span
 from vimoclip.api import Store
 from vimoclip.config.fusion import settings
 from vimoclip.config.store import RunConfig
 from vimoclip.search.filters import Filters
 from vimoclip.search.options import Space
 from vimoclip.search.results import Hits
-from vimoclip.store.labels import LabelSpan, label_spans, labels_at
+from vimoclip.store.labels import held_by, label_spans, labels_at
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.metrics import Interval, interval, paired
@@ -186,11 +187,11 @@ def held_rows(store: Store, labels: set[str]) -> dict[str, np.ndarray]:
         rows = corpus.of_video(corpus.video_numbers[video_id])
         for span in spans:
             if span.label in held:
-                held[span.label][rows] |= span.held_by(corpus.start_s[rows], corpus.end_s[rows])
+                held[span.label][rows] |= held_by(span, corpus.start_s[rows], corpus.end_s[rows])
     return held
 
 
-def precision(hits: Hits, spans: dict[str, list[LabelSpan]], label: str) -> float:
+def precision(hits: Hits, spans: dict[str, list[Span]], label: str) -> float:
     """The share of TOP whose best segment has the label."""
     return sum(label in labels_at(spans, hit.video_id, *hit.best_s) for hit in hits) / TOP
 

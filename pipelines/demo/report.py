@@ -19,10 +19,11 @@ from pipelines.demo.costs import Cost, Costs
 from pipelines.demo.hard_pairs import HardPair, PairAccuracy, hard_pairs, overall
 from pipelines.demo.steps import FUSED, SEED, DemoPaths, SearchTarget, Step
 from pipelines.demo.world import TEST, Size, film_of, spans_of
+from schemas.labels import Span
 from vimoclip.api import Store
 from vimoclip.config.fusion import Fusion
 from vimoclip.device import cores
-from vimoclip.savannah import FPS, Span
+from vimoclip.savannah import FPS
 from vimoclip.search.results import Hit, data_uris
 from vimoclip.training.splits import videos_of_split
 from vimoclip.video.contact_sheet import frames_at, spread

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.demo import SizeName
-from vimoclip.savannah import FPS, PAIRS, Scene, Span, plan, write_folder
+from schemas.labels import Span
+from vimoclip.savannah import FPS, PAIRS, Scene, plan, write_folder
 from vimoclip.savannah.behaviours import Behaviour
 from vimoclip.video.encode import write_clip
 

@@ -67,6 +67,7 @@ def test_train_and_evaluate(place: Path) -> None:
     assert shown.exit_code == 0 and "mAP, micro of batches" in shown.stdout and "AP %" in shown.stdout
     found = document("evaluate", f"runs/{run.name}", "--split", "val")
     assert f"{100 * found['metrics']['micro']:.2f}" in shown.stdout
+    assert list(found["metrics"]["segments"]) == ["tail"] and "class_groups" not in found["metrics"]
     again = vimoclip("train-fusion", *SMALL)
     assert again.exit_code == 0 and "was finished before" in again.stderr
 
@@ -125,10 +126,13 @@ def test_a_row_of_table_2_by_its_columns(place: Path) -> None:
         (["--set", "training.lr=fast"], 1, "lr has a value it cannot have"),
         (["--config", "nowhere.toml"], 1, "nowhere.toml cannot be read"),
         (["--train-split", "nowhere"], 1, "Expected: train, val"),
+        (["--min-videos", "99"], 1, "too few classes"),
         (["--least-videos", "99"], 1, "too few classes"),
+        (["--least-videos=99"], 1, "too few classes"),
         (["--device", "tpu"], 1, "no such device"),
         (["--window", "soon"], 2, "--window is a time"),
         (["--window", "0"], 1, "The window is a time"),
+        (["--class-groups", "nowhere.csv"], 1, "nowhere.csv cannot be read"),
         (["--segments", "nowhere.csv"], 1, "nowhere.csv cannot be read"),
         (["--set", "sequences.image=dino"], 1, "no feature to take image from"),
     ],

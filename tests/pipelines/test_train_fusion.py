@@ -110,11 +110,12 @@ def test_evaluating_gives_what_training_measured(store: Path, tmp_path: Path) ->
     assert measure(store, tmp_path / "run").metrics.videos == 23
 
 
-def test_segments_of_ones_own(store: Path, tmp_path: Path) -> None:
+def test_class_groups_of_ones_own(store: Path, tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("label,segment\na,common\nb,rare\nc,rare\n")
-    record = train(store, tmp_path / "run", segments=tmp_path / "s.csv").records[-1]
+    record = train(store, tmp_path / "run", class_groups=tmp_path / "s.csv").records[-1]
     assert set(record["held_out"]["segments"]) == {"common", "rare"}
-    assert set(measure(store, tmp_path / "run", segments=tmp_path / "s.csv").metrics.segments) == {"common", "rare"}
+    metrics = measure(store, tmp_path / "run", class_groups=tmp_path / "s.csv").metrics
+    assert set(metrics.class_groups) == {"common", "rare"}
 
 
 def test_the_same_command_goes_on_with_the_snapshot_it_began_on(store: Path, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_the_best_epoch_is_kept_beside_the_last(store: Path, tmp_path: Path) -> 
         ids = sorted(row.video_id for row in FeatureStore.open(own).rows())
         writer.set_labels([Label(video_id=each, label=label, source="t") for each in ids for label in "ab"], ids, "t")
         writer.flush()
-    config, split = replace(CONFIG, select_on=0.3), SplitRequest(least_videos=2)
+    config, split = replace(CONFIG, select_on=0.3), SplitRequest(min_videos=2)
     report = train(own, tmp_path / "run", config=config, split=split)
     assert report.classes == 2
     by_epoch = [record["select"]["micro"] for record in report.records]

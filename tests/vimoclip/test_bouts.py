@@ -3,14 +3,14 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vimoclip.bouts import Bout, Scored, bouts
+from vimoclip.bouts import Bout, bouts
 
 
-def merged(hits: list[Scored]) -> list[Bout]:
+def merged(hits: list[Bout]) -> list[Bout]:
     """Runs of hits that overlap or touch, by sorting."""
     found: list[Bout] = []
     for video, start, end, score, row in sorted(hits, key=lambda hit: (hit[0], hit[1], hit[2])):
-        if found and found[-1].video == video and start <= found[-1].end_s + 1e-6:
+        if found and found[-1].key == video and start <= found[-1].end_s + 1e-6:
             last = found[-1]
             better = (score, -row) > (last.score, -last.row)
             best = (score, row) if better else (last.score, last.row)
@@ -20,7 +20,7 @@ def merged(hits: list[Scored]) -> list[Bout]:
     return sorted(found, key=lambda bout: (-bout.score, bout.row))
 
 
-def slowly(hits: list[Scored], most: int) -> tuple[list[Bout], bool]:
+def slowly(hits: list[Bout], most: int) -> tuple[list[Bout], bool]:
     cuts = [merged(hits[:n]) for n in range(len(hits) + 1)]
     reach = min(max(len(cut) for cut in cuts), most)
     return next(cut for cut in cuts if len(cut) >= reach), reach == most
@@ -34,21 +34,21 @@ SEGMENTS = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(SEGMENTS, st.integers(1, 6))
 def test_as_by_the_definition(segments: list[tuple[int, int, int, int]], most: int) -> None:
-    hits: list[Scored] = [(v, float(s), float(s + n), z / 10, row) for row, (v, s, n, z) in enumerate(segments)]
-    hits.sort(key=lambda hit: (-hit[3], hit[4]))
+    hits = [Bout(v, float(s), float(s + n), z / 10, row) for row, (v, s, n, z) in enumerate(segments)]
+    hits.sort(key=lambda hit: (-hit.score, hit.row))
     assert bouts(hits, most) == slowly(hits, most)
 
 
 def test_a_run_of_hits_is_one_bout_with_the_best_score() -> None:
-    hits: list[Scored] = [(0, 2.0, 4.0, 0.9, 2), (1, 0.0, 2.0, 0.8, 7), (0, 3.0, 5.0, 0.7, 3), (0, 1.0, 3.0, 0.6, 1)]
-    found, enough = bouts([*hits, (0, 9.0, 11.0, 0.1, 9)], 3)
+    hits = [Bout(0, 2.0, 4.0, 0.9, 2), Bout(1, 0.0, 2.0, 0.8, 7), Bout(0, 3.0, 5.0, 0.7, 3), Bout(0, 1.0, 3.0, 0.6, 1)]
+    found, enough = bouts([*hits, Bout(0, 9.0, 11.0, 0.1, 9)], 3)
     assert enough
     assert found == [Bout(0, 1.0, 5.0, 0.9, 2), Bout(1, 0.0, 2.0, 0.8, 7), Bout(0, 9.0, 11.0, 0.1, 9)]
 
 
 def test_it_stops_where_further_hits_would_only_join_bouts() -> None:
-    ends: list[Scored] = [(0, 0.0, 2.0, 0.9, 0), (0, 8.0, 10.0, 0.8, 8)]
-    between: list[Scored] = [(0, float(s), float(s + 2), 0.1, s) for s in range(1, 8)]
+    ends = [Bout(0, 0.0, 2.0, 0.9, 0), Bout(0, 8.0, 10.0, 0.8, 8)]
+    between = [Bout(0, float(s), float(s + 2), 0.1, s) for s in range(1, 8)]
     found, enough = bouts(ends + between, 10)
     assert not enough
     assert [(bout.start_s, bout.end_s) for bout in found] == [(0, 2), (8, 10)]

@@ -4,26 +4,79 @@
 where a video is named as it was written, and `match` finds the video_id behind each name. A format is recognised by
 what a file holds, so a file may have any name; only splits, and which class names belong to a list, are told by it.
 
-    csv.py               our own: a header with filepath and label
-    animal_kingdom.py         Animal Kingdom's *_multi.txt, MammalNet's mn_*.csv
-    animal_kingdom.py    its train.csv / val.csv (a row a frame, or light), AR_metadata.xlsx
-    boris.py             BORIS, tabular and aggregated events
-    camtrap_dp.py        Camtrap DP, observations.csv with media.csv beside it
+    animal_kingdom.py    Animal Kingdom: clip lists (*_multi.txt), frame tables (train.csv, val.csv: a row a frame, or
+                         light) and AR_metadata.xlsx; MammalNet: clip lists (mn_*.csv)
+    boris.py             BORIS: tabular and aggregated events
+    camtrap_dp.py        Camtrap DP: observations.csv, with media.csv beside it
+    csv.py               our own: a header with filepath and label; whatever no other reader takes
 
-Whatever has a header may be an Excel workbook as well, whose first sheet is read. Nothing here opens a video or a
-store.
+To add a format, write its module, with `sniff` and `read` as `Reader` has them, and put a row into `READERS`.
+
+What has a header and a row a label may be an Excel workbook as well, whose first sheet is read. Nothing here opens a
+video or a store.
 """
 
+import importlib
 import os
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol, cast
 
-from vimoclip.annotations import animal_kingdom, boris, camtrap_dp, csv
+from schemas.labels import Span
 from vimoclip.annotations.matching import Matched, match
-from vimoclip.annotations.record import Annotation, Annotations, VideoAnnotations
-from vimoclip.annotations.tables import WORKBOOKS, Row, delimited, first_line, workbook
-from vimoclip.errors import LabelError
+from vimoclip.annotations.record import Annotations, VideoAnnotations
+from vimoclip.annotations.tables import LabelFile
+
+__all__ = [
+    "FOLDERS",
+    "READERS",
+    "Annotations",
+    "LabelFile",
+    "Matched",
+    "Reader",
+    "VideoAnnotations",
+    "find_labels",
+    "from_folders",
+    "match",
+    "read",
+]
+
+
+class Reader(Protocol):
+    """What a module that reads a format defines."""
+
+    def sniff(self, file: LabelFile) -> bool:
+        """Whether the file is of this format, by its first rows alone."""
+
+    def read(self, file: LabelFile) -> Annotations:
+        """Read a file that `sniff` took.
+
+        Raises:
+            LabelError: the file, or one that must lie beside it, cannot be read, is not what its header promises, or
+                contradicts itself.
+        """
+
+
+READERS: tuple[tuple[str, str], ...] = (
+    ("Animal Kingdom", "vimoclip.annotations.animal_kingdom"),
+    ("BORIS", "vimoclip.annotations.boris"),
+    ("Camtrap DP", "vimoclip.annotations.camtrap_dp"),
+    ("our file", "vimoclip.annotations.csv"),
+)
+"""Formats and the modules that read them. The first whose `sniff` says so reads a file; the last takes any."""
+
+
+def read(path: Path) -> Annotations:
+    """Read a label file of any format.
+
+    Raises:
+        LabelError: the file, or one that must lie beside it, cannot be read, is not what its header promises, or
+            contradicts itself.
+    """
+    file = LabelFile.open(path)
+    readers = (cast(Reader, importlib.import_module(module)) for _, module in READERS)
+    return next(reader for reader in readers if reader.sniff(file)).read(file)
+
 
 # Labels from where videos lie: the name of the folder, or the label file in it.
 
@@ -34,7 +87,7 @@ FOLDERS = "<folders>"  # the `source` of labels that are names of folders
 def from_folders(video_ids: Iterable[str]) -> Annotations:
     """Label each video with the name of the folder that directly holds it; one with no folder in its id gets none."""
     folders = {video_id: video_id.rpartition("/")[0].rpartition("/")[2] for video_id in video_ids}
-    videos = (VideoAnnotations(each, (Annotation(folder),) if folder else ()) for each, folder in folders.items())
+    videos = (VideoAnnotations(each, (Span(folder),) if folder else ()) for each, folder in folders.items())
     return Annotations(FOLDERS, None, tuple(videos))
 
 
@@ -42,68 +95,3 @@ def find_labels(root: Path) -> Path | None:
     """The `labels.csv` in folder `root`, else the one beside it (in its parent), else None."""
     root = Path(os.path.abspath(root))  # the parent of `.` is `.`, and that of `a/..` is `a`
     return next((path for path in (root / "labels.csv", root.parent / "labels.csv") if path.is_file()), None)
-
-
-__all__ = [
-    "FOLDERS",
-    "Annotation",
-    "Annotations",
-    "Matched",
-    "VideoAnnotations",
-    "find_labels",
-    "from_folders",
-    "match",
-    "read",
-]
-
-_KNOWN = csv.KNOWN | camtrap_dp.KNOWN
-
-
-def read(path: Path) -> Annotations:
-    """Read a label file of any format.
-
-    Raises:
-        LabelError: the file, or one that must lie beside it, cannot be read, is not what its header promises, or
-            contradicts itself.
-    """
-    if path.suffix.lower() in WORKBOOKS:
-        sheets = workbook(path)
-        if animal_kingdom.is_metadata(sheets):
-            return animal_kingdom.from_metadata(path, sheets)
-        events = [
-            name for name, rows in sheets.items() if any(boris.is_header(row) for _, row in rows[: boris.PREAMBLE])
-        ]
-        if len(events) > 1:
-            hint = "Export the observations grouped in one file, or each sheet as CSV."
-            raise LabelError(f"{path} has events on several sheets.", received=events, expected="one sheet", hint=hint)
-        return _from_rows(path, iter(next(iter(sheets.values()), [])))
-    start = first_line(path)
-    if animal_kingdom.is_clip(start):
-        return animal_kingdom.from_list(path)
-    if delimiter := animal_kingdom.delimiter_of_frames(start):
-        return animal_kingdom.from_frames(path, delimiter)
-    return _from_rows(path, delimited(path, _delimiter))
-
-
-def _from_rows(path: Path, rows: Iterator[Row]) -> Annotations:
-    """Read rows that begin with a header, or, as BORIS's older ones, with lines about the observation."""
-    start: list[Row] = []
-    for row in rows:
-        start.append(row)
-        if boris.is_header(row[1]):
-            return boris.from_rows(path, start, rows)
-        if len(start) == boris.PREAMBLE:
-            break
-    if start and camtrap_dp.is_header(start[0][1]):
-        return camtrap_dp.from_rows(path, chain(start, rows))
-    return csv.from_rows(path, chain(start, rows))
-
-
-def _delimiter(lines: list[str]) -> str:
-    """Of the line that is a header of BORIS's, else the one that makes most known columns of the first line."""
-    for line in lines[: boris.PREAMBLE]:
-        for delimiter in ",;\t":
-            if boris.is_header(line.split(delimiter)):
-                return delimiter
-    header = next(iter(lines), "").lower()  # alone: cells may hold any delimiter
-    return max(",;\t", key=lambda each: len(_KNOWN.intersection(map(str.strip, header.split(each)))))

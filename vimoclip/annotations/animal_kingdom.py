@@ -1,85 +1,71 @@
-"""Animal Kingdom's own annotation of actions, which is of whole clips, as files with a header.
+"""Animal Kingdom's annotation of actions, and MammalNet's lists: labels of whole clips, as ids of classes.
 
-train.csv, val.csv    original_vido_id video_id frame_id path labels (sic), a row a frame, with blanks between cells;
-                      labels are ids by commas: "2,40". The light form has a row a clip and `;`, and fewer columns.
-AR_metadata.xlsx      sheet AR, a row a clip: video_id, type (the split: train or test), labels, and list_animal_action,
-                      a Python list of (animal, action), or of texts that each hold one. Sheet Action: Label, Action.
+    train_multi.txt, val_multi.txt           clip lists: no header; on every line a clip and the ids of its classes
+    mn_train.csv, mn_val.csv, mn_test.csv    clip lists of MammalNet
+    train.csv, val.csv                       frame tables: a header; a row a frame or, in the light form, a row a clip
+    AR_metadata.xlsx                         metadata: a workbook with a row a clip, on its sheet AR
 
-Labels follow the ids. `video_id` is a running number where there is an original_vido_id. Clips are named ID.mp4.
+Names of classes lie beside the file, in ak_action.csv or, of a list whose name begins with `mn_`, in mn_action.csv.
+Labels follow the ids, never the rows. `read_class_groups` reads which group (head, middle, tail) each class is in.
 """
 
 import ast
 import csv
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from vimoclip.annotations.record import Annotation, Annotations, Draft, VideoAnnotations, refuse
-from vimoclip.annotations.tables import WORKBOOKS, Row, delimited, text, workbook
+from schemas.labels import Span
+from vimoclip.annotations.record import Annotations, Draft, VideoAnnotations, refuse
+from vimoclip.annotations.tables import LabelFile, Row, delimited, text
 from vimoclip.errors import LabelError
 
-# Segments of classes that a data set names by itself, such as head, middle and tail: the column `segment` of a table.
-#
-# A CSV file or a workbook, whose first sheet is read, with a header; classes are in the first of the columns label,
-# action, class or name that it has. Animal Kingdom's is df_action.xlsx, which writes `Being Carried` where its other
-# files have `Being carried`: a class that is not there as it is written is looked for without regard to case.
+
+def sniff(file: LabelFile) -> bool:
+    """Whether the file is a clip list, a frame table or the metadata."""
+    return _is_metadata(file) or _is_clip(file.first_line) or _frames_delimiter(file.first_line) is not None
 
 
-_CLASS = ("label", "action", "class", "name")
-
-
-def read_class_groups(path: Path, classes: Sequence[str]) -> list[str]:
-    """The segment of each class.
+def read(file: LabelFile) -> Annotations:
+    """Read a file of any of the three forms, with the class names that lie beside it.
 
     Raises:
-        LabelError: the file cannot be read, has no such columns, or leaves a class out.
+        LabelError: the file or the class names cannot be read, a line is not of the form, or an id has no name.
     """
-    if path.suffix.lower() in WORKBOOKS:
-        rows = [cells for _, cells in next(iter(workbook(path).values()), [])]
-    else:
-        rows = [cells for _, cells in delimited(path, lambda lines: max(",;\t", key="".join(lines[:1]).count))]
-    header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    column = next((name for name in _CLASS if name in header), None)
-    if column is None or "segment" not in header:
-        raise LabelError(
-            f"{path} does not say the segments of classes.",
-            received=", ".join(map(repr, header)) or "no rows",
-            expected=f"a header with segment, and one of {', '.join(_CLASS)}",
-        )
-    at, of = header.index(column), header.index("segment")
-    written = {row[at].strip(): row[of].strip() for row in rows[1:] if len(row) > max(at, of) and row[of].strip()}
-    found = {name: segment for name in classes if (segment := _segment(name, written)) is not None}
-    missing = [name for name in classes if name not in found]
-    if missing:
-        raise LabelError(
-            f"{path} leaves out the segment of classes.",
-            received=f"none of {', '.join(missing[:5])}" + (f" and {len(missing) - 5} more" * (len(missing) > 5)),
-            expected="a row for every class of the model",
-        )
-    return [found[name] for name in classes]
+    if _is_metadata(file):
+        return _read_metadata(file)
+    if _is_clip(file.first_line):
+        return _read_clips(file.path)
+    return _read_frames(file.path, _frames_delimiter(file.first_line) or " ")
 
 
-def _segment(name: str, written: Mapping[str, str]) -> str | None:
-    alike = {segment for other, segment in written.items() if other.casefold() == name.casefold()}
-    return written.get(name) or (alike.pop() if len(alike) == 1 else None)
-
-
-# Class names by their ids, from the file that a data set keeps them in: `ak_action.csv`, `mn_action.csv`.
+# Class ids: their names, and the split and the clip that names of files tell.
 #
-# A CSV with the columns `id` and `name`, in any order of rows: Animal Kingdom's is not in the order of its ids.
+# Names are in a CSV with the columns `id` and `name`, in any order of rows: Animal Kingdom's are not in the order of
+# their ids.
+
+
+_NAMES = "ak_action.csv"
 
 
 def class_names(path: Path, file: str) -> dict[int, str]:
-    """Id → name, from `file` in the folder of the label file `path`.
+    """The names of classes, from the file that lies beside a label file.
 
-    Raises LabelError when it is not there, cannot be read, or says two things of one id.
+    Args:
+        path: of the label file.
+        file: the name of the other.
+
+    Returns:
+        Id → name.
+
+    Raises:
+        LabelError: it is not there, cannot be read, or says two things of one id.
     """
     beside = path.parent / file
     if not beside.is_file():
         what = f"{path} holds ids of classes, and the file with their names is missing."
         raise LabelError(what, expected=f"{file} with the columns id and name", hint=f"Put it at {beside}.")
-    rows = delimited(beside, lambda lines: max(",;\t", key=lines[0].count) if lines else ",")
+    rows = delimited(beside)
     line, header = next(rows, (0, []))
     if [cell.strip().lower() for cell in header] != ["id", "name"]:
         received = f"{', '.join(map(repr, header))} on line {line}"
@@ -102,12 +88,72 @@ def split_of(path: Path) -> str | None:
     return next((word for word in words if word in ("train", "val", "test")), None)
 
 
-_NAMES = "ak_action.csv"
+def _labels(cell: str, names: Mapping[int, str]) -> tuple[list[str], list[str]]:
+    """The names of ids with commas between them, and in words what is wrong with them."""
+    ids = [each.strip() for each in cell.split(",") if each.strip()]
+    known = [each for each in ids if each.isdecimal() and int(each) in names]
+    return [names[int(each)] for each in known], [f"no class {each!r}" for each in ids if each not in known]
+
+
+def _clip(name: str) -> str:
+    name = name.strip()
+    return name if Path(name).suffix else f"{name}.mp4"
+
+
+def _header(cells: list[str]) -> list[str]:
+    return [cell.strip().strip('"').lower() for cell in cells]
+
+
+# Clip lists: no header, on every line a clip and the ids of its classes, with blanks between them.
+#
+#     AAACXZTV.mp4         2 40           Animal Kingdom: train_multi.txt, val_multi.txt; names in ak_action.csv
+#     trimmed_videos/Di4eEBZjkA4.mp4 1    MammalNet: mn_train.csv, mn_val.csv, mn_test.csv; names in mn_action.csv
+#
+# The split is in the name of the file.
+
+
+_CLIP = re.compile(r"\s*(\S+\.[A-Za-z0-9]+)((?:\s+[0-9]+)+)\s*")
+
+
+def _is_clip(line: str) -> bool:
+    return _CLIP.fullmatch(line) is not None
+
+
+def _read_clips(path: Path) -> Annotations:
+    file = "mn_action.csv" if path.name.startswith("mn_") else _NAMES
+    names = class_names(path, file)
+    drafts: dict[str, Draft] = {}
+    problems = []
+    for number, line in enumerate(text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        if (clip := _CLIP.fullmatch(line)) is None:
+            problems.append(f"line {number}: {line.strip()[:80]!r}")
+            continue
+        ids = [int(each) for each in clip[2].split()]
+        problems += [f"line {number}: no class {each} in {file}" for each in ids if each not in names]
+        labels = [Span(names[each]) for each in ids if each in names]
+        drafts.setdefault(clip[1], Draft()).add(f"line {number}", labels, {"split": split_of(path) or ""})
+    refuse(str(path), problems, f"a clip and the ids of its classes, all of them in {file}, on every line")
+    return Annotations.of_file(path, (draft.done(name) for name, draft in drafts.items()), elsewhere=True)
+
+
+# Frame tables and metadata: a header with `labels`, whose cells are ids by commas, "2,40". Clips are named ID.mp4.
+#
+#     train.csv, val.csv    original_vido_id video_id frame_id path labels (sic), a row a frame, with blanks between
+#                           cells; video_id is a running number beside an original_vido_id. The light form has a row a
+#                           clip, `;` between cells, and fewer columns. The split is in the name of the file.
+#     AR_metadata.xlsx      sheet AR, a row a clip: video_id, type (the split: train or test), labels, and
+#                           list_animal_action, a Python list of (animal, action), or of texts that each hold one.
+#                           Class names are those of ak_action.csv where it lies beside the workbook, else those of
+#                           sheet Action: Label, Action.
+
+
 _IDS = ("original_vido_id", "original_video_id", "video_id")
 _EXPECTED = f"on every line a video, and the ids of its classes with commas between them, all in {_NAMES}"
 
 
-def delimiter_of_frames(header: str) -> str | None:
+def _frames_delimiter(header: str) -> str | None:
     """What lies between the columns, where this is a header of train.csv or val.csv; else None."""
     for delimiter in " ;,\t":
         columns = _header(header.split(delimiter))
@@ -116,8 +162,8 @@ def delimiter_of_frames(header: str) -> str | None:
     return None
 
 
-def from_frames(path: Path, delimiter: str) -> Annotations:
-    """Read train.csv or val.csv, full (millions of lines, read one at a time) or light, as one entry a clip."""
+def _read_frames(path: Path, delimiter: str) -> Annotations:
+    """One entry a clip, of millions of lines, which are read one at a time."""
     names = class_names(path, _NAMES)
     labels: dict[str, dict[str, None]] = {}
     problems: list[str] = []
@@ -141,20 +187,18 @@ def from_frames(path: Path, delimiter: str) -> Annotations:
         raise LabelError(f"{path} cannot be read.", received=error, expected="CSV in UTF-8", hint=hint) from error
     refuse(str(path), problems, _EXPECTED)
     split = split_of(path)
-    videos = (VideoAnnotations(name, tuple(map(Annotation, each)), split) for name, each in labels.items())
-    return Annotations(path.name, Path(os.path.abspath(path)).parent, tuple(videos))
+    videos = (VideoAnnotations(name, tuple(map(Span, each)), split) for name, each in labels.items())
+    return Annotations.of_file(path, videos)
 
 
-def is_metadata(sheets: Mapping[str, list[Row]]) -> bool:
-    """Whether a workbook is AR_metadata.xlsx."""
-    return bool(sheets.get("AR")) and {"video_id", "labels"} <= set(_header(sheets["AR"][0][1]))
+def _is_metadata(file: LabelFile) -> bool:
+    rows = (file.sheets or {}).get("AR", [])
+    return bool(rows) and {"video_id", "labels"} <= set(_header(rows[0][1]))
 
 
-def from_metadata(path: Path, sheets: Mapping[str, list[Row]]) -> Annotations:
-    """Read sheet AR: labels, split, and the animals of a clip as its `species`, joined by `; `.
-
-    Class names are those of ak_action.csv where it lies beside the workbook, else those of sheet Action.
-    """
+def _read_metadata(file: LabelFile) -> Annotations:
+    """Labels, split, and the animals of a clip as its `species`, joined by `; `."""
+    path, sheets = file.path, file.sheets or {}
     names = class_names(path, _NAMES) if (path.parent / _NAMES).is_file() else _actions(path, sheets)
     drafts: dict[str, Draft] = {}
     problems: list[str] = []
@@ -171,11 +215,10 @@ def from_metadata(path: Path, sheets: Mapping[str, list[Row]]) -> Annotations:
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             species, wrong = "", [*wrong, f"list_animal_action is {cells['list_animal_action'][:80]!r}"]
         facts = {"split": cells.get("type", ""), "species": species}
-        wrong += drafts.setdefault(_clip(cells["video_id"]), Draft()).add(f"line {line}", map(Annotation, found), facts)
+        wrong += drafts.setdefault(_clip(cells["video_id"]), Draft()).add(f"line {line}", map(Span, found), facts)
         problems += [f"line {line}: {each}" for each in wrong]
     refuse(f"Sheet AR of {path}", problems, _EXPECTED)
-    videos = tuple(draft.done(name) for name, draft in drafts.items())
-    return Annotations(path.name, Path(os.path.abspath(path)).parent, videos)
+    return Annotations.of_file(path, (draft.done(name) for name, draft in drafts.items()))
 
 
 def _actions(path: Path, sheets: Mapping[str, list[Row]]) -> dict[int, str]:
@@ -197,13 +240,6 @@ def _actions(path: Path, sheets: Mapping[str, list[Row]]) -> dict[int, str]:
     return names
 
 
-def _labels(cell: str, names: Mapping[int, str]) -> tuple[list[str], list[str]]:
-    """The names of ids with commas between them, and in words what is wrong with them."""
-    ids = [each.strip() for each in cell.split(",") if each.strip()]
-    known = [each for each in ids if each.isdecimal() and int(each) in names]
-    return [names[int(each)] for each in known], [f"no class {each!r}" for each in ids if each not in known]
-
-
 def _animals(pairs: object) -> Iterator[str]:
     """The animal of every (animal, action), however deep the lists, and the texts that hold one, are nested."""
     if isinstance(pairs, str):
@@ -217,47 +253,51 @@ def _animals(pairs: object) -> Iterator[str]:
         raise ValueError(pairs)
 
 
-def _clip(name: str) -> str:
-    name = name.strip()
-    return name if Path(name).suffix else f"{name}.mp4"
-
-
-def _header(cells: list[str]) -> list[str]:
-    return [cell.strip().strip('"').lower() for cell in cells]
-
-
-# Lists without a header: on every line a clip and the ids of its classes, with blanks between them.
+# Class groups that a data set names by itself, such as head, middle and tail: the column `segment` of a table.
 #
-#     AAACXZTV.mp4         2 40           Animal Kingdom: train_multi.txt, val_multi.txt; names in ak_action.csv
-#     trimmed_videos/Di4eEBZjkA4.mp4 1    MammalNet: mn_train.csv, mn_val.csv, mn_test.csv; names in mn_action.csv
-#
-# The names lie beside the list. The split is in the name of the file.
+# A CSV file or a workbook, whose first sheet is read, with a header; classes are in the first of the columns label,
+# action, class or name that it has. Animal Kingdom's is df_action.xlsx, which writes `Being Carried` where its other
+# files have `Being carried`: a class that is not there as it is written is looked for without regard to case.
 
 
-_CLIP = re.compile(r"\s*(\S+\.[A-Za-z0-9]+)((?:\s+[0-9]+)+)\s*")
+_CLASS = ("label", "action", "class", "name")
 
 
-def is_clip(line: str) -> bool:
-    """Whether this is a line of such a list."""
-    return _CLIP.fullmatch(line) is not None
+def read_class_groups(path: Path, classes: Sequence[str]) -> list[str]:
+    """Read the group of each class, the table's column `segment`.
+
+    Args:
+        path: of the table.
+        classes: names of C classes.
+
+    Returns:
+        C names of groups, in the order of the classes.
+
+    Raises:
+        LabelError: the file cannot be read, has no such columns, or leaves a class out.
+    """
+    rows = [cells for _, cells in LabelFile.open(path).rows()]
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    column = next((name for name in _CLASS if name in header), None)
+    if column is None or "segment" not in header:
+        raise LabelError(
+            f"{path} does not say the groups of classes.",
+            received=", ".join(map(repr, header)) or "no rows",
+            expected=f"a header with segment, and one of {', '.join(_CLASS)}",
+        )
+    at, of = header.index(column), header.index("segment")
+    written = {row[at].strip(): row[of].strip() for row in rows[1:] if len(row) > max(at, of) and row[of].strip()}
+    found = {name: group for name in classes if (group := _group(name, written)) is not None}
+    missing = [name for name in classes if name not in found]
+    if missing:
+        raise LabelError(
+            f"{path} leaves out the group of classes.",
+            received=f"none of {', '.join(missing[:5])}" + (f" and {len(missing) - 5} more" * (len(missing) > 5)),
+            expected="a row for every class of the model",
+        )
+    return [found[name] for name in classes]
 
 
-def from_list(path: Path) -> Annotations:
-    """Read a list. Raises LabelError for a line that is none, and for an id that has no name, with their lines."""
-    file = "mn_action.csv" if path.name.startswith("mn_") else "ak_action.csv"
-    names = class_names(path, file)
-    drafts: dict[str, Draft] = {}
-    problems = []
-    for number, line in enumerate(text(path).splitlines(), 1):
-        if not line.strip():
-            continue
-        if (clip := _CLIP.fullmatch(line)) is None:
-            problems.append(f"line {number}: {line.strip()[:80]!r}")
-            continue
-        ids = [int(each) for each in clip[2].split()]
-        problems += [f"line {number}: no class {each} in {file}" for each in ids if each not in names]
-        labels = [Annotation(names[each]) for each in ids if each in names]
-        drafts.setdefault(clip[1], Draft()).add(f"line {number}", labels, {"split": split_of(path) or ""})
-    refuse(str(path), problems, f"a clip and the ids of its classes, all of them in {file}, on every line")
-    videos = tuple(draft.done(name) for name, draft in drafts.items())
-    return Annotations(path.name, Path(os.path.abspath(path)).parent, videos, elsewhere=True)
+def _group(name: str, written: Mapping[str, str]) -> str | None:
+    alike = {group for other, group in written.items() if other.casefold() == name.casefold()}
+    return written.get(name) or (alike.pop() if len(alike) == 1 else None)

@@ -18,17 +18,17 @@ and modifiers.
 
 import contextlib
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from vimoclip.annotations.record import Annotation, Annotations, Sightings, refuse
-from vimoclip.annotations.tables import Row
+from schemas.labels import Span
+from vimoclip.annotations.record import Annotations, Sightings, refuse
+from vimoclip.annotations.tables import LabelFile
+from vimoclip.errors import LabelError
 
-PREAMBLE = 100  # as many lines, at most, stand before the header
+_BEFORE = 100  # rows, at most, up to the header and with it
 
 _MEDIA = ("media file path", "media file name", "media file")
 _NOTHING = ("", "na", "n/a", "nan", "none", "not found", "live observation")
@@ -36,7 +36,17 @@ _EXPECTED = "a behaviour on every line, times in seconds, no stop before its sta
 _PLAYER = re.compile(r"\|?\s*player\s*#\s*\d+\s*:", re.IGNORECASE)
 
 
-def is_header(cells: list[str]) -> bool:
+def sniff(file: LabelFile) -> bool:
+    """Whether the file has a header of an export in its first rows, or is a workbook with several sheets of events."""
+    return file.header_delimiter(_is_header, _BEFORE) is not None or len(_event_sheets(file)) > 1
+
+
+def _event_sheets(file: LabelFile) -> list[str]:
+    sheets = (file.sheets or {}).items()
+    return [name for name, rows in sheets if any(_is_header(cells) for _, cells in rows[:_BEFORE])]
+
+
+def _is_header(cells: list[str]) -> bool:
     """Whether this is the header of an export, tabular or aggregated."""
     names = {cell.strip().lower() for cell in cells}
     tabular = "time" in names and bool({"behavior type", "status"} & names)
@@ -63,16 +73,28 @@ class _Event:
         return f"line {self.line}: {self.kind.lower() or 'event'} of {self.behaviour!r}{of} at {self.start_s:g} s"
 
 
-def from_rows(path: Path, start: list[Row], rows: Iterator[Row]) -> Annotations:
-    """Read an export whose header is the last row of `start`.
+def read(file: LabelFile) -> Annotations:
+    """Read an export.
 
     Starts without a stop, and stops without a start, are told in `unpaired`; events in no video, or of several videos
-    without their durations, in `unplaced`. Subjects become the metadata `subject`. Raises LabelError for lines without
-    a behaviour or a time.
+    without their durations, in `unplaced`. Subjects become the metadata `subject`.
+
+    Raises:
+        LabelError: lines without a behaviour or a time, or events on several sheets.
     """
-    about = {row[0].strip().lower(): row[1].strip() for _, row in start[:-1] if len(row) > 1}
+    path = file.path
+    if len(sheets := _event_sheets(file)) > 1:
+        hint = "Export the observations grouped in one file, or each sheet as CSV."
+        raise LabelError(f"{path} has events on several sheets.", received=sheets, expected="one sheet", hint=hint)
+    rows = file.rows(file.header_delimiter(_is_header, _BEFORE) or ",")
+    about: dict[str, str] = {}
+    for _, header in rows:
+        if _is_header(header):
+            break
+        if len(header) > 1:
+            about[header[0].strip().lower()] = header[1].strip()
     preamble = {name: about[name] for name in ("observation id", "time offset (s)") if name in about}
-    columns = [cell.strip().lower() for cell in start[-1][1]]
+    columns = [cell.strip().lower() for cell in header]
     events: list[_Event] = []
     problems: list[str] = []
     for line, row in rows:
@@ -94,18 +116,17 @@ def from_rows(path: Path, start: list[Row], rows: Iterator[Row]) -> Annotations:
             unplaced.append(f"{event} ({error})")
             continue
         for name, first, last in spans:
-            seen.setdefault(name, Sightings()).see([Annotation(event.behaviour, first, last)], subject=event.key[1])
+            seen.setdefault(name, Sightings()).see([Span(event.behaviour, first, last)], subject=event.key[1])
     for event in unpaired:  # their videos are named too: a label made of them before the stop was lost has to go
         with contextlib.suppress(ValueError):
             for name, _, _ in _spans(event, event.key[0] in several):
                 seen.setdefault(name, Sightings())
-    return Annotations(
-        path.name,
-        Path(os.path.abspath(path)).parent,
-        tuple(each.done(name) for name, each in seen.items()),
+    return Annotations.of_file(
+        path,
+        (each.done(name) for name, each in seen.items()),
         elsewhere=True,
-        unpaired=tuple(map(str, sorted(unpaired, key=lambda each: each.line))),
-        unplaced=tuple(unplaced),
+        unpaired=map(str, sorted(unpaired, key=lambda each: each.line)),
+        unplaced=unplaced,
     )
 
 

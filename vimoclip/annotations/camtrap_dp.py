@@ -13,17 +13,15 @@ has no end after the begin of a video is of the whole video.
 """
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from vimoclip.annotations.record import Annotation, Annotations, Sightings, refuse
-from vimoclip.annotations.tables import Row, delimited
+from schemas.labels import Span
+from vimoclip.annotations.record import Annotations, Sightings, refuse
+from vimoclip.annotations.tables import LabelFile, Row, delimited
 from vimoclip.errors import LabelError
-
-KNOWN = frozenset({"observationid", "deploymentid", "mediaid", "observationtype", "observationlevel", "eventstart"})
 
 _WHOLE = (-math.inf, math.inf)
 _EXPECTED = "ISO 8601 times, all of them with a time zone or none, no end before its start, and a mediaID of media.csv"
@@ -39,18 +37,25 @@ class _Media:
     seen: Sightings = field(default_factory=Sightings)
 
 
-def is_header(cells: list[str]) -> bool:
-    """Whether this is the header of observations.csv."""
+def sniff(file: LabelFile) -> bool:
+    """Whether the file begins with the header of observations.csv."""
+    return file.header_delimiter(_is_header) is not None
+
+
+def _is_header(cells: list[str]) -> bool:
     return {"observationid", "deploymentid", "observationtype"} <= {cell.strip().lower() for cell in cells}
 
 
-def from_rows(path: Path, rows: Iterator[Row]) -> Annotations:
+def read(file: LabelFile) -> Annotations:
     """Read observations.csv. Observations of pictures say nothing of a video and are passed over.
 
     scientificName becomes the metadata `species`, deploymentID `deployment`, and locationName `site`. Events in no
-    video are told in `unplaced`. Raises LabelError when media.csv is not there, and for lines that are not as they
-    should be.
+    video are told in `unplaced`.
+
+    Raises:
+        LabelError: media.csv is not there, or lines are not as they should be.
     """
+    path, rows = file.path, file.rows(file.header_delimiter(_is_header) or ",")
     problems: list[str] = []
     media, pictures = _media(path, problems)
     sites = _sites(path)
@@ -80,18 +85,13 @@ def from_rows(path: Path, rows: Iterator[Row]) -> Annotations:
             continue
         behaviours = [each.strip() for each in (row.get("behavior") or row.get("behaviour", "")).split("|")]
         for video, span in spans:
-            labels = [Annotation(each, *span) for each in behaviours if each] if animal else []
+            labels = [Span(each, *span) for each in behaviours if each] if animal else []
             species = row.get("scientificname", "") if animal else ""
             video.seen.see(labels, species=species, deployment=video.deployment, site=sites.get(video.deployment, ""))
     refuse(str(path), problems, _EXPECTED)
     videos = [each for each in media.values() if each.seen.any]
-    return Annotations(
-        path.name,
-        Path(os.path.abspath(path)).parent,
-        tuple(each.seen.done(each.path) for each in videos),
-        elsewhere=True,
-        unplaced=tuple(unplaced),
-    )
+    seen = (each.seen.done(each.path) for each in videos)
+    return Annotations.of_file(path, seen, elsewhere=True, unplaced=unplaced)
 
 
 def _media(path: Path, problems: list[str]) -> tuple[dict[str, _Media], set[str]]:
@@ -101,7 +101,7 @@ def _media(path: Path, problems: list[str]) -> tuple[dict[str, _Media], set[str]
         what = f"{path} names media by their ids, and media.csv is missing."
         raise LabelError(what, expected="media.csv of the same package", hint=f"Put it at {file}.")
     videos, others = {}, set()
-    for line, row in _table(_read(file)):
+    for line, row in _table(delimited(file)):
         if not row.get("mediaid") or not row.get("filepath"):
             problems.append(f"media.csv, line {line}: no mediaID or no filePath")
         elif row["mediaid"] in videos or row["mediaid"] in others:
@@ -121,7 +121,7 @@ def _media(path: Path, problems: list[str]) -> tuple[dict[str, _Media], set[str]
 def _sites(path: Path) -> dict[str, str]:
     """deploymentID → locationName, where deployments.csv lies beside."""
     file = path.parent / "deployments.csv"
-    rows = _table(_read(file)) if file.is_file() else iter(())
+    rows = _table(delimited(file)) if file.is_file() else iter(())
     return {row.get("deploymentid", ""): row.get("locationname", "") for _, row in rows}
 
 
@@ -163,10 +163,6 @@ def _time(cell: str) -> datetime | None:
         return datetime.fromisoformat(cell)
     except ValueError:
         raise ValueError(f"{cell!r} is no ISO 8601 time") from None
-
-
-def _read(path: Path) -> Iterator[Row]:
-    return delimited(path, lambda lines: max(",;\t", key=lines[0].count) if lines else ",")
 
 
 def _table(rows: Iterator[Row]) -> Iterator[tuple[int, dict[str, str]]]:

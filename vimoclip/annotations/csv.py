@@ -1,4 +1,4 @@
-"""Our own label file: CSV, with a header line in which case and surrounding blanks do not matter.
+"""Our own label file: CSV or a workbook, with a header line in which case and surrounding blanks do not matter.
 
 The delimiter is the one of comma, semicolon and tab that makes most known columns of the header. Where a header has
 several names for one column, the first of this list is that column and the others are metadata:
@@ -13,12 +13,11 @@ Every other column with a name is metadata: its lower-cased name → the cell, l
 """
 
 import math
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from vimoclip.annotations.record import Annotation, Annotations, Draft, refuse
-from vimoclip.annotations.tables import Row
+from schemas.labels import Span
+from vimoclip.annotations.record import Annotations, Draft, refuse
+from vimoclip.annotations.tables import DELIMITERS, LabelFile
 from vimoclip.errors import LabelError
 
 _COLUMNS = {
@@ -28,17 +27,25 @@ _COLUMNS = {
     "start_s": ("start_s", "start"),
     "end_s": ("end_s", "stop_s", "end", "stop"),
 }
-KNOWN = frozenset(name for names in _COLUMNS.values() for name in names)
+_KNOWN = frozenset(name for names in _COLUMNS.values() for name in names)
 _EXPECTED = "a filepath, 0 <= start <= end in seconds or neither, no cell without a column, no contradiction"
 
 
-def from_rows(path: Path, rows: Iterator[Row]) -> Annotations:
-    """Read the rows of a label file; the format is at the top of this module.
+def sniff(file: LabelFile) -> bool:
+    """Whether the file is of this format: any file is, and what it lacks is told when it is read."""
+    return True
 
-    Rows of one video merge, and a repeated label of the same span counts once. Raises LabelError when there are none or
-    a column is lacking; and, with their lines, for rows that contradict each other, have more cells than the header, no
-    filepath or an impossible span: the first 5 and how many there are.
+
+def read(file: LabelFile) -> Annotations:
+    """Read a label file; the format is at the top of this module.
+
+    Rows of one video merge, and a repeated label of the same span counts once.
+
+    Raises:
+        LabelError: there are no rows, or a column is lacking; or, with their lines, the first 5 and how many there are:
+            rows that contradict each other, have more cells than the header, no filepath or an impossible span.
     """
+    path, rows = file.path, file.rows(_delimiter(file))
     line, header = next(rows, (0, []))
     if not header:
         raise LabelError(f"{path} is empty.", expected="a header line with filepath and label, then a row a label")
@@ -59,13 +66,18 @@ def from_rows(path: Path, rows: Iterator[Row]) -> Annotations:
         except ValueError as error:
             problems.append(f"line {line}: {error}")
             continue
-        labels = [Annotation(label.strip(), start, end) for label in values["label"].split(";") if label.strip()]
+        labels = [Span(label.strip(), start, end) for label in values["label"].split(";") if label.strip()]
         conflicts = drafts.setdefault(name, Draft()).add(f"line {line}", labels, facts)
         problems += [f"{conflict} (video {name!r})" for conflict in conflicts]
     refuse(str(path), problems, _EXPECTED)
-    return Annotations(
-        path.name, Path(os.path.abspath(path)).parent, tuple(draft.done(name) for name, draft in drafts.items())
-    )
+    return Annotations.of_file(path, (draft.done(name) for name, draft in drafts.items()))
+
+
+def _delimiter(file: LabelFile) -> str:
+    """The one that makes most known columns of the header; of those that make equally many, the most frequent there."""
+    header = file.first_line.lower().replace('"', "")  # alone: cells may hold any delimiter
+    known = {each: len(_KNOWN.intersection(map(str.strip, header.split(each)))) for each in DELIMITERS}
+    return max(DELIMITERS, key=lambda each: (known[each], header.count(each)))
 
 
 def _columns(path: Path, line: int, header: list[str]) -> tuple[dict[str, int], dict[str, int]]:

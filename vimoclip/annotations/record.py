@@ -1,20 +1,12 @@
 """What a source of labels says, in the one form that all become: videos as named there, labels, split, metadata."""
 
-import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from schemas.labels import Span
 from vimoclip.errors import LabelError
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """One label of [start_s, end_s) in seconds from the first frame; of the whole video by default."""
-
-    label: str
-    start_s: float = -math.inf
-    end_s: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -22,7 +14,7 @@ class VideoAnnotations:
     """Everything written about one video. `name` is its filepath exactly as written."""
 
     name: str
-    labels: tuple[Annotation, ...] = ()
+    labels: tuple[Span, ...] = ()
     split: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
 
@@ -43,6 +35,20 @@ class Annotations:
     unpaired: tuple[str, ...] = ()
     unplaced: tuple[str, ...] = ()
 
+    @classmethod
+    def of_file(
+        cls,
+        path: Path,
+        videos: Iterable[VideoAnnotations],
+        *,
+        elsewhere: bool = False,
+        unpaired: Iterable[str] = (),
+        unplaced: Iterable[str] = (),
+    ) -> "Annotations":
+        """What the file at `path` says."""
+        folder = Path(os.path.abspath(path)).parent
+        return cls(path.name, folder, tuple(videos), elsewhere, tuple(unpaired), tuple(unplaced))
+
 
 class Draft:
     """What is known so far about one video, and where each part of it was written."""
@@ -51,7 +57,7 @@ class Draft:
         self.labels: dict[tuple[str, float], tuple[float, str]] = {}
         self.facts: dict[str, tuple[str, str]] = {}  # split (never the name of a metadata column) and metadata
 
-    def add(self, where: str, labels: Iterable[Annotation], facts: Mapping[str, str]) -> list[str]:
+    def add(self, where: str, labels: Iterable[Span], facts: Mapping[str, str]) -> list[str]:
         """Add what is written at `where`; empty facts say nothing. Returns what contradicts, in words."""
         conflicts = []
         for each in labels:
@@ -68,7 +74,7 @@ class Draft:
     def done(self, name: str) -> VideoAnnotations:
         """The video, under this name."""
         facts = {fact: value for fact, (value, _) in self.facts.items()}
-        labels = tuple(Annotation(label, start, end) for (label, start), (end, _) in self.labels.items())
+        labels = tuple(Span(label, start, end) for (label, start), (end, _) in self.labels.items())
         return VideoAnnotations(name, labels, facts.pop("split", None), facts)
 
 
@@ -83,7 +89,7 @@ class Sightings:
         self._ends: dict[tuple[str, float], float] = {}
         self._values: dict[str, dict[str, None]] = {}
 
-    def see(self, labels: Iterable[Annotation], **facts: str) -> None:
+    def see(self, labels: Iterable[Span], **facts: str) -> None:
         """Add labels, and values of metadata; an empty value says nothing."""
         self.any = True
         for each in labels:
@@ -95,7 +101,7 @@ class Sightings:
 
     def done(self, name: str, split: str | None = None) -> VideoAnnotations:
         """The video, under this name."""
-        labels = tuple(Annotation(label, start, end) for (label, start), end in self._ends.items())
+        labels = tuple(Span(label, start, end) for (label, start), end in self._ends.items())
         return VideoAnnotations(name, labels, split, {fact: "; ".join(each) for fact, each in self._values.items()})
 
 

@@ -6,8 +6,11 @@ A row is its line number, from 1, and its cells as text. Rows that are all blank
 import csv
 import io
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from vimoclip.errors import LabelError
@@ -15,6 +18,80 @@ from vimoclip.errors import LabelError
 Row = tuple[int, list[str]]
 
 WORKBOOKS = (".xlsx", ".xlsm")
+DELIMITERS = ",;\t"
+
+_START = 100_000  # bytes: the hundred lines that may stand before a header, and the header
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """A label file as far as it is known before a reader takes it.
+
+    Attributes:
+        path: of the file, as it was given.
+        start: the first 100,000 bytes of a text file, without a byte-order mark; a byte that is not UTF-8 is U+FFFD.
+            Empty for a workbook.
+        sheets: the rows of each sheet of a workbook, by the sheet's name. None for a text file.
+    """
+
+    path: Path
+    start: str = ""
+    sheets: Mapping[str, list[Row]] | None = None
+
+    @classmethod
+    def open(cls, path: Path) -> "LabelFile":
+        """Read a workbook, or the start of a text file.
+
+        Raises:
+            LabelError: it cannot be read, or its suffix is a workbook's and it is not one.
+        """
+        if path.suffix.lower() in WORKBOOKS:
+            return cls(path, sheets=workbook(path))
+        try:
+            with path.open("rb") as file:
+                start = file.read(_START)
+        except OSError as error:
+            raise LabelError(f"{path} cannot be read: {error.strerror}.", expected="a file of labels") from error
+        return cls(path, start.decode("utf-8", "replace").removeprefix("\ufeff"))
+
+    @property
+    def first_line(self) -> str:
+        """The first line of a text file that is not blank; empty where there is none."""
+        return next(iter(self._lines), "")
+
+    def header_delimiter(self, is_header: Callable[[list[str]], bool], within: int = 1) -> str | None:
+        """What lies between the cells if one of the first `within` rows is a header; None if none is.
+
+        A workbook, whose cells nothing lies between, has the first of DELIMITERS where it has the header. A file that
+        is not CSV down to its header has it all the same, and `rows` tells what is wrong.
+        """
+        found = {}
+        for delimiter in DELIMITERS if self.sheets is None else DELIMITERS[:1]:
+            rows = _csv_rows(self.path, self.start, delimiter) if self.sheets is None else _first_sheet(self.sheets)
+            try:
+                above = next((n for n, (_, cells) in enumerate(islice(rows, within)) if is_header(cells)), None)
+            except LabelError:
+                lines = [line.replace('"', "").split(delimiter) for line in self._lines[:within]]
+                above = next((n for n, cells in enumerate(lines) if is_header(cells)), None)
+            if above is not None:
+                found[delimiter] = above
+        return min(found, key=found.__getitem__, default=None)
+
+    def rows(self, delimiter: str | None = None) -> Iterator[Row]:
+        """Every row of a workbook's first sheet, or of a text file, as `delimited` has them.
+
+        Raises:
+            LabelError: the text file cannot be read, is not UTF-8 or not CSV.
+        """
+        return delimited(self.path, delimiter) if self.sheets is None else iter(_first_sheet(self.sheets))
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return [line for line in self.start.splitlines() if line.strip()]
+
+
+def _first_sheet(sheets: Mapping[str, list[Row]]) -> list[Row]:
+    return next(iter(sheets.values()), [])
 
 
 def text(path: Path) -> str:
@@ -30,26 +107,26 @@ def text(path: Path) -> str:
         raise LabelError(f"{path} is not UTF-8 text.", received=received, expected="UTF-8", hint=hint) from error
 
 
-def first_line(path: Path, most: int = 4096) -> str:
-    """The first line that is not blank, or as much of it as lies in the first bytes; empty where there is none."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(most)
-    except OSError as error:
-        raise LabelError(f"{path} cannot be read: {error.strerror}.", expected="a file of labels") from error
-    return next(iter(start.decode("utf-8", "replace").removeprefix("\ufeff").strip().splitlines()), "")
+def delimited(path: Path, delimiter: str | None = None) -> Iterator[Row]:
+    """Rows of a CSV file.
 
+    Args:
+        path: of the file.
+        delimiter: what lies between cells; None is the one of DELIMITERS that the header has most of.
 
-def delimited(path: Path, delimiter: Callable[[list[str]], str]) -> Iterator[Row]:
-    """Rows of a CSV file; `delimiter` picks it from the first 100 lines that are not blank, quotes taken out.
-
-    Raises LabelError when it cannot be read, is not UTF-8 or not CSV.
+    Raises:
+        LabelError: at the first row, the file cannot be read or is not UTF-8; at any row, it is not CSV.
     """
     whole = text(path)
-    start = [line.replace('"', "") for line in whole[:100_000].splitlines() if line.strip()]
+    if delimiter is None:
+        header = next((line for line in whole[:_START].splitlines() if line.strip()), "")
+        delimiter = max(DELIMITERS, key=header.count)
+    yield from _csv_rows(path, whole, delimiter)
+
+
+def _csv_rows(path: Path, text: str, delimiter: str) -> Iterator[Row]:
     # Strict: otherwise a quote that is never closed swallows the rest of the file without a word.
-    with_delimiter = delimiter(start[:100])
-    rows = csv.reader(io.StringIO(whole, newline=""), delimiter=with_delimiter, skipinitialspace=True, strict=True)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     first = 1
     try:
         for row in rows:

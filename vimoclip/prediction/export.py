@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from vimoclip.atomic import atomic_write
 from vimoclip.errors import UsageError
-from vimoclip.prediction.predictions import PredictedBout, Prediction, Predictions
+from vimoclip.prediction.predictions import Prediction, Predictions, ScoredSpan
 
 # Predicted bouts as BORIS exports events, to be read by whatever reads those, boris.py here among it.
 #
@@ -136,7 +136,7 @@ def _tabular(prediction: Prediction) -> Iterator[dict[str, str]]:
         }
 
 
-def _observation(prediction: Prediction, bout: PredictedBout) -> dict[str, str]:
+def _observation(prediction: Prediction, bout: ScoredSpan) -> dict[str, str]:
     """The columns that both forms have."""
     return {
         "Observation id": prediction.video,
@@ -150,7 +150,7 @@ def _observation(prediction: Prediction, bout: PredictedBout) -> dict[str, str]:
     }
 
 
-def _score(bout: PredictedBout) -> str:
+def _score(bout: ScoredSpan) -> str:
     return f"score {bout.score:.4f}"
 
 

@@ -6,25 +6,23 @@ the one window.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from vimoclip.bouts import Bouts
+from schemas.labels import Span
+from vimoclip.bouts import Bout, Bouts
 from vimoclip.frames import VideoFailed
 
 
 @dataclass(frozen=True)
-class PredictedBout:
-    """A label of [start_s, end_s), in seconds from the first frame, to the microsecond."""
+class ScoredSpan(Span):
+    """A predicted bout: a span, its times to the microsecond, and the probability of its label in its best window."""
 
-    label: str
-    start_s: float
-    end_s: float
-    score: float
+    score: float = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class Prediction:
     starts_s: NDArray[np.float64]
     ends_s: NDArray[np.float64]
     window_probabilities: NDArray[np.float32]
-    bouts: tuple[PredictedBout, ...]
+    bouts: tuple[ScoredSpan, ...]
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -68,7 +66,7 @@ def predicted_bouts(
     ends_s: NDArray[np.float64],
     probabilities: NDArray[np.float32],
     threshold: float,
-) -> tuple[PredictedBout, ...]:
+) -> tuple[ScoredSpan, ...]:
     """The bouts of windows, as above, by start, then by label. probabilities: (n, C)."""
     windows, labels = np.nonzero(probabilities >= threshold)
     scores = probabilities[windows, labels]
@@ -76,9 +74,9 @@ def predicted_bouts(
     for at in np.argsort(-scores, kind="stable").tolist():
         window = int(windows[at])
         span = float(starts_s[window]), float(ends_s[window])
-        merging.add((int(labels[at]), *span, float(scores[at]), window))
+        merging.add(Bout(int(labels[at]), *span, float(scores[at]), window))
     found = [
-        PredictedBout(classes[bout.video], round(bout.start_s, 6), round(bout.end_s, 6), bout.score)
+        ScoredSpan(classes[bout.key], round(bout.start_s, 6), round(bout.end_s, 6), score=bout.score)
         for bout in merging.list()
     ]
     return tuple(sorted(found, key=lambda bout: (bout.start_s, bout.label)))
@@ -128,7 +126,7 @@ class Predictions(Sequence[Prediction]):
                     "frames": each.frames,
                     "duration_s": each.duration_s,
                     "labels": [{"label": label, "score": score} for label, score in each.labels(top)],
-                    "bouts": [vars(bout) for bout in each.bouts],
+                    "bouts": [_bout_to_dict(bout) for bout in each.bouts],
                 }
                 for each in self
             ],
@@ -161,3 +159,7 @@ class Predictions(Sequence[Prediction]):
     def __repr__(self) -> str:
         said = f"{len(self)} videos predicted by {self.run}, {len(self.failed)} failed."
         return "\n".join([said, str(self.bouts() if self.window_s is not None else self.frame(5))])
+
+
+def _bout_to_dict(bout: ScoredSpan) -> dict[str, Any]:
+    return {"label": bout.label, "start_s": bout.start_s, "end_s": bout.end_s, "score": bout.score}

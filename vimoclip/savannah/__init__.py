@@ -2,7 +2,7 @@
 
 from vimoclip.savannah.behaviours import BEHAVIOURS, FPS, PAIRS, SIZE
 from vimoclip.savannah.habitats import HABITATS
-from vimoclip.savannah.scenes import Scene, Span, plan, write_folder
+from vimoclip.savannah.scenes import Scene, plan, write_folder
 from vimoclip.savannah.species import SPECIES
 
-__all__ = ["BEHAVIOURS", "FPS", "HABITATS", "PAIRS", "SIZE", "SPECIES", "Scene", "Span", "plan", "write_folder"]
+__all__ = ["BEHAVIOURS", "FPS", "HABITATS", "PAIRS", "SIZE", "SPECIES", "Scene", "plan", "write_folder"]

@@ -77,13 +77,13 @@ class Setting:
     horizon: float
 
 
-Bout = tuple[Behaviour, int, int]
-"""A behaviour from a frame up to, and without, another."""
+FrameSpan = tuple[Behaviour, int, int]
+"""A behaviour from a frame up to, and without, another: what becomes a `Span` in seconds."""
 
 
 def perform(
     behaviour: Behaviour, cast: tuple[str, ...], setting: Setting, rng: np.random.Generator
-) -> tuple[list[Track], list[Bout]]:
+) -> tuple[list[Track], list[FrameSpan]]:
     """The animals' tracks and what is to be seen of them, in the order of their starts."""
     act = _Act(behaviour, cast, setting, rng)
     match behaviour:
@@ -122,10 +122,10 @@ class _Act:
         half = abs(speed - self.setting.facing * self.setting.pan) * self.frames / 2
         return (SIZE[0] - 1) / 2 + self.place * max(reach, room - half)
 
-    def whole(self) -> list[Bout]:
+    def whole(self) -> list[FrameSpan]:
         return [(self.behaviour, 0, self.frames)]
 
-    def goes(self) -> tuple[list[Track], list[Bout]]:
+    def goes(self) -> tuple[list[Track], list[FrameSpan]]:
         who = species(self.cast[0])
         scale = self.scale(who, 3000)
         pace = float(self.rng.uniform(0.9, 1.1))
@@ -143,7 +143,7 @@ class _Act:
             moments.append(Moment(middle + self.setting.facing * way, self.y, scale, self.setting.facing, pose))
         return [Track(who.name, tuple(moments))], self.whole()
 
-    def flies(self) -> tuple[list[Track], list[Bout]]:
+    def flies(self) -> tuple[list[Track], list[FrameSpan]]:
         who = species(self.cast[0])
         scale = self.scale(who, 2300)
         speed = float(self.rng.uniform(1.6, 2.0))
@@ -162,7 +162,7 @@ class _Act:
             moments.append(Moment(x, self.y, scale, self.setting.facing, pose, lift=height * 4 * air * (1 - air)))
         return [Track(who.name, tuple(moments), flying=True)], self.whole()
 
-    def lies_down(self) -> tuple[list[Track], list[Bout]]:
+    def lies_down(self) -> tuple[list[Track], list[FrameSpan]]:
         who = species(self.cast[0])
         scale = self.scale(who, 3000)
         lasts = max(1, round(float(self.rng.uniform(0.42, 0.54)) * self.frames))
@@ -172,7 +172,7 @@ class _Act:
         for t in range(self.frames):
             down = gaits.ease((t - before) / lasts)
             poses.append(gaits.breathe(gaits.hold(who, "lie", down), t / FPS, self.phase))
-        bouts: list[Bout] = [("standing", 0, before), ("lying down", before, before + lasts)]
+        bouts: list[FrameSpan] = [("standing", 0, before), ("lying down", before, before + lasts)]
         bouts.append(("resting", before + lasts, self.frames))
         if self.behaviour == "getting up":
             poses.reverse()
@@ -181,7 +181,7 @@ class _Act:
         moments = tuple(Moment(x, self.y, scale, self.setting.facing, pose) for pose in poses)
         return [Track(who.name, moments)], bouts
 
-    def comes(self) -> tuple[list[Track], list[Bout]]:
+    def comes(self) -> tuple[list[Track], list[FrameSpan]]:
         who = species(self.cast[0])
         scale = self.scale(who, 2600)
         ratio = float(self.rng.uniform(2.1, 2.5))
@@ -198,7 +198,7 @@ class _Act:
             moments.append(Moment(*at, scale * near, self.setting.facing, pose, squash=squash))
         return [Track(who.name, tuple(moments))], self.whole()
 
-    def hunts(self) -> tuple[list[Track], list[Bout]]:
+    def hunts(self) -> tuple[list[Track], list[FrameSpan]]:
         last, first = species(self.cast[0]), species(self.cast[1])
         pace = float(self.rng.uniform(0.93, 1.07))
         gap = float(self.rng.uniform(0, 1))
@@ -218,7 +218,7 @@ class _Act:
             tracks.append(Track(who.name, tuple(moments)))
         return tracks, self.whole()
 
-    def stays(self) -> tuple[list[Track], list[Bout]]:
+    def stays(self) -> tuple[list[Track], list[FrameSpan]]:
         who = species(self.cast[0])
         other = self.cast[1:]
         scale = self.scale(who, 1700 if other else 3000)
@@ -240,7 +240,7 @@ class _Act:
 
     def _steady(
         self, who: Species, first: Behaviour, x: float, y: float, scale: float, facing: int
-    ) -> tuple[tuple[Moment, ...], list[Bout]]:
+    ) -> tuple[tuple[Moment, ...], list[FrameSpan]]:
         """One behaviour, or two one after the other."""
         then = first
         if first != "resting" and self.rng.uniform() < 0.35:
@@ -258,9 +258,9 @@ class _Act:
         return tuple(moments), [(first, 0, turn), (then, turn, self.frames)]
 
 
-def _merged(bouts: list[Bout]) -> list[Bout]:
+def _merged(bouts: list[FrameSpan]) -> list[FrameSpan]:
     """Bouts of one behaviour that overlap or touch as one, in the order of their starts."""
-    out: list[Bout] = []
+    out: list[FrameSpan] = []
     for name, start, end in sorted(bouts, key=lambda bout: bout[1:]):
         for n, (other, first, last) in enumerate(out):
             if other == name and start <= last:

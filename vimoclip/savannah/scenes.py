@@ -10,9 +10,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.labels import Span
 from vimoclip.errors import ConfigError
 from vimoclip.savannah import render
-from vimoclip.savannah.behaviours import BEHAVIOURS, CASTS, FPS, SIZE, STEADY, Bout, Setting, perform
+from vimoclip.savannah.behaviours import BEHAVIOURS, CASTS, FPS, SIZE, STEADY, FrameSpan, Setting, perform
 from vimoclip.savannah.behaviours import Behaviour as BehaviourName
 from vimoclip.savannah.habitats import HABITATS, LIGHTS, WEATHERS, Habitat, Light, Weather, background, horizon_of, rain
 from vimoclip.savannah.skeleton import Track
@@ -82,15 +83,6 @@ _WEATHER = {"clear": "under a clear sky", "rain": "in the rain", "fog": "in fog"
 
 
 @dataclass(frozen=True)
-class Span:
-    """A behaviour, from a time up to, and without, another, in seconds from the first frame."""
-
-    label: str
-    start_s: float
-    end_s: float
-
-
-@dataclass(frozen=True)
 class Scene:
     """One clip.
 
@@ -150,7 +142,7 @@ class Scene:
         return horizon_of(_rng(self.seed, _PAINT))
 
     @cached_property
-    def _performance(self) -> tuple[list[Track], list[Bout]]:
+    def _performance(self) -> tuple[list[Track], list[FrameSpan]]:
         pan = PAN if self.camera == "panning" else 0
         setting = Setting(self.frames_count, self.facing, pan, self._horizon)
         return perform(self.behaviour, self.species, setting, _rng(self.seed, _MOTION))

@@ -12,9 +12,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from schemas.labels import Span
 from vimoclip.errors import SearchError, require_known
 from vimoclip.search.corpus import Corpus
-from vimoclip.store.labels import LabelSpan
+from vimoclip.store.labels import held_by
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Filters:
 
 
 def matching(
-    videos: pl.DataFrame, corpus: Corpus, spans: Mapping[str, list[LabelSpan]], filters: Filters
+    videos: pl.DataFrame, corpus: Corpus, spans: Mapping[str, list[Span]], filters: Filters
 ) -> NDArray[np.bool_]:
     """Which rows of the corpus match, bool (n,). videos: `FeatureStore.videos()`.
 
@@ -78,7 +79,7 @@ def _videos(frame: pl.DataFrame, filters: Filters) -> set[str]:
     return set(ids)
 
 
-def _have(corpus: Corpus, spans: Mapping[str, list[LabelSpan]], labels: Iterable[str]) -> NDArray[np.bool_]:
+def _have(corpus: Corpus, spans: Mapping[str, list[Span]], labels: Iterable[str]) -> NDArray[np.bool_]:
     """Which rows have any of the labels."""
     wanted = set(labels)
     found = np.zeros(len(corpus), np.bool_)
@@ -88,7 +89,7 @@ def _have(corpus: Corpus, spans: Mapping[str, list[LabelSpan]], labels: Iterable
         rows = corpus.of_video(video)
         for span in own:
             if span.label in wanted:
-                found[rows] |= span.held_by(corpus.start_s[rows], corpus.end_s[rows])
+                found[rows] |= held_by(span, corpus.start_s[rows], corpus.end_s[rows])
     return found
 
 

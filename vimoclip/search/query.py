@@ -15,6 +15,7 @@ import PIL.ImageOps
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from schemas.labels import Span
 from schemas.segments import SegmentSettings, Space
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
@@ -26,7 +27,7 @@ from vimoclip.models.clip_text import BASELINE_PROMPTS, TextTower
 from vimoclip.search.corpus import Corpus
 from vimoclip.search.cosine import unit
 from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.labels import LabelSpan
+from vimoclip.store.labels import held_by
 from vimoclip.windows import mean_direction, vector_sum
 
 _ROUNDED_S = 0.01
@@ -153,7 +154,7 @@ def from_vector(corpus: Corpus, space: Space, values: ArrayLike) -> Query:
     return Query("vector", f"a vector of {of}", {space: direction})
 
 
-def from_label(corpus: Corpus, spans: Mapping[str, Sequence[LabelSpan]], spaces: Iterable[Space], label: str) -> Query:
+def from_label(corpus: Corpus, spans: Mapping[str, Sequence[Span]], spaces: Iterable[Space], label: str) -> Query:
     """The prototype of a label: the mean direction of the segments that have it (see labels.py).
 
     Raises:
@@ -173,7 +174,7 @@ def from_label(corpus: Corpus, spans: Mapping[str, Sequence[LabelSpan]], spaces:
             rows = corpus.of_video(video)
             for span in own:
                 if span.label == label:
-                    held[rows] |= span.held_by(corpus.start_s[rows], corpus.end_s[rows])
+                    held[rows] |= held_by(span, corpus.start_s[rows], corpus.end_s[rows])
     rows_held = np.flatnonzero(held)
     found = {}
     for space in spaces:

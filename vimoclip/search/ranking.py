@@ -7,13 +7,14 @@ exactly.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import starmap
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vimoclip.bouts import Scored
+from vimoclip.bouts import Bout
 from vimoclip.search.corpus import Corpus, Rows
 from vimoclip.search.cosine import cosines
 from vimoclip.search.query import Query
@@ -142,7 +143,7 @@ class Ranking:
         top = self.scores.max(initial=-np.inf)
         return float(top) if np.isfinite(top) else None
 
-    def hits(self, corpus: Corpus) -> Iterator[Scored]:
+    def hits(self, corpus: Corpus) -> Iterator[Bout]:
         """As `bouts` takes them, best first: the first few are not kept waiting until all are in order."""
         passing = np.flatnonzero(self.scores >= max(self.least, -2.0))
         if len(passing) > _SORTED:
@@ -151,11 +152,11 @@ class Ranking:
             passing = passing[among[:-_SORTED]]
         yield from self._in_order(corpus, passing)
 
-    def _in_order(self, corpus: Corpus, at: NDArray[np.int64]) -> Iterator[Scored]:
+    def _in_order(self, corpus: Corpus, at: NDArray[np.int64]) -> Iterator[Bout]:
         at = at[np.lexsort((self.rows[at], -self.scores[at]))]
         rows = self.rows[at]
         video, start, end = (column[rows].tolist() for column in (corpus.video, corpus.start_s, corpus.end_s))
-        yield from zip(video, start, end, self.scores[at].tolist(), rows.tolist(), strict=True)
+        yield from starmap(Bout, zip(video, start, end, self.scores[at].tolist(), rows.tolist(), strict=True))
 
 
 def scores(corpus: Corpus, query: Query, weights: Weights, rows: Rows) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike
 
+from schemas.labels import Span
 from schemas.segments import Space
 from vimoclip.bouts import Bout, bouts
 from vimoclip.config.store import RunConfig
@@ -24,7 +25,7 @@ from vimoclip.search.options import By, Exclude, SearchOptions, Unit
 from vimoclip.search.query import Query, QuerySource, from_label, from_span, from_vector
 from vimoclip.search.ranking import Candidates, RandomPairBaseline, Weights, rankings
 from vimoclip.search.results import Hit, Hits
-from vimoclip.store.labels import LabelSpan, label_spans, labels_at
+from vimoclip.store.labels import label_spans, labels_at
 
 if TYPE_CHECKING:
     from vimoclip.models.clip_text import TextTower
@@ -189,7 +190,7 @@ class Search:
         return from_text(self._towers[run], value)
 
     @functools.cached_property
-    def _spans(self) -> dict[str, list[LabelSpan]]:
+    def _spans(self) -> dict[str, list[Span]]:
         return label_spans(self._store)
 
     @functools.cached_property
@@ -205,7 +206,7 @@ class Search:
         return self._backgrounds[key]
 
     def _hit(self, bout: Bout, corpus: Corpus, background: RandomPairBaseline) -> Hit:
-        video_id = corpus.video_ids[bout.video]
+        video_id = corpus.video_ids[bout.key]
         return Hit(
             video_id=video_id,
             start_s=bout.start_s,
@@ -214,8 +215,8 @@ class Search:
             percentile=background.percentile(bout.score),
             labels=labels_at(self._spans, video_id, bout.start_s, bout.end_s),
             best_s=(float(corpus.start_s[bout.row]), float(corpus.end_s[bout.row])),
-            split=corpus.splits[bout.video],
-            path=corpus.paths[bout.video],
+            split=corpus.splits[bout.key],
+            path=corpus.paths[bout.key],
         )
 
 

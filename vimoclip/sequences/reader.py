@@ -26,7 +26,7 @@ from vimoclip.sequences.cache import MappedRows, SequenceCache, default_folder, 
 from vimoclip.sequences.sequences import MEMORY_FRACTION, FrameSampling, PackedRows, Rows, SequenceReport, Sequences
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import videos_missing_feature
-from vimoclip.store.labels import label_spans
+from vimoclip.store.labels import held_by, label_spans
 from vimoclip.windows import CLOCK_S
 
 # Stretches: what of a video is one example of a training: the whole of it, or a part with labels of its own.
@@ -119,7 +119,7 @@ def clip_labels(
         start_s, end_s = stretches.start_s[first:last], stretches.end_s[first:last]
         for span in spans.get(row.video_id, ()):
             if span.label in number:
-                found[first:last, number[span.label]] |= span.held_by(start_s, end_s)
+                found[first:last, number[span.label]] |= held_by(span, start_s, end_s)
     return found
 
 

@@ -1,6 +1,6 @@
 """Training TFAM, as the loop of loop.py sees it: batches of sequences, their loss, and the metrics of a split."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ class FusionTask:
     """A `training.Task`. train: what it learns from. held_out, select: what it is evaluated on after every epoch, the
     second for the best one to be chosen on.
 
-    segments: of each class, for the metrics; by default by how many videos, or stretches, of `train` show it.
+    class_groups: of each class, for the metrics; by default by how many videos, or stretches, of `train` show it.
 
     Attributes: `model`; `train`, on the device.
 
@@ -100,7 +100,7 @@ class FusionTask:
         train: Sequences,
         held_out: Sequences | None,
         device: torch.device,
-        segments: list[str] | None = None,
+        class_groups: list[str] | None = None,
         select: Sequences | None = None,
     ) -> None:
         evaluated = {"held_out": held_out, "select": select}
@@ -109,7 +109,7 @@ class FusionTask:
             check_labels(sequences, config.loss.name)
         self._config, self._device = config, device
         self.train = train.to(device)
-        self._loss, self._segments = make_loss(config.loss), segments
+        self._loss, self._class_groups = make_loss(config.loss), class_groups
         torch.manual_seed(config.training.seed)
         self.model = Tfam(config.tfam, train.dims, len(train.classes)).to(device)
 
@@ -141,15 +141,15 @@ class FusionTask:
 
         precision = training_precision(self._config.training.precision, self._device)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        segments = self._segments or metrics.by_count(self.train.counts())
+        groups = self._class_groups or metrics.by_count(self.train.counts())
         measure = (
             metrics.multiclass_metrics if self._config.loss.name == "cross-entropy" else metrics.multilabel_metrics
         )
         together = self._config.training.batch_size
         return {
-            name: asdict(
-                measure(scores(self.model, each, dtype), each.targets.cpu(), segments, together, each.report.videos)
-            )
+            name: measure(
+                scores(self.model, each, dtype), each.targets.cpu(), groups, together, each.report.videos
+            ).to_dict()
             for name, each in self._evaluated.items()
         }
 

@@ -11,7 +11,8 @@ has none. Scores are logits, float (N, C); targets are bool or 0/1, (N, C).
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,8 +35,8 @@ class Metrics:
 
     videos: of the split. stretches: into how many they were cut, N, where any was; what is said of a video here is then
         so of each stretch.
-    classes: average precision of each class, in the model's order. segments: its mean over the classes of each segment
-        of the train split, over those that some video shows.
+    classes: average precision of each class, in the model's order. class_groups: its mean over the classes of each
+        group, over those that some video shows.
     calibration: expected calibration error over 15 bins: of all (video, class) probabilities, or, for one behaviour a
         video, of the class that was chosen.
     accuracy: share of videos whose highest score is their class; None for several behaviours a video.
@@ -45,47 +46,55 @@ class Metrics:
     micro: float | None
     micro_batches: float | None
     macro: float | None
-    segments: dict[str, float | None]
+    class_groups: dict[str, float | None]
     classes: list[float | None]
     calibration: float | None
     accuracy: float | None = None
     stretches: int | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, as metrics.jsonl and --json have them: there `class_groups` is called `segments`."""
+        return {"segments" if name == "class_groups" else name: value for name, value in asdict(self).items()}
+
 
 def multilabel_metrics(
-    scores: Tensor, targets: Tensor, segments: Sequence[str], batch_size: int, videos: int | None = None
+    scores: Tensor, targets: Tensor, class_groups: Sequence[str], batch_size: int, videos: int | None = None
 ) -> Metrics:
     """Metrics where a video shows any number of behaviours. p = σ(score).
 
-    segments: of each class, as `by_count` or a label file names them. batch_size: of `micro_batches`, in the order of
-    the videos. videos: of how many the N scores are, which are of stretches where these are fewer; None is N.
+    Args:
+        scores: logits, float (N, C).
+        targets: bool or 0/1, (N, C).
+        class_groups: the group of each class, C names, as `by_count` or a table of them says.
+        batch_size: of `micro_batches`, in the order of the videos.
+        videos: of how many the N scores are, which are of stretches where these are fewer; None is N.
     """
     p, y = torch.sigmoid(scores.double()), targets.long()  # float64, in which high scores do not all become 1
-    return _metrics(p, y, segments, batch_size, videos, _binary_calibration(p, y))
+    return _metrics(p, y, class_groups, batch_size, videos, _binary_calibration(p, y))
 
 
 def multiclass_metrics(
-    scores: Tensor, targets: Tensor, segments: Sequence[str], batch_size: int, videos: int | None = None
+    scores: Tensor, targets: Tensor, class_groups: Sequence[str], batch_size: int, videos: int | None = None
 ) -> Metrics:
     """Metrics where a video shows one behaviour; arguments as of `multilabel_metrics`. p = softmax(scores)."""
     p, y = torch.softmax(scores.double(), dim=1), targets.long()
     if not len(p):
-        return _metrics(p, y, segments, batch_size, videos, None)
+        return _metrics(p, y, class_groups, batch_size, videos, None)
     chosen = y.argmax(dim=1)
     calibration = float(multiclass_calibration_error(p, chosen, num_classes=p.shape[1], n_bins=BINS))
     accuracy = float((p.argmax(dim=1) == chosen).double().mean())
-    return _metrics(p, y, segments, batch_size, videos, calibration, accuracy)
+    return _metrics(p, y, class_groups, batch_size, videos, calibration, accuracy)
 
 
 def by_count(counts: Sequence[int]) -> list[str]:
-    """The segment of each class by how many videos, or stretches, of the train split show it: head, middle or tail."""
+    """The group of each class by how many videos, or stretches, of the train split show it: head, middle or tail."""
     return ["head" if n >= HEAD else "middle" if n >= MIDDLE else "tail" for n in counts]
 
 
 def _metrics(
     p: Tensor,
     y: Tensor,
-    segments: Sequence[str],
+    class_groups: Sequence[str],
     batch_size: int,
     videos: int | None,
     calibration: float | None,
@@ -94,14 +103,15 @@ def _metrics(
     classes = [_average_precision(p[:, c], y[:, c]) for c in range(p.shape[1])]
     parts = [_average_precision(p[i : i + batch_size], y[i : i + batch_size]) for i in range(0, len(p), batch_size)]
     of = {
-        name: [ap for ap, own in zip(classes, segments, strict=True) if own == name] for name in dict.fromkeys(segments)
+        name: [ap for ap, own in zip(classes, class_groups, strict=True) if own == name]
+        for name in dict.fromkeys(class_groups)
     }
     return Metrics(
         videos=len(p) if videos is None else videos,
         micro=_average_precision(p, y),
         micro_batches=_mean(parts),
         macro=_mean(classes),
-        segments={name: _mean(values) for name, values in of.items()},
+        class_groups={name: _mean(values) for name, values in of.items()},
         classes=classes,
         calibration=calibration,
         accuracy=accuracy,

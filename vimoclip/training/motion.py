@@ -5,7 +5,6 @@ Weights are fp32 and the arithmetic is under autocast, as of all that is trained
 faster, but at a fine-tuning's learning rate a step is less than half of the last of their 8 bits, and is lost.
 """
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -92,14 +91,14 @@ class MotionTask:
             return {}
         from vimoclip.training import metrics  # torchmetrics takes seconds to import
 
-        segments = metrics.by_count(self._train.sequences.counts())
+        groups = metrics.by_count(self._train.sequences.counts())
         found = {}
         for name, each in self._evaluated.items():
             logits, cosine = self._scores(each)
             measured = metrics.multilabel_metrics(
-                logits, each.sequences.targets, segments, self._config.training.batch_size
+                logits, each.sequences.targets, groups, self._config.training.batch_size
             )
-            found[name] = asdict(measured) | {"cosine": cosine}
+            found[name] = measured.to_dict() | {"cosine": cosine}
         return found
 
     @torch.inference_mode()

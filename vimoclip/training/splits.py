@@ -93,7 +93,7 @@ def trainable_classes(store: FeatureStore, train: Sequence[Video], least: int | 
             received=f"no video to train on of {', '.join(unseen[:8])}"
             + f" and {len(unseen) - 8} more" * (len(unseen) > 8),
             expected="one of each class or more",
-            hint="--least-videos 1 leaves such classes out; or put a video of them into the split to train on.",
+            hint="--min-videos 1 leaves such classes out; or put a video of them into the split to train on.",
         )
     classes = [name for name, shown in counts.items() if shown >= (least or 0)]
     if len(classes) < 2:
@@ -133,13 +133,13 @@ class TrainingSplit:
 @dataclass(frozen=True)
 class SplitRequest:
     """How to split. train: the split to train on. held_out: the one that is evaluated on; None is val, or test,
-    whichever there is. share: of the videos that is held out by lot where no video has a split. least_videos: of those
+    whichever there is. share: of the videos that is held out by lot where no video has a split. min_videos: of those
     to train on that must show a class; None refuses a label that none of them shows."""
 
     train: str = "train"
     held_out: str | None = None
     share: float = 0.2
-    least_videos: int | None = None
+    min_videos: int | None = None
 
 
 def training_split(store: FeatureStore, asked: SplitRequest, select_on: float | None, seed: int) -> TrainingSplit:

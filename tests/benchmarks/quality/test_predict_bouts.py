@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.predict_bouts import Count, compared, joined, main, write_long
+from schemas.labels import Span
 from vimoclip.config.store import Sampling
 from vimoclip.frames import VideoDone
-from vimoclip.prediction.predictions import PredictedBout
-from vimoclip.savannah import FPS, Span, plan
+from vimoclip.prediction.predictions import ScoredSpan
+from vimoclip.savannah import FPS, plan
 from vimoclip.video.decode import FrameChunk, decode
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -18,17 +19,17 @@ ROOT = Path(__file__).resolve().parents[3]
 def test_the_best_bout_takes_a_span_and_half_of_the_union_is_enough() -> None:
     spans = [Span("walks", 0, 4), Span("walks", 10, 14), Span("rests", 4, 10)]
     bouts = [
-        PredictedBout("walks", 0, 8, 0.9),  # 4 of 8
-        PredictedBout("walks", 1, 4, 0.8),  # taken
-        PredictedBout("walks", 9, 18.5, 0.7),  # 4 of 9.5
-        PredictedBout("rests", 0, 4, 0.9),
-        PredictedBout("digs", 0, 4, 0.9),
+        ScoredSpan("walks", 0, 8, score=0.9),  # 4 of 8
+        ScoredSpan("walks", 1, 4, score=0.8),  # taken
+        ScoredSpan("walks", 9, 18.5, score=0.7),  # 4 of 9.5
+        ScoredSpan("rests", 0, 4, score=0.9),
+        ScoredSpan("digs", 0, 4, score=0.9),
     ]
     found = compared(bouts, spans)
     assert found == {"walks": Count(1, 2, 1), "rests": Count(0, 1, 1), "digs": Count(0, 1, 0)}
     assert found["walks"].f1 == pytest.approx(2 / 5)
     assert sum(found.values(), Count()) == Count(1, 4, 2)
-    exact = compared([PredictedBout(span.label, span.start_s, span.end_s, 1.0) for span in spans], spans)
+    exact = compared([ScoredSpan(span.label, span.start_s, span.end_s, score=1.0) for span in spans], spans)
     assert sum(exact.values(), Count()).f1 == 1.0 and Count().f1 == 0.0
 
 

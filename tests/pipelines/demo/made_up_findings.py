@@ -7,7 +7,8 @@ from pipelines.demo.costs import Cost
 from pipelines.demo.hard_pairs import HardPair, PairAccuracy, overall
 from pipelines.demo.report import WITH, WITHOUT, HitStrip, Picture, ReportData, Row, SearchShown, StepCost, compared
 from pipelines.demo.steps import SearchTarget
-from vimoclip.savannah import PAIRS, Span
+from schemas.labels import Span
+from vimoclip.savannah import PAIRS
 from vimoclip.search.results import Hit, data_uris
 
 DURATION_S = 12.0

@@ -1,7 +1,7 @@
 """Agreement of predicted bouts with true spans, by frames counted by hand."""
 
 from pipelines.demo.report import compared
-from vimoclip.savannah import Span
+from schemas.labels import Span
 
 
 def predicted(*bouts: tuple[str, float, float]) -> dict[str, object]:

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.labels import Label
+from schemas.labels import Label, Span
 from vimoclip.annotations import (
     FOLDERS,
-    Annotation,
     Annotations,
     VideoAnnotations,
     find_labels,
@@ -57,7 +56,7 @@ def refusal(folder: Path, text: str) -> str:
 
 
 def named(*names: str, folder: Path | None = Path("/data")) -> Annotations:
-    return Annotations("labels.csv", folder, tuple(VideoAnnotations(name, (Annotation("x"),)) for name in names))
+    return Annotations("labels.csv", folder, tuple(VideoAnnotations(name, (Span("x"),)) for name in names))
 
 
 def stored(*video_ids: str, root: str = "/videos") -> dict[str, str]:
@@ -80,7 +79,7 @@ def test_labels_split_spans_and_metadata(tmp_path: Path) -> None:
         (
             VideoAnnotations(
                 "a.mp4",
-                (Annotation("groom"), Annotation("feed"), Annotation("feed", 1.5, 3.0)),
+                (Span("groom"), Span("feed"), Span("feed", 1.5, 3.0)),
                 "train",
                 {"site": "Goualougo"},
             ),
@@ -92,19 +91,19 @@ def test_labels_split_spans_and_metadata(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["filepath", "path", "file", "video", "video_id", "filename", " FileName "])
 def test_names_of_the_video_column(tmp_path: Path, name: str) -> None:
-    assert read(tmp_path, f"label,{name}\nrest,a.mp4\n") == (VideoAnnotations("a.mp4", (Annotation("rest"),)),)
+    assert read(tmp_path, f"label,{name}\nrest,a.mp4\n") == (VideoAnnotations("a.mp4", (Span("rest"),)),)
 
 
 @pytest.mark.parametrize("end", ["end_s", "stop_s", "end", "stop"])
 @pytest.mark.parametrize("start", ["start_s", "start"])
 def test_names_of_the_time_columns(tmp_path: Path, start: str, end: str) -> None:
     (video,) = read(tmp_path, f"filepath,label,{end},{start}\na.mp4,rest,2,0.5\n")
-    assert video == VideoAnnotations("a.mp4", (Annotation("rest", 0.5, 2.0),))
+    assert video == VideoAnnotations("a.mp4", (Span("rest", 0.5, 2.0),))
 
 
 def test_of_two_names_for_a_column_the_first_listed_is_used(tmp_path: Path) -> None:
     (video,) = read(tmp_path, "video_id,path,label,start,start_s,end_s\n7,a.mp4,rest,30,1,2\n")
-    assert video == VideoAnnotations("a.mp4", (Annotation("rest", 1.0, 2.0),), None, {"video_id": "7", "start": "30"})
+    assert video == VideoAnnotations("a.mp4", (Span("rest", 1.0, 2.0),), None, {"video_id": "7", "start": "30"})
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
@@ -114,8 +113,8 @@ def test_delimiters_marks_and_line_ends(tmp_path: Path, delimiter: str, bom: str
     rows = [["filepath", "label", "split"], ["a.mp4", '"eat;drink"', "train"], ["b.mp4", '"x, y"', "val"]]
     videos = read(tmp_path, bom + newline.join(delimiter.join(row) for row in rows))
     assert videos == (
-        VideoAnnotations("a.mp4", (Annotation("eat"), Annotation("drink")), "train"),
-        VideoAnnotations("b.mp4", (Annotation("x, y"),), "val"),
+        VideoAnnotations("a.mp4", (Span("eat"), Span("drink")), "train"),
+        VideoAnnotations("b.mp4", (Span("x, y"),), "val"),
     )
 
 
@@ -125,7 +124,7 @@ def test_more_semicolons_in_cells_than_commas_do_not_change_the_delimiter(tmp_pa
 
 
 def test_blank_before_a_quote(tmp_path: Path) -> None:
-    assert read(tmp_path, 'filepath, label\na.mp4, "x, y"\n')[0].labels == (Annotation("x, y"),)
+    assert read(tmp_path, 'filepath, label\na.mp4, "x, y"\n')[0].labels == (Span("x, y"),)
 
 
 def test_a_header_alone_says_nothing(tmp_path: Path) -> None:
@@ -134,7 +133,7 @@ def test_a_header_alone_says_nothing(tmp_path: Path) -> None:
 
 def test_repeated_labels_count_once_and_negative_zero_is_zero(tmp_path: Path) -> None:
     (video,) = read(tmp_path, "filepath,label,start,end\na,x;x,-0.0,1\na,x,0,1.0\na,x,,\na,x,2,2\n")
-    assert video.labels == (Annotation("x", 0.0, 1.0), Annotation("x"), Annotation("x", 2.0, 2.0))
+    assert video.labels == (Span("x", 0.0, 1.0), Span("x"), Span("x", 2.0, 2.0))
     assert math.copysign(1, video.labels[0].start_s) == 1
 
 
@@ -259,7 +258,7 @@ def test_round_trip(
         for label, (start, end) in labels:
             span = ("", "") if start == -math.inf else (repr(start), repr(end))
             writer.writerow([name, label, facts[0], *span, facts[1]])
-        expected.append(VideoAnnotations(name, tuple(Annotation(x, *span) for x, span in labels), split, metadata))
+        expected.append(VideoAnnotations(name, tuple(Span(x, *span) for x, span in labels), split, metadata))
     assert read(tmp_path, text.getvalue()) == tuple(expected)
 
 
@@ -269,9 +268,9 @@ def test_folder_per_class() -> None:
         FOLDERS,
         None,
         (
-            VideoAnnotations("punch/a.mp4", (Annotation("punch"),)),
+            VideoAnnotations("punch/a.mp4", (Span("punch"),)),
             VideoAnnotations("b.mp4"),
-            VideoAnnotations("site; 1/Taï's/c.mp4", (Annotation("Taï's"),)),
+            VideoAnnotations("site; 1/Taï's/c.mp4", (Span("Taï's"),)),
         ),
     )
     matched = match(annotations, stored("punch/a.mp4", "b.mp4", "site; 1/Taï's/c.mp4"))
@@ -334,8 +333,8 @@ def test_unicode_is_compared_exactly_first() -> None:
 
 
 def test_two_names_of_one_video_merge() -> None:
-    first = VideoAnnotations("a.mp4", (Annotation("x"),), None, {"site": "Lopé"})
-    second = VideoAnnotations("/videos/a.mp4", (Annotation("x"), Annotation("y", 1.0, 2.0)), "val", {"sex": "f"})
+    first = VideoAnnotations("a.mp4", (Span("x"),), None, {"site": "Lopé"})
+    second = VideoAnnotations("/videos/a.mp4", (Span("x"), Span("y", 1.0, 2.0)), "val", {"sex": "f"})
     matched = match(Annotations("labels.csv", None, (first, second)), stored("a.mp4"))
     assert matched.videos == ["a.mp4"]
     assert matched.labels == [

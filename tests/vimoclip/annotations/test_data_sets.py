@@ -8,8 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas.labels import Span
 from tests.vimoclip.annotations.files import refusal, spans, workbook, write
-from vimoclip.annotations import Annotation, VideoAnnotations, match, read
+from vimoclip.annotations import VideoAnnotations, match, read
 from vimoclip.errors import LabelError
 
 NAMES = "id,name\n0,Abseiling\n2,Chirping\n1,Attacking\n"  # not in the order of the ids
@@ -74,8 +75,8 @@ def test_a_list(tmp_path: Path) -> None:
     write(tmp_path, "ak_action.csv", NAMES)
     path = write(tmp_path, "val_multi.txt", " AAUJMBXG.mp4          1 2\n\n\tAAAUILHH.mp4  2\r\nAAUJMBXG.mp4 0\n")
     assert read(path).videos == (
-        VideoAnnotations("AAUJMBXG.mp4", tuple(map(Annotation, ["Attacking", "Chirping", "Abseiling"])), "val"),
-        VideoAnnotations("AAAUILHH.mp4", (Annotation("Chirping"),), "val"),
+        VideoAnnotations("AAUJMBXG.mp4", tuple(map(Span, ["Attacking", "Chirping", "Abseiling"])), "val"),
+        VideoAnnotations("AAAUILHH.mp4", (Span("Chirping"),), "val"),
     )
 
 
@@ -104,8 +105,8 @@ LIGHT = "original_vido_id;video_id;labels\nAAUJMBXG;0;1,2\nAAAUILHH;1;0\n"
 def test_a_row_a_frame_is_folded_to_an_entry_a_clip(tmp_path: Path, text: str) -> None:
     write(tmp_path, "ak_action.csv", NAMES)
     assert read(write(tmp_path, "train.csv", text)).videos == (
-        VideoAnnotations("AAUJMBXG.mp4", (Annotation("Attacking"), Annotation("Chirping")), "train"),
-        VideoAnnotations("AAAUILHH.mp4", (Annotation("Abseiling"),), "train"),
+        VideoAnnotations("AAUJMBXG.mp4", (Span("Attacking"), Span("Chirping")), "train"),
+        VideoAnnotations("AAAUILHH.mp4", (Span("Abseiling"),), "train"),
     )
 
 
@@ -154,8 +155,8 @@ def test_workbooks(tmp_path: Path) -> None:
     actions = [("Label", "Category", "Action"), (1, "x", "Attacking"), ("#N/A", "x", "Abseiling"), (2, "y", "Chirping")]
     path = workbook(tmp_path / "AR_metadata.xlsx", AR=rows, Action=actions)
     assert read(path).videos == (
-        VideoAnnotations("AAUJMBXG.mp4", (Annotation("Attacking"),), "test", {"species": "Crow"}),
-        VideoAnnotations("AAAUILHH.mp4", (Annotation("Abseiling"), Annotation("Attacking")), "train"),
+        VideoAnnotations("AAUJMBXG.mp4", (Span("Attacking"),), "test", {"species": "Crow"}),
+        VideoAnnotations("AAAUILHH.mp4", (Span("Abseiling"), Span("Attacking")), "train"),
     )
     assert "Put ak_action.csv" in refusal(workbook(path, AR=rows))
     bad = [AR, (1, "a", "train", "9", "[('Crow',"), (2, None, "train", "1", None), (3, "b", "train", "1", "[()]")]
@@ -167,7 +168,7 @@ def test_workbooks(tmp_path: Path) -> None:
     own = workbook(
         tmp_path / "labels.xlsx", Sheet=[("filepath", "label", "start", "end", "site"), ("a.mp4", "x", 1, 2.5, 7)]
     )
-    assert read(own).videos == (VideoAnnotations("a.mp4", (Annotation("x", 1.0, 2.5),), None, {"site": "7"}),)
+    assert read(own).videos == (VideoAnnotations("a.mp4", (Span("x", 1.0, 2.5),), None, {"site": "7"}),)
     assert "is empty" in refusal(workbook(tmp_path / "empty.xlsx", Sheet=[]))
     assert "is not an Excel workbook" in refusal(write(tmp_path, "text.xlsx", "filepath,label\n"))
     assert "cannot be read" in refusal(tmp_path / "none.xlsx")

@@ -12,7 +12,7 @@ from vimoclip.savannah.behaviours import (
     SIZE,
     STEADY,
     Behaviour,
-    Bout,
+    FrameSpan,
     Setting,
     perform,
 )
@@ -24,7 +24,7 @@ FRAMES = 48
 
 def act(
     behaviour: Behaviour, seed: int, cast: tuple[str, ...] | None = None, facing: int = 1, pan: int = 0
-) -> tuple[list[Track], list[Bout]]:
+) -> tuple[list[Track], list[FrameSpan]]:
     setting = Setting(FRAMES, facing, pan, 86.0)
     return perform(behaviour, cast or CASTS[behaviour][0], setting, np.random.default_rng(seed))
 

@@ -12,7 +12,7 @@ from tests.vimoclip.search.test_search import add
 from tests.vimoclip.searches import HOSTILE, LABELS, PLAIN, make, mean_of
 from tests.vimoclip.stores import FPS, make_store
 from vimoclip.api import Store
-from vimoclip.bouts import Scored, bouts
+from vimoclip.bouts import Bout, bouts
 from vimoclip.errors import SearchError
 from vimoclip.frames import vectors
 from vimoclip.search.filters import Filters
@@ -27,7 +27,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def check(store: Store, hits: Hits, query: np.ndarray, feature: str, without: tuple[str, float, float]) -> None:
     """Hold hits against a ranking of all frames but those of a span."""
     names = sorted({*PLAIN, *HOSTILE})
-    ranking: list[Scored] = []
+    ranking: list[Bout] = []
     for number, video_id in enumerate(names):
         rows = store.sequence(video_id)
         time_s = [*rows["time_s"].to_pylist(), len(rows) / FPS]
@@ -35,9 +35,9 @@ def check(store: Store, hits: Hits, query: np.ndarray, feature: str, without: tu
             inside = video_id == without[0] and time_s[n + 1] > without[1] and time_s[n] < without[2]
             if not np.isnan(z[0]) and not inside:
                 score = float(z @ query / np.linalg.norm(z))
-                ranking.append((number, time_s[n], time_s[n + 1], score, len(ranking)))
-    expected, _ = bouts(sorted(ranking, key=lambda hit: -hit[3]), 10)
-    assert [hit.video_id for hit in hits] == [names[bout.video] for bout in expected]
+                ranking.append(Bout(number, time_s[n], time_s[n + 1], score, len(ranking)))
+    expected, _ = bouts(sorted(ranking, key=lambda hit: -hit.score), 10)
+    assert [hit.video_id for hit in hits] == [names[bout.key] for bout in expected]
     assert [hit.start_s for hit in hits] == pytest.approx([bout.start_s for bout in expected])
     assert [hit.end_s for hit in hits] == pytest.approx([bout.end_s for bout in expected])
     assert [hit.score for hit in hits] == pytest.approx([min(1, bout.score) for bout in expected], abs=2e-6)

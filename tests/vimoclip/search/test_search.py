@@ -21,6 +21,7 @@ from tests.vimoclip.searches import HOSTILE, LABELS, PLAIN, Row, make, mean_of, 
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from tests.vimoclip.test_bouts import slowly
 from vimoclip.api import Store
+from vimoclip.bouts import Bout
 from vimoclip.errors import SearchError, UnknownVideoError, UsageError
 from vimoclip.search.filters import Filters
 from vimoclip.search.results import Hits
@@ -38,11 +39,13 @@ def check(store: Store, hits: Hits, score: Callable[[Row], float | None], wanted
     """Hold hits against the slow way."""
     rows = ranked(store, score, wanted)
     numbers = {video_id: n for n, video_id in enumerate(sorted({row["video_id"] for row in rows}))}
-    ranking = [(numbers[row["video_id"]], row["start_s"], row["end_s"], row["score"], n) for n, row in enumerate(rows)]
+    ranking = [
+        Bout(numbers[row["video_id"]], row["start_s"], row["end_s"], row["score"], n) for n, row in enumerate(rows)
+    ]
     names = list(numbers)
     expected, _ = slowly(ranking, 10)
     assert [(hit.video_id, hit.start_s, hit.end_s) for hit in hits] == [
-        (names[bout.video], bout.start_s, bout.end_s) for bout in expected
+        (names[bout.key], bout.start_s, bout.end_s) for bout in expected
     ]
     assert [hit.score for hit in hits] == pytest.approx([min(1, bout.score) for bout in expected], abs=2e-6)
 

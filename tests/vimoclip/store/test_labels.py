@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.labels import Label
+from schemas.labels import Label, Span
 from tests.vimoclip.stores import make_store
-from vimoclip.store.labels import LabelSpan, label_spans, labels_at
+from vimoclip.store.labels import held_by, label_spans, labels_at
 from vimoclip.store.writer import StoreWriter
 
 
@@ -28,7 +28,7 @@ from vimoclip.store.writer import StoreWriter
     ],
 )
 def test_half_of_the_shorter(span: tuple[float, float], stretch: tuple[float, float], held: bool) -> None:
-    found = LabelSpan("x", *span).held_by(np.array([stretch[0]], float), np.array([stretch[1]], float))
+    found = held_by(Span("x", *span), np.array([stretch[0]], float), np.array([stretch[1]], float))
     assert found.tolist() == [held]
 
 

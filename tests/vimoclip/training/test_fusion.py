@@ -103,14 +103,14 @@ def test_presets_train(preset: FusionConfig) -> None:
     assert 0 <= records[0]["held_out"]["micro"] <= 1
 
 
-def test_metrics_are_of_the_scores_with_segments_by_the_train_split() -> None:
+def test_metrics_are_of_the_scores_with_class_groups_by_the_train_split() -> None:
     train, held_out = sequences(30, 1), sequences(20, 2)
     task, records = trained(CONFIG, train, held_out)
     expected = multilabel_metrics(scores(task.model, held_out), held_out.targets, by_count(train.counts()), 4)
     assert records[-1]["held_out"]["micro"] == pytest.approx(expected.micro)
     assert records[-1]["held_out"]["micro_batches"] == pytest.approx(expected.micro_batches)
     assert list(records[-1]["held_out"]["segments"]) == ["tail"]
-    own = FusionTask(CONFIG, train, held_out, CPU, segments=["colour", "colour", "rest"])
+    own = FusionTask(CONFIG, train, held_out, CPU, class_groups=["colour", "colour", "rest"])
     assert list(own.evaluate()["held_out"]["segments"]) == ["colour", "rest"]
     assert trained(CONFIG, train)[1][0].keys() == {"epoch", "loss", "lr", "seconds"}
 

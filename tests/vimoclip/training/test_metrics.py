@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vimoclip.training.metrics import Metrics, by_count, multiclass_metrics, multilabel_metrics
 
-SEGMENTS = ["head", "head", "middle", "middle", "tail", "tail", "tail"]
+GROUPS = ["head", "head", "middle", "middle", "tail", "tail", "tail"]
 
 
 @pytest.fixture(params=[0, 1, 2])
@@ -28,7 +28,7 @@ def ap(scores: Tensor, targets: Tensor) -> float:
 
 
 def several(logits: Tensor, targets: Tensor, batch_size: int = 16) -> Metrics:
-    return multilabel_metrics(logits, targets, SEGMENTS, batch_size)
+    return multilabel_metrics(logits, targets, GROUPS, batch_size)
 
 
 def test_micro_is_scikit_learns(scored: tuple[Tensor, Tensor]) -> None:
@@ -54,24 +54,24 @@ def test_micro_of_batches(scored: tuple[Tensor, Tensor]) -> None:
     assert several(logits, targets, 95).micro_batches == several(logits, targets).micro
 
 
-def test_segments(scored: tuple[Tensor, Tensor]) -> None:
+def test_class_groups(scored: tuple[Tensor, Tensor]) -> None:
     logits, targets = scored
     each = [ap(logits[:, c], targets[:, c]) for c in range(6)]
     expected = {"head": np.mean(each[:2]), "middle": np.mean(each[2:4]), "tail": np.mean(each[4:])}
-    assert several(*scored).segments == pytest.approx(expected, abs=1e-6)
+    assert several(*scored).class_groups == pytest.approx(expected, abs=1e-6)
 
 
-def test_segments_by_the_counts_of_the_train_split() -> None:
+def test_class_groups_by_the_counts_of_the_train_split() -> None:
     assert by_count([500, 499, 100, 99, 0]) == ["head", "middle", "middle", "tail", "tail"]
 
 
 def test_scores_of_stretches_are_counted_beside_their_videos(scored: tuple[Tensor, Tensor]) -> None:
     logits, targets = scored
     for measure in (multilabel_metrics, multiclass_metrics):
-        plain = measure(logits, targets, SEGMENTS, 16)
+        plain = measure(logits, targets, GROUPS, 16)
         assert (plain.videos, plain.stretches) == (len(logits), None)
-        assert measure(logits, targets, SEGMENTS, 16, len(logits)) == plain
-        assert measure(logits, targets, SEGMENTS, 16, 7) == replace(plain, videos=7, stretches=len(logits))
+        assert measure(logits, targets, GROUPS, 16, len(logits)) == plain
+        assert measure(logits, targets, GROUPS, 16, 7) == replace(plain, videos=7, stretches=len(logits))
 
 
 def test_scores_too_high_for_fp32_keep_their_order() -> None:
@@ -104,7 +104,7 @@ def test_one_behaviour_a_video() -> None:
     chosen = torch.randint(7, (80,), generator=generator)
     targets = torch.nn.functional.one_hot(chosen, 7)
     logits = torch.randn(80, 7, generator=generator) + 2 * targets
-    found = multiclass_metrics(logits, targets, SEGMENTS, 16)
+    found = multiclass_metrics(logits, targets, GROUPS, 16)
     p = torch.softmax(logits.double(), dim=1)
     assert found.accuracy == pytest.approx(accuracy_score(chosen, logits.argmax(dim=1)))
     assert found.micro == pytest.approx(ap(p, targets), abs=1e-6)  # a ranking of p, not of logits
@@ -121,3 +121,19 @@ def test_a_perfect_and_a_hopeless_ranking() -> None:
     targets = torch.tensor([[1, 0], [0, 1], [0, 0]])
     assert multilabel_metrics(targets.float(), targets, ["tail", "tail"], 8).macro == 1
     assert multilabel_metrics(-targets.float(), targets, ["tail", "tail"], 8).macro == pytest.approx(1 / 3)
+
+
+def test_files_and_json_call_class_groups_segments(scored: tuple[Tensor, Tensor]) -> None:
+    found = several(*scored)
+    assert found.to_dict() == {
+        "videos": 90,
+        "micro": found.micro,
+        "micro_batches": found.micro_batches,
+        "macro": found.macro,
+        "segments": found.class_groups,
+        "classes": found.classes,
+        "calibration": found.calibration,
+        "accuracy": None,
+        "stretches": None,
+    }
+    assert list(found.to_dict())[4] == "segments"

@@ -1,4 +1,4 @@
-"""Segments from tables of a data set's own."""
+"""Class groups from tables of a data set's own."""
 
 from collections import Counter
 from pathlib import Path
