@@ -52,6 +52,11 @@ class Metrics:
     stretches: int | None = None
 
 
+def percent(fraction: float | None) -> str:
+    """A fraction as the literature has it, 0.7709 as 77.09; a dash where there is none."""
+    return "–" if fraction is None else f"{100 * fraction:.2f}"
+
+
 def multilabel_metrics(
     scores: Tensor, targets: Tensor, segments: Sequence[str], batch_size: int, videos: int | None = None
 ) -> Metrics:
