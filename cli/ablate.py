@@ -50,7 +50,7 @@ def ablate(
     asked = training_options.merged_settings(
         settings, preset, config, changes or [], {"training": training, "loss": {"name": loss}}
     )
-    from cli.progress import AblationProgress
+    from cli.progress import ProgressBar
     from pipelines.ablate import ROWS, AblateRequest, parse_rows, run_all, write_files
     from pipelines.train_fusion import TrainFusionRequest
     from vimoclip.config.store import RunConfig
@@ -67,7 +67,7 @@ def ablate(
     request = AblateRequest(
         base, parse_rows(rows) if rows else ROWS, seeds, Engine(engine, address=ray_address), side_by_side
     )
-    with AblationProgress(asked.sequences.examples) as progress:
+    with ProgressBar() as progress:
         report = run_all(request, progress)
     files = write_files(report) if not report.interrupted else []
     if as_json:
@@ -80,6 +80,7 @@ def ablate(
 def _print(report: Any, files: list[Path], console: Console) -> None:
     """console: for the table."""
     from pipelines.ablate import FIGURES, NAMES, cell
+    from vimoclip.training.metrics import percent
 
     figures = [figure for figure in FIGURES if any(row.last.get(figure) for row in report.rows)]
     columns = ("fusion", *(FIGURES[figure] for figure in figures), "best epoch", "seeds", "paper")
@@ -87,7 +88,7 @@ def _print(report: Any, files: list[Path], console: Console) -> None:
         (
             NAMES[row.fusion],
             *(cell(row, figure) for figure in figures),
-            render.percent(max(row.best["micro"])) if row.best.get("micro") else "–",
+            percent(max(row.best["micro"])) if row.best.get("micro") else "–",
             len(row.seeds),
             f"{row.paper:.2f}",
         )

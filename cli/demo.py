@@ -1,7 +1,6 @@
 """`vimoclip demo`: everything once, on a world that is rendered."""
 
 import contextlib
-import functools
 import io
 import json
 import shlex
@@ -28,11 +27,17 @@ def demo(
 
     Needs no network. Run it again at any time: what is done is kept.
     """
-    from cli.progress import DemoProgress
+    from cli.progress import ProgressBar
     from pipelines.demo.run import DemoRequest, run
 
     where = folder or Path("demo" if size == "small" else f"demo-{size}")
-    report = run(DemoRequest(where, size), functools.partial(carry_out, ctx.find_root().command), DemoProgress())
+    with ProgressBar() as progress:
+
+        def step(command: Sequence[str]) -> Any:
+            progress.stop()  # the command shows its own
+            return carry_out(ctx.find_root().command, command)
+
+        report = run(DemoRequest(where, size), step, progress)
     if as_json:
         render.print_json(report)
     made = f"All of it in {report.seconds:.1f} s. Open {report.page} in a browser."

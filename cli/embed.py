@@ -49,7 +49,7 @@ def embed(
     Run it again at any time: it goes on where it stopped. Readers see the feature once it is complete, and from then on
     every ingest fills it too.
     """
-    from cli.progress import Progress
+    from cli.progress import ProgressBar
     from pipelines.embed import EmbedRequest, run
     from vimoclip.config.store import RunConfig
 
@@ -74,7 +74,7 @@ def embed(
         engine=Engine(engine, workers, ray_address),
         wait=not no_wait,
     )
-    with Progress("embedding") as progress:
+    with ProgressBar() as progress:
         report = run(request, progress)
     if as_json:
         render.print_json(report)

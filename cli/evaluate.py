@@ -40,16 +40,18 @@ def evaluate(
 
 
 def _print(report: Any, which: str, per_class: bool) -> None:
+    from vimoclip.training.metrics import percent
+
     metrics = report.metrics
     rows = [
-        ("mAP, micro", render.percent(metrics.micro)),
-        ("mAP, micro of batches", render.percent(metrics.micro_batches)),
-        ("mAP, macro", render.percent(metrics.macro)),
-        *((f"mAP, {name}", render.percent(value)) for name, value in metrics.class_groups.items()),
-        ("calibration error", render.percent(metrics.calibration)),
+        ("mAP, micro", percent(metrics.micro)),
+        ("mAP, micro of batches", percent(metrics.micro_batches)),
+        ("mAP, macro", percent(metrics.macro)),
+        *((f"mAP, {name}", percent(value)) for name, value in metrics.class_groups.items()),
+        ("calibration error", percent(metrics.calibration)),
     ]
     if metrics.accuracy is not None:
-        rows.append(("accuracy", render.percent(metrics.accuracy)))
+        rows.append(("accuracy", percent(metrics.accuracy)))
     where = f"split {report.split}" if report.split else "all videos"
     on = f"{metrics.videos} videos"
     if metrics.stretches is not None:
@@ -57,7 +59,7 @@ def _print(report: Any, which: str, per_class: bool) -> None:
     render.out.print(render.table(f"{report.folder}, {which}, on {on}, {where}", ("", "%"), rows, numbers="%"))
     if per_class:
         columns = ("class", "group", "train", "here", "AP %")
-        classes = [(*row[:4], render.percent(row[4])) for row in report.classes]
+        classes = [(*row[:4], percent(row[4])) for row in report.classes]
         render.out.print(render.table("Classes", columns, classes, numbers=columns[2:]))
     if left_out := report.sequences.unlabelled + report.sequences.unembedded:
         render.err.print(f"{left_out} videos without labels or vectors are left out.", highlight=False)

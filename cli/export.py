@@ -25,15 +25,13 @@ def export(
 
     --split and --label together: videos that fit both. The folder appears when it is complete.
     """
-    from rich.progress import Progress
-
+    from cli.progress import ProgressBar
     from pipelines.export.run import run
     from pipelines.export.selection import Query
 
     query = Query(tuple(split or ()), tuple(label or ()), tuple(feature or ()))
-    with Progress(console=render.err, transient=True, disable=not render.err.is_terminal) as bar:
-        task = bar.add_task("exporting", total=None)
-        report = run(store, out, form, query, lambda done, total: bar.update(task, completed=done, total=total))
+    with ProgressBar() as progress:
+        report = run(store, out, form, query, progress)
     if as_json:
         render.print_json(report)
     rows = [

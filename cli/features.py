@@ -38,11 +38,11 @@ def features(
         _show(listed(store), store, as_json)
     elif action == "rename":
         old, new = names
-        rename(store, old, new, not no_wait, render.waiting)
+        rename(store, old, new, not no_wait, render.line)
         _say(f"{old} is called {new} now.", {"renamed": old, "to": new}, as_json)
     else:
         (name,) = names
-        drop(store, name, not no_wait, render.waiting)
+        drop(store, name, not no_wait, render.line)
         _say(f"{name} is dropped. Its room on the disk is freed by `vimoclip optimize`.", {"dropped": name}, as_json)
 
 

@@ -34,7 +34,7 @@ def index(
     something is given that differs, or a feature has changed, all segments are made anew.
     """
     from cli.options import seconds
-    from cli.progress import IndexProgress
+    from cli.progress import ProgressBar
     from pipelines.index import IndexRequest, run
     from schemas.segments import Space
     from vimoclip.config.store import RunConfig
@@ -50,7 +50,7 @@ def index(
         run=RunConfig(device=device, threads=threads),
         wait=not no_wait,
     )
-    with IndexProgress() as progress:
+    with ProgressBar() as progress:
         report = run(request, progress)
     if as_json:
         render.print_json(report)

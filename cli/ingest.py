@@ -90,7 +90,7 @@ def ingest(
     }
     asked = _merged(_from_file(config), flags)
 
-    from cli.progress import Progress
+    from cli.progress import ProgressBar
     from pipelines.ingest import IngestRequest, run
     from vimoclip.config.store import RunConfig, StoreConfig
 
@@ -109,7 +109,7 @@ def ingest(
         dry_run=dry_run,
         wait=not no_wait,
     )
-    with Progress() as progress:
+    with ProgressBar() as progress:
         report = run(request, progress)
     if as_json:
         render.print_json(report)

@@ -22,7 +22,7 @@ def label(
         raise UsageError("Give a label file, or --from-folders.", received="both" if file else "neither")
     from pipelines.label import run
 
-    report = run(store, file, not no_wait, render.waiting)
+    report = run(store, file, not no_wait, render.line)
     if as_json:
         render.print_json(report)
     rows = [

@@ -20,7 +20,7 @@ def optimize(
     """Take removed and left-over rows off the disk, merge small files, index a large store. Safe at any moment."""
     from pipelines.maintain import optimize
 
-    won = optimize(store, timedelta(minutes=grace), not no_wait, render.waiting)
+    won = optimize(store, timedelta(minutes=grace), not no_wait, render.line)
     if as_json:
         render.print_json(won)
     rows = [

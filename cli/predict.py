@@ -43,7 +43,7 @@ def predict(
     Stored videos are read and never computed again; other files are decoded and embedded with the store's settings.
     """
     from cli.options import seconds
-    from cli.progress import PredictionProgress
+    from cli.progress import ProgressBar
     from pipelines.predict import PredictRequest, run
     from vimoclip.config.store import RunConfig
     from vimoclip.prediction.predictor import WindowOptions
@@ -60,7 +60,7 @@ def predict(
         timeline=timeline,
         run=RunConfig(device=device, threads=threads),
     )
-    with PredictionProgress() as progress:
+    with ProgressBar() as progress:
         report = run(request, progress)
     predictions = report.predictions
     if as_json:
@@ -79,11 +79,13 @@ def predict(
 
 
 def _print(predictions: "Predictions", top: int) -> None:
+    from vimoclip.training.metrics import percent
+
     rows = [
         (
             each.video,
             f"{each.duration_s:.2f}",
-            ", ".join(f"{label} {render.percent(score)}" for label, score in each.labels(top)),
+            ", ".join(f"{label} {percent(score)}" for label, score in each.labels(top)),
         )
         for each in predictions
     ]
@@ -94,10 +96,10 @@ def _print(predictions: "Predictions", top: int) -> None:
     if predictions.window_s is None:
         return
     bouts = [
-        (each.video, f"{bout.start_s:.2f}", f"{bout.end_s:.2f}", bout.label, render.percent(bout.score))
+        (each.video, f"{bout.start_s:.2f}", f"{bout.end_s:.2f}", bout.label, percent(bout.score))
         for each in predictions
         for bout in each.bouts
     ]
-    title = f"Bouts: windows of {predictions.window_s:g} s, of at least {render.percent(predictions.threshold)}%"
+    title = f"Bouts: windows of {predictions.window_s:g} s, of at least {percent(predictions.threshold)}%"
     columns = ("video", "from s", "to s", "label", "%")
     render.out.print(render.table(title, columns, bouts, ("from s", "to s", "%")))

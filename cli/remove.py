@@ -20,7 +20,7 @@ def remove(
     """Remove videos: no reader sees them any more, and ingest skips them. `optimize` takes them off the disk."""
     from pipelines.maintain import remove
 
-    report = remove(store, videos, undo, not no_wait, render.waiting)
+    report = remove(store, videos, undo, not no_wait, render.line)
     if as_json:
         render.print_json(report)
     done = "taken back" if undo else "removed"

@@ -134,9 +134,9 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], num
     return made
 
 
-def waiting(holder: str) -> None:
-    """Say that another process writes to the store, and that this one waits for it."""
-    err.print(f"Waiting for {holder} to finish writing…", markup=False, highlight=False)
+def line(text: str) -> None:
+    """A line on stderr, as it is."""
+    err.print(text, markup=False, highlight=False)
 
 
 def at(where: object) -> str:
@@ -151,11 +151,6 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
-
-
-def percent(fraction: float | None) -> str:
-    """A fraction as the literature has it, 0.7709 as 77.09; a dash where there is none."""
-    return "–" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def listed(names: list[str], most: int = 5) -> str:

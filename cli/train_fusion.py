@@ -66,7 +66,7 @@ def train_fusion(
     if (attention, concat, inputs) != (None, None, None):
         flags["tfam"] = {"fusion": fusion_of(attention, concat, inputs or "both")}
     asked = training_options.merged_settings(settings, preset, config, changes or [], flags)
-    from cli.progress import TrainingProgress
+    from cli.progress import ProgressBar
     from pipelines.train_fusion import TrainFusionRequest, run
     from vimoclip.config.store import RunConfig
     from vimoclip.training.splits import SplitRequest
@@ -79,7 +79,7 @@ def train_fusion(
         class_groups=class_groups,
         run=RunConfig(device=device, threads=threads),
     )
-    with TrainingProgress(asked.sequences.examples) as progress:
+    with ProgressBar() as progress:
         report = run(request, progress)
     if as_json:
         render.print_json(report)
@@ -89,7 +89,6 @@ def train_fusion(
 
 
 def _print(report: Any, store: str) -> None:
-    from cli.progress import finish
 
     cut = any(found.cut for found in report.sequences.values())
     shown = {field: heading for field, heading in COLUMNS.items() if cut or field != "stretches"}
@@ -101,6 +100,6 @@ def _print(report: Any, store: str) -> None:
         columns = ("", *shown.values(), "left out")
         title = f"{report.train}; {report.held_out} held out; {report.classes} classes"
         render.err.print(render.table(title, columns, rows, numbers=columns[1:]))
-    if not finish(report):
+    if not training_options.finish(report):
         return
     render.err.print(f"Next: vimoclip evaluate {report.folder} --store {store}", markup=False, highlight=False)

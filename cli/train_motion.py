@@ -47,7 +47,7 @@ def train_motion(
         "select_on": select_on,
     }
     asked = training_options.merged_settings(settings, preset, config, changes or [], flags)
-    from cli.progress import TrainingProgress
+    from cli.progress import ProgressBar
     from pipelines.executor import is_ray
     from pipelines.train_motion import TrainMotionRequest, run
     from vimoclip.config.store import RunConfig
@@ -61,7 +61,7 @@ def train_motion(
         run=RunConfig(device=device, threads=threads),
     )
     chosen = Engine(engine, workers, ray_address)
-    with TrainingProgress("segments") as progress:
+    with ProgressBar() as progress:
         if is_ray(request.run, chosen):
             from pipelines.train_motion import run_distributed as run_on_ray
 
@@ -76,7 +76,6 @@ def train_motion(
 
 
 def _print(report: Any, store: str) -> None:
-    from cli.progress import finish
 
     rows = [
         (name, found.videos, found.segments, found.frames, found.unlabelled, found.one_frame, found.flowless)
@@ -86,6 +85,6 @@ def _print(report: Any, store: str) -> None:
         columns = ("", "videos", "segments", "frames", "no label", "one frame", "no flow")
         title = f"{report.train}; {report.held_out} held out; {report.classes} classes"
         render.err.print(render.table(title, columns, rows, numbers=columns[1:]))
-    if finish(report):
+    if training_options.finish(report):
         made = f"vimoclip embed --motion {report.folder} --as moclip_trained {render.at(store)}"
         render.err.print(f"Next: {made}", markup=False, highlight=False)

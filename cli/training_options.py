@@ -1,4 +1,4 @@
-"""What train-fusion, train-motion and ablate share: how a training's settings are given."""
+"""What train-fusion, train-motion and ablate share: how their settings are given, and what they show in the end."""
 
 import tomllib
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import typer
 
+from cli import render
 from vimoclip.config.base import Config
 from vimoclip.config.fusion import Loss, Preset
 from vimoclip.errors import ConfigError
@@ -115,3 +116,31 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except ValueError:
         return text.strip()
+
+
+# What they show when they are done.
+
+
+def finish(report: Any) -> bool:
+    """Print the figures of the last epoch and what became of the run; False where it was interrupted."""
+    from pipelines.run_folder import SELECTED
+    from vimoclip.training.metrics import percent
+
+    last = report.records[-1] if report.records else {}
+    metrics = last.get("held_out", {})
+    shown = [("mAP, micro", "micro"), ("mAP, micro of batches", "micro_batches"), ("mAP, macro", "macro")]
+    figures = [(name, percent(metrics[key])) for name, key in shown if key in metrics]
+    figures += [(f"mAP, {name}", percent(value)) for name, value in metrics.get("segments", {}).items()]
+    figures += [("accuracy", percent(metrics["accuracy"]))] if metrics.get("accuracy") is not None else []
+    figures += [("cosine to the image", f"{metrics['cosine']:.3f}")] if "cosine" in metrics else []
+    if figures:
+        render.err.print(render.table(f"After epoch {last['epoch']}", ("", ""), figures, numbers=("",)))
+    if report.interrupted:
+        render.err.print("Interrupted. The last epoch is kept; the same command goes on from there.")
+        return False
+    if report.selected is not None:
+        chosen = f"Epoch {report.selected} is the best on what was cut from train"
+        render.err.print(f"{chosen}: {report.folder / SELECTED}.", markup=False, highlight=False)
+    done = "was finished before" if report.known else f"{report.epochs} epochs in {report.seconds:.1f} s"
+    render.err.print(f"{report.folder}: {done}.", markup=False, highlight=False)
+    return True

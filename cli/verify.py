@@ -8,21 +8,11 @@ from cli import options, render
 @render.handled
 def verify(store: options.Store = options.DEFAULT_STORE, as_json: options.Json = False) -> None:
     """Check every table of the store against every other, and name what is wrong."""
-    from rich.progress import Progress
-
+    from cli.progress import ProgressBar
     from vimoclip.store.verify import verify as check
-    from vimoclip.store.verify_faults import Observer
 
-    class Bar(Observer):
-        def table(self, name: str, rows: int) -> None:
-            progress.update(task, description=name, total=rows, completed=0)
-
-        def rows(self, count: int) -> None:
-            progress.advance(task, count)
-
-    with Progress(console=render.err, transient=True, disable=not render.err.is_terminal) as progress:
-        task = progress.add_task("opening")
-        faults = check(store, Bar())
+    with ProgressBar() as progress:
+        faults = check(store, progress)
     serious = sum(fault.count for fault in faults if not fault.harmless)
     harmless = sum(fault.count for fault in faults if fault.harmless)
     if as_json:

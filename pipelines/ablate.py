@@ -11,20 +11,20 @@ import io
 import json
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from pipelines.executor import Engine, is_ray
-from pipelines.run_folder import RunObserver
 from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest, run
 from vimoclip.atomic import atomic_write
 from vimoclip.config.fusion import Fusion, FusionConfig
 from vimoclip.errors import ConfigError, RunError
+from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import as_location
-from vimoclip.training.metrics import Interval, interval
+from vimoclip.training.metrics import Interval, interval, percent
 
 ROWS: tuple[Fusion, ...] = ("image", "motion", "embedding", "temporal", "cross")
 PAPER: dict[Fusion, float] = {"image": 75.83, "motion": 51.05, "embedding": 74.56, "temporal": 76.99, "cross": 77.09}
@@ -99,16 +99,6 @@ class AblateReport:
     seconds: float = 0.0
 
 
-class AblateObserver(RunObserver):
-    """Told also which run begins and ends; this one ignores it all."""
-
-    def run(self, fusion: Fusion, seed: int, number: int, of: int) -> None:
-        """A run begins."""
-
-    def done(self, fusion: Fusion, seed: int, report: TrainFusionReport) -> None:
-        """A run ended."""
-
-
 def parse_rows(text: str) -> tuple[Fusion, ...]:
     """Rows by their names, separated by commas.
 
@@ -122,7 +112,7 @@ def parse_rows(text: str) -> tuple[Fusion, ...]:
     return rows
 
 
-def run_all(request: AblateRequest, observer: AblateObserver | None = None) -> AblateReport:
+def run_all(request: AblateRequest, progress: Progress = NO_PROGRESS) -> AblateReport:
     """Train what is not trained yet, and gather the figures.
 
     A KeyboardInterrupt ends it with `interrupted` set, and what is done is kept.
@@ -130,13 +120,13 @@ def run_all(request: AblateRequest, observer: AblateObserver | None = None) -> A
     Raises:
         RunError: nothing is held out; the folder holds another ablation. And as `train_fusion.run`.
     """
-    began, observer = time.monotonic(), observer or AblateObserver()
+    began = time.monotonic()
     folder = request.base.folder or default_folder(request)
     base = replace(request.base, versions=_begin(folder, request))
     wanted = [(fusion, base.config.training.seed + n) for n in range(request.seeds) for fusion in request.rows]
     report = AblateReport(folder, [AblateRow(fusion, PAPER[fusion]) for fusion in request.rows])
     rows = {row.fusion: row for row in report.rows}
-    for fusion, seed, trained in _runs(request, wanted, base, folder, observer):
+    for fusion, seed, trained in _runs(request, wanted, base, folder, progress):
         if trained.interrupted:
             report.interrupted = True
             break
@@ -158,7 +148,7 @@ def _runs(
     wanted: list[tuple[Fusion, int]],
     base: TrainFusionRequest,
     folder: Path,
-    observer: AblateObserver,
+    progress: Progress,
 ) -> Iterator[tuple[Fusion, int, TrainFusionReport]]:
     """The runs in the order in which they end."""
     requests = {key: _one(base, folder, *key) for key in wanted}
@@ -167,25 +157,26 @@ def _runs(
 
         with RayRuns(request.engine.address, request.side_by_side, base.run.device) as runs:
             shared = {key: _with_threads(one, runs.threads) for key, one in requests.items()}
-            yield from _told(runs.map(run, shared), observer)
+            for key, trained in runs.map(run, shared):
+                progress.message(_describe(*key, trained))
+                yield (*key, trained)
         return
-    for number, (key, one) in enumerate(requests.items(), 1):
-        observer.run(*key, number, len(requests))
-        trained = run(one, observer)
-        observer.done(*key, trained)
-        yield (*key, trained)
+    for number, ((fusion, seed), one) in enumerate(requests.items(), 1):
+        progress.message(f"Run {number} of {len(requests)}: {fusion}, seed {seed}")
+        trained = run(one, progress)
+        progress.message(_describe(fusion, seed, trained))
+        yield fusion, seed, trained
 
 
 def _with_threads(one: TrainFusionRequest, threads: int) -> TrainFusionRequest:
     return replace(one, run=replace(one.run, threads=one.run.threads or threads))
 
 
-def _told(
-    ended: Iterable[tuple[tuple[Fusion, int], TrainFusionReport]], observer: AblateObserver
-) -> Iterator[tuple[Fusion, int, TrainFusionReport]]:
-    for key, trained in ended:
-        observer.done(*key, trained)
-        yield (*key, trained)
+def _describe(fusion: Fusion, seed: int, trained: TrainFusionReport) -> str:
+    """What came of a run, as a line for people."""
+    held_out = trained.records[-1].get("held_out", {}) if trained.records else {}
+    said = "was finished before" if trained.known else f"{trained.epochs} epochs in {trained.seconds:.1f} s"
+    return f"{fusion}, seed {seed}: {said}, mAP micro {percent(held_out.get('micro'))}"
 
 
 def _one(base: TrainFusionRequest, folder: Path, fusion: Fusion, seed: int) -> TrainFusionRequest:

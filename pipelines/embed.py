@@ -15,8 +15,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from pipelines.executor import Engine, Executor, consumed, executor
-from pipelines.ingest_plan import Plan
-from pipelines.progress import Observer, ProgressHeartbeat, Rates
+from pipelines.progress import ProgressHeartbeat, Rates, announce_models, announce_plan
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, RunConfig
@@ -25,6 +24,7 @@ from vimoclip.embedding.feature_models import ExtraFeatures, load_student, weigh
 from vimoclip.errors import FeatureError, SourceError, VideoError
 from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
 from vimoclip.models.motion_student import Student, read_student
+from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import PROMOTED, STAGED, FeatureWriter, check_name, promote_feature, videos_missing_feature
 from vimoclip.store.location import LocationLike, StoreLocation
@@ -55,11 +55,10 @@ class EmbedReport:
 class FeatureBackfill(ABC):
     """One run, with the write lock held. Attributes: `unfit`, of jobs that came to nothing, from any thread."""
 
-    def __init__(self, feature: str, lock: WriteLock, observer: Observer) -> None:
-        self._lock, self._observer = lock, observer
+    def __init__(self, feature: str, lock: WriteLock, progress: Progress) -> None:
+        self._lock, self._progress = lock, progress
         self._report = EmbedReport(feature)
         self.unfit: SimpleQueue[VideoFailed] = SimpleQueue()
-        self._rates = Rates()
 
     @abstractmethod
     def jobs(self, todo: list[Video]) -> Iterator[VideoJob]:
@@ -74,8 +73,9 @@ class FeatureBackfill(ABC):
         in."""
         report, todo = self._report, writer.todo()
         report.known = live - len(todo)
-        self._observer.planned(Plan(known=report.known), len(todo))
-        self._observer.ready(tower, None, str(embedder.device))
+        announce_plan(self._progress, len(todo), report.known)
+        announce_models(self._progress, tower, None, str(embedder.device))
+        self._progress.stage("embedding", len(todo))
         rows = {row.video_id: row for row in todo}
         try:
             if todo:
@@ -91,40 +91,46 @@ class FeatureBackfill(ABC):
 
     def _embed(self, embedder: Executor, writer: FeatureWriter, rows: dict[str, Video]) -> None:
         outcomes = embedder.embed(self.jobs(list(rows.values())))
-        telling = ProgressHeartbeat(self._lock, self._rates, len(rows), str(embedder.device))
+        rates = Rates()
+        heartbeat = ProgressHeartbeat(self._lock, rates, len(rows), str(embedder.device))
         refused: set[str] = set()
         with consumed(outcomes, writer.flush):
             for outcome in outcomes:
                 self._record_unfit()
                 if not isinstance(outcome, Idle) and outcome.video_id not in refused:
                     try:
-                        self._record(writer, rows[outcome.video_id], outcome)
+                        self._record(writer, rows[outcome.video_id], outcome, rates)
                     except VideoError as error:
                         refused.add(outcome.video_id)
                         writer.take_back(rows[outcome.video_id])
                         self._fail(outcome.video_id, error.kind, str(error))
-                telling.tell(self._report.embedded + len(self._report.failed))
+                heartbeat.tell(self._done)
             self._record_unfit()
 
-    def _record(self, writer: FeatureWriter, row: Video, outcome: FrameEvent) -> None:
+    @property
+    def _done(self) -> int:
+        return self._report.embedded + len(self._report.failed)
+
+    def _record(self, writer: FeatureWriter, row: Video, outcome: FrameEvent, rates: Rates) -> None:
         if isinstance(outcome, FrameBatch):
             writer.add(row, outcome)
             count = len(outcome.frame_index)
             self._report.frames += count
-            self._rates.add(outcome.worker, count)
-            self._observer.frames(row.video_id, count, outcome.worker)
+            rates.add(outcome.worker, count)
+            self._progress.advance(0, rates.note(self._done))
         elif isinstance(outcome, VideoReset):
             writer.take_back(row)
         elif isinstance(outcome, VideoDone):
             writer.end(row, outcome.reduced_batch)
             self._report.embedded += 1
-            self._observer.video(row.video_id, "ok")
+            self._progress.advance()
         elif isinstance(outcome, VideoFailed):
             raise VideoError(outcome.kind, outcome.message)
 
     def _fail(self, video_id: str, kind: str, message: str) -> None:
         self._report.failed.append((video_id, kind, message))
-        self._observer.video(video_id, kind)
+        self._progress.advance()
+        self._progress.message(f"failed ({kind}): {video_id}")
 
     def _record_unfit(self) -> None:
         while not self.unfit.empty():
@@ -150,7 +156,7 @@ class EmbedRequest:
     wait: bool = True
 
 
-def run(request: EmbedRequest, observer: Observer | None = None) -> EmbedReport:
+def run(request: EmbedRequest, progress: Progress = NO_PROGRESS) -> EmbedReport:
     """Add a feature, or go on with it.
 
     A KeyboardInterrupt ends it with what is there committed and `interrupted` set.
@@ -159,31 +165,31 @@ def run(request: EmbedRequest, observer: Observer | None = None) -> EmbedReport:
         FeatureError: a name that no added feature can have, or an unknown one and no model. SettingsError: the store
         has another feature of this name. ModelError, SourceError, StoreError. NoSpaceError: what was committed is safe.
     """
-    observer = observer or Observer()
     began = time.monotonic()
+    progress.stage("planning")
     at = FeatureStore.open(request.store).place
-    with writer_lock(at, request.wait, observer.waiting) as lock:
-        report = _embed(request, at, lock, observer)
+    with writer_lock(at, request.wait, progress.message) as lock:
+        report = _embed(request, at, lock, progress)
     report.seconds = time.monotonic() - began
     return report
 
 
-def _embed(request: EmbedRequest, at: StoreLocation, lock: WriteLock, observer: Observer) -> EmbedReport:
+def _embed(request: EmbedRequest, at: StoreLocation, lock: WriteLock, progress: Progress) -> EmbedReport:
     store = FeatureStore.open(at)
     known = store.features.get(request.feature) or store.unfinished.get(request.feature)
     moving = known is not None and known.added and known.kind == "motion" and not request.asked
     if request.motion is None and not moving:
-        return _Embed(request, store, lock, observer).run()
+        return _Embed(request, store, lock, progress).run()
     pass  # EMPTYIMPORT  # with torch, which takes seconds
 
-    return EmbedMotion(request.feature, request.motion, request.run, store, lock, observer).run()
+    return EmbedMotion(request.feature, request.motion, request.run, store, lock, progress).run()
 
 
 class _Embed(FeatureBackfill):
     """One run, with the write lock held."""
 
-    def __init__(self, request: EmbedRequest, store: FeatureStore, lock: WriteLock, observer: Observer) -> None:
-        super().__init__(request.feature, lock, observer)
+    def __init__(self, request: EmbedRequest, store: FeatureStore, lock: WriteLock, progress: Progress) -> None:
+        super().__init__(request.feature, lock, progress)
         self._request, self._store = request, store
 
     def run(self) -> EmbedReport:
@@ -200,6 +206,7 @@ class _Embed(FeatureBackfill):
         # refused for that.
         settings = replace(self._request.run, on_corrupt="keep")
         added = ExtraFeatures({name: tower}, alone=True)
+        self._progress.stage("loading models")
         with executor(store.config, settings, self._request.engine, added) as embedder:
             made = ExtraFeatures.of(embedder.features).towers[name]
             self.fill(FeatureWriter(store, embedder.features[0], self._lock.check), embedder, made, live)
@@ -282,9 +289,9 @@ class EmbedMotion(FeatureBackfill):
         run: RunConfig,
         store: FeatureStore,
         lock: WriteLock,
-        observer: Observer,
+        progress: Progress,
     ) -> None:
-        super().__init__(feature, lock, observer)
+        super().__init__(feature, lock, progress)
         self._folder, self._run, self._store = folder, run, store
 
     def run(self) -> EmbedReport:
@@ -311,6 +318,7 @@ class EmbedMotion(FeatureBackfill):
         if self._folder is not None:
             self._lock.check()
             save_model(store.place, student.id, self._folder)
+        self._progress.stage("loading models")
         embedder = StoredFlowEmbedder(store, name, student, self._run)
         writer = FeatureWriter(store, embedder.feature, self._lock.check)
         self.fill(writer, embedder, store.config.clip, live)

@@ -19,6 +19,7 @@ from vimoclip.atomic import defer_interrupts
 from vimoclip.config.base import check_window
 from vimoclip.config.store import RunConfig
 from vimoclip.errors import SearchError
+from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.search.segments import Pool, iter_segments
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
@@ -80,31 +81,17 @@ class IndexReport:
     seconds: float = 0.0
 
 
-class Observer:
-    """Told how far an index run is; this one ignores it."""
-
-    def waiting(self, holder: str) -> None:
-        """Another process writes to the store."""
-
-    def videos(self, done: int, of: int) -> None:
-        """So many videos have their segments."""
-
-    def indexing(self, space: str) -> None:
-        """The index of a space's vectors is being made or completed."""
-
-
-def run(request: IndexRequest, observer: Observer | None = None) -> IndexReport:
+def run(request: IndexRequest, progress: Progress = NO_PROGRESS) -> IndexReport:
     """Bring the segments up to date.
 
     Raises:
         SearchError: the store has nothing to make segments from. FeatureError, ConfigError: what was asked for cannot
         be. CheckpointError: the run is not finished, or of other features than the store's. StoreError.
     """
-    observer = observer or Observer()
     began = time.monotonic()
     at = FeatureStore.open(request.store).place
-    with writer_lock(at, request.wait, observer.waiting) as lock:
-        report = _Index(request, FeatureStore.open(at), lock, observer).run()
+    with writer_lock(at, request.wait, progress.message) as lock:
+        report = _Index(request, FeatureStore.open(at), lock, progress).run()
     report.seconds = time.monotonic() - began
     return report
 
@@ -112,8 +99,8 @@ def run(request: IndexRequest, observer: Observer | None = None) -> IndexReport:
 class _Index:
     """One run, with the write lock held."""
 
-    def __init__(self, request: IndexRequest, store: FeatureStore, lock: WriteLock, observer: Observer) -> None:
-        self._store, self._lock, self._observer, self._run = store, lock, observer, request.run
+    def __init__(self, request: IndexRequest, store: FeatureStore, lock: WriteLock, progress: Progress) -> None:
+        self._store, self._lock, self._progress, self._run = store, lock, progress, request.run
         self._before = read_segment_settings(store)
         self._settings = _wanted(store, request, self._before)
 
@@ -137,7 +124,7 @@ class _Index:
         table.index("take")
         for space in self._settings.names:
             if wants_rows(table, space):
-                self._observer.indexing(space)
+                self._progress.stage(f"index of {space}")
             if added := update(table, space, self._lock.check):
                 report.vectors[space] = added
                 table = table.latest()
@@ -161,13 +148,14 @@ class _Index:
 
     def _fill(self, table: Table, todo: list[Video], report: IndexReport) -> None:
         buffer = CommitBuffer(table.schema, table.append, self._lock.check, FLUSH_ROWS, FLUSH_BYTES)
+        self._progress.stage("segments", len(todo))
         for rows in iter_segments(self._store, self._settings, todo, self._pool()) if todo else ():
             buffer.add(rows.cast(table.schema))
             report.videos += 1
             report.segments += rows.num_rows
             if buffer.due:
                 buffer.flush()
-            self._observer.videos(report.videos, len(todo))
+            self._progress.advance()
         buffer.flush()
 
     def _pool(self) -> Pool | None:

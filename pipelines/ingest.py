@@ -11,19 +11,20 @@ from pipelines import label
 from pipelines.executor import Engine, Executor, consumed, executor
 from pipelines.ingest_plan import Identify, Plan, Source, Sources, discover, make_plan
 from pipelines.ingest_recorder import IngestReport, Recorder
-from pipelines.progress import Observer, ProgressHeartbeat
+from pipelines.progress import ProgressHeartbeat, announce_models, announce_plan
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, find_labels, match, read
 from vimoclip.config.store import RunConfig, StoreConfig
 from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES, ExtraFeatures
 from vimoclip.errors import LabelError
+from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import FeatureStore, check_free
 from vimoclip.store.features import check_same
 from vimoclip.store.location import LocationLike, StoreLocation, as_location
 from vimoclip.store.lock import WriteLock, writer_lock
 from vimoclip.store.writer import StoreWriter
 
-# What an ingest is asked for, what it answers, and whom it tells on the way.
+# What an ingest is asked for.
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class IngestRequest:
 _NOT_LABELS = "Correct it; or, if it is about something else, leave it out with --labels none."
 
 
-def run(request: IngestRequest, observer: Observer | None = None) -> IngestReport:
+def run(request: IngestRequest, progress: Progress = NO_PROGRESS) -> IngestReport:
     """Ingest.
 
     A KeyboardInterrupt ends it with what is complete committed and `interrupted` set.
@@ -62,17 +63,17 @@ def run(request: IngestRequest, observer: Observer | None = None) -> IngestRepor
         SourceError, SettingsError, ModelError, LabelError, StoreError: before anything is written.
         NoSpaceError: what was committed is safe.
     """
-    observer = observer or Observer()
     began = time.monotonic()
+    progress.stage("planning")
     at = as_location(request.store)
     sources = discover(request.paths, request.prefix)
     annotations = _annotations(request, sources)
     if request.dry_run:
-        report = _dry_run(request, at, sources, observer)
+        report = _dry_run(request, at, sources, progress)
     else:
         check_free(at)
-        with writer_lock(at, request.wait, observer.waiting) as lock:
-            report = _Ingest(request, at, lock, sources, annotations, observer).run()
+        with writer_lock(at, request.wait, progress.message) as lock:
+            report = _Ingest(request, at, lock, sources, annotations, progress).run()
     report.seconds = time.monotonic() - began
     return report
 
@@ -101,7 +102,7 @@ def _report(sources: Sources, plan: Plan) -> IngestReport:
     return report
 
 
-def _dry_run(request: IngestRequest, at: StoreLocation, sources: Sources, observer: Observer) -> IngestReport:
+def _dry_run(request: IngestRequest, at: StoreLocation, sources: Sources, progress: Progress) -> IngestReport:
     rows: dict[str, Video] = {}
     fingerprint = None
     if FeatureStore.exists(at):
@@ -111,7 +112,7 @@ def _dry_run(request: IngestRequest, at: StoreLocation, sources: Sources, observ
     else:
         StoreConfig.from_dict(request.asked)
     plan = make_plan(sources.videos, rows, fingerprint, request.retry_failed)
-    observer.planned(plan, len(plan.todo[: request.limit]))
+    announce_plan(progress, len(plan.todo[: request.limit]), plan.known)
     report = _report(sources, plan)
     report.left = len(plan.todo)
     return report
@@ -127,9 +128,9 @@ class _Ingest:
         lock: WriteLock,
         sources: Sources,
         annotations: list[Annotations | None],
-        observer: Observer,
+        progress: Progress,
     ) -> None:
-        self._request, self._place, self._lock, self._observer = request, at, lock, observer
+        self._request, self._place, self._lock, self._progress = request, at, lock, progress
         self._sources, self._annotations = sources, annotations
 
     def run(self) -> IngestReport:
@@ -141,7 +142,7 @@ class _Ingest:
         plan = make_plan(self._sources.videos, rows, fingerprint, self._request.retry_failed)
         todo = plan.todo[: self._request.limit]
         self._check_labels(rows)
-        self._observer.planned(plan, len(todo))
+        announce_plan(self._progress, len(todo), plan.known)
         report = _report(self._sources, plan)
         if store is not None and not todo:
             self._fill(store, plan, todo, None, report)
@@ -149,6 +150,7 @@ class _Ingest:
         asked = self._request.asked
         config = StoreConfig.from_dict(asked) if store is None else store.located(asked)
         added = _added(store) if store else NO_EXTRA_FEATURES
+        self._progress.stage("loading models")
         with executor(config, self._request.run, self._request.engine, added) as embedder:
             if store is None:
                 self._lock.check()  # loading the models may have taken long
@@ -165,14 +167,16 @@ class _Ingest:
         writer.drop_orphan_rows()
         identify = Identify(todo, writer.videos, store.fingerprint)
         labelled = {row.video_id for row in store.label_rows()} if todo else set()
-        recorder = Recorder(writer, report, self._observer, identify, todo, labelled)
+        recorder = Recorder(writer, report, self._progress, identify, todo, labelled)
         try:
             for row, source in plan.relocated:
                 recorder.relocate(row, source)
             if embedder is not None:
-                self._observer.ready(embedder.config.clip, embedder.config.flow, str(embedder.device))
-                telling = ProgressHeartbeat(self._lock, recorder.rates, len(todo), str(embedder.device))
-                _embed(embedder, identify, recorder, writer, telling)
+                device = str(embedder.device)
+                announce_models(self._progress, embedder.config.clip, embedder.config.flow, device)
+                self._progress.stage("ingesting", len(todo))
+                heartbeat = ProgressHeartbeat(self._lock, recorder.rates, len(todo), device)
+                _embed(embedder, identify, recorder, writer, heartbeat)
         except KeyboardInterrupt:
             report.interrupted = recorder.leftovers = True
         writer.flush()
@@ -190,13 +194,13 @@ class _Ingest:
 
 
 def _embed(
-    embedder: Executor, identify: Identify, recorder: Recorder, writer: StoreWriter, telling: ProgressHeartbeat
+    embedder: Executor, identify: Identify, recorder: Recorder, writer: StoreWriter, heartbeat: ProgressHeartbeat
 ) -> None:
     outcomes = embedder.embed(identify.jobs())
     with consumed(outcomes, writer.flush):
         for outcome in outcomes:
             recorder.record(outcome)
-            telling.tell(recorder.finished)
+            heartbeat.tell(recorder.finished)
         recorder.record_seen()
 
 

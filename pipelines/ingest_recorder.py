@@ -9,10 +9,11 @@ from typing import Any
 
 from pipelines.ingest_plan import Identify, Seen, Source
 from pipelines.label import LabelReport
-from pipelines.progress import Observer, Rates
+from pipelines.progress import Rates
 from schemas.videos import Video
 from vimoclip.errors import VideoError
 from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoReset
+from vimoclip.progress import Progress
 from vimoclip.store.writer import StoreWriter
 
 
@@ -49,13 +50,13 @@ class Recorder:
         self,
         writer: StoreWriter,
         report: IngestReport,
-        observer: Observer,
+        progress: Progress,
         identify: Identify,
         todo: Iterable[Source],
         labelled: set[str],
     ) -> None:
         """todo: the sources that `identify` looks into. labelled: ids that have labels."""
-        self._writer, self.report, self._observer, self._identify = writer, report, observer, identify
+        self._writer, self.report, self._progress, self._identify = writer, report, progress, identify
         self._sources = {source.video_id: source for source in todo}
         self._labelled = labelled
         self._takes: dict[str, int] = {}
@@ -94,7 +95,7 @@ class Recorder:
                 self._fail(source, content_hash, error.kind, str(error))
                 return
             self.rates.add(outcome.worker, len(outcome.frame_index))
-            self._observer.frames(video_id, len(outcome.frame_index), outcome.worker)
+            self._progress.advance(0, self.rates.note(self.finished))
         elif isinstance(outcome, VideoReset):
             self.leftovers |= self._takes.pop(video_id, None) is not None
         elif isinstance(outcome, VideoDone):
@@ -102,9 +103,9 @@ class Recorder:
         elif isinstance(outcome, VideoFailed):
             self._fail(source, content_hash, outcome.kind, outcome.message, outcome.attempts)
 
-    def _finish(self, video_id: str, outcome: str) -> None:
+    def _finish(self) -> None:
         self.finished += 1
-        self._observer.video(video_id, outcome)
+        self._progress.advance()
 
     def _commit(self, source: Source, content_hash: str, done: VideoDone) -> None:
         take, info = self._takes.pop(source.video_id), done.info
@@ -130,7 +131,7 @@ class Recorder:
         )
         self.report.ingested += 1
         self.report.frames += frames
-        self._finish(source.video_id, "ok")
+        self._finish()
         self._act_on_copies(source.video_id)
 
     def _fail(self, source: Source, content_hash: str, kind: str, message: str, attempts: int = 1) -> None:
@@ -143,7 +144,8 @@ class Recorder:
             failed = self._row(source, content_hash, attempts)
             self._put(failed, source, status="failed", error_kind=kind, error=message)
         self.report.failed.append((source.video_id, kind, message))
-        self._finish(source.video_id, kind)
+        self._finish()
+        self._progress.message(f"failed ({kind}): {source.video_id}")
         self._act_on_copies(source.video_id)
 
     def _row(self, source: Source, content_hash: str, attempts: int) -> Video:
@@ -203,7 +205,7 @@ class Recorder:
             self._writer.move(old, replace(place, bytes=source.bytes, mtime_ns=source.mtime_ns))
             self.report.moved += 1
             self.leftovers = True
-        self._finish(source.video_id, "known" if seen.kind == "touched" else seen.kind)
+        self._finish()
 
     def _act_on_copies(self, video_id: str) -> None:
         """Record the copies of a video that was still being embedded when they were seen."""

@@ -19,7 +19,8 @@ from vimoclip.prediction.export import (
 )
 from vimoclip.prediction.inputs import resolve_videos
 from vimoclip.prediction.predictions import Predictions
-from vimoclip.prediction.predictor import Predictor, Watcher, WindowOptions
+from vimoclip.prediction.predictor import Predictor, WindowOptions
+from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
 
@@ -53,8 +54,9 @@ class PredictReport:
     seconds: float = 0.0
 
 
-def run(request: PredictRequest, watcher: Watcher | None = None) -> PredictReport:
-    """Predict, and write. Where the watcher keeps what is there at an interruption, that is written.
+def run(request: PredictRequest, progress: Progress = NO_PROGRESS) -> PredictReport:
+    """Predict, and write. A KeyboardInterrupt while it predicts ends it with what is predicted so far, which is
+    written, and `predictions.left` set.
 
     Raises:
         UsageError: a file whose suffix says no form, or one timeline of several videos. SourceError: a name of nothing.
@@ -66,10 +68,11 @@ def run(request: PredictRequest, watcher: Watcher | None = None) -> PredictRepor
     if request.boris is not None:
         check_events(request.boris)
     store = FeatureStore.open(request.store)
+    progress.stage("loading models")
     predictor = Predictor(store, request.folder, request.run)
     if request.timeline is not None:
         check_timeline(request.timeline, len(resolve_videos(store, request.names)[0]))
-    report = PredictReport(predictor.predict(request.names, request.windows, watcher))
+    report = PredictReport(predictor.predict(request.names, request.windows, progress, keep_partial=True))
     report.files += [write_table(report.predictions, path, request.top) for path in request.out]
     if request.boris is not None:
         report.files.append(write_events(report.predictions, request.boris, request.form))

@@ -1,4 +1,4 @@
-"""Rates: how many frames a second each worker has given lately."""
+"""What ingest and embed tell of a run: rates of each worker, to people and to `status`, and what they begin with."""
 
 import math
 import time
@@ -6,8 +6,8 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-from pipelines.ingest_plan import Plan
 from vimoclip.config.store import ClipConfig, FlowConfig
+from vimoclip.progress import Progress
 from vimoclip.store.lock import WriteLock
 
 WINDOW_S = 60.0
@@ -50,6 +50,22 @@ class Rates:
                 rates.append(WorkerRate(name, self._frames[name], self._sums[name] / seconds))
         return rates
 
+    def note(self, videos: int) -> str:
+        """For people: of all since the beginning and, where there are several workers, of each lately.
+
+        Args:
+            videos: how many are done.
+
+        Returns:
+            `17 frames/s, 0.52 videos/s (GPU 0 of node7: 9, GPU 1 of node7: 8)`.
+        """
+        seconds = max(self._clock() - self._began, 1e-3)
+        said = f"{self._frames.total() / seconds:.0f} frames/s, {videos / seconds:.2f} videos/s"
+        workers = self.workers()
+        if len(workers) > 1:
+            said += f" ({', '.join(f'{each.name}: {each.frames_per_s:.0f}' for each in workers)})"
+        return said
+
     def _forget(self, worker: str, now: float) -> None:
         """Let go of what is more than a minute old."""
         given = self._lately[worker]
@@ -80,20 +96,24 @@ class ProgressHeartbeat:
         self._lock.publish({"workers": workers, "done": done, "videos": self._videos})
 
 
-class Observer:
-    """Told what an ingest is doing; this one ignores it all."""
+# What ingest and embed both say before they begin.
 
-    def waiting(self, holder: str) -> None:
-        """Another process writes to the store."""
 
-    def planned(self, plan: Plan, todo: int) -> None:
-        """What there is to do is known; `todo` videos are to be looked into in this run."""
+def announce_plan(progress: Progress, todo: int, known: int) -> None:
+    """Say how many videos are looked into in this run, and how many are known."""
+    progress.message(f"{todo} videos to look into, {known} known.")
 
-    def ready(self, clip: ClipConfig, flow: FlowConfig | None, device: str) -> None:
-        """Models are loaded. flow: None where none is computed."""
 
-    def frames(self, video_id: str, count: int, worker: str) -> None:
-        """`count` more frames of a video are embedded, by a worker that has a name where there are several."""
+def announce_models(progress: Progress, clip: ClipConfig, flow: FlowConfig | None, device: str) -> None:
+    """Say what embeds, and where; and that it is worth nothing where its weights are random.
 
-    def video(self, video_id: str, outcome: str) -> None:
-        """A video is done: `ok`, `known`, `duplicate`, `moved`, or the kind of its error."""
+    Args:
+        progress: told.
+        clip: the tower.
+        flow: None where none is computed.
+        device: where, in words.
+    """
+    by = f", flow by {flow.estimator}" if flow is not None else ""
+    progress.message(f"{clip.model} ({clip.weights}, {clip.precision}) on {device}{by}.")
+    if clip.weights == "none":
+        progress.message("These weights are random: the vectors mean nothing, whatever the pipeline proves.")

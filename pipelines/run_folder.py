@@ -19,9 +19,10 @@ from schemas.models import META
 from vimoclip.atomic import atomic_write
 from vimoclip.config.base import Config
 from vimoclip.errors import RunError, StoreError
+from vimoclip.progress import Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike, as_location
-from vimoclip.training.loop import METRICS, STATE, Record, Training, TrainingObserver
+from vimoclip.training.loop import METRICS, STATE, Record, Training
 from vimoclip.training.splits import TrainingSplit
 
 RUN = "run.json"
@@ -149,13 +150,6 @@ class TrainReport:
     seconds: float = 0.0
 
 
-class RunObserver(TrainingObserver):
-    """Told also what a run is before it trains; this one ignores it all."""
-
-    def ready(self, report: TrainReport, device: str) -> None:
-        """All is read and the model is built, or loaded where the run goes on."""
-
-
 def load_finished(report: TrainReport, config: Config, asked: Config, classes: int) -> None:
     """Put what a finished run of a `config` did into the report.
 
@@ -172,12 +166,13 @@ def load_finished(report: TrainReport, config: Config, asked: Config, classes: i
     report.train, report.held_out = what["train"], what["held_out"]
 
 
-def train_until_done(training: Training, report: TrainReport, observer: RunObserver, device: str) -> bool:
-    """Train to the end, which is True, or until a KeyboardInterrupt."""
+def train_until_done(training: Training, report: TrainReport, progress: Progress, device: str) -> bool:
+    """Train to the end, which is True, or until a KeyboardInterrupt. device: in words."""
     report.records, before = training.records, len(training.records)
-    observer.ready(report, device)
+    begun = f", from epoch {before + 1} on" if before else ""
+    progress.message(f"Training in {report.folder} on {device}{begun}; {report.held_out} held out.")
     try:
-        training.run(observer)
+        training.run(progress)
     except KeyboardInterrupt:
         report.interrupted = True
     report.epochs = len(training.records) - before

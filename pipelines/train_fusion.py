@@ -12,7 +12,6 @@ from pathlib import Path
 from torch import Tensor
 
 from pipelines.run_folder import (
-    RunObserver,
     TrainReport,
     begin,
     default_folder,
@@ -31,6 +30,7 @@ from vimoclip.config.fusion import ROLES, FusionConfig, Modality
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.models.checkpoint import Meta, Source, read_checkpoint, write_checkpoint
+from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.sequences.reader import SequenceStorage, read_sequences
 from vimoclip.sequences.sequences import SequenceReport, Sequences
 from vimoclip.store.feature_store import FeatureStore
@@ -65,7 +65,7 @@ class TrainFusionReport(TrainReport):
     sequences: dict[str, SequenceReport] = field(default_factory=dict)
 
 
-def run(request: TrainFusionRequest, observer: RunObserver | None = None) -> TrainFusionReport:
+def run(request: TrainFusionRequest, progress: Progress = NO_PROGRESS) -> TrainFusionReport:
     """Train, or go on with it. A KeyboardInterrupt ends it with `interrupted` set; the last epoch is kept.
 
     Raises:
@@ -80,12 +80,13 @@ def run(request: TrainFusionRequest, observer: RunObserver | None = None) -> Tra
         fitted = replace(config, loss=config.loss.fitting(one_each=True))
         load_finished(report, meta.config, fitted if meta.config == fitted else config, len(meta.classes))
     else:
-        _train(request, report, observer or RunObserver())
+        _train(request, report, progress)
     report.seconds = time.monotonic() - began
     return report
 
 
-def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: RunObserver) -> None:
+def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Progress) -> None:
+    progress.stage("reading")
     config = request.config
     set_threads(request.run)
     device = pick_device(request.run.device)
@@ -101,9 +102,10 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Run
     features = features_of(store, config)
     what = identity(store, config, features, classes, split)
     task = FusionTask(config, sequences["train"], sequences.get("held_out"), device, groups, sequences.get("select"))
-    training = Training(task, config.training, device, report.folder, what, score)
+    items = config.sequences.examples
+    training = Training(task, config.training, device, report.folder, what, score, items=items)
     begin(report.folder, store, what)
-    if not train_until_done(training, report, observer, str(device)):
+    if not train_until_done(training, report, progress, str(device)):
         return
     sources = {role: Source.of(feature) for role, feature in features.items()}
     counts, where = sequences["train"].counts(), str(store.place)

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from pipelines.executor import Engine
 from pipelines.run_folder import (
-    RunObserver,
     TrainReport,
     begin,
     default_folder,
@@ -37,6 +36,7 @@ from vimoclip.errors import ConfigError, SettingsError, UsageError
 from vimoclip.models.checkpoint import Source
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import StudentMeta, read_student_meta, write_student
+from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.sequences.reader import SequenceStorage
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike, as_location
@@ -71,7 +71,7 @@ class TrainMotionReport(TrainReport):
 
 
 def run(
-    request: TrainMotionRequest, observer: RunObserver | None = None, peers: ProcessGroup = SINGLE_PROCESS
+    request: TrainMotionRequest, progress: Progress = NO_PROGRESS, peers: ProcessGroup = SINGLE_PROCESS
 ) -> TrainMotionReport:
     """Train, or go on with it. A KeyboardInterrupt ends it with `interrupted` set; what was kept last is kept.
 
@@ -88,12 +88,13 @@ def run(
         meta = read_student_meta(report.folder)
         load_finished(report, meta.config, request.config, len(meta.classes))
     else:
-        _train(request, report, observer or RunObserver(), peers)
+        _train(request, report, progress, peers)
     report.seconds = time.monotonic() - began
     return report
 
 
-def _train(request: TrainMotionRequest, report: TrainMotionReport, observer: RunObserver, peers: ProcessGroup) -> None:
+def _train(request: TrainMotionRequest, report: TrainMotionReport, progress: Progress, peers: ProcessGroup) -> None:
+    progress.stage("reading")
     config = request.config
     set_threads(request.run)
     store = snapshot(report.folder, request.store, request.versions)
@@ -112,11 +113,19 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, observer: Run
     task = MotionTask(config, teacher, segments["train"], segments.get("held_out"), segments.get("select"), peers)
     report.checkpointing = task.checkpointing
     training = Training(
-        task, config.training, teacher.device, report.folder, what, score, rates=task.rates, peers=peers
+        task,
+        config.training,
+        teacher.device,
+        report.folder,
+        what,
+        score,
+        rates=task.rates,
+        peers=peers,
+        items="segments",
     )
     if not peers.rank:
         begin(report.folder, store, what)
-    if not train_until_done(training, report, observer, str(teacher.device)) or peers.rank:
+    if not train_until_done(training, report, progress, str(teacher.device)) or peers.rank:
         return
     counts, where = segments["train"].sequences.counts(), str(store.place)
 
@@ -185,9 +194,7 @@ def train_in_group(asked: GroupMember) -> TrainMotionReport:
         torch.distributed.destroy_process_group()
 
 
-def run_distributed(
-    request: TrainMotionRequest, engine: Engine, observer: RunObserver | None = None
-) -> TrainMotionReport:
+def run_distributed(request: TrainMotionRequest, engine: Engine, progress: Progress = NO_PROGRESS) -> TrainMotionReport:
     """Train on Ray: `engine.workers` processes, or one on each GPU of this machine.
 
     Raises:
@@ -197,7 +204,7 @@ def run_distributed(
     folder = (request.folder or default_folder(request.store, request.config, "motion")).absolute()
     world = engine.workers or torch.cuda.device_count()
     if finished(folder) or world == 1:
-        return run(replace(request, folder=folder), observer)
+        return run(replace(request, folder=folder), progress)
     if not world:
         raise UsageError("There is no GPU to train on with Ray.", expected="--workers N, for processes on the CPU")
     from pipelines.ray_cluster import RayRuns

@@ -34,27 +34,27 @@ from benchmarks.speed.baseline import compute_baseline, random_flow
 from pipelines.executor import Engine, EngineName
 from pipelines.ingest import IngestRequest, run
 from pipelines.ingest_plan import discover
-from pipelines.progress import Observer
 from tests.clips import render
-from vimoclip.config.store import ClipConfig, FlowConfig, FlowName, RunConfig, StoreConfig
+from vimoclip.config.store import FlowName, RunConfig, StoreConfig
 from vimoclip.embedding.worker import EmbedWorker
+from vimoclip.progress import Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.encode import write_clip
 
 console = Console(soft_wrap=True)
 
 
-class Stopwatch(Observer):
+class Stopwatch(Progress):
     """When an ingest's models were loaded, and when its last video was done."""
 
     def __init__(self) -> None:
         self.began = self.ended = 0.0
 
-    def ready(self, clip: ClipConfig, flow: FlowConfig | None, device: str) -> None:
-        self.began = time.perf_counter()
+    def stage(self, name: str, total: int | None = None) -> None:
+        self.began = time.perf_counter()  # of the last one: the models are loaded in the one before
 
-    def video(self, video_id: str, outcome: str) -> None:
-        self.ended = time.perf_counter()
+    def advance(self, n: int = 1, note: str | None = None) -> None:
+        self.ended = time.perf_counter() if n else self.ended
 
 
 def ingest(

@@ -14,7 +14,7 @@ from typing import get_args
 from benchmarks.common import describe_machine
 from cli.demo import carry_out
 from cli.main import app
-from cli.progress import DemoProgress
+from cli.progress import ProgressBar
 from pipelines.demo import SizeName
 from pipelines.demo.hard_pairs import PairAccuracy, overall
 from pipelines.demo.report import WITH, WITHOUT
@@ -29,8 +29,8 @@ def main() -> None:
     if options.folder.exists():
         raise SystemExit(f"{options.folder} is there already; name a folder that is not.")
     request = DemoRequest(options.folder, options.size)
-    first = run(request, functools.partial(carry_out, app), DemoProgress())
-    again = run(request, functools.partial(carry_out, app), DemoProgress())
+    first = run(request, functools.partial(carry_out, app), ProgressBar())  # lines; the bars are the commands' own
+    again = run(request, functools.partial(carry_out, app), ProgressBar())
     print(describe_machine())
     print("\n".join(lines(first)))
     print(f"in all {first.seconds:.1f} s; again {again.seconds:.1f} s")

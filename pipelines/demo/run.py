@@ -15,10 +15,11 @@ from pipelines.demo import SizeName, world
 from pipelines.demo.costs import Cost, Costs
 from pipelines.demo.hard_pairs import HardPair
 from pipelines.demo.report import Row, gather, page
-from pipelines.demo.steps import DemoPaths, Step, demo_steps
+from pipelines.demo.steps import DemoPaths, demo_steps
 from pipelines.demo.world import SIZES, Size
 from vimoclip.atomic import atomic_write
 from vimoclip.errors import RunError
+from vimoclip.progress import NO_PROGRESS, Progress
 
 CarryOut = Callable[[Sequence[str]], Any]
 """Carries out a command, words after `vimoclip`, and hands back the document that it prints with --json."""
@@ -48,38 +49,32 @@ class DemoReport:
     seconds: float = 0.0
 
 
-class DemoObserver:
-    """Told what a demo is at; this one ignores it."""
-
-    def rendering(self, clips: int, folder: Path) -> None:
-        """Clips are being rendered."""
-
-    def rendered(self) -> None:
-        """One of them is."""
-
-    def step(self, step: Step) -> None:
-        """A step begins."""
-
-
-def run(request: DemoRequest, carry_out: CarryOut, observer: DemoObserver | None = None) -> DemoReport:
+def run(request: DemoRequest, carry_out: CarryOut, progress: Progress = NO_PROGRESS) -> DemoReport:
     """All of it.
+
+    Args:
+        request: what to make, and where.
+        carry_out: carries out a step.
+        progress: the clips that are rendered are a stage; a message is a step's command line. How far a step is,
+            `carry_out` shows as it likes.
 
     Raises:
         RunError: the folder holds a demo of another size, or cannot be written. And what `carry_out` raises.
     """
-    began, observer = time.monotonic(), observer or DemoObserver()
+    began = time.monotonic()
     size = request.size if isinstance(request.size, Size) else SIZES[request.size]
     places = DemoPaths(request.folder)
     costs = Costs(places.costs)
     _check(places, size)
     report = DemoReport(places.report)
     if not (places.videos / "labels.csv").is_file():
-        observer.rendering(size.clips, places.videos)
+        progress.message(f"Rendering {size.clips} clips of a savannah into {places.videos}")
+        progress.stage("rendering", size.clips)
     with costs.measured(RENDER, f"{size.clips} clips"):
-        report.rendered = world.render(places.videos, places.film, size, observer.rendered)
+        report.rendered = world.render(places.videos, places.film, size, progress.advance)
     steps = demo_steps(size, places)
     for step in steps:
-        observer.step(step)
+        progress.message(f"\n$ {step.line}")
         with costs.measured(step.name, step.line):
             report.documents[step.name] = carry_out(step.command)
     found = gather(places, size, steps, report.documents, costs)

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pipelines.export.npz import check_names, video_arrays
 from pipelines.export.selection import Selection
 from pipelines.export.tables import plain, table_writer
 from schemas.videos import VIDEOS
+from vimoclip.progress import Progress
 from vimoclip.store.frame_reader import FrameReader
 
 # The README.md of a `datasets` folder: the YAML that names its splits and columns, and what they mean.
@@ -147,9 +148,7 @@ _OF_FRAMES = {
 _SPANS = pa.list_(pa.struct([("label", pa.string()), ("start_s", pa.float64()), ("end_s", pa.float64())]))
 
 
-def write_dataset(
-    found: Selection, frames: FrameReader, folder: Path, progress: Callable[[int], None]
-) -> dict[str | None, str]:
+def write_dataset(found: Selection, frames: FrameReader, folder: Path, progress: Progress) -> dict[str | None, str]:
     """Write `data/<split>-00000.parquet` … and README.md; what each of the store's splits is called there.
 
     A row holds one video, so that memory is bounded by the longest one.
@@ -167,7 +166,7 @@ def write_dataset(
             spans = labels.get((video["video_id"],), found.labels.clear()).select("label", "start_s", "end_s")
             arrays = video_arrays(found, frames, video["video_id"])
             yield _row(schema, video | {"labels": spans.to_dicts()}, arrays)
-            progress(len(arrays["frame_index"]))
+            progress.advance(len(arrays["frame_index"]))
 
     names = split_names(found.videos["split"])
     (folder / "data").mkdir()

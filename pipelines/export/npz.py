@@ -3,7 +3,6 @@
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pyarrow as pa
 
 from pipelines.export.selection import Selection
 from vimoclip.errors import ExportError
+from vimoclip.progress import Progress
 from vimoclip.store.frame_reader import FrameReader
 
 # One video's frames as numpy arrays that have a value in every row.
@@ -63,7 +63,7 @@ def check_names(found: Selection, *others: str) -> None:
 _LONGEST_PART, _LONGEST_PATH = 255, 2000  # bytes; what file systems take of a name, and leave room for in a path
 
 
-def write_npz(found: Selection, frames: FrameReader, folder: Path, progress: Callable[[int], None]) -> None:
+def write_npz(found: Selection, frames: FrameReader, folder: Path, progress: Progress) -> None:
     """Write `videos/<video_id>.npz` of each video, and `videos.json`, which says of each where it is.
 
     Raises:
@@ -84,7 +84,7 @@ def write_npz(found: Selection, frames: FrameReader, folder: Path, progress: Cal
         _write(folder / file, arrays, video_id)
         said = {"metadata.file" if name == "file" else name: value for name, value in video.items()}
         listed.append({"video_id": video_id, "file": file.as_posix(), **said})
-        progress(video["frames"])
+        progress.advance(video["frames"])
     text = json.dumps(listed, ensure_ascii=False, indent=1, default=datetime.isoformat)
     (folder / "videos.json").write_text(text, encoding="utf-8")
 

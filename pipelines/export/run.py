@@ -1,7 +1,6 @@
 """An export: one snapshot of a store, or a part of it, as files. Nothing is locked, and no model is loaded."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from pipelines.export.tables import write_tables
 from schemas.features import Feature
 from vimoclip import __version__
 from vimoclip.errors import ExportError
+from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.frame_reader import FrameReader
 from vimoclip.store.location import LocationLike
@@ -44,11 +44,11 @@ def run(
     out: Path,
     form: Format,
     query: Query | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> ExportReport:
     """Write what `query` finds, all unless it is given, into the folder `out`, which appears when it is complete.
 
-    progress: told how many frames are written, and of how many.
+    progress: an item is a frame that is written.
 
     Raises:
         ExportError: the query names what the store does not have, or finds nothing; or `out` is in use, or cannot be
@@ -62,23 +62,16 @@ def run(
             hint="Name another folder.",
         )
     found = select(FeatureStore.open(store), query)
-    written = 0
-
-    def wrote(frames: int) -> None:
-        nonlocal written
-        written += frames
-        if progress is not None:
-            progress(written, found.frames)
-
+    progress.stage("exporting", found.frames)
     names: dict[str | None, str] = {}
     with whole_folder(out, found.store.place) as folder:
         frames = FrameReader(found.store, found.rows)
         if form == "npz":
-            write_npz(found, frames, folder, wrote)
+            write_npz(found, frames, folder, progress)
         elif form == "datasets":
-            names = write_dataset(found, frames, folder, wrote)
+            names = write_dataset(found, frames, folder, progress)
         else:
-            write_tables(found, frames, folder, form, wrote)
+            write_tables(found, frames, folder, form, progress)
         made = json.dumps(_provenance(found, query), ensure_ascii=False, indent=1, default=datetime.isoformat)
         (folder / "features.json").write_text(made + "\n", encoding="utf-8")
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -4,7 +4,6 @@ Vectors keep the store's form, fixed-size lists of fp16, null where there is non
 are, from either format.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -13,13 +12,12 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from pipelines.export.selection import Selection
+from vimoclip.progress import Progress
 from vimoclip.store.frame_reader import FrameReader
 
 
-def write_tables(
-    found: Selection, frames: FrameReader, folder: Path, suffix: str, progress: Callable[[int], None]
-) -> None:
-    """Write frames, videos and labels. suffix: `parquet` or `arrow`. progress: told of frames as they are written."""
+def write_tables(found: Selection, frames: FrameReader, folder: Path, suffix: str, progress: Progress) -> None:
+    """Write frames, videos and labels. suffix: `parquet` or `arrow`. progress: an item is a frame."""
     for name, rows in (("videos", found.videos), ("labels", found.labels)):
         table = plain(rows)
         with table_writer(folder / f"{name}.{suffix}", table.schema) as writer:
@@ -29,7 +27,7 @@ def write_tables(
     with table_writer(folder / f"frames.{suffix}", schema) as writer:
         for rows in frames.chunks(found.videos["video_id"], found.columns):
             writer.write_table(rows.cast(schema))
-            progress(rows.num_rows)
+            progress.advance(rows.num_rows)
 
 
 def table_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter | pa.ipc.RecordBatchFileWriter:

@@ -108,10 +108,11 @@ def test_what_is_refused(place: Path, arguments: list[str], code: int, message: 
 
 
 def test_an_interruption_says_what_is_left(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+    def stop(_: object, n: int = 1, note: str | None = None) -> None:
+        if n:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr("cli.progress.PredictionProgress.video", stop)
+    monkeypatch.setattr("cli.progress.ProgressBar.advance", stop)
     result = vimoclip("predict", "*", *HERE, "--out", "p.csv")
     assert result.exit_code == 130 and f"with {len(VIDEOS) - 1} videos left" in result.stderr
     lines = (place / "p.csv").read_text().splitlines()

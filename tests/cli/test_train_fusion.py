@@ -154,11 +154,12 @@ def test_evaluating_what_is_no_run(place: Path) -> None:
 
 
 def test_an_interrupted_run_says_how_to_go_on(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+    def stop(_: object, text: str) -> None:
+        if text.startswith("epoch 1: "):
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("cli.progress.TrainingProgress.ended", stop)
+        patched.setattr("cli.progress.ProgressBar.message", stop)
         result = vimoclip("train-fusion", *SMALL)
     assert result.exit_code == 130 and "The last epoch is kept" in result.stderr
     assert "from epoch 2 on" in vimoclip("train-fusion", *SMALL).stderr

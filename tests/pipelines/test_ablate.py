@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines import ablate, train_fusion
-from pipelines.ablate import PAPER, ROWS, AblateObserver, AblateReport, AblateRequest, cell, write_files
+from pipelines.ablate import PAPER, ROWS, AblateReport, AblateRequest, cell, write_files
 from pipelines.executor import Engine
 from pipelines.ray_cluster import RayRuns
 from pipelines.train_fusion import TrainFusionRequest
@@ -89,27 +90,27 @@ def test_what_is_ingested_between_two_runs_is_in_none(store: Path, tmp_path: Pat
     assert both.rows[0] == first.rows[0]
 
 
-class Stops(StopsAfter, AblateObserver):
+class Stops(StopsAfter):
     """Ctrl-C in the third run."""
 
     def __init__(self) -> None:
         super().__init__(1)
         self.begun: list[str] = []
 
-    def run(self, fusion: str, seed: int, number: int, of: int) -> None:
-        self.begun.append(f"{fusion} {number}/{of}")
-
-    def ended(self, record: dict[str, Any]) -> None:
+    def message(self, text: str) -> None:
+        if run := re.fullmatch(r"Run (\d+) of (\d+): (\w+), seed \d+", text):
+            number, of, fusion = run.groups()
+            self.begun.append(f"{fusion} {number}/{of}")
         if len(self.begun) == 3:
-            super().ended(record)
+            super().message(text)
 
 
 def test_an_interrupted_ablation_goes_on_to_the_unbroken_one_s_figures(
     whole: AblateReport, store: Path, tmp_path: Path
 ) -> None:
-    observer = Stops()
-    broken = ablate.run_all(request(store, tmp_path / "a", seeds=2), observer)
-    assert broken.interrupted and observer.begun == ["image 1/10", "motion 2/10", "embedding 3/10"]
+    stops = Stops()
+    broken = ablate.run_all(request(store, tmp_path / "a", seeds=2), stops)
+    assert broken.interrupted and stops.begun == ["image 1/10", "motion 2/10", "embedding 3/10"]
     assert [row.seeds for row in broken.rows] == [[49], [49], [], [], []]
     rest = ablate.run_all(request(store, tmp_path / "a", seeds=2))
     assert (rest.known, rest.epochs) == (2, 15)  # the third had one of its two

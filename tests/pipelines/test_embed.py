@@ -11,7 +11,6 @@ import pytest
 from pipelines import embed, features, ingest
 from pipelines.embed import EmbedReport, EmbedRequest
 from pipelines.ingest import IngestRequest
-from pipelines.progress import Observer
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest as ingest_tiny
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
@@ -19,6 +18,7 @@ from vimoclip.embedding.feature_models import ExtraFeatures
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import FeatureError, ModelError, SettingsError, SourceError
 from vimoclip.frames import FrameBatch, VideoJob
+from vimoclip.progress import Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.verify import verify
 
@@ -92,15 +92,15 @@ def test_later_videos_get_every_feature(tmp_path: Path, store: Path, videos: Pat
     assert verify(store) == []
 
 
-class Stop(Observer):
+class Stop(Progress):
     """Interrupts after a number of videos."""
 
     def __init__(self, after: int) -> None:
         self.left = after
 
-    def video(self, video_id: str, outcome: str) -> None:
-        self.left -= 1
-        if self.left == 0:
+    def advance(self, n: int = 1, note: str | None = None) -> None:
+        self.left -= n
+        if n and self.left == 0:
             raise KeyboardInterrupt
 
 

@@ -15,12 +15,12 @@ from pipelines.embed import EmbedReport, EmbedRequest
 from pipelines.index import IndexRequest
 from pipelines.index import run as index
 from pipelines.ingest import IngestRequest
-from pipelines.progress import Observer
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest
 from tests.pipelines.test_train_motion import CONFIG, ONE, train
 from vimoclip.api import Store
 from vimoclip.errors import CheckpointError, FeatureError, RunError, SettingsError, StoreError
+from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.features import promote_feature as real_promote
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.table import Table
@@ -69,8 +69,8 @@ def store(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "store"))
 
 
-def add(store: Path, run: Path | None, name: str = "moclip", observer: Observer | None = None) -> EmbedReport:
-    return embed.run(EmbedRequest(store, name, motion=run, run=ONE), observer)
+def add(store: Path, run: Path | None, name: str = "moclip", progress: Progress = NO_PROGRESS) -> EmbedReport:
+    return embed.run(EmbedRequest(store, name, motion=run, run=ONE), progress)
 
 
 def matrix(store: Path, video_id: str, name: str) -> np.ndarray:
@@ -114,15 +114,15 @@ def test_the_files_need_not_be_there_nor_the_run(
     assert add(tmp_path / "moved", None, "trained").known == 5
 
 
-class Stop(Observer):
+class Stop(Progress):
     """Interrupts after a number of videos."""
 
     def __init__(self, after: int) -> None:
         self.left = after
 
-    def video(self, video_id: str, outcome: str) -> None:
-        self.left -= 1
-        if self.left == 0:
+    def advance(self, n: int = 1, note: str | None = None) -> None:
+        self.left -= n
+        if n and self.left == 0:
             raise KeyboardInterrupt
 
 

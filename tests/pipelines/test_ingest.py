@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.ingest import IngestRequest, run
-from pipelines.progress import Observer
+from schemas.videos import Video
 from tests.clips import render
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest, statuses
@@ -24,10 +24,12 @@ from vimoclip.errors import (
     StoreUnreachableError,
     UsageError,
 )
+from vimoclip.progress import Progress
 from vimoclip.store import writer
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table
 from vimoclip.store.verify import verify
+from vimoclip.store.writer import StoreWriter
 from vimoclip.video.encode import write_clip
 
 
@@ -270,9 +272,10 @@ def test_a_store_from_a_newer_version_is_refused(
 
 
 def test_an_interruption_keeps_what_is_complete(videos: Path, store: Path, tiny_model: str) -> None:
-    class Interrupter(Observer):
-        def video(self, video_id: str, outcome: str) -> None:
-            raise KeyboardInterrupt
+    class Interrupter(Progress):
+        def advance(self, n: int = 1, note: str | None = None) -> None:
+            if n:
+                raise KeyboardInterrupt
 
     request = IngestRequest(paths=[videos], store=store, asked={"clip": {"model": tiny_model, "precision": "fp32"}})
     report = run(request, Interrupter())
@@ -385,9 +388,10 @@ def test_an_interruption_while_nothing_is_embedded_is_one_too(videos: Path, stor
     for file in videos.rglob("*.mp4"):
         os.utime(file, (1, 1))
 
-    class Interrupter(Observer):
-        def video(self, video_id: str, outcome: str) -> None:
-            raise KeyboardInterrupt
+    class Interrupter(Progress):
+        def advance(self, n: int = 1, note: str | None = None) -> None:
+            if n:
+                raise KeyboardInterrupt
 
     assert run(IngestRequest(paths=[videos], store=store), Interrupter()).interrupted
     assert ingest(videos, store=store, model=tiny_model).known == 4
@@ -453,7 +457,7 @@ def test_a_copy_of_a_video_that_changes_keeps_the_old_content(videos: Path, stor
 
 @pytest.mark.parametrize("sound", [True, False], ids=["whole", "broken"])
 def test_a_copy_is_recorded_with_its_original_and_not_before(
-    videos: Path, store: Path, tiny_model: str, sound: bool
+    videos: Path, store: Path, tiny_model: str, sound: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for file in videos.rglob("*.mp4"):
         file.unlink()
@@ -463,14 +467,22 @@ def test_a_copy_is_recorded_with_its_original_and_not_before(
         (videos / "a.mp4").write_bytes(b"no video")
     shutil.copyfile(videos / "a.mp4", videos / "b.mp4")
 
-    class Watcher(Observer):
-        def video(self, video_id: str, outcome: str) -> None:
-            order.append((video_id, outcome))
+    class Counts(Progress):
+        def advance(self, n: int = 1, note: str | None = None) -> None:
+            advanced.append(n)
 
+    def put(self: StoreWriter, *rows: Video) -> None:
+        order.extend((row.video_id, row.error_kind or row.status) for row in rows)
+        real(self, *rows)
+
+    advanced: list[int] = []
     order: list[tuple[str, str]] = []
+    real = StoreWriter.put
+    monkeypatch.setattr(StoreWriter, "put", put)
     asked = {"clip": {"model": tiny_model, "precision": "fp32", "batch_size": 4}}
-    report = run(IngestRequest(paths=[videos], store=store, asked=asked, labels="none"), Watcher())
+    report = run(IngestRequest(paths=[videos], store=store, asked=asked, labels="none"), Counts())
     assert order == [("a.mp4", "ok" if sound else "unreadable"), ("b.mp4", "duplicate")]
+    assert sum(advanced) == 2
     assert (report.duplicates, report.left) == (1, 0)
     assert statuses(store) == {"a.mp4": "ok" if sound else "failed", "b.mp4": "duplicate"}
     assert verify(store) == []
@@ -480,17 +492,18 @@ def test_an_interruption_leaves_no_copy_without_its_original(videos: Path, store
     write_clip(videos / "a.mp4", render("growing", 8, 40, (96, 64), 24.0), 24.0)
     shutil.copyfile(videos / "a.mp4", videos / "b.mp4")
 
-    class Interrupter(Observer):
-        def frames(self, video_id: str, count: int, worker: str) -> None:
-            if video_id == "a.mp4" and len(done) > 2:
+    class Interrupter(Progress):
+        def advance(self, n: int = 1, note: str | None = None) -> None:
+            assert not n  # a.mp4 is the first, and not done
+            if len(notes) > 2:
                 raise KeyboardInterrupt
-            done.append(count)
+            notes.append(note)
 
-    done: list[int] = []
+    notes: list[str | None] = []
     asked = {"clip": {"model": tiny_model, "precision": "fp32", "batch_size": 4}}
     report = run(IngestRequest(paths=[videos], store=store, asked=asked, labels="none"), Interrupter())
     assert (report.interrupted, report.duplicates) == (True, 0)
-    assert "b.mp4" not in statuses(store)
+    assert not {"a.mp4", "b.mp4"} & statuses(store).keys()
     assert verify(store) == []
     assert ingest(videos, store=store, model=tiny_model, asked={"clip": {"model": tiny_model}}).duplicates == 1
 

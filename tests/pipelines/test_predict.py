@@ -1,5 +1,6 @@
 """The pipeline of predicting: the files it writes, and what is refused before anything is computed."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from pipelines.predict import PredictRequest, run
 from tests.vimoclip.made_up_runs import ONE, labelled, run_on
 from vimoclip.errors import StoreMissingError, UsageError
-from vimoclip.prediction.predictor import Watcher, WindowOptions
+from vimoclip.prediction.predictor import WindowOptions
+from vimoclip.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -19,24 +21,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     return str(store.place), run_on(store, folder / "run")
 
 
-class Counts(Watcher):
+class Counts(Progress):
     def __init__(self) -> None:
         self.seen: list[object] = []
-        self.count = 0
 
-    def planned(self, stored: int, files: int) -> None:
-        self.seen.append((stored, files))
+    def stage(self, name: str, total: int | None = None) -> None:
+        self.seen.append((name, total))
 
-    def frames(self, video: str, count: int) -> None:
-        self.count += count
+    def advance(self, n: int = 1, note: str | None = None) -> None:
+        if n:
+            self.seen.append(n)
+        else:
+            assert re.fullmatch(r"\d+ frames/s", note or "")
 
-    def video(self, video: str, outcome: str) -> None:
-        self.seen.append((video, outcome))
+    def message(self, text: str) -> None:
+        self.seen.append(text)
 
 
 def test_it_tells_and_writes(made: tuple[str, Path], tmp_path: Path) -> None:
     store, folder = made
-    watcher = Counts()
+    counts = Counts()
     request = PredictRequest(
         store,
         folder,
@@ -48,8 +52,12 @@ def test_it_tells_and_writes(made: tuple[str, Path], tmp_path: Path) -> None:
         timeline=tmp_path / "drawn",
         run=ONE,
     )
-    report = run(request, watcher)
-    assert watcher.seen == [(2, 0), ("long.mp4", "ok"), ("9.mp4", "ok")] and watcher.count == 130 + 1 + 7 * 9 % 40
+    report = run(request, counts)
+    planned = "2 videos from the store, 0 files to decode."
+    assert counts.seen == [("loading models", None), planned, ("predicting", 2), 1, 1]
+    predicted = list(report.predictions)
+    assert [each.video for each in predicted] == ["long.mp4", "9.mp4"] and not report.predictions.failed
+    assert sum(each.frames for each in predicted) == 130 + 1 + 7 * 9 % 40
     assert [path.name for path in report.files] == ["p.csv", "p.json", "e.tsv", "1-long.png", "2-9.png"]
     assert all(path.stat().st_size > 100 for path in report.files)
     assert (report.predictions.window_s, report.predictions.stride_s, report.predictions.threshold) == (0.4, 0.2, 0.2)

@@ -48,3 +48,13 @@ def test_memory_is_bounded_by_the_window() -> None:
         counted.add("", 1)
     assert len(counted._lately[""]) <= WINDOW_S + 1
     assert counted.workers()[0].frames == 10_000
+
+
+def test_a_note_names_the_workers_where_there_are_several() -> None:
+    clock = Clock()
+    counted = Rates(clock)
+    clock.now += 10
+    counted.add("GPU 0 of a", 300)
+    assert counted.note(5) == "30 frames/s, 0.50 videos/s"
+    counted.add("GPU 1 of a", 100)
+    assert counted.note(5) == "40 frames/s, 0.50 videos/s (GPU 0 of a: 30, GPU 1 of a: 10)"

@@ -15,13 +15,13 @@ from pipelines.embed import EmbedRequest
 from pipelines.executor import Engine
 from pipelines.ingest import IngestRequest, run
 from pipelines.ingest_recorder import IngestReport
-from pipelines.progress import Observer
 from pipelines.ray_executor import RayExecutor
 from tests.clusters import cluster
 from tests.models import write_tiny_clip
 from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
 from vimoclip.errors import ConfigError, ModelError, VimoclipError
 from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
+from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.verify import verify
 
 BATCH = 4
@@ -38,12 +38,12 @@ def settings(model: str) -> StoreConfig:
     return StoreConfig(clip=ClipConfig(model, precision="fp32", batch_size=BATCH))
 
 
-def ingest(savannah: Path, store: Path, model: str, engine: Engine, observer: Observer | None = None) -> IngestReport:
+def ingest(savannah: Path, store: Path, model: str, engine: Engine, progress: Progress = NO_PROGRESS) -> IngestReport:
     asked = {"clip": {"model": model, "precision": "fp32", "batch_size": BATCH}}
-    return run(IngestRequest([savannah], store, asked, engine=engine), observer)
+    return run(IngestRequest([savannah], store, asked, engine=engine), progress)
 
 
-class Onlooker(Observer):
+class Onlooker(Progress):
     """Looks at what `status` says of the workers whenever a video is done, and then waits for a while, until so many
     were seen: one that starts late gets some too."""
 
@@ -51,7 +51,9 @@ class Onlooker(Observer):
         self._store, self._workers = store, workers
         self.workers: dict[str, float] = {}  # frames a second, by name
 
-    def video(self, video_id: str, outcome: str) -> None:
+    def advance(self, n: int = 1, note: str | None = None) -> None:
+        if not n:
+            return
         writer = status.run(self._store).writer
         assert writer is not None and writer["pid"] == os.getpid()
         self.workers |= {worker["name"]: worker["frames_per_s"] for worker in writer.get("workers", [])}

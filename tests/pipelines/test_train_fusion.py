@@ -12,7 +12,7 @@ import torch
 
 from pipelines import evaluate, train_fusion
 from pipelines.evaluate import EvaluateReport, EvaluateRequest
-from pipelines.run_folder import RUN, RunObserver, default_folder
+from pipelines.run_folder import RUN, default_folder
 from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest
 from schemas.labels import Label
 from tests.vimoclip.stores import embedded, make_store, ok_row
@@ -20,6 +20,7 @@ from vimoclip.config.fusion import FusionConfig, LossConfig, TfamConfig, Trainin
 from vimoclip.config.store import RunConfig
 from vimoclip.errors import CheckpointError, ConfigError, RunError
 from vimoclip.models.checkpoint import read_checkpoint
+from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
@@ -59,9 +60,9 @@ def store(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "store"))
 
 
-def train(store: Path, folder: Path, observer: RunObserver | None = None, **more: Any) -> TrainFusionReport:
+def train(store: Path, folder: Path, progress: Progress = NO_PROGRESS, **more: Any) -> TrainFusionReport:
     request = TrainFusionRequest(store, more.pop("config", CONFIG), folder, run=RunConfig(threads=1), **more)
-    return train_fusion.run(request, observer)
+    return train_fusion.run(request, progress)
 
 
 def measure(store: Path, folder: Path, **more: Any) -> EvaluateReport:
@@ -72,14 +73,14 @@ def timeless(records: list[Record]) -> list[Record]:
     return [{name: value for name, value in record.items() if name != "seconds"} for record in records]
 
 
-class StopsAfter(RunObserver):
+class StopsAfter(Progress):
     """Ctrl-C after an epoch."""
 
     def __init__(self, epoch: int) -> None:
         self._epoch = epoch
 
-    def ended(self, record: Record) -> None:
-        if record["epoch"] == self._epoch:
+    def message(self, text: str) -> None:
+        if text.startswith(f"epoch {self._epoch}: "):
             raise KeyboardInterrupt
 
 

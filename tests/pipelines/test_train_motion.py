@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pipelines import train_fusion, train_motion
-from pipelines.run_folder import RUN, RunObserver
+from pipelines.run_folder import RUN
 from pipelines.train_fusion import TrainFusionRequest
 from pipelines.train_motion import TrainMotionReport, TrainMotionRequest
 from schemas.labels import Label
@@ -25,6 +25,7 @@ from vimoclip.config.motion import DEFAULT_TRAINING, MotionConfig
 from vimoclip.config.store import RunConfig
 from vimoclip.errors import CheckpointError, ModelError, RunError, SettingsError, UnknownColumnError
 from vimoclip.models.motion_student import MOCLIP, MoClip, read_student
+from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
@@ -49,9 +50,9 @@ def store(tmp_path_factory: pytest.TempPathFactory, clips: Path, tiny_model: str
     return where
 
 
-def train(store: Path, folder: Path, observer: RunObserver | None = None, **more: Any) -> TrainMotionReport:
+def train(store: Path, folder: Path, progress: Progress = NO_PROGRESS, **more: Any) -> TrainMotionReport:
     request = TrainMotionRequest(store, more.pop("config", CONFIG), folder, run=ONE, **more)
-    return train_motion.run(request, observer)
+    return train_motion.run(request, progress)
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +106,9 @@ defaults = list(vimoclip.training.loop.Training.__init__.__defaults__)
 defaults[defaults.index(vimoclip.training.loop.SAVE_EVERY_S)] = 0.0
 vimoclip.training.loop.Training.__init__.__defaults__ = tuple(defaults)
 
-class Killed(tests.RunObserver):
+class Killed(tests.Progress):
     left = 6
-    def step(self, items):
+    def advance(self, n=1, note=None):
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)

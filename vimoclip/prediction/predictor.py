@@ -20,6 +20,7 @@ from vimoclip.frames import FrameBatch, FrameEvent, VideoDone, VideoFailed, Vide
 from vimoclip.models.checkpoint import META, read_checkpoint
 from vimoclip.prediction.inputs import VideoInput, resolve_videos, stream_files, stream_stored
 from vimoclip.prediction.predictions import Prediction, Predictions, predicted_bouts
+from vimoclip.progress import NO_PROGRESS, Progress, Throughput
 from vimoclip.sequences.sequences import pack_windows, sample_window
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.fusion import SCORE_BATCH, scores
@@ -176,23 +177,6 @@ class WindowOptions:
         iter_windows((), self.window_s, self.stride_s)  # which refuses what are no windows
 
 
-class Watcher:
-    """Told how far a prediction is; this one ignores it."""
-
-    def planned(self, stored: int, files: int) -> None:
-        """So many videos are read from the store, and so many files are decoded."""
-
-    def frames(self, video: str, count: int) -> None:
-        """Frames of a video were read or embedded."""
-
-    def video(self, video: str, outcome: str) -> None:
-        """A video is done: `ok`, or the kind of its failure."""
-
-    def interrupted(self) -> bool:
-        """Ctrl-C: whether what is predicted so far is the answer."""
-        return False
-
-
 class Predictor:
     """Predicts with the run in a folder, on the features of a store.
 
@@ -205,32 +189,45 @@ class Predictor:
         self._model = WindowModel(store, folder, run)
 
     def predict(
-        self, names: Iterable[str | Path], windows: WindowOptions | None = None, watcher: Watcher | None = None
+        self,
+        names: Iterable[str | Path],
+        windows: WindowOptions | None = None,
+        progress: Progress = NO_PROGRESS,
+        keep_partial: bool = False,
     ) -> Predictions:
         """The videos that are meant by paths, ids and patterns (inputs.py), each once, in the order of the names.
 
         What is wrong with one video is in `failed`, and the others are scored.
 
+        Args:
+            names: of videos.
+            windows: None scores whole videos.
+            progress: an item is a video.
+            keep_partial: whether a KeyboardInterrupt ends it with what is predicted so far, and the number of the other
+                videos in `left`; else it is raised.
+
         Raises:
             SourceError: a name of nothing. ModelError, SettingsError: what made the store's features cannot be had.
             StoreDamagedError.
         """
-        windows, watcher = windows or WindowOptions(), watcher or Watcher()
+        windows = windows or WindowOptions()
         targets, failed = resolve_videos(self._store, names)
         unusable = len(failed)
         done: dict[VideoInput, Prediction] = {}
         stored = [target for target in targets if target.row is not None]
         files = [target for target in targets if target.row is None]
-        watcher.planned(len(stored), len(files))
+        progress.message(f"{len(stored)} videos from the store, {len(files)} files to decode.")
+        progress.stage("predicting", len(targets))
         try:
-            for target, outcome in self._outcomes(stored, files, windows, watcher):
+            for target, outcome in self._outcomes(stored, files, windows, progress):
                 if isinstance(outcome, VideoFailed):
                     failed.append(outcome)
+                    progress.message(f"failed ({outcome.kind}): {target.video}")
                 else:
                     done[target] = outcome
-                watcher.video(target.video, outcome.kind if isinstance(outcome, VideoFailed) else "ok")
+                progress.advance()
         except KeyboardInterrupt:
-            if not watcher.interrupted():
+            if not keep_partial:
                 raise
         stride_s = windows.window_s / 2 if windows.window_s and windows.stride_s is None else windows.stride_s
         found = tuple(done[target] for target in targets if target in done)
@@ -238,17 +235,24 @@ class Predictor:
         return Predictions(str(self._folder), windows.window_s, stride_s, windows.threshold, found, tuple(failed), left)
 
     def _outcomes(
-        self, stored: list[VideoInput], files: list[VideoInput], windows: WindowOptions, watcher: Watcher
+        self, stored: list[VideoInput], files: list[VideoInput], windows: WindowOptions, progress: Progress
     ) -> Iterator[Scored]:
-        scores = WindowScores(self._model, windows.threshold)
+        scores, throughput = WindowScores(self._model, windows.threshold), Throughput("frames")
+
+        def counted(events: Iterable[FrameEvent]) -> Iterator[FrameEvent]:
+            for event in events:
+                if isinstance(event, FrameBatch):
+                    progress.advance(0, throughput.add(len(event)))
+                yield event
+
         rows = [target.row for target in stored if target.row is not None]
         events: Iterable[FrameEvent] = stream_stored(self._store, self._model.features, rows)
-        yield from _scored(events, {target.video: target for target in stored}, windows, scores, watcher)
+        yield from _scored(counted(events), {target.video: target for target in stored}, windows, scores)
         if files:
             numbered = {str(n): target for n, target in enumerate(files)}  # two may have one name in two spellings
             jobs = (VideoJob(n, target.path) for n, target in numbered.items())
             events = stream_files(self._store, self._model.features, jobs, self._run)
-            yield from _scored(events, numbered, windows, scores, watcher)
+            yield from _scored(counted(events), numbered, windows, scores)
         yield from scores.flush()
 
 
@@ -257,7 +261,6 @@ def _scored(
     targets: Mapping[str, VideoInput],
     windows: WindowOptions,
     scores: WindowScores,
-    watcher: Watcher,
 ) -> Iterator[Scored]:
     """Cut the frames of each video into windows, and have them scored. targets: by the video_id of the events."""
     videos: dict[str, VideoScores] = {}  # that have begun, and not ended
@@ -265,9 +268,7 @@ def _scored(
     def counted() -> Iterator[FrameEvent]:
         for event in events:
             if isinstance(event, FrameBatch):
-                target = targets[event.video_id]
-                videos.setdefault(event.video_id, VideoScores(target)).frames += len(event)
-                watcher.frames(target.video, len(event))
+                videos.setdefault(event.video_id, VideoScores(targets[event.video_id])).frames += len(event)
             yield event
 
     for event in iter_windows(counted(), windows.window_s, windows.stride_s):

@@ -250,7 +250,7 @@ def writer_lock(
 ) -> Iterator[WriteLock]:
     """Hold the store's write lock.
 
-    wait: wait for another writer, after one call of `on_wait` with its name, rather than fail.
+    wait: wait for another writer, after one call of `on_wait` with a line for people that names it, rather than fail.
 
     Raises:
         StoreLockedError: another process writes to the store and wait is False.
@@ -275,7 +275,7 @@ def writer_lock(
                     hint="Wait for it to end, or leave out --no-wait.",
                 )
             if wait and not told and on_wait is not None:
-                on_wait(holder_description(at))
+                on_wait(f"Waiting for {holder_description(at)} to finish writing…")
                 told = True
             time.sleep(claim.poll_s)
         yield claim

@@ -22,11 +22,12 @@ from schemas.labels import LABELS, PAST_END_S
 from schemas.videos import VIDEOS
 from vimoclip.config.store import StoreConfig
 from vimoclip.errors import ConfigError, StoreDamagedError
+from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import TABLES, check_format, missing
 from vimoclip.store.location import LocationLike, StoreLocation, as_location
 from vimoclip.store.table import Table
 from vimoclip.store.verify_checks import check_models, check_segments, counted, decodes, order_faults, vector_faults
-from vimoclip.store.verify_faults import MOST_PLACES, Fault, Observer, ReadableTables
+from vimoclip.store.verify_faults import MOST_PLACES, Fault, ReadableTables
 
 _ENDS = {"video_id": pl.String, "duration_s": pl.Float64}
 _BATCH_ROWS = {"frames": 4096, "flow": 1024}
@@ -35,24 +36,25 @@ _VIDEO_COLUMNS = ["video_id", "status", "take", "frames", "duration_s"]
 _VIDEO_COLUMNS += ["fingerprint", "duplicate_of", "metadata", "error_kind"]
 
 
-def verify(where: LocationLike, observer: Observer | None = None) -> list[Fault]:
+def verify(where: LocationLike, progress: Progress = NO_PROGRESS) -> list[Fault]:
     """What is wrong with the store at a place, in the order of FAULTS; empty when it is whole.
 
     Raises:
         StoreMissingError: there is no table at all. StoreNewerError: a newer version wrote it. StoreUnreachableError.
     """
+    progress.stage("opening")
     at = as_location(where)
     if not {f"{name}.lance" for name in TABLES} & set(at.list_names()):
         raise missing(at)
-    return _Verify(at, observer or Observer()).run()
+    return _Verify(at, progress).run()
 
 
 class _Verify:
     """One run. What a damaged table would have told stays None, and is then not checked."""
 
-    def __init__(self, at: StoreLocation, observer: Observer) -> None:
-        self._at, self._sound = at, ReadableTables(at, observer)
-        self._observer, self._faults = observer, self._sound.faults
+    def __init__(self, at: StoreLocation, progress: Progress) -> None:
+        self._at, self._sound = at, ReadableTables(at, progress)
+        self._progress, self._faults = progress, self._sound.faults
         self._promoting: str | None = None
         self._keep_flow: bool | None = None
         self._motion: dict[str, bool] = {}  # vector column -> whether it is made from motion
@@ -189,9 +191,9 @@ class _Verify:
         if (table := self._sound.table("labels", *key, "end_s")) is None:
             return
         with self._sound.reading("labels"):
-            self._observer.table("labels", table.count())
+            self._progress.stage("labels", table.count())
             labels = pl.DataFrame(table.read([*key, "end_s"]))
-            self._observer.rows(labels.height)
+            self._progress.advance(labels.height)
             start, end = pl.col("start_s"), pl.col("end_s")
             whole = (start == -math.inf) & (end == math.inf)
             bad = ~(start.is_finite() & end.is_finite() & (start >= 0) & (start <= end))
@@ -246,7 +248,7 @@ class _Verify:
         self._owners = {take: video_id for take, (video_id, _) in self._takes.items()}
         live = np.array(sorted(self._takes), np.int64)
         leftovers: dict[int, tuple[str, int]] = {}
-        self._observer.table(table.name, table.count())
+        self._progress.stage(table.name, table.count())
         for rows in table.batches(columns, rows=_BATCH_ROWS[table.name]):
             ids = rows["video_id"].dictionary_encode()
             pairs = np.stack([rows["take"].to_numpy(), ids.indices.to_numpy()])
@@ -259,7 +261,7 @@ class _Verify:
                 elif take not in self._named:
                     first, total = leftovers.get(take, (video_id, 0))
                     leftovers[take] = first, total + count
-            self._observer.rows(rows.num_rows)
+            self._progress.advance(rows.num_rows)
             wanted = np.isin(pairs[0], live) | (self._named is None)
             yield rows if wanted.all() else rows.filter(pa.array(wanted))
         for take, (video_id, count) in leftovers.items():

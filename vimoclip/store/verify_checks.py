@@ -140,7 +140,7 @@ def check_segments(sound: ReadableTables, takes: Takes, named: set[int] | None) 
 def _check_rows(sound: ReadableTables, table: Table, spaces: list[str], takes: Takes, named: set[int] | None) -> None:
     found, filled = np.zeros(table.count(), _ROW), 0
     leftovers: dict[int, tuple[str, int]] = {}
-    sound.observer.table("segments", len(found))
+    sound.progress.stage("segments", len(found))
     for rows in table.batches([*_KEY, *spaces], rows=_ROWS):
         part = found[filled : filled + rows.num_rows]
         filled += rows.num_rows
@@ -164,7 +164,7 @@ def _check_rows(sound: ReadableTables, table: Table, spaces: list[str], takes: T
             for space, not_finite, not_unit in wrong:
                 _note(sound, "not-finite", owner, space, part[here & not_finite])
                 _note(sound, "not-unit", owner, space, part[here & not_unit])
-        sound.observer.rows(rows.num_rows)
+        sound.progress.advance(rows.num_rows)
     for take, (video_id, count) in leftovers.items():
         sound.faults.add("leftover-rows", "segments", video_id, f"{count} rows of take {take}")
     _check_cover(sound, found[:filled], takes)

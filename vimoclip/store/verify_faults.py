@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from vimoclip.errors import StoreDamagedError, StoreError, StoreMissingError, StoreUnreachableError
+from vimoclip.progress import Progress
 from vimoclip.store.feature_store import open_snapshot
 from vimoclip.store.location import StoreLocation
 from vimoclip.store.table import Table
@@ -135,24 +136,15 @@ class Faults:
 # A store's tables as `verify` reads them: one that is missing or damaged is a fault, and the others are read on.
 
 
-class Observer:
-    """Told how far a verify is; this one ignores it."""
-
-    def table(self, name: str, rows: int) -> None:
-        """A table of `rows` rows is about to be read."""
-
-    def rows(self, count: int) -> None:
-        """`count` more rows of it are read."""
-
-
 class ReadableTables:
     """The tables of one consistent snapshot, without what turned out to be unsound.
 
-    Attributes: `opened`, by name, those that can be read so far; `faults` and `observer`, for who checks them too.
+    Attributes: `opened`, by name, those that can be read so far; `faults` and `progress`, for who checks them too: a
+    stage is a table, and its items are rows.
     """
 
-    def __init__(self, at: StoreLocation, observer: Observer) -> None:
-        self.faults, self.observer = Faults(), observer
+    def __init__(self, at: StoreLocation, progress: Progress) -> None:
+        self.faults, self.progress = Faults(), progress
         self.opened: dict[str, Table] = {}
         self._place = at
         self._unsound: set[tuple[str, str]] = set()  # (table, column)
@@ -200,9 +192,9 @@ class ReadableTables:
         if (table := self.table(name, *columns)) is None:
             return None
         with self.reading(name):
-            self.observer.table(name, table.count())
+            self.progress.stage(name, table.count())
             rows: list[dict[str, Any]] = table.read(columns).to_pylist()
-            self.observer.rows(len(rows))
+            self.progress.advance(len(rows))
             return rows
         return None
 

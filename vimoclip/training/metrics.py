@@ -57,6 +57,11 @@ class Metrics:
         return {"segments" if name == "class_groups" else name: value for name, value in asdict(self).items()}
 
 
+def percent(fraction: float | None) -> str:
+    """A fraction as the literature has it, 0.7709 as 77.09; a dash where there is none."""
+    return "–" if fraction is None else f"{100 * fraction:.2f}"
+
+
 def multilabel_metrics(
     scores: Tensor, targets: Tensor, class_groups: Sequence[str], batch_size: int, videos: int | None = None
 ) -> Metrics:

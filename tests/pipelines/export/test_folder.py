@@ -12,6 +12,7 @@ from pipelines.export.run import run
 from tests.disks import mount, small_disk
 from tests.vimoclip.stores import make_store
 from vimoclip.errors import ExportError
+from vimoclip.progress import Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import ObjectStorePrefix
 
@@ -62,24 +63,26 @@ def test_a_kill_at_the_very_end_leaves_a_whole_export(store: FeatureStore, kille
 def test_what_is_interrupted_is_cleared_away(
     store: FeatureStore, tmp_path: Path, form: Format, error: type[BaseException]
 ) -> None:
-    def stop(*_: int) -> None:
-        assert (tmp_path / ".out.unfinished").is_dir()
-        raise error
+    class Stops(Progress):
+        def advance(self, n: int = 1, note: str | None = None) -> None:
+            assert (tmp_path / ".out.unfinished").is_dir()
+            raise error
 
     with pytest.raises(error):
-        run(store.place, tmp_path / "out", form, progress=stop)
+        run(store.place, tmp_path / "out", form, progress=Stops())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_two_exports_to_one_folder_do_not_mix(store: FeatureStore, tmp_path: Path) -> None:
     refused = []
 
-    def other(*_: int) -> None:
-        with pytest.raises(ExportError, match=r"Another process is exporting to .*out") as caught:
-            run(store.place, tmp_path / "out", "arrow")
-        refused.append(caught.value)
+    class Other(Progress):
+        def advance(self, n: int = 1, note: str | None = None) -> None:
+            with pytest.raises(ExportError, match=r"Another process is exporting to .*out") as caught:
+                run(store.place, tmp_path / "out", "arrow")
+            refused.append(caught.value)
 
-    run(store.place, tmp_path / "out", "parquet", progress=other)
+    run(store.place, tmp_path / "out", "parquet", progress=Other())
     assert refused
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".parquet", ".json"}

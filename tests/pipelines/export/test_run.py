@@ -12,6 +12,7 @@ from pipelines.export.selection import Query
 from tests.pipelines.export.scene import HOSTILE
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.errors import ExportError, StoreMissingError
+from vimoclip.progress import Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
@@ -69,14 +70,15 @@ def test_it_reads_one_snapshot_while_another_process_writes(tmp_path: Path) -> N
     with writer_lock(store.place):
         writer = StoreWriter(store)
 
-        def write(*_: int) -> None:
-            for video_id in ("a.mp4", "new.mp4"):
-                writer.add(take := writer.new_take(), embedded(video_id, 0, 2, seed=7))
-                writer.put(ok_row(video_id, take, 2, store.fingerprint))
-            writer.flush()
-            writer.optimize()
+        class Writes(Progress):
+            def advance(self, n: int = 1, note: str | None = None) -> None:
+                for video_id in ("a.mp4", "new.mp4"):
+                    writer.add(take := writer.new_take(), embedded(video_id, 0, 2, seed=7))
+                    writer.put(ok_row(video_id, take, 2, store.fingerprint))
+                writer.flush()
+                writer.optimize()
 
-        run(store.place, tmp_path / "out", "npz", progress=write)
+        run(store.place, tmp_path / "out", "npz", progress=Writes())
         run(tmp_path / "store", tmp_path / "after", "npz")
     listed = {
         name: {

@@ -12,6 +12,7 @@ import pytest
 from pipelines.export import Format
 from pipelines.export.run import run
 from tests.pipelines.export.scene import DIMS, GAPPED, HOSTILE, LATE, bits
+from vimoclip.progress import Progress
 from vimoclip.store.feature_store import FeatureStore
 
 FORMS: list[Format] = ["parquet", "arrow"]
@@ -83,9 +84,17 @@ def test_videos_and_labels_are_what_the_store_says(store: FeatureStore, exported
 
 
 def test_chunks_become_one_file(store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[int, int]] = []
+    class Told(Progress):
+        def stage(self, name: str, total: int | None = None) -> None:
+            self.done, self.of = 0, total
+
+        def advance(self, n: int = 1, note: str | None = None) -> None:
+            self.done += n
+            told.append((self.done, self.of))
+
+    told: list[tuple[int, int | None]] = []
     monkeypatch.setattr("vimoclip.store.frame_reader.FrameReader.chunks.__defaults__", (20,))
-    run(store.place, tmp_path / "parquet", "parquet", progress=lambda *how_far: told.append(how_far))
+    run(store.place, tmp_path / "parquet", "parquet", progress=Told())
     written = [done for done, _ in told]
     assert len(told) > 3
     assert written == sorted(written)

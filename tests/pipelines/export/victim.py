@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.export.run import run
+from vimoclip.progress import Progress
 
 
 def die(*_: Any) -> None:
@@ -24,8 +25,14 @@ if __name__ == "__main__":
     elif moment == "after":
         Path.unlink = die  # type: ignore[method-assign, assignment]
 
-    def wrote(done: int, of: int) -> None:
-        if moment == "writing" and 2 * done >= of:
-            die()
+    class Dies(Progress):
+        def stage(self, name: str, total: int | None = None) -> None:
+            self.left = total or 0
+            self.half = self.left / 2
 
-    run(store, Path(out), form, progress=wrote)  # type: ignore[arg-type]
+        def advance(self, n: int = 1, note: str | None = None) -> None:
+            self.left -= n
+            if moment == "writing" and self.left <= self.half:
+                die()
+
+    run(store, Path(out), form, progress=Dies())  # type: ignore[arg-type]

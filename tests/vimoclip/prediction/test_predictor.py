@@ -20,7 +20,8 @@ from vimoclip.config.fusion import Fusion, LossConfig, Modality, SequenceConfig
 from vimoclip.errors import CheckpointError, ConfigError, RunError, SettingsError, SourceError, UsageError
 from vimoclip.frames import vectors
 from vimoclip.models.checkpoint import read_checkpoint
-from vimoclip.prediction.predictor import Predictor, Watcher, WindowOptions
+from vimoclip.prediction.predictor import Predictor, WindowOptions
+from vimoclip.progress import Progress
 from vimoclip.sequences.reader import read_sequences
 from vimoclip.store.lock import writer_lock
 from vimoclip.training.fusion import scores
@@ -260,23 +261,19 @@ def test_an_interruption_keeps_what_is_there_where_that_is_asked_for(
 ) -> None:
     monkeypatch.setattr("vimoclip.prediction.predictor.MAX_STEPS", 1)
 
-    class Stops(Watcher):
-        def __init__(self, keep: bool) -> None:
-            self.keep, self.done = keep, 0
+    class Stops(Progress):
+        done = 0
 
-        def video(self, video: str, outcome: str) -> None:
-            self.done += 1
+        def advance(self, n: int = 1, note: str | None = None) -> None:
+            self.done += n
             if self.done == 3:
                 raise KeyboardInterrupt
 
-        def interrupted(self) -> bool:
-            return self.keep
-
     predictor = Predictor(store, run, ONE)
-    found = predictor.predict(["*"], WindowOptions(), Stops(keep=True))
+    found = predictor.predict(["*"], WindowOptions(), Stops(), keep_partial=True)
     assert (len(found), found.left) == (3, len(VIDEOS) - 3)
     with pytest.raises(KeyboardInterrupt):
-        predictor.predict(["*"], WindowOptions(), Stops(keep=False))
+        predictor.predict(["*"], WindowOptions(), Stops())
 
 
 def test_classes_keep_their_order(store: Store, run: Path) -> None:

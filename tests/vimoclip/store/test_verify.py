@@ -16,12 +16,13 @@ from schemas import FORMAT_KEY, SETTINGS_KEY
 from schemas.labels import Label
 from tests.vimoclip.stores import embedded, features, flow_bytes, make_store, ok_row
 from vimoclip.errors import StoreMissingError, StoreNewerError
+from vimoclip.progress import Progress
 from vimoclip.store import verify as module
 from vimoclip.store.feature_store import TABLES, FeatureStore
 from vimoclip.store.features import FeatureWriter
 from vimoclip.store.table import Table
 from vimoclip.store.verify import verify
-from vimoclip.store.verify_faults import FAULTS, MOST_OF_A_NAME, Fault, Observer
+from vimoclip.store.verify_faults import FAULTS, MOST_OF_A_NAME, Fault
 from vimoclip.store.writer import StoreWriter
 
 Row = dict[str, Any]
@@ -490,24 +491,25 @@ def test_verify_changes_nothing(store: Path) -> None:
     assert state() == before
 
 
-def test_observer_hears_of_every_row(store: Path) -> None:
-    class Counting(Observer):
+def test_progress_is_told_of_every_row(store: Path) -> None:
+    class Counting(Progress):
         def __init__(self) -> None:
             self.expected: dict[str, int] = {}
             self.read: dict[str, int] = {}
             self.name = ""
 
-        def table(self, name: str, rows: int) -> None:
-            self.name = name
-            self.expected[name], self.read[name] = rows, 0
+        def stage(self, name: str, total: int | None = None) -> None:
+            if total is not None:  # else no table is read yet
+                self.name = name
+                self.expected[name], self.read[name] = total, 0
 
-        def rows(self, count: int) -> None:
-            self.read[self.name] += count
+        def advance(self, n: int = 1, note: str | None = None) -> None:
+            self.read[self.name] += n
 
-    observer = Counting()
-    verify(store, observer)
-    assert observer.read == observer.expected
-    assert observer.read == {table: lance.dataset(uri(store, table)).count_rows() for table in TABLES}
+    counting = Counting()
+    verify(store, counting)
+    assert counting.read == counting.expected
+    assert counting.read == {table: lance.dataset(uri(store, table)).count_rows() for table in TABLES}
 
 
 def test_no_store_is_refused(tmp_path: Path) -> None:

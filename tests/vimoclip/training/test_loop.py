@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from tests.vimoclip.made_up import CONFIG, sequences
 from vimoclip.config.fusion import FusionConfig, TrainingConfig
 from vimoclip.errors import DivergedError, RunError
+from vimoclip.progress import Progress
 from vimoclip.training.fusion import FusionTask
-from vimoclip.training.loop import METRICS, STATE, Record, Training, TrainingObserver
+from vimoclip.training.loop import METRICS, STATE, Record, Training
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -37,14 +38,14 @@ def weights(task: FusionTask) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in task.model.parameters()]
 
 
-class Breaks(TrainingObserver):
+class Breaks(Progress):
     """Stops a run after so many batches, as Ctrl-C would."""
 
     def __init__(self, batches: int) -> None:
         self._left = batches
 
-    def step(self, videos: int) -> None:
-        self._left -= 1
+    def advance(self, n: int = 1, note: str | None = None) -> None:
+        self._left -= n
         if self._left < 0:
             raise KeyboardInterrupt
 
@@ -94,11 +95,11 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path, unbroken: tuple[list[Reco
 import os, signal, sys
 from pathlib import Path
 import torch
-from tests.vimoclip.training.test_loop import training, TrainingObserver
+from tests.vimoclip.training.test_loop import training, Progress
 
-class Killed(TrainingObserver):
-    def began(self, epoch, batches):
-        if epoch == 3:
+class Killed(Progress):
+    def stage(self, name, total=None):
+        if name == "epoch 3":
             os.kill(os.getpid(), signal.SIGKILL)
 
 torch.set_num_threads(1)
@@ -257,12 +258,12 @@ def test_a_long_epoch_goes_on_from_within(
     assert trained.steps == 3 * per_epoch - (batches + 1) // per_epoch * per_epoch
 
 
-class Counts(TrainingObserver):
+class Counts(Progress):
     def __init__(self) -> None:
         self.steps = 0
 
-    def step(self, items: int) -> None:
-        self.steps += 1
+    def advance(self, n: int = 1, note: str | None = None) -> None:
+        self.steps += n
 
 
 def test_no_step_is_made_twice(tmp_path: Path) -> None:
