@@ -79,17 +79,18 @@ def ablate(
 
 def _print(report: Any, files: list[Path], console: Console) -> None:
     """console: for the table."""
-    from pipelines.ablate import FIGURES, NAMES, cell
+    from pipelines.ablate import FIGURES, cell, paper_cell
+    from vimoclip.config.fusion import HEADS
 
     figures = [figure for figure in FIGURES if any(row.last.get(figure) for row in report.rows)]
     columns = ("fusion", *(FIGURES[figure] for figure in figures), "best epoch", "seeds", "paper")
     rows = [
         (
-            NAMES[row.fusion],
+            HEADS[row.fusion].title,
             *(cell(row, figure) for figure in figures),
             render.percent(max(row.best["micro"])) if row.best.get("micro") else "–",
             len(row.seeds),
-            f"{row.paper:.2f}",
+            paper_cell(row),
         )
         for row in report.rows
         if row.seeds

@@ -17,7 +17,6 @@ from pipelines.ingest_plan import Plan
 from pipelines.progress import Observer, Rates
 from pipelines.run_folder import SELECTED, RunObserver, TrainReport
 from pipelines.train_fusion import TrainFusionReport
-from vimoclip.config.fusion import Fusion
 from vimoclip.config.store import ClipConfig, FlowConfig
 from vimoclip.prediction.predictor import Watcher
 
@@ -234,10 +233,10 @@ def finish(report: TrainReport) -> bool:
 class AblationProgress(TrainingProgress, AblateObserver):
     """As of a training, and a line a run."""
 
-    def run(self, fusion: Fusion, seed: int, number: int, of: int) -> None:
+    def run(self, fusion: str, seed: int, number: int, of: int) -> None:
         render.err.print(f"Run {number} of {of}: {fusion}, seed {seed}", markup=False, highlight=False)
 
-    def done(self, fusion: Fusion, seed: int, report: TrainFusionReport) -> None:
+    def done(self, fusion: str, seed: int, report: TrainFusionReport) -> None:
         held_out = report.records[-1].get("held_out", {}) if report.records else {}
         said = "was finished before" if report.known else f"{report.epochs} epochs in {report.seconds:.1f} s"
         figure = f", mAP micro {render.percent(held_out.get('micro'))}"

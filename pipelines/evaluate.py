@@ -66,7 +66,7 @@ def run(request: EvaluateRequest) -> EvaluateReport:
     meta.check(store.features)
     config = meta.config
     videos = videos_of_split(store, request.split)
-    sequences = read_sequences(store, config.sequences, config.tfam.fusion, videos, meta.classes, kept=request.kept)
+    sequences = read_sequences(store, config.sequences, config.head_name, videos, meta.classes, kept=request.kept)
     check_labels(sequences, config.loss.name)
     segments = read_class_groups(request.segments, meta.classes) if request.segments else by_count(meta.counts)
     measure = multiclass_metrics if config.loss.name == "cross-entropy" else multilabel_metrics

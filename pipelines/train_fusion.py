@@ -27,7 +27,7 @@ from pipelines.run_folder import (
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.annotations.animal_kingdom import read_class_groups
-from vimoclip.config.fusion import ROLES, FusionConfig, Modality
+from vimoclip.config.fusion import HEADS, FusionConfig, Modality
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.models.checkpoint import Meta, Source, read_checkpoint, write_checkpoint
@@ -74,7 +74,7 @@ def run(request: TrainFusionRequest, observer: RunObserver | None = None) -> Tra
     """
     began = time.monotonic()
     config = request.config
-    report = TrainFusionReport(request.folder or default_folder(request.store, config, config.tfam.fusion))
+    report = TrainFusionReport(request.folder or default_folder(request.store, config, config.head_name))
     if finished(report.folder):
         _, meta = read_checkpoint(report.folder)
         fitted = replace(config, loss=config.loss.fitting(one_each=True))
@@ -120,9 +120,9 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, observer: Run
 
 def features_of(store: FeatureStore, config: FusionConfig) -> Mapping[Modality, Feature]:
     """The features that a run reads, by role."""
-    return {role: store.features[getattr(config.sequences, role)] for role in ROLES[config.tfam.fusion]}
+    return {role: store.features[getattr(config.sequences, role)] for role in HEADS[config.head_name].roles}
 
 
 def _read(request: TrainFusionRequest, store: FeatureStore, videos: list[Video], classes: list[str]) -> Sequences:
     config = request.config
-    return read_sequences(store, config.sequences, config.tfam.fusion, videos, classes, kept=request.kept)
+    return read_sequences(store, config.sequences, config.head_name, videos, classes, kept=request.kept)

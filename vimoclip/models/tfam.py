@@ -25,11 +25,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vimoclip.config.fusion import ROLES, Modality, Positions, TfamConfig
+from vimoclip.config.fusion import HEADS, FusionConfig, Modality, Positions, TfamConfig
 from vimoclip.errors import ConfigError
+from vimoclip.models.heads import FusionHead, scale_layer
 
 
-class Tfam(nn.Module):
+def build(config: FusionConfig, dims: Mapping[Modality, int], classes: int) -> "Tfam":
+    """TFAM of a run's settings. Raises ConfigError: see `Tfam`."""
+    return Tfam(config.tfam, dims, classes)
+
+
+class Tfam(FusionHead):
     """dims: the width of each feature that `config.fusion` reads, `{"image": D, "motion": D}`. classes: how many.
 
     Raises:
@@ -37,13 +43,13 @@ class Tfam(nn.Module):
     """
 
     def __init__(self, config: TfamConfig, dims: Mapping[Modality, int], classes: int) -> None:
-        super().__init__()
-        self.config, self.dims, self.classes = config, dict(dims), classes
-        if set(dims) != set(ROLES[config.fusion]) or classes < 1:
+        super().__init__(dims, classes, config.width)
+        self.config, roles = config, HEADS[config.fusion].roles
+        if set(dims) != set(roles) or classes < 1:
             raise ConfigError(
                 f"TFAM with fusion {config.fusion} cannot be built.",
                 received=f"widths of {', '.join(dims) or 'nothing'}; {classes} classes",
-                expected=f"a width of {' and of '.join(ROLES[config.fusion])}, and a class or more",
+                expected=f"a width of {' and of '.join(roles)}, and a class or more",
             )
         embedding = config.fusion == "embedding"
         widths = {"fused": sum(dims.values())} if embedding else {str(role): dim for role, dim in dims.items()}
@@ -90,6 +96,12 @@ class Tfam(nn.Module):
             x = layer(x, mask) if memory is None else layer(x, mask, memory, memory_mask)
         pooled: Tensor = self.pool(x, mask)
         return pooled
+
+    def calibrate(self, scale: float, bias: float) -> None:
+        """See `FusionHead.calibrate`."""
+        last = self.head[-1]
+        assert isinstance(last, nn.Linear)
+        scale_layer(last, scale, bias)
 
     def _embed(self, name: str, z: Tensor) -> Tensor:
         x: Tensor = self.projection[name](z)

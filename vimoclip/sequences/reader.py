@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from schemas.videos import Video
-from vimoclip.config.fusion import ROLES, Fusion, Modality, SequenceConfig
+from vimoclip.config.fusion import HEADS, Modality, SequenceConfig
 from vimoclip.device import free_bytes
 from vimoclip.errors import ConfigError, RunError, StoreDamagedError, UnknownColumnError
 from vimoclip.frames import stored_values
@@ -177,13 +177,14 @@ class SequenceStorage:
 def read_sequences(
     store: FeatureStore,
     config: SequenceConfig,
-    fusion: Fusion,
+    head: str,
     videos: Sequence[Video],
     classes: Sequence[str],
     unlabelled: Unlabelled = "left out",
     kept: SequenceStorage | None = None,
 ) -> Sequences:
-    """The sequences of videos of a snapshot, in their order; splits.py chooses them.
+    """The sequences of videos of a snapshot, in their order; splits.py chooses them. head: of HEADS, which says what is
+    read.
 
     A label counts for its whole video, also if it is of a span; with `window_s`, for the stretches that have it. Labels
     that are none of `classes` are no labels. A stretch of a video with labels stays, also if it has none.
@@ -192,7 +193,7 @@ def read_sequences(
         UnknownColumnError: no such feature. ConfigError: a feature of the other kind. RunError: no video is left, or
         the files cannot be written. StoreDamagedError: frames are missing.
     """
-    features = {role: _feature(store, role, getattr(config, role)) for role in ROLES[fusion]}
+    features = {role: _feature(store, role, getattr(config, role)) for role in HEADS[head].roles}
     shown = _labels(store, classes)
     labelled = [row for row in videos if unlabelled == "kept" or row.video_id in shown]
     without = {

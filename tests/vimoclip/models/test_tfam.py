@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vimoclip.config.fusion import ROLES, Fusion, Modality, TfamConfig
+from vimoclip.config.fusion import HEADS, Fusion, Modality, TfamConfig
 from vimoclip.errors import ConfigError
 from vimoclip.models.tfam import Attention, AttentionPooling, CrossLayer, MeanPooling, SelfLayer, Tfam, with_positions
 
@@ -31,7 +31,7 @@ def randomised(module: nn.Module) -> nn.Module:
 
 
 def tfam(fusion: Fusion, config: TfamConfig = SMALL, dim: int = D) -> Tfam:
-    made = Tfam(dataclasses.replace(config, fusion=fusion), dict.fromkeys(ROLES[fusion], dim), 5)
+    made = Tfam(dataclasses.replace(config, fusion=fusion), dict.fromkeys(HEADS[fusion].roles, dim), 5)
     return typing.cast(Tfam, randomised(made))
 
 
@@ -58,7 +58,7 @@ def inputs(
 )
 def test_the_papers_parameters(fusion: Fusion, count: int) -> None:
     with torch.device("meta"):
-        made = Tfam(TfamConfig(fusion=fusion, pooling="mean"), dict.fromkeys(ROLES[fusion], 512), 140)
+        made = Tfam(TfamConfig(fusion=fusion, pooling="mean"), dict.fromkeys(HEADS[fusion].roles, 512), 140)
     assert sum(parameter.numel() for parameter in made.parameters()) == count
 
 
@@ -189,7 +189,7 @@ def test_what_is_there_is_seen(fusion: Fusion) -> None:
     ours = tfam(fusion)
     z, present = inputs([8])
     before = ours(z, present)
-    for role in ROLES[fusion]:
+    for role in HEADS[fusion].roles:
         changed = {**z, role: z[role].clone()}
         changed[role][0, 7] += 1
         assert (ours(changed, present) - before).abs().max() > 1e-4
