@@ -39,7 +39,6 @@ FIGURES: tuple[Figure, ...] = ("micro", "macro")
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "no positions": {"tfam": {"positions": "none"}},
-    "attention pooling": {"tfam": {"pooling": "attention"}},
     "raw lengths": {"sequences": {"lengths": "raw"}},
     "bce": {"loss": {"name": "bce"}},
     "no mixup": {"mixup": "none"},

@@ -6,15 +6,13 @@ Each difference between the presets is one setting that can be given by itself.
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from vimoclip.config.base import Config, at_least_one, fraction, not_negative, positive
+from vimoclip.config.base import Config, at_least_one, fraction, not_negative, only_choice, positive
 from vimoclip.errors import ConfigError, UsageError
 
 Fusion = Literal["cross", "temporal", "embedding", "image", "motion"]
 Attention = Literal["cross", "self"]
 Concat = Literal["temporal", "embedding"]
 Inputs = Literal["image", "motion", "both"]
-Positions = Literal["sinusoidal"]
-Pooling = Literal["mean", "attention"]
 Lengths = Literal["unit", "raw"]
 Loss = Literal["bce", "asymmetric", "cross-entropy"]
 Decay = Literal["all", "matrices"]
@@ -121,7 +119,7 @@ class TfamConfig(Config):
     fusion: `cross`, Q of image and K, V of motion; `temporal` or `embedding`, self-attention over both, concatenated in
         time or in the width; `image` or `motion`, self-attention over one.
     positions: `sinusoidal` tells the model the order of frames, which attention alone does not see.
-    pooling: over time, a masked `mean` or a learned softmax (`attention`).
+    pooling: over time: the `mean` over the steps that are there, and nothing else.
     """
 
     fusion: Fusion = "cross"
@@ -131,11 +129,12 @@ class TfamConfig(Config):
     feed_forward: int = 2048
     hidden: int = 256
     dropout: float = 0.1
-    positions: Positions | None = "sinusoidal"
-    pooling: Pooling = "mean"
+    positions: Literal["sinusoidal"] | None = "sinusoidal"
+    pooling: str = "mean"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        only_choice("pooling", self.pooling, "mean", removed="attention")
         for name in ("layers", "width", "heads", "feed_forward", "hidden"):
             at_least_one(name, getattr(self, name))
         if self.width % (2 * self.heads):

@@ -20,7 +20,7 @@ from schemas.features import Feature
 from schemas.models import META, WEIGHTS
 from vimoclip.atomic import atomic_write
 from vimoclip.config.fusion import HEADS, FusionConfig, Modality
-from vimoclip.errors import CheckpointError, ConfigError
+from vimoclip.errors import CheckpointError, ConfigError, RemovedSettingError
 from vimoclip.models.heads import FusionHead, build_head
 
 Get = Callable[[str], bytes]
@@ -105,6 +105,13 @@ def read_body(get: Get, where: object, kind: Kind) -> dict[str, Any]:
 
 def damaged(where: object, kind: Kind, error: Exception) -> CheckpointError:
     """The error that says what of meta.json cannot be."""
+    if isinstance(error, RemovedSettingError):
+        return CheckpointError(
+            f"The {kind.what} in {where} is of an earlier version of ViMoCLIP. {error.what}",
+            received=error.received,
+            expected=error.expected,
+            hint=f"Train it anew with `vimoclip {kind.command}`, without that setting.",
+        )
     said = f"{error} is missing" if isinstance(error, KeyError) else error
     return CheckpointError(f"{where}/{META} is damaged.", received=said, hint=kind.hint)
 

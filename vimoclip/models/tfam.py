@@ -20,12 +20,13 @@ there, as for every other video. In `embedding` a vector that is missing is 0; e
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vimoclip.config.fusion import HEADS, FusionConfig, Modality, Positions, TfamConfig
+from vimoclip.config.fusion import HEADS, FusionConfig, Modality, TfamConfig
 from vimoclip.errors import ConfigError
 from vimoclip.models.heads import FusionHead, scale_layer
 
@@ -56,7 +57,7 @@ class Tfam(FusionHead):
         self.projection = nn.ModuleDict({name: _projection(dim, config.width) for name, dim in widths.items()})
         layer = CrossLayer if config.fusion == "cross" else SelfLayer
         self.layers = nn.ModuleList(layer(config) for _ in range(config.layers))
-        self.pool = AttentionPooling(config.width) if config.pooling == "attention" else MeanPooling()
+        self.pool = MeanPooling()
         self.head = nn.Sequential(
             nn.LayerNorm(config.width),
             nn.Linear(config.width, config.hidden),
@@ -191,23 +192,7 @@ class MeanPooling(nn.Module):
         return torch.div(kept.sum(dim=1), steps)
 
 
-class AttentionPooling(nn.Module):
-    """Σ_t α_t x_t over the steps that are there, α = softmax(w · x_t). w is 0 at the start: the mean."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x: float (B, T, d). mask: bool (B, T). Returns (B, d), 0 where there is no step."""
-        scores = (x.float() * self.weight).sum(dim=-1).masked_fill(~mask, -math.inf)
-        some = mask.any(dim=1, keepdim=True)
-        weights = torch.softmax(scores.masked_fill(~some, 0), dim=1).masked_fill(~mask, 0)
-        pooled: Tensor = (weights[..., None] * x.float().masked_fill(~mask[..., None], 0)).sum(dim=1)
-        return pooled
-
-
-def with_positions(x: Tensor, positions: Positions | None) -> Tensor:
+def with_positions(x: Tensor, positions: Literal["sinusoidal"] | None) -> Tensor:
     """x_t + p_t · |x_t| / |p_t|, p_t the sinusoids of Vaswani et al. (2017), t = 1 … T.
 
     Those have a length of √(d/2), 16 for d = 512, in which unit vectors would drown. x: float (B, T, d).
