@@ -31,7 +31,7 @@ from vimoclip.config.fusion import HEADS, FusionConfig, Modality
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.models.checkpoint import Meta, Source, read_checkpoint, write_checkpoint
-from vimoclip.sequences.reader import SequenceStorage, read_sequences
+from vimoclip.sequences.reader import read_sequences
 from vimoclip.sequences.sequences import SequenceReport, Sequences
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
@@ -55,7 +55,6 @@ class TrainFusionRequest:
     segments: Path | None = None
     versions: dict[str, int] | None = None
     run: RunConfig = field(default_factory=RunConfig)
-    kept: SequenceStorage = field(default_factory=SequenceStorage)
 
 
 @dataclass
@@ -125,4 +124,4 @@ def features_of(store: FeatureStore, config: FusionConfig) -> Mapping[Modality, 
 
 def _read(request: TrainFusionRequest, store: FeatureStore, videos: list[Video], classes: list[str]) -> Sequences:
     config = request.config
-    return read_sequences(store, config.sequences, config.head_name, videos, classes, kept=request.kept)
+    return read_sequences(store, config.sequences, config.head_name, videos, classes)

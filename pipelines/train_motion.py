@@ -37,7 +37,6 @@ from vimoclip.errors import ConfigError, SettingsError, UsageError
 from vimoclip.models.checkpoint import Source
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import StudentMeta, read_student_meta, write_student
-from vimoclip.sequences.reader import SequenceStorage
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike, as_location
 from vimoclip.training.loop import METRICS, Record, Training
@@ -58,7 +57,6 @@ class TrainMotionRequest:
     split: SplitRequest = field(default_factory=SplitRequest)
     versions: dict[str, int] | None = None
     run: RunConfig = field(default_factory=RunConfig)
-    kept: SequenceStorage = field(default_factory=SequenceStorage)
 
 
 @dataclass
@@ -101,7 +99,7 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, observer: Run
     report.train, report.held_out = split.said_train, split.said_held_out
     classes = trainable_classes(store, split.train, request.split.least_videos)
     segments = {
-        name: read_motion_clips(store, config.image, config.segment, videos, classes, request.kept)
+        name: read_motion_clips(store, config.image, config.segment, videos, classes)
         for name, videos in split.parts.items()
     }
     report.classes = len(classes)
