@@ -35,7 +35,7 @@ from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.errors import ConfigError, SettingsError, UsageError
 from vimoclip.models.checkpoint import Source
-from vimoclip.models.clip import ClipTeacher
+from vimoclip.models.clip import ClipTeacher, load_backbone
 from vimoclip.models.motion_student import StudentMeta, read_student_meta, write_student
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike, as_location
@@ -131,7 +131,7 @@ def teacher_of(store: FeatureStore, run: RunConfig) -> ClipTeacher:
     Raises:
         ModelError: its weights cannot be had. SettingsError: they are others than the store was made with.
     """
-    teacher = ClipTeacher(replace(store.config.clip, precision="fp32"), pick_device(run.device))
+    teacher = load_backbone(replace(store.config.clip, precision="fp32"), pick_device(run.device))
     made = store.features["clip"].weights_sha256
     if teacher.weights_sha256 != made:
         raise SettingsError(
