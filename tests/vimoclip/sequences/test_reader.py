@@ -288,14 +288,10 @@ def test_one_more_video_makes_one_more_file_a_feature(store: FeatureStore, tmp_p
 
 def test_damaged_files_are_made_again(store: FeatureStore, tmp_path: Path) -> None:
     storage, videos = SequenceStorage("files", tmp_path / "cache"), videos_of_split(store)
-    first = read_sequences(store, CONFIG, "cross", videos_of_split(store), ["eats"], "kept", storage).batch(
-        np.arange(6)
-    )
+    first = read_sequences(store, CONFIG, "cross", videos, ["eats"], "kept", storage).batch(np.arange(6))
     for path in (tmp_path / "cache").iterdir():
         path.write_bytes(path.read_bytes()[:100])
-    again = read_sequences(store, CONFIG, "cross", videos_of_split(store), ["eats"], "kept", storage).batch(
-        np.arange(6)
-    )
+    again = read_sequences(store, CONFIG, "cross", videos, ["eats"], "kept", storage).batch(np.arange(6))
     assert np.array_equal(first.vectors["image"], again.vectors["image"])
 
 
