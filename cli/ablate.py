@@ -8,7 +8,7 @@ from rich.console import Console
 
 from cli import options, render, training_options
 from pipelines.executor import Engine
-from vimoclip.config.fusion import settings
+from vimoclip.config.fusion import HEADS, settings
 
 
 @render.handled
@@ -16,7 +16,7 @@ def ablate(
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each row.")] = 3,
     rows: Annotated[
         str | None,
-        typer.Option(help="Of image, motion, embedding, temporal, cross; by comma.", show_default="all five"),
+        typer.Option(help=f"Of {', '.join(HEADS)}; by comma.", show_default="the five of Table 2"),
     ] = None,
     preset: training_options.PresetName = "default",
     loss: training_options.LossName = None,
@@ -79,18 +79,18 @@ def ablate(
 
 def _print(report: Any, files: list[Path], console: Console) -> None:
     """console: for the table."""
-    from pipelines.ablate import FIGURES, NAMES, cell
+    from pipelines.ablate import FIGURES, cell, paper_cell
     from vimoclip.training.metrics import percent
 
     figures = [figure for figure in FIGURES if any(row.last.get(figure) for row in report.rows)]
     columns = ("fusion", *(FIGURES[figure] for figure in figures), "best epoch", "seeds", "paper")
     rows = [
         (
-            NAMES[row.fusion],
+            HEADS[row.fusion].title,
             *(cell(row, figure) for figure in figures),
             percent(max(row.best["micro"])) if row.best.get("micro") else "–",
             len(row.seeds),
-            f"{row.paper:.2f}",
+            paper_cell(row),
         )
         for row in report.rows
         if row.seeds

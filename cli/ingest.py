@@ -2,14 +2,19 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from cli import options, render
 from pipelines.executor import Engine
-from vimoclip.config.store import FlowChoice, FlowImage, OnCorrupt
+from vimoclip.config.store import ESTIMATORS, FlowImage, OnCorrupt
 from vimoclip.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    FlowChoice = str
+else:
+    FlowChoice = Literal[("auto", *ESTIMATORS)]
 
 
 @render.handled

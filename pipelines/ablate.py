@@ -19,17 +19,16 @@ from typing import Literal
 from pipelines.executor import Engine, is_ray
 from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest, run
 from vimoclip.atomic import atomic_write
-from vimoclip.config.fusion import Fusion, FusionConfig
+from vimoclip.config.fusion import HEADS, FusionConfig
 from vimoclip.errors import ConfigError, RunError
 from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import as_location
 from vimoclip.training.metrics import Interval, interval, percent
 
-ROWS: tuple[Fusion, ...] = ("image", "motion", "embedding", "temporal", "cross")
-PAPER: dict[Fusion, float] = {"image": 75.83, "motion": 51.05, "embedding": 74.56, "temporal": 76.99, "cross": 77.09}
-"""mAP, micro, on Animal Kingdom: the paper's Table 2. It is beside ours for its order, not for its height: another data
-set has another one."""
+PAPER = {name: head.paper for name, head in HEADS.items() if head.paper is not None}
+"""mAP, micro, in percent, on Animal Kingdom: the rows of the paper's Table 2, by the names of their heads."""
+ROWS = tuple(PAPER)
 
 ABLATION = "ablation.json"
 Figure = Literal["micro", "macro", "accuracy"]
@@ -37,14 +36,14 @@ Figure = Literal["micro", "macro", "accuracy"]
 
 @dataclass(frozen=True)
 class AblateRequest:
-    """What to compare. base: the training, whose fusion and seed are replaced; its folder is the ablation's.
+    """What to compare. base: the training, whose head and seed are replaced; its folder is the ablation's.
 
-    rows: of ROWS. seeds: how many; the first is the base's, and each further one is one more. side_by_side: runs at a
+    rows: of HEADS. seeds: how many; the first is the base's, and each further one is one more. side_by_side: runs at a
     time on each GPU, or on the CPUs where there is none.
     """
 
     base: TrainFusionRequest
-    rows: tuple[Fusion, ...] = ROWS
+    rows: tuple[str, ...] = ROWS
     seeds: int = 3
     engine: Engine = field(default_factory=Engine)
     side_by_side: int = 1
@@ -55,9 +54,9 @@ class AblateRequest:
         Raises:
             ConfigError: no rows, one twice, an unknown one, or no seeds.
         """
-        if not self.rows or len(set(self.rows)) < len(self.rows) or not set(self.rows) <= set(ROWS):
+        if not self.rows or len(set(self.rows)) < len(self.rows) or not set(self.rows) <= set(HEADS):
             raise ConfigError(
-                "Rows of the table are named once each.", received=list(self.rows), expected=f"of {', '.join(ROWS)}"
+                "Rows of the table are named once each.", received=list(self.rows), expected=f"of {', '.join(HEADS)}"
             )
         for name in ("seeds", "side_by_side"):
             if getattr(self, name) < 1:
@@ -66,14 +65,14 @@ class AblateRequest:
 
 @dataclass
 class AblateRow:
-    """One fusion. seeds: those that are done. paper: of Table 2, in percent.
+    """One head, by its name. seeds: those that are done. paper: of Table 2, in percent, where that has it.
 
     last: the figures after the last epoch, by name, a value a seed. best: the highest of any epoch, which was chosen on
     the very videos it is of, and flatters.
     """
 
-    fusion: Fusion
-    paper: float
+    fusion: str
+    paper: float | None
     seeds: list[int] = field(default_factory=list)
     last: dict[str, list[float]] = field(default_factory=dict)
     best: dict[str, list[float]] = field(default_factory=dict)
@@ -99,16 +98,16 @@ class AblateReport:
     seconds: float = 0.0
 
 
-def parse_rows(text: str) -> tuple[Fusion, ...]:
+def parse_rows(text: str) -> tuple[str, ...]:
     """Rows by their names, separated by commas.
 
     Raises:
         ConfigError: see AblateRequest.
     """
     names = [name.strip() for name in text.split(",")]
-    rows = tuple(row for name in names for row in ROWS if row == name)
+    rows = tuple(row for name in names for row in HEADS if row == name)
     if len(rows) < len(names):
-        raise ConfigError("There is no such row.", received=text, expected=f"of {', '.join(ROWS)}")
+        raise ConfigError("There is no such row.", received=text, expected=f"of {', '.join(HEADS)}")
     return rows
 
 
@@ -124,7 +123,7 @@ def run_all(request: AblateRequest, progress: Progress = NO_PROGRESS) -> AblateR
     folder = request.base.folder or default_folder(request)
     base = replace(request.base, versions=_begin(folder, request))
     wanted = [(fusion, base.config.training.seed + n) for n in range(request.seeds) for fusion in request.rows]
-    report = AblateReport(folder, [AblateRow(fusion, PAPER[fusion]) for fusion in request.rows])
+    report = AblateReport(folder, [AblateRow(fusion, HEADS[fusion].paper) for fusion in request.rows])
     rows = {row.fusion: row for row in report.rows}
     for fusion, seed, trained in _runs(request, wanted, base, folder, progress):
         if trained.interrupted:
@@ -145,11 +144,11 @@ def default_folder(request: AblateRequest) -> Path:
 
 def _runs(
     request: AblateRequest,
-    wanted: list[tuple[Fusion, int]],
+    wanted: list[tuple[str, int]],
     base: TrainFusionRequest,
     folder: Path,
     progress: Progress,
-) -> Iterator[tuple[Fusion, int, TrainFusionReport]]:
+) -> Iterator[tuple[str, int, TrainFusionReport]]:
     """The runs in the order in which they end."""
     requests = {key: _one(base, folder, *key) for key in wanted}
     if is_ray(base.run, request.engine):
@@ -172,22 +171,22 @@ def _with_threads(one: TrainFusionRequest, threads: int) -> TrainFusionRequest:
     return replace(one, run=replace(one.run, threads=one.run.threads or threads))
 
 
-def _describe(fusion: Fusion, seed: int, trained: TrainFusionReport) -> str:
+def _describe(fusion: str, seed: int, trained: TrainFusionReport) -> str:
     """What came of a run, as a line for people."""
     held_out = trained.records[-1].get("held_out", {}) if trained.records else {}
     said = "was finished before" if trained.known else f"{trained.epochs} epochs in {trained.seconds:.1f} s"
     return f"{fusion}, seed {seed}: {said}, mAP micro {percent(held_out.get('micro'))}"
 
 
-def _one(base: TrainFusionRequest, folder: Path, fusion: Fusion, seed: int) -> TrainFusionRequest:
+def _one(base: TrainFusionRequest, folder: Path, fusion: str, seed: int) -> TrainFusionRequest:
     """The request of a run, which names nothing by where this process stands: on Ray it stands elsewhere."""
-    config = base.config
-    tfam, training = replace(config.tfam, fusion=fusion), replace(config.training, seed=seed)
+    config = base.config.with_head(fusion)
+    config = replace(config, training=replace(config.training, seed=seed))
     return replace(
         base,
         store=str(as_location(base.store)),
         class_groups=base.class_groups and base.class_groups.absolute(),
-        config=replace(config, tfam=tfam, training=training),
+        config=config,
         folder=(folder / f"{fusion}-{seed}").absolute(),
     )
 
@@ -218,6 +217,7 @@ def _begin(folder: Path, request: AblateRequest) -> dict[str, int]:
 def _settings(config: FusionConfig) -> dict[str, object]:
     """What the runs of an ablation have in common."""
     said = config.to_dict()
+    said.pop("head", None)
     said["tfam"] = {name: value for name, value in said["tfam"].items() if name != "fusion"}
     said["training"] = {name: value for name, value in said["training"].items() if name != "seed"}
     return said
@@ -243,13 +243,6 @@ def _add(row: AblateRow, seed: int, trained: TrainFusionReport) -> None:
 # An ablation as files: results.json and results.csv for programs, table.md and table.png for papers.
 
 
-NAMES: dict[Fusion, str] = {
-    "image": "image only",
-    "motion": "motion only",
-    "embedding": "self-attention, embedding concat",
-    "temporal": "self-attention, temporal concat",
-    "cross": "cross-attention",
-}
 FIGURES: dict[Figure, str] = {"micro": "mAP, micro", "macro": "mAP, macro", "accuracy": "accuracy"}
 
 
@@ -277,6 +270,11 @@ def cell(row: AblateRow, figure: Figure) -> str:
     if found is None:
         return "–"
     return f"{100 * found.mean:.2f}" + (f" ± {100 * found.half:.2f}" if found.half is not None else "")
+
+
+def paper_cell(row: AblateRow) -> str:
+    """`77.09`, in percent; a dash where the paper has no such row."""
+    return "–" if row.paper is None else f"{row.paper:.2f}"
 
 
 def _measured(report: AblateReport) -> list[Figure]:
@@ -314,7 +312,7 @@ def _markdown(report: AblateReport) -> str:
     ]
     for row in report.rows:
         cells = [cell(row, figure) for figure in figures]
-        lines.append(f"| {NAMES[row.fusion]} | {' | '.join(cells)} | {len(row.seeds)} | {row.paper:.2f} |")
+        lines.append(f"| {HEADS[row.fusion].title} | {' | '.join(cells)} | {len(row.seeds)} | {paper_cell(row)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -327,14 +325,15 @@ def _png(report: AblateReport) -> bytes:
     for n, (row, found) in enumerate(rows):
         axes.barh(n, 100 * found.mean, height=0.6, color="#3d7a5c", xerr=100 * (found.half or 0), capsize=3)
         axes.plot([100 * value for value in row.last["micro"]], [n] * len(row.seeds), "o", color="#123", ms=3)
-        axes.plot(row.paper, n, "D", color="#c2571a", ms=5, label="paper, Animal Kingdom" if n == 0 else None)
-    axes.set_yticks(range(len(rows)), [NAMES[row.fusion] for row, _ in rows])
+        if row.paper is not None:
+            axes.plot(row.paper, n, "D", color="#c2571a", ms=5, label="paper, Animal Kingdom" if n == 0 else None)
+    axes.set_yticks(range(len(rows)), [HEADS[row.fusion].title for row, _ in rows])
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.set_xlabel(f"mAP, micro, in percent, after the last epoch, on {report.held_out}")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
-    if rows:
+    if any(row.paper is not None for row, _ in rows):
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False)
     data = io.BytesIO()
     picture.savefig(data, format="png", dpi=144)

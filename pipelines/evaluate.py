@@ -12,7 +12,7 @@ from vimoclip.annotations.animal_kingdom import read_class_groups
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.models.checkpoint import read_checkpoint
-from vimoclip.sequences.reader import SequenceStorage, read_sequences
+from vimoclip.sequences.reader import read_sequences
 from vimoclip.sequences.sequences import SequenceReport
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
@@ -32,7 +32,6 @@ class EvaluateRequest:
     class_groups: Path | None = None
     batch_size: int = 0
     run: RunConfig = field(default_factory=RunConfig)
-    kept: SequenceStorage = field(default_factory=SequenceStorage)
 
 
 @dataclass
@@ -67,7 +66,7 @@ def run(request: EvaluateRequest) -> EvaluateReport:
     meta.check(store.features)
     config = meta.config
     videos = videos_of_split(store, request.split)
-    sequences = read_sequences(store, config.sequences, config.tfam.fusion, videos, meta.classes, kept=request.kept)
+    sequences = read_sequences(store, config.sequences, config.head_name, videos, meta.classes)
     check_labels(sequences, config.loss.name)
     groups = read_class_groups(request.class_groups, meta.classes) if request.class_groups else by_count(meta.counts)
     measure = multiclass_metrics if config.loss.name == "cross-entropy" else multilabel_metrics

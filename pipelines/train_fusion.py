@@ -26,12 +26,12 @@ from pipelines.run_folder import (
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.annotations.animal_kingdom import read_class_groups
-from vimoclip.config.fusion import ROLES, FusionConfig, Modality
+from vimoclip.config.fusion import HEADS, FusionConfig, Modality
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.models.checkpoint import Meta, Source, read_checkpoint, write_checkpoint
 from vimoclip.progress import NO_PROGRESS, Progress
-from vimoclip.sequences.reader import SequenceStorage, read_sequences
+from vimoclip.sequences.reader import read_sequences
 from vimoclip.sequences.sequences import SequenceReport, Sequences
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
@@ -55,7 +55,6 @@ class TrainFusionRequest:
     class_groups: Path | None = None
     versions: dict[str, int] | None = None
     run: RunConfig = field(default_factory=RunConfig)
-    kept: SequenceStorage = field(default_factory=SequenceStorage)
 
 
 @dataclass
@@ -74,7 +73,7 @@ def run(request: TrainFusionRequest, progress: Progress = NO_PROGRESS) -> TrainF
     """
     began = time.monotonic()
     config = request.config
-    report = TrainFusionReport(request.folder or default_folder(request.store, config, config.tfam.fusion))
+    report = TrainFusionReport(request.folder or default_folder(request.store, config, config.head_name))
     if finished(report.folder):
         _, meta = read_checkpoint(report.folder)
         fitted = replace(config, loss=config.loss.fitting(one_each=True))
@@ -122,9 +121,9 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
 
 def features_of(store: FeatureStore, config: FusionConfig) -> Mapping[Modality, Feature]:
     """The features that a run reads, by role."""
-    return {role: store.features[getattr(config.sequences, role)] for role in ROLES[config.tfam.fusion]}
+    return {role: store.features[getattr(config.sequences, role)] for role in HEADS[config.head_name].roles}
 
 
 def _read(request: TrainFusionRequest, store: FeatureStore, videos: list[Video], classes: list[str]) -> Sequences:
     config = request.config
-    return read_sequences(store, config.sequences, config.tfam.fusion, videos, classes, kept=request.kept)
+    return read_sequences(store, config.sequences, config.head_name, videos, classes)

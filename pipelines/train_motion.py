@@ -34,10 +34,9 @@ from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.errors import ConfigError, SettingsError, UsageError
 from vimoclip.models.checkpoint import Source
-from vimoclip.models.clip import ClipTeacher
+from vimoclip.models.clip import ClipTeacher, load_backbone
 from vimoclip.models.motion_student import StudentMeta, read_student_meta, write_student
 from vimoclip.progress import NO_PROGRESS, Progress
-from vimoclip.sequences.reader import SequenceStorage
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike, as_location
 from vimoclip.training.loop import METRICS, Record, Training
@@ -58,7 +57,6 @@ class TrainMotionRequest:
     split: SplitRequest = field(default_factory=SplitRequest)
     versions: dict[str, int] | None = None
     run: RunConfig = field(default_factory=RunConfig)
-    kept: SequenceStorage = field(default_factory=SequenceStorage)
 
 
 @dataclass
@@ -102,7 +100,7 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, progress: Pro
     report.train, report.held_out = split.said_train, split.said_held_out
     classes = trainable_classes(store, split.train, request.split.min_videos)
     segments = {
-        name: read_motion_clips(store, config.image, config.segment, videos, classes, request.kept)
+        name: read_motion_clips(store, config.image, config.segment, videos, classes)
         for name, videos in split.parts.items()
     }
     report.classes = len(classes)
@@ -142,7 +140,7 @@ def teacher_of(store: FeatureStore, run: RunConfig) -> ClipTeacher:
     Raises:
         ModelError: its weights cannot be had. SettingsError: they are others than the store was made with.
     """
-    teacher = ClipTeacher(replace(store.config.clip, precision="fp32"), pick_device(run.device))
+    teacher = load_backbone(replace(store.config.clip, precision="fp32"), pick_device(run.device))
     made = store.features["clip"].weights_sha256
     if teacher.weights_sha256 != made:
         raise SettingsError(

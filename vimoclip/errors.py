@@ -3,6 +3,7 @@
     VimoclipError
     ├── UsageError            the arguments contradict each other (exit 2)
     ├── ConfigError           a setting has a value it cannot have
+    │   └── RemovedSettingError   a value that an earlier version had
     ├── SourceError           a folder or file to ingest is missing, empty, or collides with a known id
     ├── VideoError            one video cannot be ingested; `.kind` names how
     ├── ModelError            a model or its weights cannot be had
@@ -68,6 +69,10 @@ class UsageError(VimoclipError):
 
 class ConfigError(VimoclipError):
     """A setting has a value it cannot have."""
+
+
+class RemovedSettingError(ConfigError):
+    """A setting has a value that an earlier version had and this one has not."""
 
 
 class SourceError(VimoclipError):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vimoclip.config.fusion import ROLES, Fusion, Lengths
+from vimoclip.config.fusion import HEADS, Fusion, Lengths
 from vimoclip.sequences.sequences import PackedRows, Sequences
 
 LISTS = Path(__file__).resolve().parents[3] / "shared" / "annotations" / "animal_kingdom"
@@ -42,7 +42,7 @@ def sequences(path: Path, fusion: Fusion, kind: Lengths, count: int, device: tor
     targets = torch.zeros(len(chosen), CLASSES, dtype=torch.uint8)
     for row, clip in enumerate(chosen):
         targets[row, listed[clip][1]] = 1
-    dims = dict.fromkeys(ROLES[fusion], D)
+    dims = dict.fromkeys(HEADS[fusion].roles, D)
     values = [torch.empty(int(offsets[-1]), dim, dtype=torch.float16, device=device) for dim in dims.values()]
     for each in values:
         for some in torch.split(each, 100_000):

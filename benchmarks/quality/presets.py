@@ -29,7 +29,7 @@ from pipelines.ablate import AblateReport, AblateRequest, Figure, parse_rows, ru
 from pipelines.evaluate import EvaluateRequest
 from pipelines.run_folder import records_of
 from pipelines.train_fusion import TrainFusionRequest
-from vimoclip.config.fusion import Fusion, FusionConfig, settings
+from vimoclip.config.fusion import FusionConfig, settings
 from vimoclip.config.store import RunConfig
 from vimoclip.savannah import BEHAVIOURS, write_folder
 from vimoclip.training.metrics import paired
@@ -39,7 +39,6 @@ FIGURES: tuple[Figure, ...] = ("micro", "macro")
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "no positions": {"tfam": {"positions": "none"}},
-    "attention pooling": {"tfam": {"pooling": "attention"}},
     "raw lengths": {"sequences": {"lengths": "raw"}},
     "bce": {"loss": {"name": "bce"}},
     "no mixup": {"mixup": "none"},
@@ -101,7 +100,7 @@ def variant(name: str, sized: dict[str, Any]) -> FusionConfig:
 
 
 def _trained(
-    store: Path, folder: Path, name: str, sized: dict[str, Any], rows: tuple[Fusion, ...], seeds: int
+    store: Path, folder: Path, name: str, sized: dict[str, Any], rows: tuple[str, ...], seeds: int
 ) -> tuple[AblateReport, list[tuple[float, float]]]:
     """In a process of its own, with one thread: the ablation, and the calibration error of each of its runs, in its
     last epoch and of its model."""
@@ -116,7 +115,7 @@ def _trained(
     return report, errors
 
 
-def table(reports: dict[str, AblateReport], fusion: Fusion) -> Table:
+def table(reports: dict[str, AblateReport], fusion: str) -> Table:
     """A line a variant: its means, and what it has beyond the default, in points."""
     found = {name: next(row.last for row in report.rows if row.fusion == fusion) for name, report in reports.items()}
     title = f"{fusion}: mAP on {reports['default'].held_out}, percent"

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 
 from benchmarks.common import describe_machine
 from benchmarks.quality.animal_kingdom import LISTS, TRAIN, VAL, clips, lengths, sequences
-from vimoclip.config.fusion import PRESETS, ROLES, Fusion, FusionConfig, Modality
+from vimoclip.config.fusion import PRESETS, Fusion, FusionConfig, Modality
 from vimoclip.device import cores, pick_device
-from vimoclip.models.tfam import Tfam
+from vimoclip.models.heads import FusionHead
 from vimoclip.sequences.sequences import Batch, Sequences
 from vimoclip.training.fusion import FusionTask, scores
 from vimoclip.training.loop import Training
@@ -65,11 +65,11 @@ class GraphedTask(FusionTask):
 
 
 class _Positional(nn.Module):
-    """TFAM with tensors for arguments, as graphs take them: vectors of each role, then masks of each."""
+    """A head with tensors for arguments, as graphs take them: vectors of each role, then masks of each."""
 
-    def __init__(self, model: Tfam) -> None:
+    def __init__(self, model: FusionHead) -> None:
         super().__init__()
-        self.model, self._roles = model, ROLES[model.config.fusion]
+        self.model, self._roles = model, tuple(model.dims)
 
     def forward(self, *tensors: Tensor) -> Tensor:
         """Logits."""

@@ -292,7 +292,17 @@ def run_target(how: str, number: int, arguments: list[str]) -> None:
     calls: collections.Counter[str] = collections.Counter()
     places: dict[str, tuple[type, str]] = {
         name: (Table, name)
-        for name in ("create", "append", "upsert", "replace", "delete", "index", "compact_and_clean", "add_columns", "update_rows")
+        for name in (
+            "create",
+            "append",
+            "upsert",
+            "replace",
+            "delete",
+            "index",
+            "compact_and_clean",
+            "add_columns",
+            "update_rows",
+        )
     }
     places["cleanup"] = (lance.LanceDataset, "cleanup_old_versions")  # the part of tidy that deletes files
 

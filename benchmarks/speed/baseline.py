@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vimoclip.config.store import FlowName, Sampling
+from vimoclip.config.store import ESTIMATORS, Sampling
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.flow.encoding import PLANE, REST, encode, to_planes
 from vimoclip.flow.encoding import decode as decode_flow
@@ -23,9 +23,9 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def random_flow(estimator: FlowName) -> dict[str, object]:
+def random_flow(estimator: str) -> dict[str, object]:
     """Settings of an estimator; of a network with seeded random weights, which cost the same."""
-    return {"estimator": estimator} | ({"weights": "none"} if estimator.startswith("raft-") else {})
+    return {"estimator": estimator, **({"weights": "none"} if ESTIMATORS[estimator].is_network else {})}
 
 
 def compute_baseline(worker: EmbedWorker, path: Path) -> float:

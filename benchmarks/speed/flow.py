@@ -31,7 +31,7 @@ from torchvision.models.optical_flow import raft_large, raft_small
 
 from benchmarks.common import describe_machine
 from benchmarks.speed.baseline import clock
-from vimoclip.config.store import FlowConfig, FlowName, RunConfig
+from vimoclip.config.store import ESTIMATORS, FlowConfig, RunConfig
 from vimoclip.device import SEED, Resolved, pick_device, pick_precision, set_threads
 from vimoclip.flow import make_estimator, resolve
 from vimoclip.flow.estimator import FlowEstimator
@@ -203,7 +203,7 @@ def main() -> None:
         command.add_argument("--device", default="auto")
     speed.add_argument("--pairs", type=int, default=4)
     speed.add_argument("--batch", type=int, default=0, help="pairs at once; 0 chooses for the device")
-    true.add_argument("--estimators", nargs="+", choices=typing.get_args(FlowName), default=["dis"])
+    true.add_argument("--estimators", nargs="+", choices=list(ESTIMATORS), default=["dis"])
     true.add_argument("--weights", help="of RAFT", default="default")
     asked = parser.parse_args()
     set_threads(RunConfig(threads=asked.threads))

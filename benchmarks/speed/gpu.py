@@ -19,7 +19,6 @@ import queue
 import statistics
 import sys
 import tempfile
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,7 +28,7 @@ import torch
 from benchmarks.common import describe_machine
 from benchmarks.speed.baseline import clock, compute_baseline, random_flow
 from tests.clips import BEHAVIOURS, render
-from vimoclip.config.store import FlowName, RunConfig, StoreConfig
+from vimoclip.config.store import ESTIMATORS, RunConfig, StoreConfig
 from vimoclip.device import pick_device
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.flow.encoding import to_planes
@@ -91,13 +90,13 @@ def by_hand(worker: EmbedWorker, path: Path, frames: int) -> float:
     return clock(worker.device) - began
 
 
-def make_worker(model: str, flow: FlowName, run: RunConfig, **clip: object) -> EmbedWorker:
+def make_worker(model: str, flow: str, run: RunConfig, **clip: object) -> EmbedWorker:
     """A worker with seeded random weights. clip: further settings of `ClipConfig`."""
     asked = {"clip": {"model": model, "weights": "none", **clip}, "flow": random_flow(flow)}
     return EmbedWorker(StoreConfig.from_dict(asked), run)
 
 
-def measure(model: str, flow: FlowName, run: RunConfig, warm_up: Path, paths: list[Path], turns: int, few: int) -> str:
+def measure(model: str, flow: str, run: RunConfig, warm_up: Path, paths: list[Path], turns: int, few: int) -> str:
     """The three rates, medians of the turns, their ratios and the worker's peak of device memory, in one line.
 
     few: frames a turn of the loop.
@@ -131,7 +130,7 @@ def measure(model: str, flow: FlowName, run: RunConfig, warm_up: Path, paths: li
 
 def main() -> None:
     """Write the clips, measure each estimator with each model, and print."""
-    flows: tuple[FlowName, ...] = typing.get_args(FlowName)
+    flows = tuple(ESTIMATORS)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--models", nargs="+", default=["ViT-B-32", "ViT-B-16"])

@@ -21,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +34,7 @@ from pipelines.executor import Engine, EngineName
 from pipelines.ingest import IngestRequest, run
 from pipelines.ingest_plan import discover
 from tests.clips import render
-from vimoclip.config.store import FlowName, RunConfig, StoreConfig
+from vimoclip.config.store import ESTIMATORS, RunConfig, StoreConfig
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.progress import Progress
 from vimoclip.store.feature_store import FeatureStore
@@ -63,7 +62,7 @@ def ingest(
     model: str,
     engine: EngineName = "in-process",
     watch: Stopwatch | None = None,
-    flow: FlowName = "dis",
+    flow: str = "dis",
 ) -> tuple[float, int]:
     """Ingest with seeded random weights; seconds from models loaded to the last commit, and frames."""
     watch = watch or Stopwatch()
@@ -73,7 +72,7 @@ def ingest(
     return time.perf_counter() - watch.began, report.frames
 
 
-def ratio(folders: list[Path], model: str, flow: FlowName, group_frames: int, limit: int | None) -> None:
+def ratio(folders: list[Path], model: str, flow: str, group_frames: int, limit: int | None) -> None:
     """Print wall / forwards alone over groups of videos, and bytes a frame in the store."""
     asked = {"clip": {"model": model, "weights": "none"}, "flow": random_flow(flow)}
     worker = EmbedWorker(StoreConfig.from_dict(asked), RunConfig())
@@ -202,7 +201,7 @@ def main() -> None:
     one = commands.add_parser("ratio")
     one.add_argument("folders", nargs="+", type=Path)
     one.add_argument("--model", default="ViT-B-32")
-    one.add_argument("--flow", default="dis", choices=typing.get_args(FlowName))
+    one.add_argument("--flow", default="dis", choices=list(ESTIMATORS))
     one.add_argument("--group", type=int, default=400, help="frames that take turns")
     one.add_argument("--limit", type=int, help="at most this many videos")
     two = commands.add_parser("scale")

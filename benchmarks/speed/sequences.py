@@ -83,8 +83,8 @@ def _measure(console: Console, folder: Path, videos: int, frames: int, turns: in
     console.print("ours, for a step: padded, fp32, with masks and labels, as training takes a batch")
 
 
-def _read(store: FeatureStore, kept: SequenceStorage) -> Sequences:
-    return read_sequences(store, SequenceConfig(), "cross", videos_of_split(store), ["nothing"], "kept", kept)
+def _read(store: FeatureStore, storage: SequenceStorage) -> Sequences:
+    return read_sequences(store, SequenceConfig(), "cross", videos_of_split(store), ["nothing"], "kept", storage)
 
 
 def _rows(sequences: Sequences) -> Reader:

@@ -14,14 +14,13 @@ import polars as pl
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from pipelines.ablate import NAMES
 from pipelines.demo.costs import Cost, Costs
 from pipelines.demo.hard_pairs import HardPair, PairAccuracy, hard_pairs, overall
 from pipelines.demo.steps import FUSED, SEED, DemoPaths, SearchTarget, Step
 from pipelines.demo.world import TEST, Size, film_of, spans_of
 from schemas.labels import Span
 from vimoclip.api import Store
-from vimoclip.config.fusion import Fusion
+from vimoclip.config.fusion import HEADS, Fusion
 from vimoclip.device import cores
 from vimoclip.savannah import FPS
 from vimoclip.search.results import Hit, data_uris
@@ -157,7 +156,7 @@ class Row:
     """A row of Table 2. micro, low, high: mAP over the seeds, a fraction, and its 95% interval, None for one seed.
     paper: in percent."""
 
-    fusion: Fusion
+    fusion: str
     name: str
     micro: float
     low: float | None
@@ -252,8 +251,8 @@ def gather(
 def _row(row: dict[str, Any]) -> Row:
     """Of results.json."""
     found = row["interval"]["micro"]
-    fusion: Fusion = row["fusion"]
-    return Row(fusion, NAMES[fusion], found["mean"], found["low"], found["high"], len(row["seeds"]), row["paper"])
+    fusion: str = row["fusion"]
+    return Row(fusion, HEADS[fusion].title, found["mean"], found["low"], found["high"], len(row["seeds"]), row["paper"])
 
 
 def _world(videos: pl.DataFrame, captions: dict[str, str]) -> list[Picture]:

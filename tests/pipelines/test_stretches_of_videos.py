@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -104,10 +105,14 @@ def test_videos_and_stretches_are_each_counted(store: Store, trained: TrainFusio
     assert [row[2:4] for row in found.classes] == [(12, 4), (12, 4)]
 
 
-def test_memory_and_files_train_the_same(store: Store, trained: TrainFusionReport, tmp_path: Path) -> None:
+def test_memory_and_files_train_the_same(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = replace(CUT, training=replace(CUT.training, epochs=1))
-    one = train(store, tmp_path / "one", config, kept=SequenceStorage("memory"))
-    other = train(store, tmp_path / "other", config, kept=SequenceStorage("files", tmp_path / "cache"))
+    reports = []
+    for storage in (SequenceStorage("memory"), SequenceStorage("files", tmp_path / "cache")):
+        monkeypatch.setattr(train_fusion, "read_sequences", partial(read_sequences, storage=storage))
+        reports.append(train(store, tmp_path / storage.where, config))
+    one, other = reports
+    assert any((tmp_path / "cache").iterdir())
     assert one.sequences == other.sequences
     assert (
         one.records[0]["loss"] == other.records[0]["loss"]

@@ -13,7 +13,7 @@ from schemas.labels import Label
 from schemas.segments import SPACES
 from tests.vimoclip.stores import make_store
 from vimoclip.api import Store
-from vimoclip.config.fusion import ROLES, Fusion, FusionConfig, SequenceConfig, TfamConfig
+from vimoclip.config.fusion import HEADS, Fusion, FusionConfig, SequenceConfig, TfamConfig
 from vimoclip.frames import vectors
 from vimoclip.models.checkpoint import Meta, Source, write_checkpoint
 from vimoclip.store.writer import StoreWriter
@@ -61,7 +61,7 @@ def make_run(
     torch.manual_seed(seed)
     tfam = TfamConfig(fusion=fusion, layers=1, width=16, heads=2, feed_forward=32, hidden=8)
     config = FusionConfig(sequences=sequences or SequenceConfig(), tfam=tfam)
-    features = {role: Source.of(store.features[getattr(config.sequences, role)]) for role in ROLES[fusion]}
+    features = {role: Source.of(store.features[getattr(config.sequences, role)]) for role in HEADS[fusion].roles}
     meta = Meta(config, ["läuft", "frißt"], [3, 1], features, str(store.place), {"frames": 1})
     write_checkpoint(folder, meta.model(), meta)
     return folder

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from vimoclip.errors import ConfigError
+from vimoclip.errors import ConfigError, RemovedSettingError
 
 
 class Config:
@@ -116,6 +116,20 @@ def positive(name: str, value: float | None) -> None:
     """Raises ConfigError."""
     if value is not None and not (math.isfinite(value) and value > 0):
         raise ConfigError(f"{name} must be positive.", received=value, expected="a finite number above 0")
+
+
+def only_choice(name: str, value: str, choice: str, removed: str) -> None:
+    """Check a setting of which one choice is left, which stays a setting because runs and checkpoints name it.
+
+    Raises:
+        RemovedSettingError: it is the choice that was removed. ConfigError: it is any other.
+    """
+    if value == removed:
+        raise RemovedSettingError(
+            f"{name} {removed} was removed.", received=removed, expected=choice, hint=f"Leave it out; it is {choice}."
+        )
+    if value != choice:
+        raise ConfigError(f"{name} has a value it cannot have.", received=repr(value), expected=choice)
 
 
 def check_window(window_s: float, stride_s: float) -> None:

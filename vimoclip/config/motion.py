@@ -6,12 +6,11 @@ Each difference between the presets is one setting that can be given by itself.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from vimoclip.config.base import Config, at_least_one, not_negative, positive
+from vimoclip.config.base import Config, at_least_one, not_negative, only_choice, positive
 from vimoclip.config.fusion import Preset, TrainingConfig, check_share
 from vimoclip.config.store import FlowImage
 from vimoclip.errors import ConfigError
 
-Classification = Literal["bce", "positives-only"]
 Checkpointing = Literal["auto", "on", "off"]
 
 DEFAULT_TRAINING = TrainingConfig(
@@ -27,7 +26,8 @@ class MotionConfig(Config):
     image: the feature whose vectors it is to come near, which must be of the store's own teacher.
     alpha: α of ẑ = z + α h(z). hidden: the width of h.
     segment: the most consecutive frames of a video in one segment. A batch is of training.batch_size segments.
-    loss, positive_weight: of the accessory head, as in vimoclip/training/losses.py.
+    loss: of the accessory head: `bce`, with its positives weighted by positive_weight, and nothing else
+        (vimoclip/training/losses.py).
     layer_decay: what the learning rate is multiplied by from block to block, from the last to the first; 1 trains all
         alike.
     flip: the share of segments that are shown mirrored, their motion too; drawn anew every epoch.
@@ -41,7 +41,7 @@ class MotionConfig(Config):
     alpha: float = 0.1
     hidden: int = 512
     segment: int = 30
-    loss: Classification = "bce"
+    loss: str = "bce"
     positive_weight: float = 10.0
     layer_decay: float = 0.75
     flip: float = 0.5
@@ -51,6 +51,7 @@ class MotionConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        only_choice("loss", self.loss, "bce", removed="positives-only")
         for name in ("hidden", "segment"):
             at_least_one(name, getattr(self, name))
         not_negative("alpha", self.alpha)

@@ -13,11 +13,31 @@ from vimoclip.errors import ConfigError, UsageError
 Geometry = Literal["squash", "crop", "letterbox"]
 Resize = Literal[Geometry, "own"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
-FlowName = Literal["dis", "frame-difference", "raft-large", "raft-small"]
-FlowChoice = Literal["auto", FlowName]
 FlowImage = Literal["uvm", "wheel"]
 OnCorrupt = Literal["fail", "keep"]
 
+
+@dataclass(frozen=True)
+class Estimator:
+    """A flow estimator, as a row of ESTIMATORS; its module is imported when it is used.
+
+    module, name: of its class, a `vimoclip.flow.estimator.FlowEstimator`.
+    is_network: built on a device, from the whole FlowConfig, whose open settings its `resolve` decides. One that is not
+        has none of a network's settings, and is built from `max_width` alone.
+    """
+
+    module: str
+    name: str
+    is_network: bool = False
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "dis": Estimator("vimoclip.flow.dis", "Dis"),
+    "frame-difference": Estimator("vimoclip.flow.frame_difference", "FrameDifference"),
+    "raft-large": Estimator("vimoclip.flow.raft", "Raft", is_network=True),
+    "raft-small": Estimator("vimoclip.flow.raft", "Raft", is_network=True),
+}
+"""Every flow estimator by its name. A new one is a module of vimoclip/flow/ and a row here."""
 
 LONGEST_TIMEOUT_S = 1e6  # what poll(2) takes, in milliseconds as a C int, ends at twice that
 
@@ -79,14 +99,14 @@ class ClipConfig(Config):
 class FlowConfig(Config):
     """Optical flow.
 
-    estimator: `dis`, `frame-difference`, `raft-large` or `raft-small`. `auto` is decided by the device that makes the
-        store, and by nothing else: `raft-large` on CUDA, `dis` where a pair takes RAFT a good part of a second. When
-        RAFT's weights cannot be had, that is an error that names `dis`; were it chosen silently, a moment without a
-        network would decide what kind of motion a store holds for good.
+    estimator: a name of ESTIMATORS. `auto` is decided by the device that makes the store, and by nothing else:
+        `raft-large` on CUDA, `dis` where a pair takes RAFT a good part of a second. When RAFT's weights cannot be had,
+        that is an error that names `dis`; were it chosen silently, a moment without a network would decide what kind of
+        motion a store holds for good.
     max_width: pixels; wider frames are scaled down to it first.
     image: how (u, v) becomes the three channels that the student sees: `uvm` is (u, v, |f|), `wheel` the colour wheel.
 
-    Of RAFT alone, and None for the others:
+    Of networks alone, and None for the others:
     weights: a tag of torchvision's, a path, or `none` for seeded random ones; `default` or None is torchvision's own.
     updates: of the flow, each by one pass of the recurrent unit; None is 12.
     batch_size: pairs at once, always exactly this many (the last batch is padded). 0 or None chooses for the device.
@@ -94,7 +114,7 @@ class FlowConfig(Config):
     A store keeps all of them as they were resolved. RAFT's precision is CLIP's.
     """
 
-    estimator: FlowChoice = "auto"
+    estimator: str = "auto"
     max_width: int = 640
     image: FlowImage = "uvm"
     weights: str | None = None
@@ -103,6 +123,12 @@ class FlowConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.estimator != "auto" and self.estimator not in ESTIMATORS:
+            raise ConfigError(
+                "estimator has a value it cannot have.",
+                received=repr(self.estimator),
+                expected=" or ".join(("auto", *ESTIMATORS)),
+            )
         if self.max_width < 64:
             raise ConfigError("max_width is too small for flow.", received=self.max_width, expected="64 or more")
         if self.weights == "":
@@ -112,12 +138,14 @@ class FlowConfig(Config):
         if self.batch_size is not None and self.batch_size < 0:
             raise ConfigError("batch_size cannot be negative.", received=self.batch_size, expected="0 or more")
         given = {name: getattr(self, name) for name in ("weights", "updates", "batch_size")}
-        if self.estimator in ("dis", "frame-difference") and any(value is not None for value in given.values()):
+        without = self.estimator != "auto" and not ESTIMATORS[self.estimator].is_network
+        if without and any(value is not None for value in given.values()):
+            networks = [name for name, estimator in ESTIMATORS.items() if estimator.is_network]
             raise UsageError(
                 f"The flow of {self.estimator} is not computed by a network.",
                 received=", ".join(f"flow {name} {value}" for name, value in given.items() if value is not None),
-                expected="raft-large or raft-small with them",
-                hint="Give --flow raft-large, or leave them out.",
+                expected=f"{' or '.join(networks)} with them",
+                hint=f"Give --flow {networks[0]}, or leave them out.",
             )
 
 

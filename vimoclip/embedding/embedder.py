@@ -24,7 +24,7 @@ from vimoclip.errors import StoreDamagedError, VideoError
 from vimoclip.flow.encoding import PLANE, REST, decode, encode, mean_speed, to_planes
 from vimoclip.flow.estimator import FlowEstimator
 from vimoclip.frames import Embeddings, FrameBatch, FrameEvent, VideoDone, VideoFailed, VideoInfo, VideoJob
-from vimoclip.models.clip import ClipTeacher, Input
+from vimoclip.models.clip import ClipTeacher, Input, load_backbone
 from vimoclip.models.motion_student import MotionStudent, Student
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.decode import FrameChunk
@@ -238,7 +238,7 @@ class StoredFlowEmbedder:
         """
         set_threads(run)
         self.config, self.device, self._store = store.config, pick_device(run.device), store
-        served = student.served(ClipTeacher(store.config.clip, self.device))
+        served = student.served(load_backbone(store.config.clip, self.device))
         base = store.features["moclip"]
         self._student = served
         self.feature = replace(made_with(name, base, student), weights_sha256=served.tower.weights_sha256)

@@ -32,7 +32,7 @@ from vimoclip.flow import make_estimator, resolve
 from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE
 from vimoclip.flow.estimator import FlowEstimator
 from vimoclip.frames import FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
-from vimoclip.models.clip import ClipTeacher
+from vimoclip.models.clip import ClipTeacher, load_backbone
 from vimoclip.models.motion_student import MotionStudent
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import check_same
@@ -53,7 +53,8 @@ class EmbedWorker:
         """Load the models.
 
         Raises:
-            ModelError: see `ClipTeacher` and `make_estimator`. ConfigError: no such device. UsageError: see `resolve`.
+            ModelError: see `load_backbone` and `make_estimator`. ConfigError: no such device.
+            UsageError: see `resolve`.
         """
         set_threads(run)
         self._run = run
@@ -63,7 +64,7 @@ class EmbedWorker:
         self.features: list[Feature] = []
         if not added.alone:
             flow = resolve(config.flow, self.device)
-            teacher = towers["clip"] = ClipTeacher(config.clip, self.device)
+            teacher = towers["clip"] = load_backbone(config.clip, self.device)
             config = dataclasses.replace(config, clip=teacher.config, flow=flow)
             estimator = make_estimator(flow, self.device, pick_precision(config.clip.precision, self.device))
             students = {"moclip": MotionStudent(teacher, flow.image)}
@@ -138,7 +139,7 @@ class EmbedWorker:
 def _tower(name: str, clip: ClipConfig, device: torch.device, alone: bool) -> ClipTeacher:
     """The tower of an added feature. alone: it was asked for by name, rather than along with the store's own."""
     try:
-        return ClipTeacher(clip, device)
+        return load_backbone(clip, device)
     except ModelError as error:
         if alone:
             raise

@@ -1,9 +1,13 @@
-"""Optical flow between two consecutive frames: which estimators there are, and how one is chosen."""
+"""Optical flow between two consecutive frames: how an estimator is chosen and made.
+
+Which there are, `vimoclip.config.store.ESTIMATORS` says, a row each.
+"""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, assert_never
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from vimoclip.config.store import FlowConfig
+from vimoclip.config.store import ESTIMATORS, FlowConfig
 from vimoclip.flow.estimator import FlowEstimator
 
 if TYPE_CHECKING:  # the decoder's process comes by here, and needs no torch
@@ -20,17 +24,10 @@ def resolve(config: FlowConfig, device: "torch.device") -> FlowConfig:
     """
     if config.estimator == "auto":
         config = dataclasses.replace(config, estimator="raft-large" if device.type == "cuda" else "dis")
-    if config.estimator not in ("raft-large", "raft-small"):
+    if not ESTIMATORS[config.estimator].is_network:
         return config
-    from vimoclip.flow.raft_weights import resolve_weights
-
-    return dataclasses.replace(
-        config,
-        weights=resolve_weights(config.estimator, config.weights),
-        updates=config.updates or 12,
-        # On a CPU two at once save a tenth, and more no more; on a GPU a pair of small frames leaves most of it idle.
-        batch_size=config.batch_size or (2 if device.type == "cpu" else 8),
-    )
+    resolved: FlowConfig = _class_of(config).resolve(config, device)
+    return resolved
 
 
 def make_estimator(config: FlowConfig, device: "torch.device", precision: "Resolved") -> FlowEstimator[Any]:
@@ -41,19 +38,14 @@ def make_estimator(config: FlowConfig, device: "torch.device", precision: "Resol
     Raises:
         ModelError: its weights cannot be had.
     """
-    assert config.estimator != "auto"
-    match config.estimator:
-        case "dis":
-            from vimoclip.flow.dis import Dis
+    made: FlowEstimator[Any]
+    if ESTIMATORS[config.estimator].is_network:
+        made = _class_of(config)(config, device, precision)
+    else:
+        made = _class_of(config)(config.max_width)
+    return made
 
-            return Dis(config.max_width)
-        case "frame-difference":
-            from vimoclip.flow.frame_difference import FrameDifference
 
-            return FrameDifference(config.max_width)
-        case "raft-large" | "raft-small":
-            from vimoclip.flow.raft import Raft
-
-            return Raft(config, device, precision)
-        case _:
-            assert_never(config.estimator)
+def _class_of(config: FlowConfig) -> Any:
+    row = ESTIMATORS[config.estimator]
+    return getattr(importlib.import_module(row.module), row.name)

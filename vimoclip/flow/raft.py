@@ -13,6 +13,7 @@ In bf16 or fp16 both encoders, the updates and the mask are computed in it; feat
 kept, in fp32, as the original's mixed precision does: bf16 has no fractions from 128 on.
 """
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from torchvision.models.optical_flow.raft import ConvGRU, UpdateBlock
 from vimoclip.config.store import FlowConfig
 from vimoclip.device import DTYPES, Resolved, on_device, sha256
 from vimoclip.flow.estimator import FlowEstimator, working_size
-from vimoclip.flow.raft_weights import RaftName, load
+from vimoclip.flow.raft_weights import load, raft_name, resolve_weights
 
 # All-pairs correlation of two frames' features, and where RAFT's updates look in it (Teed & Deng 2020, section 3.2).
 #
@@ -187,9 +188,8 @@ class Raft(FlowEstimator[RaftFrame]):
         Raises:
             ModelError: the weights cannot be had; no memory for them on the device.
         """
-        assert config.estimator in ("raft-large", "raft-small")
         assert config.weights is not None and config.updates is not None and config.batch_size is not None
-        name: RaftName = config.estimator
+        name = raft_name(config.estimator)
         network = load(name, config.weights)
         digest = sha256({"network": name}, network)
         training = "random" if config.weights == "none" else "pretrained"
@@ -201,6 +201,22 @@ class Raft(FlowEstimator[RaftFrame]):
             self._network = network.to(device, self._dtype)
             self._network.context_encoder.to(memory_format=torch.channels_last)
             self._updates = Updates(network.update_block, network.context_encoder.conv.out_channels)
+
+    @staticmethod
+    def resolve(config: FlowConfig, device: torch.device) -> FlowConfig:
+        """The settings with weights, updates and batch size decided for the device.
+
+        Raises:
+            ModelError: no such weights.
+        """
+        return dataclasses.replace(
+            config,
+            weights=resolve_weights(raft_name(config.estimator), config.weights),
+            updates=config.updates or 12,
+            # On a CPU two at once save a tenth, and more no more; on a GPU a pair of small frames leaves most of it
+            # idle.
+            batch_size=config.batch_size or (2 if device.type == "cpu" else 8),
+        )
 
     def prepare(self, frame: NDArray[np.uint8]) -> RaftFrame:
         """See `FlowEstimator.prepare`."""

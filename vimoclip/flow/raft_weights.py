@@ -21,6 +21,13 @@ _MODELS: dict[RaftName, tuple[Callable[[], RAFT], type[WeightsEnum]]] = {
     "raft-small": (raft_small, Raft_Small_Weights),
 }
 
+
+def raft_name(estimator: str) -> RaftName:
+    """An estimator's name as that of a network here."""
+    (name,) = (known for known in _MODELS if known == estimator)
+    return name
+
+
 _RENAMED = [
     (re.compile(original), ours)
     for original, ours in (

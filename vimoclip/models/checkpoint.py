@@ -19,9 +19,9 @@ from torch import Tensor
 from schemas.features import Feature
 from schemas.models import META, WEIGHTS
 from vimoclip.atomic import atomic_write
-from vimoclip.config.fusion import ROLES, FusionConfig, Modality
-from vimoclip.errors import CheckpointError, ConfigError
-from vimoclip.models.tfam import Tfam
+from vimoclip.config.fusion import HEADS, FusionConfig, Modality
+from vimoclip.errors import CheckpointError, ConfigError, RemovedSettingError
+from vimoclip.models.heads import FusionHead, build_head
 
 Get = Callable[[str], bytes]
 """The bytes of a file by its name. Raises OSError."""
@@ -105,6 +105,13 @@ def read_body(get: Get, where: object, kind: Kind) -> dict[str, Any]:
 
 def damaged(where: object, kind: Kind, error: Exception) -> CheckpointError:
     """The error that says what of meta.json cannot be."""
+    if isinstance(error, RemovedSettingError):
+        return CheckpointError(
+            f"The {kind.what} in {where} is of an earlier version of ViMoCLIP. {error.what}",
+            received=error.received,
+            expected=error.expected,
+            hint=f"Train it anew with `vimoclip {kind.command}`, without that setting.",
+        )
     said = f"{error} is missing" if isinstance(error, KeyError) else error
     return CheckpointError(f"{where}/{META} is damaged.", received=said, hint=kind.hint)
 
@@ -144,8 +151,9 @@ def not_its_own(where: object, error: Exception) -> CheckpointError:
     )
 
 
-# A trained TFAM as a folder of two files (checkpoint.py), and what is known of it.
+# A trained fusion head as a folder of two files, and what is known of it.
 #
+# The format is called by TFAM, the first head. Which head it is, the config says: `head`, and without it `tfam.fusion`.
 # meta.json also says what the vectors were made with, by the fingerprints of their features: a model is never fed with
 # vectors of another kind.
 
@@ -172,9 +180,9 @@ class Meta:
     versions: dict[str, int]
     metrics: dict[str, Any] = field(default_factory=dict)
 
-    def model(self) -> Tfam:
+    def model(self) -> FusionHead:
         """The model with weights that are yet to come."""
-        return Tfam(self.config.tfam, {role: source.dim for role, source in self.features.items()}, len(self.classes))
+        return build_head(self.config, {role: source.dim for role, source in self.features.items()}, len(self.classes))
 
     def check(self, features: Mapping[str, Feature]) -> None:
         """Refuse the features of a store that are not those the model was trained on.
@@ -193,7 +201,7 @@ class Meta:
                 )
 
 
-def write_checkpoint(folder: Path, model: Tfam, meta: Meta) -> None:
+def write_checkpoint(folder: Path, model: FusionHead, meta: Meta) -> None:
     """Write both files, the folder too; one that is there already is replaced.
 
     Raises:
@@ -202,7 +210,7 @@ def write_checkpoint(folder: Path, model: Tfam, meta: Meta) -> None:
     write_files(folder, TFAM, model.state_dict(), {**asdict(meta), "config": meta.config.to_dict()})
 
 
-def read_checkpoint(where: Path | Get, name: object = None) -> tuple[Tfam, Meta]:
+def read_checkpoint(where: Path | Get, name: object = None) -> tuple[FusionHead, Meta]:
     """The model, on the CPU and in eval mode, and all about it: of a run's folder, or of the files that are to be had
     from elsewhere; name: of that, for people.
 
@@ -227,7 +235,7 @@ def _meta(get: Get, where: object) -> tuple[Meta, str]:
         sha256 = body["weights_sha256"]
         known = {name: body[name] for name in ("classes", "counts", "store", "versions", "metrics")}
         config = FusionConfig.from_dict(body["config"])
-        features = {role: Source(**body["features"][role]) for role in ROLES[config.tfam.fusion]}
+        features = {role: Source(**body["features"][role]) for role in HEADS[config.head_name].roles}
         meta = Meta(config=config, features=features, **known)
         with torch.device("meta"):
             meta.model()

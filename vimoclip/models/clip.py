@@ -7,12 +7,13 @@ a hub or local folder, and never replaced by random ones unless `none` asks for 
 import contextlib
 import copy
 import dataclasses
+import importlib
 import json
 import logging
 import os
 import socket
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,15 +32,6 @@ from vimoclip.errors import ModelError, nearest
 from vimoclip.models import openai_weights
 from vimoclip.video.resize import resize_frames
 
-# What the name of a CLIP model means: where the model lies, and which weights of it are meant.
-#
-# ViT-B-16               open_clip's own list; weights by tag, by path, or none
-# hf-hub:org/name        a hub repository       ┐ these bring weights and
-# local-dir:/a/folder    a folder               │ preprocessing of their own
-# vimoclip-tiny          the folder that comes  ┘
-#                        with this package
-
-
 TINY = "vimoclip-tiny"
 """The small model of the rendered demo world, for trying things out without a download. Never a default."""
 
@@ -50,22 +42,58 @@ TINY_WEIGHTS = "savannah"
 """What its weights are called in the features table: as open_clip's tags do, they name what they were trained on."""
 
 
-def absolute(model: str) -> str:
-    """A model's name that means the same from any folder."""
+@dataclass(frozen=True)
+class Backbone:
+    """What a kind of model name means: where the model lies, and which weights of it are meant. A row of BACKBONES.
+
+    own_weights: what its weights are called in a store, where it brings them and its preprocessing with it; None where
+        they are chosen: by tag, by path, or none.
+    absolute: the name that means the same from any folder.
+    open_clip_name: the name by which open_clip finds it.
+    module, name: of the class that loads it from a ClipConfig and a device; imported when it is used.
+    """
+
+    own_weights: str | None
+    absolute: Callable[[str], str] = str
+    open_clip_name: Callable[[str], str] = str
+    module: str = __name__
+    name: str = "ClipTeacher"
+
+
+def _absolute_folder(model: str) -> str:
     schema, _, place = model.partition(":")
-    return f"{schema}:{Path(place).absolute()}" if schema == "local-dir" else model
+    return f"{schema}:{Path(place).absolute()}"
 
 
-def brings_its_own(model: str) -> bool:
-    """Whether it is a place where a model lies, with its weights, rather than a name that open_clip knows."""
-    return model == TINY or model.partition(":")[0] in ("local-dir", "hf-hub")
+BACKBONES: dict[str, Backbone] = {
+    TINY: Backbone(TINY_WEIGHTS, open_clip_name=lambda model: f"local-dir:{TINY_FOLDER}"),  # comes with this package
+    "local-dir:": Backbone("own", absolute=_absolute_folder),  # local-dir:/a/folder
+    "hf-hub:": Backbone("own"),  # hf-hub:org/name, a hub repository
+    "": Backbone(None, open_clip_name=lambda model: model.replace("/", "-")),  # ViT-B-16: open_clip's own list
+}
+"""Every kind of model by its whole name, or by the scheme that its names begin with; what is left is open_clip's. A new
+kind is a module of vimoclip/models/ and a row here."""
+
+
+def backbone_of(model: str) -> Backbone:
+    """The row of BACKBONES that a model's name is of."""
+    return BACKBONES.get(model) or BACKBONES.get(f"{model.partition(':')[0]}:") or BACKBONES[""]
+
+
+def load_backbone(config: ClipConfig, device: torch.device) -> "ClipTeacher":
+    """The model that a config names, on a device.
+
+    Raises:
+        ModelError: see `ClipTeacher`.
+    """
+    row = backbone_of(config.model)
+    made: ClipTeacher = getattr(importlib.import_module(row.module), row.name)(config, device)
+    return made
 
 
 def for_open_clip(model: str) -> str:
-    """The name by which open_clip finds it."""
-    if model == TINY:
-        return f"local-dir:{TINY_FOLDER}"
-    return model if brings_its_own(model) else model.replace("/", "-")
+    """The name by which open_clip finds a model."""
+    return backbone_of(model).open_clip_name(model)
 
 
 def resolve_weights(config: ClipConfig) -> str:
@@ -75,8 +103,8 @@ def resolve_weights(config: ClipConfig) -> str:
     Raises:
         ModelError: an unknown model; weights that it has not; preprocessing for weights that bring theirs.
     """
-    if brings_its_own(config.model):
-        own = TINY_WEIGHTS if config.model == TINY else "own"
+    own = backbone_of(config.model).own_weights
+    if own is not None:
         if config.preprocess is not None:
             raise ModelError(
                 f"{config.model} brings its own preprocessing.", received="--preprocess", expected="no --preprocess"
@@ -147,7 +175,7 @@ class ClipTeacher:
         """
         config = dataclasses.replace(
             config,
-            model=absolute(config.model),
+            model=backbone_of(config.model).absolute(config.model),
             weights=resolve_weights(config),
             precision=pick_precision(config.precision, device),
             batch_size=pick_batch_size(config.batch_size, device),
@@ -227,7 +255,7 @@ def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
         ModelError: the weights cannot be had, or do not fit.
     """
     by_path = os.path.isabs(config.weights)  # a file that is called like a tag is not meant
-    own = config.weights != "none" and brings_its_own(config.model)
+    own = config.weights != "none" and backbone_of(config.model).own_weights is not None
     arguments: dict[str, Any] = {"force_preprocess_cfg": None, "force_quick_gelu": False}
     if config.weights == "none":
         arguments["load_weights"] = False

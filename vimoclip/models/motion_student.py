@@ -177,7 +177,10 @@ def _meta(get: Get, where: object) -> tuple[StudentMeta, str]:
     body = read_body(get, where, MOCLIP)
     try:
         known = {name: body[name] for name in ("classes", "counts", "store", "versions", "metrics")}
-        config, teacher = MotionConfig.from_dict(body["config"]), Source(**body["teacher"])
+        said = dict(body["config"])
+        if said.get("loss") == "positives-only":  # of an earlier version; nothing of what a student gives depends on it
+            said["loss"] = "bce"
+        config, teacher = MotionConfig.from_dict(said), Source(**body["teacher"])
         return StudentMeta(config=config, teacher=teacher, **known), str(body["weights_sha256"])
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise damaged(where, MOCLIP, error) from error

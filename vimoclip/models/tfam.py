@@ -20,16 +20,23 @@ there, as for every other video. In `embedding` a vector that is missing is 0; e
 
 import math
 from collections.abc import Mapping
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vimoclip.config.fusion import ROLES, Modality, Positions, TfamConfig
+from vimoclip.config.fusion import HEADS, FusionConfig, Modality, TfamConfig
 from vimoclip.errors import ConfigError
+from vimoclip.models.heads import FusionHead, scale_layer
 
 
-class Tfam(nn.Module):
+def build(config: FusionConfig, dims: Mapping[Modality, int], classes: int) -> "Tfam":
+    """TFAM of a run's settings. Raises ConfigError: see `Tfam`."""
+    return Tfam(config.tfam, dims, classes)
+
+
+class Tfam(FusionHead):
     """dims: the width of each feature that `config.fusion` reads, `{"image": D, "motion": D}`. classes: how many.
 
     Raises:
@@ -37,20 +44,20 @@ class Tfam(nn.Module):
     """
 
     def __init__(self, config: TfamConfig, dims: Mapping[Modality, int], classes: int) -> None:
-        super().__init__()
-        self.config, self.dims, self.classes = config, dict(dims), classes
-        if set(dims) != set(ROLES[config.fusion]) or classes < 1:
+        super().__init__(dims, classes, config.width)
+        self.config, roles = config, HEADS[config.fusion].roles
+        if set(dims) != set(roles) or classes < 1:
             raise ConfigError(
                 f"TFAM with fusion {config.fusion} cannot be built.",
                 received=f"widths of {', '.join(dims) or 'nothing'}; {classes} classes",
-                expected=f"a width of {' and of '.join(ROLES[config.fusion])}, and a class or more",
+                expected=f"a width of {' and of '.join(roles)}, and a class or more",
             )
         embedding = config.fusion == "embedding"
         widths = {"fused": sum(dims.values())} if embedding else {str(role): dim for role, dim in dims.items()}
         self.projection = nn.ModuleDict({name: _projection(dim, config.width) for name, dim in widths.items()})
         layer = CrossLayer if config.fusion == "cross" else SelfLayer
         self.layers = nn.ModuleList(layer(config) for _ in range(config.layers))
-        self.pool = AttentionPooling(config.width) if config.pooling == "attention" else MeanPooling()
+        self.pool = MeanPooling()
         self.head = nn.Sequential(
             nn.LayerNorm(config.width),
             nn.Linear(config.width, config.hidden),
@@ -90,6 +97,12 @@ class Tfam(nn.Module):
             x = layer(x, mask) if memory is None else layer(x, mask, memory, memory_mask)
         pooled: Tensor = self.pool(x, mask)
         return pooled
+
+    def calibrate(self, scale: float, bias: float) -> None:
+        """See `FusionHead.calibrate`."""
+        last = self.head[-1]
+        assert isinstance(last, nn.Linear)
+        scale_layer(last, scale, bias)
 
     def _embed(self, name: str, z: Tensor) -> Tensor:
         x: Tensor = self.projection[name](z)
@@ -179,23 +192,7 @@ class MeanPooling(nn.Module):
         return torch.div(kept.sum(dim=1), steps)
 
 
-class AttentionPooling(nn.Module):
-    """Σ_t α_t x_t over the steps that are there, α = softmax(w · x_t). w is 0 at the start: the mean."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x: float (B, T, d). mask: bool (B, T). Returns (B, d), 0 where there is no step."""
-        scores = (x.float() * self.weight).sum(dim=-1).masked_fill(~mask, -math.inf)
-        some = mask.any(dim=1, keepdim=True)
-        weights = torch.softmax(scores.masked_fill(~some, 0), dim=1).masked_fill(~mask, 0)
-        pooled: Tensor = (weights[..., None] * x.float().masked_fill(~mask[..., None], 0)).sum(dim=1)
-        return pooled
-
-
-def with_positions(x: Tensor, positions: Positions | None) -> Tensor:
+def with_positions(x: Tensor, positions: Literal["sinusoidal"] | None) -> Tensor:
     """x_t + p_t · |x_t| / |p_t|, p_t the sinusoids of Vaswani et al. (2017), t = 1 … T.
 
     Those have a length of √(d/2), 16 for d = 512, in which unit vectors would drown. x: float (B, T, d).

@@ -24,7 +24,7 @@ from schemas.segments import MadeBy, MadeFrom
 from vimoclip.errors import CheckpointError
 from vimoclip.frames import FrameBatch
 from vimoclip.models.checkpoint import Meta, read_checkpoint
-from vimoclip.models.tfam import Tfam
+from vimoclip.models.heads import FusionHead
 from vimoclip.search.cosine import unit
 from vimoclip.sequences.sequences import pack_windows, sample_window
 from vimoclip.store import models
@@ -37,7 +37,7 @@ _CPU = torch.device("cpu")
 class BehaviourModel:
     """A `vimoclip.search.segments.Pool`."""
 
-    def __init__(self, model: Tfam, meta: Meta, device: torch.device = _CPU) -> None:
+    def __init__(self, model: FusionHead, meta: Meta, device: torch.device = _CPU) -> None:
         self._model, self._meta, self._device = model.to(device), meta, device
 
     def __call__(self, segments: Sequence[FrameBatch]) -> list[NDArray[np.float32] | None]:
@@ -65,7 +65,7 @@ def save_behaviour_model(store: FeatureStore, folder: Path) -> MadeBy:
     id = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:16]
     models.save_model(store.place, id, folder)
     reads = {str(role): MadeFrom(source.name, source.fingerprint) for role, source in meta.features.items()}
-    return MadeBy(id, model.config.width, reads)
+    return MadeBy(id, model.width, reads)
 
 
 def load_behaviour_model(store: FeatureStore, made: MadeBy, device: torch.device = _CPU) -> BehaviourModel:

@@ -22,7 +22,7 @@ from vimoclip.device import pick_device, set_threads
 from vimoclip.embedding.worker import OTHER_WEIGHTS, tower_config, worker_for
 from vimoclip.errors import SearchError, SettingsError, UnknownVideoError, VideoError, nearest
 from vimoclip.frames import FrameBatch, VideoDone, VideoFailed, VideoJob, VideoReset, frame_columns
-from vimoclip.models.clip import ClipTeacher
+from vimoclip.models.clip import load_backbone
 from vimoclip.models.clip_text import BASELINE_PROMPTS, TextTower
 from vimoclip.search.corpus import Corpus
 from vimoclip.search.cosine import unit
@@ -244,7 +244,7 @@ def from_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: 
         ) from error
     feature = store.features[settings.spaces["appearance"].feature]
     set_threads(run)
-    tower = ClipTeacher(tower_config(store, feature), pick_device(run.device))
+    tower = load_backbone(tower_config(store, feature), pick_device(run.device))
     if tower.weights_sha256 != feature.weights_sha256:
         raise SettingsError(
             f"The image would not be a frame of the store's feature {feature.name}.",

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from schemas.features import feature_columns
 from schemas.videos import Video
-from vimoclip.config.fusion import ROLES, Fusion, Modality, SequenceConfig
+from vimoclip.config.fusion import HEADS, Modality, SequenceConfig
 from vimoclip.device import free_bytes
 from vimoclip.errors import ConfigError, RunError, StoreDamagedError, UnknownColumnError
 from vimoclip.frames import embeddings, runs
@@ -178,13 +178,14 @@ class SequenceStorage:
 def read_sequences(
     store: FeatureStore,
     config: SequenceConfig,
-    fusion: Fusion,
+    head: str,
     videos: Sequence[Video],
     classes: Sequence[str],
     unlabelled: Unlabelled = "left out",
-    kept: SequenceStorage | None = None,
+    storage: SequenceStorage | None = None,
 ) -> Sequences:
-    """The sequences of videos of a snapshot, in their order; splits.py chooses them.
+    """The sequences of videos of a snapshot, in their order; splits.py chooses them. head: of HEADS, which says what is
+    read.
 
     A label counts for its whole video, also if it is of a span; with `window_s`, for the stretches that have it. Labels
     that are none of `classes` are no labels. A stretch of a video with labels stays, also if it has none.
@@ -193,7 +194,7 @@ def read_sequences(
         UnknownColumnError: no such feature. ConfigError: a feature of the other kind. RunError: no video is left, or
         the files cannot be written. StoreDamagedError: frames are missing.
     """
-    features = {role: _feature(store, role, getattr(config, role)) for role in ROLES[fusion]}
+    features = {role: _feature(store, role, getattr(config, role)) for role in HEADS[head].roles}
     shown = _labels(store, classes)
     labelled = [row for row in videos if unlabelled == "kept" or row.video_id in shown]
     without = {
@@ -213,7 +214,7 @@ def read_sequences(
     cut = read_training_clips(store, rows, config.window_s)
     takes = np.array([row.take for row in rows], np.int64)
     steps = FrameSampling.of(takes[cut.video], cut.frames, config.most_frames, cut.first)
-    vectors, norms = _vectors(store, list(features.values()), steps, kept or SequenceStorage())
+    vectors, norms = _vectors(store, list(features.values()), steps, storage or SequenceStorage())
     if "motion" in features:  # of a single frame, motion runs from one that is not read
         norms[torch.from_numpy(steps.offsets[:-1][steps.frames == 1]), list(features).index("motion")] = 0
     report = SequenceReport(
@@ -274,15 +275,15 @@ def _targets(
 
 
 def _vectors(
-    store: FeatureStore, features: list[str], steps: FrameSampling, kept: SequenceStorage
+    store: FeatureStore, features: list[str], steps: FrameSampling, storage: SequenceStorage
 ) -> tuple[Rows, Tensor]:
     count, width = int(steps.offsets[-1]), sum(store.features[name].dim for name in features)
     fits = 2 * count * width <= MEMORY_FRACTION * free_bytes(torch.device("cpu"))
-    if kept.where == "memory" or (kept.where == "auto" and fits):
+    if storage.where == "memory" or (storage.where == "auto" and fits):
         values, norms = _scan(store, features, steps)
         rows: Rows = PackedRows(values, steps.offsets)
     else:
-        cache = SequenceCache(kept.folder or default_folder(store.place))
+        cache = SequenceCache(storage.folder or default_folder(store.place))
         files = cache.files(store.tables["frames"], features)
         rows, norms = MappedRows(files, steps), norms_of(files, steps)
     # Of an image vector the norm is positive: where it is 0, there was no row.

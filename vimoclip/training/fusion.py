@@ -1,4 +1,4 @@
-"""Training TFAM, as the loop of loop.py sees it: batches of sequences, their loss, and the metrics of a split."""
+"""Training a fusion head, as the loop of loop.py sees it: batches of sequences, their loss, the metrics of a split."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +7,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from vimoclip.config.fusion import FusionConfig, Loss
 from vimoclip.errors import RunError
-from vimoclip.models.tfam import Tfam
+from vimoclip.models.heads import FusionHead, build_head
 from vimoclip.sequences.sequences import Batch, Sequences, shuffled_batches
 from vimoclip.training.losses import make_loss, mixup
 from vimoclip.training.optimizer import training_precision
@@ -70,13 +70,9 @@ def fit_calibration(logits: Tensor, targets: Tensor, one_each: bool) -> Calibrat
     return Calibration(scale, 0.0 if one_each else bias - scale * center)
 
 
-@torch.no_grad()
-def apply_calibration(model: Tfam, calibration: Calibration) -> None:
-    """Make the model's logits a x + b, by its last layer."""
-    last = model.head[-1]
-    assert isinstance(last, nn.Linear)
-    last.weight.mul_(calibration.scale)
-    last.bias.mul_(calibration.scale).add_(calibration.bias)
+def apply_calibration(model: FusionHead, calibration: Calibration) -> None:
+    """Make the model's logits a x + b."""
+    model.calibrate(calibration.scale, calibration.bias)
 
 
 SCORE_BATCH = 32  # videos
@@ -111,7 +107,7 @@ class FusionTask:
         self.train = train.to(device)
         self._loss, self._class_groups = make_loss(config.loss), class_groups
         torch.manual_seed(config.training.seed)
-        self.model = Tfam(config.tfam, train.dims, len(train.classes)).to(device)
+        self.model = build_head(config, train.dims, len(train.classes)).to(device)
 
     def plan(self, epoch: int) -> list[NDArray[np.int64]]:
         """Batches of about one length."""
@@ -155,7 +151,7 @@ class FusionTask:
 
 
 @torch.inference_mode()
-def scores(model: Tfam, sequences: Sequences, dtype: torch.dtype = torch.float32) -> Tensor:
+def scores(model: FusionHead, sequences: Sequences, dtype: torch.dtype = torch.float32) -> Tensor:
     """Logits of every video in its order, fp32 (V, C), on the CPU. model: in eval mode, where the batches are made.
 
     dtype: of the arithmetic. In fp32 a video's logits are the same to 1e-5 whatever else is scored.
@@ -168,7 +164,7 @@ def scores(model: Tfam, sequences: Sequences, dtype: torch.dtype = torch.float32
     return found
 
 
-def calibrate(model: Tfam, train: Sequences, loss: Loss) -> None:
+def calibrate(model: FusionHead, train: Sequences, loss: Loss) -> None:
     """Make probabilities of a trained model's logits (fusion.py), by the videos it was trained on."""
     one_each = loss == "cross-entropy"
     apply_calibration(model, fit_calibration(scores(model, train), train.targets.cpu(), one_each))

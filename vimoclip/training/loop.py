@@ -218,6 +218,7 @@ class Training:
         self._optimizer = adamw(task.model, config, rates)
         self._average = WeightAverage(task.model, config.ema) if config.ema is not None else None
         self._peers, self._items = peers, items
+        self._loss = peers.synchronized(_TaskLoss(task))
         self._keep_s, self._kept = keep_s, time.monotonic()
         self._steps, self._known = 0, list[float]()  # of the epoch that is going on
         self._random: dict[str, Tensor] | None = None
@@ -292,10 +293,9 @@ class Training:
     def step(self, batch: NDArray[np.int64], lr: float) -> Tensor:
         """One step; the loss before it, or what is not finite where that or its gradient is not."""
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
-            loss = self._task.loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+            loss: Tensor = self._loss(batch)
+        self._peers.backward(loss)
         value = self._peers.sum(loss.detach())
-        self._peers.sum_gradients(self._task.model)
         if self._config.clip_gradient is not None:
             norm = nn.utils.clip_grad_norm_(self._task.model.parameters(), self._config.clip_gradient)
             value = value + 0 * norm  # not finite where a gradient is not
@@ -373,6 +373,18 @@ class Training:
         self.records = state["records"]
         if not self._peers.rank:
             self._write_metrics(path.parent)  # a kill may have come between the two files
+
+
+class _TaskLoss(nn.Module):
+    """A task's loss as a module of the task's parameters."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.model, self._task = task.model, task
+
+    def forward(self, batch: NDArray[np.int64]) -> Tensor:
+        """The loss of a batch."""
+        return self._task.loss(batch)
 
 
 @contextlib.contextmanager

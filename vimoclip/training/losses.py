@@ -2,7 +2,7 @@
 
 y is 1 where a video shows a behaviour, else 0, or between them where two videos were mixed. p = σ(x).
 
-The motion student's are L = L_cls + L_distill (Eq. 4): `weighted` or `positives_only`, and `distillation`.
+The motion student's are L = L_cls + L_distill (Eq. 4): `weighted`, and `distillation`.
 """
 
 from collections.abc import Callable
@@ -55,18 +55,12 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 def weighted(logits: Tensor, targets: Tensor, positive_weight: float) -> Tensor:
     """L_cls = −mean [w y log p + (1 − y) log(1 − p)], over segments and classes, w the weight of positives.
 
-    The paper writes its Eq. 5 as the sum over positives alone (`positives_only`). Taken as it stands, all logits
-    grow without end, since nothing is lost by giving every class to every video. The published code has the negatives,
-    and w = 10, and so has this.
+    The paper writes its Eq. 5 as the sum over positives alone. Taken as it stands, all logits grow without end, since
+    nothing is lost by giving every class to every video. The published code has the negatives, and w = 10, and so has
+    this.
     """
     weight = logits.new_tensor(positive_weight, dtype=torch.float32)
     return F.binary_cross_entropy_with_logits(logits.float(), targets.float(), pos_weight=weight)
-
-
-def positives_only(logits: Tensor, targets: Tensor, positive_weight: float) -> Tensor:
-    """L_cls = −mean w y log p, over segments and classes: of positives alone, as the paper writes Eq. 5. See
-    `weighted`."""
-    return -(positive_weight * targets.float() * F.logsigmoid(logits.float())).mean()
 
 
 def distillation(z: Tensor, z_image: Tensor) -> Tensor:

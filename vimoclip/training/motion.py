@@ -19,7 +19,7 @@ from vimoclip.flow.encoding import PLANE, flow_image, mirrored
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import MoClip
 from vimoclip.sequences.sequences import MEMORY_FRACTION
-from vimoclip.training.losses import distillation, positives_only, weighted
+from vimoclip.training.losses import distillation, weighted
 from vimoclip.training.motion_dataset import MotionClips
 from vimoclip.training.optimizer import SINGLE_PROCESS, ProcessGroup, layer_rates, training_precision
 
@@ -73,9 +73,8 @@ class MotionTask:
         z = self._z(flow_image(planes, self._config.encoding))
         with torch.autocast(device.type, enabled=False):
             counts = torch.from_numpy(made.counts).to(device)
-            classify = weighted if self._config.loss == "bce" else positives_only
             logits = self.model.logits(z, counts)
-            of_class = classify(logits, made.targets.to(device), self._config.positive_weight)
+            of_class = weighted(logits, made.targets.to(device), self._config.positive_weight)
             of_distill = distillation(self.model.refined(z), made.images.to(device))
         frames = int(self._train.count[batch].sum())
         return of_class * (len(own) / len(batch)) + of_distill * (len(z) / frames)

@@ -19,7 +19,7 @@ from vimoclip.config.fusion import SequenceConfig
 from vimoclip.device import free_bytes
 from vimoclip.errors import RunError, StoreDamagedError
 from vimoclip.flow.encoding import decode
-from vimoclip.sequences.reader import SequenceStorage, read_sequences
+from vimoclip.sequences.reader import read_sequences
 from vimoclip.sequences.sequences import MEMORY_FRACTION, FrameSampling, SequenceReport, Sequences
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table
@@ -194,7 +194,6 @@ def read_motion_clips(
     segment: int,
     videos: Sequence[Video],
     classes: Sequence[str],
-    kept: SequenceStorage | None = None,
     hold_flow: bool | None = None,
 ) -> MotionClips:
     """The segments of videos of a snapshot. image: the feature that z_image is. segment: the most frames of one.
@@ -216,7 +215,7 @@ def read_motion_clips(
             hint="`vimoclip status` counts them, and `vimoclip verify` finds flow that is missing.",
         )
     config = SequenceConfig(image=image, lengths="unit", most_frames=None)
-    sequences = read_sequences(store, config, "image", whole, classes, kept=kept)
+    sequences = read_sequences(store, config, "image", whole, classes)
     named = {row.video_id: row for row in whole}
     own = [named[video_id] for video_id in sequences.video_ids]
     steps = FrameSampling.of(

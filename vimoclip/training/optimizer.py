@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vimoclip.config.fusion import TrainingConfig, TrainingPrecision
@@ -118,8 +119,8 @@ class WeightAverage:
 class ProcessGroup:
     """One of `world` processes, by its `rank`; alone by itself.
 
-    Each computes the part of a batch's loss that its share makes up: gradients and losses are then summed, and all take
-    the same step.
+    Each computes the part of a batch's loss that its share makes up, of which `sum` is the whole; all have the gradient
+    of the whole, and take the same step.
     """
 
     def __init__(self, rank: int = 0, world: int = 1) -> None:
@@ -131,18 +132,18 @@ class ProcessGroup:
             torch.distributed.all_reduce(values)
         return values
 
-    def sum_gradients(self, model: nn.Module) -> None:
-        """Over all processes, in one piece: a process without a share has none, and they count as zeros."""
+    def synchronized(self, module: nn.Module) -> nn.Module:
+        """A module whose gradients are of all processes, once `backward` was called with what it gave."""
         if self.world == 1:
-            return
-        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        gradients = [
-            parameter.grad if parameter.grad is not None else torch.zeros_like(parameter) for parameter in parameters
-        ]
-        flat = self.sum(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-        parts = torch.split(flat, [parameter.numel() for parameter in parameters])
-        for parameter, part in zip(parameters, parts, strict=True):
-            parameter.grad = part.view_as(parameter)
+            return module
+        # A process may have no share of a batch, and so no use of a parameter. Buffers are never trained.
+        return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
+
+    def backward(self, part: Tensor) -> None:
+        """Compute the gradient of the whole loss. part: of it, this process's."""
+        if self.world > 1:
+            part = self.world * part  # DistributedDataParallel gives the mean over processes, and the loss is a sum
+        part.backward()  # type: ignore[no-untyped-call]
 
 
 SINGLE_PROCESS = ProcessGroup()

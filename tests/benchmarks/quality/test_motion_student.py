@@ -19,9 +19,9 @@ def test_each_row_is_one_input_of_the_same_settings() -> None:
     names = [row.name for row in found]
     assert all(one in names and other in names for one, other in _compared(names))
     assert ("cross, trained on uvm", "image") in _compared(names)
-    student = student_of("wheel", 5, ["training.lr=3e-4", "loss=positives-only"])
-    assert (student.training.lr, student.loss, student.encoding, student.training.epochs) == (
-        3e-4, "positives-only", "wheel", 5,
+    student = student_of("wheel", 5, ["training.lr=3e-4", "positive_weight=9"])
+    assert (student.training.lr, student.positive_weight, student.encoding, student.training.epochs) == (
+        3e-4, 9, "wheel", 5,
     )  # fmt: skip
 
 

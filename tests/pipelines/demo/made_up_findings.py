@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from pipelines.ablate import NAMES, PAPER, ROWS
+from pipelines.ablate import PAPER, ROWS
 from pipelines.demo.costs import Cost
 from pipelines.demo.hard_pairs import HardPair, PairAccuracy, overall
 from pipelines.demo.report import WITH, WITHOUT, HitStrip, Picture, ReportData, Row, SearchShown, StepCost, compared
 from pipelines.demo.steps import SearchTarget
 from schemas.labels import Span
+from vimoclip.config.fusion import HEADS
 from vimoclip.savannah import PAIRS
 from vimoclip.search.results import Hit, data_uris
 
@@ -30,7 +31,7 @@ def findings(
     ]
     half = None if seeds == 1 else 0.021
     rows = [
-        Row(fusion, NAMES[fusion], m, half and m - half, half and m + half, seeds, PAPER[fusion])
+        Row(fusion, HEADS[fusion].title, m, half and m - half, half and m + half, seeds, PAPER[fusion])
         for fusion, m in zip(ROWS, (0.612, 0.701, 0.733, 0.752, 0.784), strict=True)
     ]
     spans = [

@@ -18,7 +18,9 @@ from vimoclip.config.fusion import (
     fusion_of,
     settings,
 )
-from vimoclip.errors import ConfigError, UsageError
+from vimoclip.config.motion import MotionConfig
+from vimoclip.config.motion import settings as motion_settings
+from vimoclip.errors import ConfigError, RemovedSettingError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -73,6 +75,17 @@ def test_later_changes_are_above_earlier_ones_and_above_the_preset() -> None:
     for change in ({"training": {"speed": 1}}, {"training": 1}, {"speed": 1}):
         with pytest.raises(ConfigError):
             settings("paper", change)
+
+
+def test_what_was_removed_is_said_to_be() -> None:
+    with pytest.raises(RemovedSettingError, match=r"pooling attention was removed.*Leave it out; it is mean"):
+        settings("default", {"tfam": {"pooling": "attention"}})
+    with pytest.raises(RemovedSettingError, match=r"loss positives-only was removed.*Leave it out; it is bce"):
+        motion_settings("default", {"loss": "positives-only"})
+    assert settings("default", {"tfam": {"pooling": "mean"}}) == FusionConfig()
+    for config, name, value in ((TfamConfig(), "pooling", "max"), (MotionConfig(), "loss", "asymmetric")):
+        with pytest.raises(ConfigError, match=f"{name} has a value it cannot have"):
+            config.changed({name: value})
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,20 @@
 """The starting student: the teacher's tower on the flow image; and the one that is trained, by its equations."""
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.vimoclip.stores import features
+from vimoclip.config.motion import MotionConfig
 from vimoclip.config.store import ClipConfig, FlowImage
 from vimoclip.flow.encoding import flow_image
+from vimoclip.models.checkpoint import META, Source
 from vimoclip.models.clip import ClipTeacher
-from vimoclip.models.motion_student import MoClip, MotionStudent
+from vimoclip.models.motion_student import MoClip, MotionStudent, StudentMeta, read_student_meta, write_student
 
 
 @pytest.mark.parametrize("image", ["uvm", "wheel"])
@@ -77,3 +82,14 @@ def test_batch_norms_keep_the_teacher_s_statistics_while_their_gains_learn() -> 
     norm = tower[1]
     assert isinstance(norm, torch.nn.BatchNorm2d) and norm.running_mean is not None
     assert model.training and norm.running_mean.eq(0).all() and norm.weight.grad is not None
+
+
+def test_a_student_of_a_loss_that_was_removed_is_read(tmp_path: Path, tiny_model: str) -> None:
+    (feature,) = features({"clip": 16})
+    meta = StudentMeta(MotionConfig(), ["runs"], [1], Source.of(feature), "/a/store", {"frames": 1}, {"epoch": 1})
+    write_student(tmp_path, moclip(tiny_model).state_dict(), meta)
+    body = json.loads((tmp_path / META).read_text())
+    assert body["config"]["loss"] == "bce"
+    body["config"]["loss"] = "positives-only"
+    (tmp_path / META).write_text(json.dumps(body))
+    assert read_student_meta(tmp_path) == meta

@@ -49,6 +49,8 @@ def test_anyone_can_read_the_files(written: Path) -> None:
     body = json.loads((written / META).read_text(encoding="utf-8"))
     assert (body["format"], body["version"], body["classes"]) == ("vimoclip-tfam", 1, ["läuft", "frißt"])
     assert body["features"]["motion"]["fingerprint"] == MOCLIP.fingerprint
+    assert (body["config"]["tfam"]["fusion"], body["config"]["tfam"]["pooling"]) == ("cross", "mean")
+    assert "head" not in body["config"]  # which is for heads that are not TFAM's
     assert "layers.0.multihead_attn.in_proj_weight" in load_file(written / WEIGHTS)
 
 
@@ -68,6 +70,8 @@ def change(folder: Path, **changes: object) -> None:
         ({"classes": None}, "'classes' is missing"),
         ({"classes": []}, "0 classes"),
         ({"config": {"tfam": {"heads": 0}}}, "heads must be positive"),
+        ({"config": {"tfam": {"pooling": "attention"}}}, "attention was removed.*anew with `vimoclip train-fusion`"),
+        ({"config": {"head": "nobody"}}, "head has a value it cannot have"),
         ({"features": {}}, "'image' is missing"),
         ({"features": {"image": {}, "motion": {}}}, "is damaged"),
         ({"weights_sha256": "0"}, "is not the file that meta.json was written for"),

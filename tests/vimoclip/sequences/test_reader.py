@@ -66,10 +66,10 @@ def read(request: pytest.FixtureRequest, store: FeatureStore, tmp_path: Path) ->
     def reader(
         fusion: Fusion = "cross", split: str | None = None, config: SequenceConfig = CONFIG, **more: object
     ) -> Sequences:
-        kept = SequenceStorage(request.param, tmp_path / "cache")
+        storage = SequenceStorage(request.param, tmp_path / "cache")
         now = store.refresh()
         classes = more.pop("classes", list_classes(now))
-        return read_sequences(now, config, fusion, videos_of_split(now, split), classes, kept=kept, **more)  # type: ignore[arg-type]
+        return read_sequences(now, config, fusion, videos_of_split(now, split), classes, storage=storage, **more)  # type: ignore[arg-type]
 
     return reader
 
@@ -261,11 +261,11 @@ def test_a_window_longer_than_every_video_gives_what_none_gives(read: Read) -> N
 
 
 def test_one_more_video_makes_one_more_file_a_feature(store: FeatureStore, tmp_path: Path) -> None:
-    kept = SequenceStorage("files", tmp_path / "cache")
+    storage = SequenceStorage("files", tmp_path / "cache")
 
     def files() -> dict[str, int]:
-        read_sequences(store, CONFIG, "cross", videos_of_split(store), ["eats"], "kept", kept)
-        return {path.name: path.stat().st_ino for path in kept.folder.iterdir()}  # type: ignore[union-attr]
+        read_sequences(store, CONFIG, "cross", videos_of_split(store), ["eats"], "kept", storage)
+        return {path.name: path.stat().st_ino for path in storage.folder.iterdir()}  # type: ignore[union-attr]
 
     before = files()
     with writer_lock(store.place):
@@ -281,17 +281,17 @@ def test_one_more_video_makes_one_more_file_a_feature(store: FeatureStore, tmp_p
     assert len(files()) == 2 and not files().keys() & after.keys()  # one fragment, and none of the old files
     one, other = (
         read_sequences(store, CONFIG, "cross", videos_of_split(store), ["eats"], "kept", each).batch(np.arange(7))
-        for each in (kept, SequenceStorage("memory"))
+        for each in (storage, SequenceStorage("memory"))
     )
     assert np.array_equal(one.vectors["motion"], other.vectors["motion"])
 
 
 def test_damaged_files_are_made_again(store: FeatureStore, tmp_path: Path) -> None:
-    kept = SequenceStorage("files", tmp_path / "cache")
-    first = read_sequences(store, CONFIG, "cross", videos_of_split(store), ["eats"], "kept", kept).batch(np.arange(6))
+    storage, videos = SequenceStorage("files", tmp_path / "cache"), videos_of_split(store)
+    first = read_sequences(store, CONFIG, "cross", videos, ["eats"], "kept", storage).batch(np.arange(6))
     for path in (tmp_path / "cache").iterdir():
         path.write_bytes(path.read_bytes()[:100])
-    again = read_sequences(store, CONFIG, "cross", videos_of_split(store), ["eats"], "kept", kept).batch(np.arange(6))
+    again = read_sequences(store, CONFIG, "cross", videos, ["eats"], "kept", storage).batch(np.arange(6))
     assert np.array_equal(first.vectors["image"], again.vectors["image"])
 
 

@@ -71,7 +71,6 @@ def test_one_input_learns_what_it_can_know() -> None:
         {"mixup": None},
         {"loss": {"name": "asymmetric"}},
         {"tfam": {"positions": None}},
-        {"tfam": {"pooling": "attention"}},
         {"tfam": {"dropout": 0.0}},
         {"training": {"decay": "matrices"}},
         {"training": {"clip_gradient": 1e-3}},
