@@ -180,8 +180,6 @@ def _embed(request: EmbedRequest, at: StoreLocation, lock: WriteLock, progress: 
     moving = known is not None and known.added and known.kind == "motion" and not request.asked
     if request.motion is None and not moving:
         return _Embed(request, store, lock, progress).run()
-    pass  # EMPTYIMPORT  # with torch, which takes seconds
-
     return EmbedMotion(request.feature, request.motion, request.run, store, lock, progress).run()
 
 

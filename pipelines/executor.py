@@ -3,17 +3,16 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from schemas.features import Feature
 from vimoclip.atomic import defer_interrupts
 from vimoclip.config.store import RunConfig, StoreConfig
-from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES, ExtraFeatures
 from vimoclip.errors import StoreError, UsageError
-from vimoclip.frames import FrameEvent, VideoJob
 
-# Which executor an ingest uses, as it was asked for.
-
+if TYPE_CHECKING:  # numpy and Arrow, for which --help, which names the engines, need not wait
+    from schemas.features import Feature
+    from vimoclip.embedding.feature_models import ExtraFeatures
+    from vimoclip.frames import FrameEvent, VideoJob
 
 EngineName = Literal["auto", "in-process", "ray"]
 
@@ -48,12 +47,12 @@ class Executor(Protocol):
     people to read."""
 
     config: StoreConfig
-    features: list[Feature]
+    features: "list[Feature]"
 
     @property
     def device(self) -> object: ...
 
-    def embed(self, jobs: Iterable[VideoJob]) -> Iterator[FrameEvent]:
+    def embed(self, jobs: "Iterable[VideoJob]") -> "Iterator[FrameEvent]":
         """Outcomes of each job (see `vimoclip.embedding.worker.EmbedWorker.embed`), those of several jobs mixed or not.
 
         `jobs` may be drawn from another thread.
@@ -62,28 +61,30 @@ class Executor(Protocol):
 
 @contextlib.contextmanager
 def executor(
-    config: StoreConfig, run: RunConfig, engine: Engine, added: ExtraFeatures = NO_EXTRA_FEATURES
+    config: StoreConfig, run: RunConfig, engine: Engine, added: "ExtraFeatures | None" = None
 ) -> Iterator[Executor]:
-    """The executor, until the block ends. added: features beside the store's own, or instead of them.
+    """The executor, until the block ends. added: features beside the store's own, or instead of them; None is none.
 
     Raises:
         ModelError, ConfigError: see `EmbedWorker`. VimoclipError: see `RayExecutor`.
     """
+    from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES
+
+    added = added or NO_EXTRA_FEATURES
     if is_ray(run, engine):
         from pipelines.ray_executor import RayExecutor  # half a second, and most runs need none
 
         with contextlib.closing(RayExecutor(config, run, engine.workers, engine.address, added)) as made:
             yield made
     else:
-        from vimoclip.embedding.worker import (
-            EmbedWorker,  # with torch, which takes seconds: a run with nothing to do needs none
-        )
+        # with torch, which takes seconds: a run with nothing to do needs none
+        from vimoclip.embedding.worker import EmbedWorker
 
         yield EmbedWorker(config, run, added)
 
 
 @contextlib.contextmanager
-def consumed(outcomes: Iterator[FrameEvent], flush: Callable[[], object]) -> Iterator[None]:
+def consumed(outcomes: "Iterator[FrameEvent]", flush: Callable[[], object]) -> Iterator[None]:
     """While the block writes outcomes down: whatever ends it, what is complete is flushed, and the executor is left in
     order. After a KeyboardInterrupt whoever catches it flushes."""
     try:

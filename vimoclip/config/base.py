@@ -6,8 +6,6 @@ import types
 import typing
 from typing import Any, Literal, Self
 
-import numpy as np
-
 from vimoclip.errors import ConfigError, RemovedSettingError
 
 
@@ -139,7 +137,7 @@ def check_window(window_s: float, stride_s: float) -> None:
         ConfigError.
     """
     for name, value in (("window", window_s), ("stride", stride_s)):
-        if not (np.isfinite(value) and value >= 0.001):
+        if not (math.isfinite(value) and value >= 0.001):
             raise ConfigError(
                 f"The {name} is a time.", received=f"{value:g} s", expected="a finite one of at least 1 ms"
             )

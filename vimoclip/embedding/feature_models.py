@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Self
 from schemas.features import Feature
 from schemas.models import STUDENT, folder_of, student_id
 from vimoclip.config.store import ClipConfig
-from vimoclip.models.motion_student import Student, read_student
-from vimoclip.store.models import model_files
 
 if TYPE_CHECKING:  # with torch, which takes seconds
     from vimoclip.models.motion_student import Student
@@ -42,17 +40,17 @@ class ExtraFeatures:
 NO_EXTRA_FEATURES = ExtraFeatures()
 
 
-def weights_id(student: Student) -> str:
+def weights_id(student: "Student") -> str:
     """What a feature has as its weights."""
     return STUDENT + student.id
 
 
-def student_settings(student: Student) -> str:
+def student_settings(student: "Student") -> str:
     """What a feature that was added has as its settings."""
     return json.dumps({"student": student.id})
 
 
-def load_student(store: "FeatureStore", feature: Feature) -> Student | None:
+def load_student(store: "FeatureStore", feature: Feature) -> "Student | None":
     """The student that a feature was made with; None where it is no trained one.
 
     Raises:
@@ -60,6 +58,9 @@ def load_student(store: "FeatureStore", feature: Feature) -> Student | None:
     """
     if (id := student_id(feature)) is None:
         return None
+    from vimoclip.models.motion_student import read_student  # torch
+    from vimoclip.store.models import model_files
+
     return read_student(model_files(store.place, id), f"{store.place}/{folder_of(id)}")
 
 
@@ -74,7 +75,7 @@ def load_extra_features(store: "FeatureStore", features: Iterable[Feature] | Non
     return replace(ExtraFeatures.of(features), students=found)
 
 
-def made_with(name: str, base: Feature, student: Student) -> Feature:
+def made_with(name: str, base: Feature, student: "Student") -> Feature:
     """The row of a motion feature that is made with a student as `base`, the store's moclip, was with its own, but for
     its weights, which whoever loads the student names."""
     how = json.loads(base.preprocessing)

@@ -1,34 +1,31 @@
-"""What is searched for, as vectors: spans and videos of the store, labels, vectors. None of them needs a model, but for
-the behaviour of a span or video, which goes through the model of that space.
+"""What is searched for, as vectors: spans and videos of the store, labels and vectors; clips, images and texts.
 
-Queries from outside of the store are in query.py.
+What is in the store needs no model, but for the behaviour of a span or video, which goes through the model of that
+space. Clips, images and texts go through the models of the store's features, which load torch: so their imports stand
+in the functions, and whoever searches by a span waits for none of them.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import PIL.Image
-import PIL.ImageOps
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from schemas.labels import Span
 from schemas.segments import SegmentSettings, Space
 from vimoclip.config.store import RunConfig
-from vimoclip.device import pick_device, set_threads
-from vimoclip.embedding.worker import OTHER_WEIGHTS, tower_config, worker_for
 from vimoclip.errors import SearchError, SettingsError, UnknownVideoError, VideoError, nearest
 from vimoclip.frames import FrameBatch, VideoDone, VideoFailed, VideoJob, VideoReset, frame_columns
-from vimoclip.models.clip import load_backbone
-from vimoclip.models.clip_text import BASELINE_PROMPTS, TextTower
 from vimoclip.search.corpus import Corpus
 from vimoclip.search.cosine import unit
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.labels import held_by
 from vimoclip.windows import mean_direction, vector_sum
+
+if TYPE_CHECKING:
+    from vimoclip.models.clip_text import TextTower
 
 _ROUNDED_S = 0.01
 """By so much a span may end after its video: hits are shown to two decimals."""
@@ -204,6 +201,8 @@ def from_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], pa
     means = {space: store.features[corpus.settings.spaces[space].feature] for space in spaces if space != "behaviour"}
     read = read_by(corpus.settings, spaces)
     features = {feature.name: feature for feature in (*means.values(), *(store.features[name] for name in read))}
+    from vimoclip.embedding.worker import worker_for
+
     worker = worker_for(store, list(features.values()), run)
     parts: list[FrameBatch] = []
     sums: dict[str, NDArray[np.float64]] = {}
@@ -235,6 +234,13 @@ def from_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: 
     Raises:
         SearchError: it cannot be read. SettingsError, ModelError.
     """
+    import PIL.Image
+    import PIL.ImageOps
+
+    from vimoclip.device import pick_device, set_threads
+    from vimoclip.embedding.worker import OTHER_WEIGHTS, tower_config
+    from vimoclip.models.clip import load_backbone
+
     try:
         with PIL.Image.open(path) as image:
             frame = np.array(PIL.ImageOps.exif_transpose(image).convert("RGB"))
@@ -258,7 +264,7 @@ def from_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: 
     return Query("image", f"the image {path.name}", {"appearance": z})
 
 
-def from_text(tower: TextTower, words: str) -> Query:
+def from_text(tower: "TextTower", words: str) -> Query:
     """A text, as a frame that it describes would be, beside everyday ones that it has to be better than.
 
     Raises:
@@ -266,19 +272,24 @@ def from_text(tower: TextTower, words: str) -> Query:
     """
     if not words.strip():
         raise SearchError("This is no text.", received=repr(words), expected="words, such as 'a zebra that grazes'")
+    from vimoclip.models.clip_text import BASELINE_PROMPTS
+
     found = tower([words.strip(), *BASELINE_PROMPTS])
     return Query("text", f"“{words.strip()}”", {"appearance": found[0]}, others=found[1:])
 
 
-def text_tower(store: FeatureStore, settings: SegmentSettings, run: RunConfig) -> TextTower:
+def text_tower(store: FeatureStore, settings: SegmentSettings, run: RunConfig) -> "TextTower":
     """The text tower of the feature that appearance is made from.
 
     Raises:
         ModelError, SettingsError.
     """
+    from vimoclip.device import pick_device, set_threads
+    from vimoclip.embedding.worker import tower_config
+    from vimoclip.models.clip_text import TextTower
+
     feature = store.features[settings.spaces["appearance"].feature]
     set_threads(run)
-    device: torch.device = pick_device(run.device)
-    tower = TextTower(tower_config(store, feature), device)
+    tower = TextTower(tower_config(store, feature), pick_device(run.device))
     tower.check(feature)
     return tower

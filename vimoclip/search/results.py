@@ -8,16 +8,16 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
-import PIL.Image
 import polars as pl
 from numpy.typing import NDArray
 
 from vimoclip.errors import VideoError
-from vimoclip.video.contact_sheet import Strip, draw, frames_at, spread
-from vimoclip.video.encode import cut_clip
+
+if TYPE_CHECKING:  # pictures and clips load a decoder: who only reads hits waits for none
+    from vimoclip.video.contact_sheet import Strip
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,6 @@ class Hits(Sequence[Hit]):
         return "\n".join([self.summary, *self.notes, *([str(self.frame())] if self.found else [])])
 
     def _repr_html_(self) -> str:
-        pass  # EMPTYIMPORT  # decodes video
-
         return html(self)
 
 
@@ -129,8 +127,10 @@ FRAMES = 6
 _QUALITY = 80
 
 
-def strip(hit: Hit, frames: int = FRAMES) -> Strip:
+def strip(hit: Hit, frames: int = FRAMES) -> "Strip":
     """One hit as a row of pictures; without any where its file can no longer be decoded."""
+    from vimoclip.video.contact_sheet import Strip, frames_at, spread
+
     shown: list[NDArray[np.uint8]] = []
     missing = ""
     try:
@@ -159,6 +159,8 @@ def sheet(hits: Hits) -> NDArray[np.uint8]:
     Raises:
         ConfigError: there are no hits.
     """
+    from vimoclip.video.contact_sheet import draw
+
     return draw([strip(hit) for hit in hits])
 
 
@@ -177,6 +179,8 @@ def _row(hit: Hit, frames: int) -> str:
 
 def data_uris(frames: Iterable[NDArray[np.uint8]]) -> Iterator[str]:
     """RGB frames, uint8 (H, W, 3), as JPEGs that a page holds within itself."""
+    import PIL.Image
+
     for frame in frames:
         data = io.BytesIO()
         with contextlib.closing(PIL.Image.fromarray(frame)) as image:
@@ -193,6 +197,8 @@ def export_clips(hits: Hits, folder: Path) -> tuple[list[str], list[tuple[str, s
     Raises:
         SearchError: the folder cannot be written to.
     """
+    from vimoclip.video.encode import cut_clip
+
     written, without = [], []
     for n, hit in enumerate(hits, start=1):
         name = _SAFE.sub("_", PurePosixPath(hit.video_id).stem)[:80]

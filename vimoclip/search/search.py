@@ -22,7 +22,17 @@ from vimoclip.errors import SearchError, UsageError
 from vimoclip.search.corpus import Corpus, Rows
 from vimoclip.search.filters import Filters, matching
 from vimoclip.search.options import By, Exclude, SearchOptions, Unit
-from vimoclip.search.query import Query, QuerySource, from_label, from_span, from_vector
+from vimoclip.search.query import (
+    Query,
+    QuerySource,
+    from_clip,
+    from_image,
+    from_label,
+    from_span,
+    from_text,
+    from_vector,
+    text_tower,
+)
 from vimoclip.search.ranking import Candidates, RandomPairBaseline, Weights, rankings
 from vimoclip.search.results import Hit, Hits
 from vimoclip.store.labels import label_spans, labels_at
@@ -179,7 +189,6 @@ class Search:
             return from_label(corpus, self._spans, spaces, value)
         if kind == "vector":
             return from_vector(corpus, spaces[0], value)
-        from vimoclip.search.query import from_clip, from_image, from_text, text_tower  # loads torch
 
         if kind == "clip":
             return from_clip(store, corpus, spaces, Path(value), run)

@@ -25,8 +25,6 @@ from vimoclip.config.store import OnCorrupt, Sampling
 from vimoclip.errors import VideoError
 from vimoclip.frames import VideoDone, VideoInfo, VideoReset
 
-pass  # EMPTYIMPORT
-
 # Runs of decoded frames: upright RGB, all of one size, a bounded number of bytes at a time.
 
 
