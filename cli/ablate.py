@@ -8,7 +8,7 @@ from rich.console import Console
 
 from cli import options, render, training_options
 from pipelines.executor import Engine
-from vimoclip.config.fusion import HEADS, settings
+from vimoclip.config.fusion import HEADS, fusion_settings
 
 
 @render.handled
@@ -48,7 +48,7 @@ def ablate(
     """
     training = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
     asked = training_options.merged_settings(
-        settings, preset, config, changes or [], {"training": training, "loss": {"name": loss}}
+        fusion_settings, preset, config, changes or [], {"training": training, "loss": {"name": loss}}
     )
     from cli.progress import ProgressBar
     from pipelines.ablate import ROWS, AblateRequest, parse_rows, run_all, write_files

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, render, training_options
-from vimoclip.config.fusion import Attention, Concat, Inputs, fusion_of, settings
+from vimoclip.config.fusion import Attention, Concat, Inputs, fusion_of, fusion_settings
 
 COLUMNS = {
     "videos": "videos",
@@ -65,7 +65,7 @@ def train_fusion(
     }
     if (attention, concat, inputs) != (None, None, None):
         flags["tfam"] = {"fusion": fusion_of(attention, concat, inputs or "both")}
-    asked = training_options.merged_settings(settings, preset, config, changes or [], flags)
+    asked = training_options.merged_settings(fusion_settings, preset, config, changes or [], flags)
     from cli.progress import ProgressBar
     from pipelines.train_fusion import TrainFusionRequest, run
     from vimoclip.config.store import RunConfig

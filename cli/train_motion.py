@@ -6,7 +6,7 @@ import typer
 
 from cli import options, render, training_options
 from pipelines.executor import Engine
-from vimoclip.config.motion import settings
+from vimoclip.config.motion import motion_settings
 from vimoclip.config.store import FlowImage
 
 
@@ -46,7 +46,7 @@ def train_motion(
         "encoding": encoding,
         "select_on": select_on,
     }
-    asked = training_options.merged_settings(settings, preset, config, changes or [], flags)
+    asked = training_options.merged_settings(motion_settings, preset, config, changes or [], flags)
     from cli.progress import ProgressBar
     from pipelines.executor import is_ray
     from pipelines.train_motion import TrainMotionRequest, run

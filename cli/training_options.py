@@ -68,7 +68,7 @@ C_co = TypeVar("C_co", bound=Config, covariant=True)
 
 
 class Settings(Protocol[C_co]):
-    """A preset with changes, such as `vimoclip.config.fusion.settings`."""
+    """A preset with changes, such as `vimoclip.config.fusion.fusion_settings`."""
 
     def __call__(self, preset: Preset, *changes: dict[str, Any]) -> C_co: ...
 

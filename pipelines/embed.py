@@ -12,26 +12,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.executor import Engine, Executor, consumed, executor
 from pipelines.progress import ProgressHeartbeat, Rates, announce_models, announce_plan
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, RunConfig
-from vimoclip.embedding.embedder import StoredFlowEmbedder
 from vimoclip.embedding.feature_models import ExtraFeatures, load_student, weights_id
 from vimoclip.errors import FeatureError, SourceError, VideoError
 from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
-from vimoclip.models.motion_student import Student, read_student
 from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import PROMOTED, STAGED, FeatureWriter, check_name, promote_feature, videos_missing_feature
 from vimoclip.store.location import LocationLike, StoreLocation
 from vimoclip.store.lock import WriteLock, writer_lock
 from vimoclip.store.models import save_model
-from vimoclip.training.motion_dataset import open_flow
 from vimoclip.video.files import content_hash
+
+if TYPE_CHECKING:  # with torch, which takes seconds: a run with nothing to do needs none
+    from vimoclip.models.motion_student import Student
 
 # Filling a feature that is added to a store: the outcomes of an executor, whatever it is, to a FeatureWriter.
 
@@ -303,6 +303,8 @@ class EmbedMotion(FeatureBackfill):
         if self._store.promoting is not None:  # a kill came between the commits of a switch
             self._store = promote_feature(self._store, self._lock.check)
         store, report = self._store, self._report
+        from vimoclip.training.motion_dataset import open_flow
+
         open_flow(store)  # or there is none
         student = self._student()
         student.meta.check(store.features)
@@ -317,13 +319,17 @@ class EmbedMotion(FeatureBackfill):
             self._lock.check()
             save_model(store.place, student.id, self._folder)
         self._progress.stage("loading models")
+        from vimoclip.embedding.embedder import StoredFlowEmbedder
+
         embedder = StoredFlowEmbedder(store, name, student, self._run)
         writer = FeatureWriter(store, embedder.feature, self._lock.check)
         self.fill(writer, embedder, store.config.clip, live)
         return report
 
-    def _student(self) -> Student:
+    def _student(self) -> "Student":
         if self._folder is not None:
+            from vimoclip.models.motion_student import read_student
+
             return read_student(self._folder)
         known = self._store.features | self._store.unfinished
         student = load_student(self._store, known[self._report.feature])

@@ -151,6 +151,8 @@ def test_a_public_name_means_one_thing() -> None:
 
 
 INTERFACES = {
-    "main": "the entry of a command",
+    "read": "a reader of label files",
+    "sniff": "a reader of label files",
+    "vectors": "vimoclip.vectors is that of vimoclip.frames",
 }
 """Names that several modules define because each is one more of a kind."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vimoclip.api import Store as Store
-    from vimoclip.flow.encoding import decode as decode_flow
+    from vimoclip.flow.encoding import decode_flow
     from vimoclip.prediction.predictions import Predictions as Predictions
     from vimoclip.search.filters import Filters as Filters
     from vimoclip.search.results import Hits as Hits

@@ -36,10 +36,8 @@ from pipelines.evaluate import EvaluateRequest
 from pipelines.train_fusion import TrainFusionRequest
 from pipelines.train_motion import TrainMotionRequest
 from vimoclip.api import Store
-from vimoclip.config.fusion import Fusion, FusionConfig
-from vimoclip.config.fusion import settings as fusion_settings
-from vimoclip.config.motion import MotionConfig
-from vimoclip.config.motion import settings as motion_settings
+from vimoclip.config.fusion import Fusion, FusionConfig, fusion_settings
+from vimoclip.config.motion import MotionConfig, motion_settings
 from vimoclip.config.store import FlowImage, RunConfig
 from vimoclip.savannah import PAIRS
 from vimoclip.training.metrics import Interval, interval, paired

@@ -28,7 +28,7 @@ from pipelines import ingest, train_fusion
 from pipelines.ingest import IngestRequest
 from pipelines.train_fusion import TrainFusionRequest
 from schemas.labels import Span
-from vimoclip.config.fusion import settings
+from vimoclip.config.fusion import fusion_settings
 from vimoclip.config.store import RunConfig
 from vimoclip.prediction.predictions import Prediction, ScoredSpan, predicted_bouts
 from vimoclip.savannah import BEHAVIOURS, FPS, Scene, plan, write_folder
@@ -116,7 +116,7 @@ def trained(folder: Path, options: argparse.Namespace) -> tuple[Path, Path]:
     write_folder(folder / "clips", options.train, options.seed, options.behaviours)
     asked = {"clip": {"model": "vimoclip-tiny"}, "flow": {"estimator": "dis"}}
     ingest.run(IngestRequest([folder / "clips"], store, asked, where))
-    config = settings("default", {"training": {"epochs": options.epochs}, "tfam": {"layers": options.layers}})
+    config = fusion_settings("default", {"training": {"epochs": options.epochs}, "tfam": {"layers": options.layers}})
     train_fusion.run(TrainFusionRequest(store, config, run, run=where))
     return store, run
 

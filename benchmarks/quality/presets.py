@@ -29,7 +29,7 @@ from pipelines.ablate import AblateReport, AblateRequest, Figure, parse_rows, ru
 from pipelines.evaluate import EvaluateRequest
 from pipelines.run_folder import records_of
 from pipelines.train_fusion import TrainFusionRequest
-from vimoclip.config.fusion import FusionConfig, settings
+from vimoclip.config.fusion import FusionConfig, fusion_settings
 from vimoclip.config.store import RunConfig
 from vimoclip.savannah import BEHAVIOURS, write_folder
 from vimoclip.training.metrics import paired
@@ -96,7 +96,7 @@ def world(folder: Path, clips: int, behaviours: Sequence[str] = BEHAVIOURS) -> P
 
 def variant(name: str, sized: dict[str, Any]) -> FusionConfig:
     """The settings of a variant, in another size."""
-    return settings("paper", sized) if name == "paper" else settings("default", sized, VARIANTS[name])
+    return fusion_settings("paper", sized) if name == "paper" else fusion_settings("default", sized, VARIANTS[name])
 
 
 def _trained(

@@ -31,7 +31,7 @@ from pipelines.index import IndexRequest
 from pipelines.train_fusion import TrainFusionRequest
 from schemas.labels import Span
 from vimoclip.api import Store
-from vimoclip.config.fusion import settings
+from vimoclip.config.fusion import fusion_settings
 from vimoclip.config.store import RunConfig
 from vimoclip.search.filters import Filters
 from vimoclip.search.options import Space
@@ -89,7 +89,7 @@ def made(folder: Path, clips: int, width: int, epochs: int, window_s: float, run
         shutil.copytree(world(folder, clips), folder / "copying")
         halve(folder / "copying")
         (folder / "copying").rename(where)
-    config = settings(
+    config = fusion_settings(
         "default",
         {"tfam": {"width": width, "feed_forward": 4 * width}, "training": {"epochs": epochs}},
     )

@@ -9,8 +9,7 @@ import torch
 
 from vimoclip.config.store import ESTIMATORS, Sampling
 from vimoclip.embedding.worker import EmbedWorker
-from vimoclip.flow.encoding import PLANE, REST, encode, to_planes
-from vimoclip.flow.encoding import decode as decode_flow
+from vimoclip.flow.encoding import PLANE, REST, decode_flow, encode_flow, to_planes
 from vimoclip.video.decode import FrameChunk, decode
 
 
@@ -48,7 +47,7 @@ def compute_baseline(worker: EmbedWorker, path: Path) -> float:
         flows = estimator.flows(pairs)
         seconds = clock(worker.device) - began
         for each, (_, dt_s) in zip(flows, steps, strict=False):
-            planes.append(decode_flow(encode(to_planes(each, dt_s, "squash"))))
+            planes.append(decode_flow(encode_flow(to_planes(each, dt_s, "squash"))))
         steps.clear()
         return seconds
 

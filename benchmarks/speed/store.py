@@ -25,7 +25,7 @@ from benchmarks.common import describe_machine
 from schemas.features import Feature, Kind
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, StoreConfig
-from vimoclip.flow.encoding import encode
+from vimoclip.flow.encoding import encode_flow
 from vimoclip.frames import Embeddings, FrameBatch
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
@@ -82,7 +82,7 @@ def _known(console: Console, folder: Path, count: int) -> None:
 def _growing(console: Console, folder: Path, few: int, many: int) -> None:
     store, values = new_store(folder / "store"), unit_vectors(FRAMES)
     noise = np.random.default_rng(0).integers(0, 256, (2, 224, 224), np.uint8)
-    flow = encode(np.stack([cv2.GaussianBlur(plane, (0, 0), 2.5) for plane in noise]))  # some 10 kB
+    flow = encode_flow(np.stack([cv2.GaussianBlur(plane, (0, 0), 2.5) for plane in noise]))  # some 10 kB
     small, large = [], 0.0
     # stores of a few videos before and after the large one, since a shared machine's speed drifts
     for turn in range(9):

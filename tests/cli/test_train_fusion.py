@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.runner import document, vimoclip
 from tests.pipelines.test_train_fusion import labelled
-from vimoclip.config.fusion import settings
+from vimoclip.config.fusion import fusion_settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -86,7 +86,7 @@ def test_flags_are_above_set_above_the_file_above_the_preset(place: Path) -> Non
     assert result.exit_code == 0, result.stderr
     training = {"lr": 0.25, "weight_decay": 0.7, "seed": 5, "epochs": 2, "ema": None}
     tfam, loss = {**SIZES, "positions": None}, {"name": "bce", "of_one": "bce"}
-    expected = settings("default", {"mixup": 0.9, "training": training, "tfam": tfam, "loss": loss})
+    expected = fusion_settings("default", {"mixup": 0.9, "training": training, "tfam": tfam, "loss": loss})
     assert config(place / "run") == expected.to_dict()
 
 

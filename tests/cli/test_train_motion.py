@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.runner import document, vimoclip
 from tests.pipelines.runs import ingest
-from vimoclip.config.motion import PRESETS, settings
+from vimoclip.config.motion import PRESETS, motion_settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -49,7 +49,7 @@ def test_train_and_embed(place: Path) -> None:
     again = document("train-motion", *SMALL, "--run", "run", "--encoding", "wheel", "--json")
     assert again["known"] and again["epochs"] == 0
     config = json.loads((place / "run" / "meta.json").read_text())["config"]
-    expected = settings("default", {"encoding": "wheel", "segment": 5, "hidden": 4, "training": {"epochs": 1}})
+    expected = motion_settings("default", {"encoding": "wheel", "segment": 5, "hidden": 4, "training": {"epochs": 1}})
     assert config == expected.changed({"training": {"precision": "fp32"}}).to_dict()
     beside = vimoclip("embed", "--motion", "run", "--as", "moclip_trained", "--threads", "1")
     assert beside.exit_code == 0 and "moclip_trained in" in beside.stderr

@@ -20,7 +20,7 @@ from vimoclip.store import vector_index
 from vimoclip.store.features import FeatureWriter, put_feature
 from vimoclip.store.segments import read_segment_settings
 from vimoclip.store.table import Table
-from vimoclip.store.vector_index import nearest, unindexed
+from vimoclip.store.vector_index import nearest_vectors, unindexed
 from vimoclip.store.verify import verify
 from vimoclip.store.writer import StoreWriter
 
@@ -231,7 +231,7 @@ def test_a_large_table_gets_an_index_of_vectors_that_grows_with_it(
     table = store.refresh().tables["segments"]
     own = table.read(["video_id", "start_frame", "appearance"]).to_pylist()
     for row in own[:: len(own) // 20]:
-        found = nearest(table, "appearance", np.array(row["appearance"], np.float32), 1)
+        found = nearest_vectors(table, "appearance", np.array(row["appearance"], np.float32), 1)
         assert found.cosine[0] == pytest.approx(1, abs=2e-3)
     add(store, "much.mp4", 900)  # more than was there
     assert indexed(store).vectors["appearance"] == store.refresh().tables["segments"].count()

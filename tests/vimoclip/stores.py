@@ -23,7 +23,7 @@ from schemas.labels import Label
 from schemas.videos import Video
 from vimoclip.api import Store
 from vimoclip.config.store import ClipConfig, StoreConfig
-from vimoclip.flow.encoding import PLANE, REST, encode
+from vimoclip.flow.encoding import PLANE, REST, encode_flow
 from vimoclip.frames import Embeddings, FrameBatch, VideoInfo
 from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import writer_lock
@@ -157,7 +157,7 @@ def flow_bytes(seed: int) -> bytes:
     planes = np.full((2, PLANE, PLANE), REST, np.uint8)
     x, y = np.random.default_rng(seed).integers(0, PLANE // 2, 2)
     planes[:, y : y + PLANE // 4, x : x + PLANE // 4] += np.uint8(20)
-    return encode(planes)
+    return encode_flow(planes)
 
 
 def _vectors(name: str, dim: int, index: np.ndarray, seed: int, present: np.ndarray) -> Embeddings:

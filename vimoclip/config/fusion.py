@@ -279,7 +279,7 @@ PRESETS: dict[Preset, FusionConfig] = {
 }
 
 
-def settings(preset: Preset, *changes: dict[str, Any]) -> FusionConfig:
+def fusion_settings(preset: Preset, *changes: dict[str, Any]) -> FusionConfig:
     """A preset with changes, the later ones above the earlier: see `Config.changed`. A loss that is named is the loss,
     whatever the labels are. Raises ConfigError."""
     return PRESETS[preset].changed(*map(_named_loss, changes))

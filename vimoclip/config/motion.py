@@ -86,6 +86,6 @@ PRESETS: dict[Preset, MotionConfig] = {
 }
 
 
-def settings(preset: Preset, *changes: dict[str, Any]) -> MotionConfig:
+def motion_settings(preset: Preset, *changes: dict[str, Any]) -> MotionConfig:
     """A preset with changes, the later ones above the earlier: see `Config.changed`. Raises ConfigError."""
     return PRESETS[preset].changed(*changes)

@@ -21,7 +21,7 @@ from vimoclip.config.store import RunConfig, StoreConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.embedding.feature_models import made_with
 from vimoclip.errors import StoreDamagedError, VideoError
-from vimoclip.flow.encoding import PLANE, REST, decode, encode, mean_speed, to_planes
+from vimoclip.flow.encoding import PLANE, REST, decode_flow, encode_flow, mean_speed, to_planes
 from vimoclip.flow.estimator import FlowEstimator
 from vimoclip.frames import Embeddings, FrameBatch, FrameEvent, VideoDone, VideoFailed, VideoInfo, VideoJob
 from vimoclip.models.clip import ClipTeacher, Input, load_backbone
@@ -138,8 +138,8 @@ class VideoEmbedder:
         for step, flow in zip(steps, itertools.chain.from_iterable(parts), strict=False):  # the last may be padding
             row, aspect = step.row, step.pixel_aspect
             row.speed = mean_speed(flow, step.dt_s, aspect)
-            row.flow = encode(to_planes(flow, step.dt_s, self._towers["clip"].preprocessing.resize, aspect))
-            row.planes = decode(row.flow)
+            row.flow = encode_flow(to_planes(flow, step.dt_s, self._towers["clip"].preprocessing.resize, aspect))
+            row.planes = decode_flow(row.flow)
 
     def _embed_ready(self) -> Iterator[FrameBatch]:
         while len(self._rows) - len(self._steps) >= self._config.clip.batch_size:
@@ -276,7 +276,7 @@ class StoredFlowEmbedder:
                     received=f"none of frame {lost[0]}",
                     hint="Run `vimoclip verify`, and ingest the video anew.",
                 )
-            planes = full_batch([None if data is None else decode(data) for data in own], size)
+            planes = full_batch([None if data is None else decode_flow(data) for data in own], size)
             parts = in_halves(self._student, planes)
             halved |= len(parts) > 1
             z = np.concatenate([part.cpu().numpy() for part in parts])[: len(own)]

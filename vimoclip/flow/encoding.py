@@ -86,7 +86,7 @@ def _speeds() -> NDArray[np.float32]:
     return (FULL_SCALE * np.sign(root) * root**2).astype(np.float32)
 
 
-def encode(planes: NDArray[np.uint8]) -> bytes:
+def encode_flow(planes: NDArray[np.uint8]) -> bytes:
     """One grey JPEG of 448 rows by 224 columns, u above v, from uint8 (2, 224, 224).
 
     Raises:
@@ -100,8 +100,8 @@ def encode(planes: NDArray[np.uint8]) -> bytes:
     return data.tobytes()
 
 
-def decode(data: bytes) -> NDArray[np.uint8]:
-    """The uint8 (2, 224, 224) codes of what `encode` made, as near as JPEG keeps them.
+def decode_flow(data: bytes) -> NDArray[np.uint8]:
+    """The uint8 (2, 224, 224) codes of what `encode_flow` made, as near as JPEG keeps them.
 
     Raises:
         StoreDamagedError: bytes that are not a whole grey JPEG of that size. A JPEG carries no checksum, so damage in

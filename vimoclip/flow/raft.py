@@ -29,7 +29,7 @@ from torchvision.models.optical_flow.raft import ConvGRU, UpdateBlock
 from vimoclip.config.store import FlowConfig
 from vimoclip.device import DTYPES, Resolved, on_device, sha256
 from vimoclip.flow.estimator import FlowEstimator, working_size
-from vimoclip.flow.raft_weights import load, raft_name, resolve_weights
+from vimoclip.flow.raft_weights import load, raft_name, resolve_raft_weights
 
 # All-pairs correlation of two frames' features, and where RAFT's updates look in it (Teed & Deng 2020, section 3.2).
 #
@@ -211,7 +211,7 @@ class Raft(FlowEstimator[RaftFrame]):
         """
         return dataclasses.replace(
             config,
-            weights=resolve_weights(raft_name(config.estimator), config.weights),
+            weights=resolve_raft_weights(raft_name(config.estimator), config.weights),
             updates=config.updates or 12,
             # On a CPU two at once save a tenth, and more no more; on a GPU a pair of small frames leaves most of it
             # idle.

@@ -50,7 +50,7 @@ _RENAMED = [
 _TWICE = re.compile(r"\.layer\d\.\d\.norm3\.")  # large: the shortcut's norm, also stored as downsample.1
 
 
-def resolve_weights(estimator: RaftName, weights: str | None) -> str:
+def resolve_raft_weights(estimator: RaftName, weights: str | None) -> str:
     """What `weights` names: torchvision's tag (its default where None or `default`), an absolute path, or `none`.
 
     Raises:

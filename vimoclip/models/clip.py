@@ -277,7 +277,7 @@ def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
             known = open_clip.get_model_config(name)
             gelu = arguments["force_quick_gelu"] or known.get("quick_gelu", False)
             architecture = {"embed_dim": known["embed_dim"], "vision": known["vision_cfg"], "quick_gelu": gelu}
-            state = openai_weights.read(Path(config.weights)) if by_path else None
+            state = openai_weights.read_openai_weights(Path(config.weights)) if by_path else None
             if state is None:
                 return open_clip.create_model(name, **arguments), architecture
             # open_clip reads neither form of OpenAI's by path.

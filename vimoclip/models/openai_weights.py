@@ -18,7 +18,7 @@ _DTYPES = {"HalfStorage": torch.float16, "FloatStorage": torch.float32, "LongSto
 _DTYPES |= {"BFloat16Storage": torch.bfloat16, "DoubleStorage": torch.float64, "IntStorage": torch.int32}
 
 
-def read(path: Path) -> dict[str, torch.Tensor] | None:
+def read_openai_weights(path: Path) -> dict[str, torch.Tensor] | None:
     """The weights by name, as open_clip names them too; None where the file has another layout.
 
     Raises:

@@ -132,7 +132,7 @@ class Ranking:
     """
 
     rows: Rows
-    scores: NDArray[np.float32]
+    space_scores: NDArray[np.float32]
     least: float
     exact: bool
     last: bool
@@ -159,7 +159,7 @@ class Ranking:
         yield from starmap(Bout, zip(video, start, end, self.scores[at].tolist(), rows.tolist(), strict=True))
 
 
-def scores(corpus: Corpus, query: Query, weights: Weights, rows: Rows) -> NDArray[np.float32]:
+def space_scores(corpus: Corpus, query: Query, weights: Weights, rows: Rows) -> NDArray[np.float32]:
     """Weighted cosines of rows, fp32 (n,), over the spaces that both have; -inf where they share none."""
     total, share = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)
     for space, weight in weights.items():
@@ -184,7 +184,7 @@ def rankings(corpus: Corpus, query: Query, weights: Weights, most: int, candidat
                 return
             asked *= _MORE
     rows = candidates.rows(corpus)
-    yield Ranking(rows, scores(corpus, query, weights, rows), candidates.least, exact=True, last=True)
+    yield Ranking(rows, space_scores(corpus, query, weights, rows), candidates.least, exact=True, last=True)
 
 
 def _by_index(corpus: Corpus, query: Query, weights: Weights, asked: int, candidates: Candidates) -> Ranking:
@@ -196,13 +196,13 @@ def _by_index(corpus: Corpus, query: Query, weights: Weights, asked: int, candid
             where = pc.field("take").isin(pa.array(takes, pa.int64()))
     parts, seen = [corpus.fresh_rows], dict[str, float]()
     for space in weights:
-        near = vector_index.nearest(corpus.indexed[space], space, query.vectors[space], asked, where)
+        near = vector_index.nearest_vectors(corpus.indexed[space], space, query.vectors[space], asked, where)
         parts.append(corpus.table_rows(near.address))
         seen[space] = float(near.cosine[-1]) if len(near.cosine) == asked else -1.0
     # No row that was not seen scores above this, whichever of the spaces that a segment may lack it does.
     unseen = max(_mean(weights, seen, lacking) for lacking in _MISSING_SPACES)
     rows = candidates.among(np.unique(np.concatenate(parts)))
-    found = scores(corpus, query, weights, rows)
+    found = space_scores(corpus, query, weights, rows)
     kept = found >= unseen - _INDEX_TOLERANCE
     last = bool(kept.any()) and unseen < candidates.least - _INDEX_TOLERANCE
     return Ranking(rows[kept], found[kept], candidates.least, exact=False, last=last)

@@ -83,7 +83,7 @@ def _make(table: Table, column: str, check: Callable[[], None]) -> None:
         table.dataset.create_index(column, "IVF_RQ", name=column, metric="cosine", replace=True)
 
 
-def nearest(
+def nearest_vectors(
     table: Table, column: str, query: NDArray[np.float32], count: int, where: pc.Expression | None = None
 ) -> Nearest:
     """The `count` rows nearest to a unit vector (D,), among those that match: approximately, by the index.

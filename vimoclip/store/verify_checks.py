@@ -12,7 +12,7 @@ from schemas.features import Feature
 from schemas.models import META, WEIGHTS, folder_of, student_id
 from schemas.segments import segments_schema
 from vimoclip.errors import StoreDamagedError
-from vimoclip.flow.encoding import decode
+from vimoclip.flow.encoding import decode_flow
 from vimoclip.store.location import StoreLocation
 from vimoclip.store.segments import parse_segment_settings
 from vimoclip.store.table import Table
@@ -67,7 +67,7 @@ def order_faults(rows: np.ndarray, frames: bool) -> Iterator[tuple[str, list[str
 def decodes(data: bytes) -> bool:
     """Whether these bytes are encoded flow."""
     try:
-        decode(data)
+        decode_flow(data)
     except StoreDamagedError:
         return False
     return True

@@ -7,14 +7,14 @@ import pytest
 
 from benchmarks.quality import presets
 from benchmarks.quality.presets import VARIANTS, difference, variant
-from vimoclip.config.fusion import PRESETS, settings
+from vimoclip.config.fusion import PRESETS, fusion_settings
 
 SIZED = {"tfam": {"width": 16, "feed_forward": 64}, "training": {"epochs": 1}}
 
 
 def test_each_variant_is_the_default_but_for_what_its_name_says() -> None:
     default = variant("default", SIZED)
-    assert default == settings("default", SIZED) and variant("paper", SIZED) == settings("paper", SIZED)
+    assert default == fusion_settings("default", SIZED) and variant("paper", SIZED) == fusion_settings("paper", SIZED)
     for name in VARIANTS:
         assert (variant(name, SIZED) == default) == (name == "default")
         assert variant(name, SIZED).tfam.width == 16

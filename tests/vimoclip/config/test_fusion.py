@@ -16,10 +16,9 @@ from vimoclip.config.fusion import (
     TfamConfig,
     TrainingConfig,
     fusion_of,
-    settings,
+    fusion_settings,
 )
-from vimoclip.config.motion import MotionConfig
-from vimoclip.config.motion import settings as motion_settings
+from vimoclip.config.motion import MotionConfig, motion_settings
 from vimoclip.errors import ConfigError, RemovedSettingError, UsageError
 
 
@@ -65,24 +64,24 @@ def test_round_trip(config: FusionConfig) -> None:
 
 
 def test_later_changes_are_above_earlier_ones_and_above_the_preset() -> None:
-    found = settings("paper", {"training": {"lr": 1.0, "epochs": 2}}, {"training": {"lr": 2.0}, "mixup": 0.4})
+    found = fusion_settings("paper", {"training": {"lr": 1.0, "epochs": 2}}, {"training": {"lr": 2.0}, "mixup": 0.4})
     paper = PRESETS["paper"]
     assert found == replace(paper, training=replace(paper.training, lr=2.0, epochs=2), mixup=0.4)
-    assert settings("default") == FusionConfig()
-    assert settings("default", {"mixup": "none", "tfam": {"positions": "none"}}) == replace(
+    assert fusion_settings("default") == FusionConfig()
+    assert fusion_settings("default", {"mixup": "none", "tfam": {"positions": "none"}}) == replace(
         FusionConfig(), mixup=None, tfam=replace(TfamConfig(), positions=None)
     )
     for change in ({"training": {"speed": 1}}, {"training": 1}, {"speed": 1}):
         with pytest.raises(ConfigError):
-            settings("paper", change)
+            fusion_settings("paper", change)
 
 
 def test_what_was_removed_is_said_to_be() -> None:
     with pytest.raises(RemovedSettingError, match=r"pooling attention was removed.*Leave it out; it is mean"):
-        settings("default", {"tfam": {"pooling": "attention"}})
+        fusion_settings("default", {"tfam": {"pooling": "attention"}})
     with pytest.raises(RemovedSettingError, match=r"loss positives-only was removed.*Leave it out; it is bce"):
         motion_settings("default", {"loss": "positives-only"})
-    assert settings("default", {"tfam": {"pooling": "mean"}}) == FusionConfig()
+    assert fusion_settings("default", {"tfam": {"pooling": "mean"}}) == FusionConfig()
     for config, name, value in ((TfamConfig(), "pooling", "max"), (MotionConfig(), "loss", "asymmetric")):
         with pytest.raises(ConfigError, match=f"{name} has a value it cannot have"):
             config.changed({name: value})

@@ -18,7 +18,7 @@ from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, Sampling, S
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import VideoError
 from vimoclip.flow import make_estimator
-from vimoclip.flow.encoding import decode, encode, flow_image, mean_speed, to_planes
+from vimoclip.flow.encoding import decode_flow, encode_flow, flow_image, mean_speed, to_planes
 from vimoclip.flow.raft import Raft, RaftFrame
 from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob
 from vimoclip.models.clip import ClipTeacher
@@ -62,11 +62,11 @@ def test_every_frame_against_the_steps_done_one_by_one(worker: EmbedWorker, clip
         assert part.features["moclip"].present[row] == (t > 0)
         if t > 0:
             flow = estimator.flow(prepared[t - 1], prepared[t])
-            data = encode(to_planes(flow, 1 / 24, "squash"))
+            data = encode_flow(to_planes(flow, 1 / 24, "squash"))
             assert part.flow[row] == data
             assert part.flow_speed[row] == pytest.approx(mean_speed(flow, 1 / 24), rel=1e-5)
             planes = rest.copy()
-            planes[0] = decode(data)
+            planes[0] = decode_flow(data)
             z = teacher(torch.from_numpy(flow_image(planes, "uvm")))[0].numpy()
             assert np.array_equal(part.features["moclip"].values[row], (z / np.linalg.norm(z)).astype(np.float16))
     assert parts[0].flow[0] is None
@@ -79,7 +79,7 @@ def test_flow_points_from_the_frame_before_to_this_one(worker: EmbedWorker, tmp_
     size, fps = (192, 128), 25.0
     write_clip(tmp_path / "drift.mp4", render("drifting", 7, 6, size, fps), fps)
     (part,) = embedded(list(worker.embed([VideoJob("a", str(tmp_path / "drift.mp4"))])), "a")
-    codes = np.stack([decode(data)[0] for data in part.flow[1:] if data is not None]).astype(float)
+    codes = np.stack([decode_flow(data)[0] for data in part.flow[1:] if data is not None]).astype(float)
     moving = np.abs(codes - 128) > 8
     assert np.sign((codes - 128)[moving]).mean() * np.sign(velocity(7, size, fps)) > 0.8
 
@@ -209,7 +209,7 @@ def test_raft_in_batches_against_its_pairs_one_by_one(tiny_model: str, clips: Pa
         assert stored[0] is None
         for t in range(1, 10):
             flow = estimator.flows([(prepared[t - 1], prepared[t])] * batch)[0]
-            assert stored[t] == encode(to_planes(flow, 1 / 24, "squash"))
+            assert stored[t] == encode_flow(to_planes(flow, 1 / 24, "squash"))
 
 
 def test_raft_stores_a_subset_of_the_same_bits_when_sampling(tiny_model: str, clips: Path) -> None:

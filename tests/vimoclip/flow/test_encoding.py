@@ -20,8 +20,8 @@ from vimoclip.flow.dis import Dis
 from vimoclip.flow.encoding import (
     FULL_SCALE,
     PLANE,
-    decode,
-    encode,
+    decode_flow,
+    encode_flow,
     flow_image,
     from_planes,
     mean_speed,
@@ -79,7 +79,7 @@ def test_code_0_means_what_1_does() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_still_frames_are_exactly_128_after_the_jpeg(mode: Geometry) -> None:
-    planes = decode(encode(to_planes(uniform(0, 0), 0.04, mode)))
+    planes = decode_flow(encode_flow(to_planes(uniform(0, 0), 0.04, mode)))
     assert planes.shape == (2, PLANE, PLANE) and planes.dtype == np.uint8
     assert (planes == 128).all()
     assert not from_planes(planes).any()
@@ -162,7 +162,7 @@ def test_smooth_flow_survives_the_jpeg_within_3_codes() -> None:
     rows, columns = np.mgrid[:360, :640].astype(np.float32)
     flow = np.stack([8 * np.sin(columns / 90) + 12, 5 * np.cos(rows / 70) + 9], axis=-1)
     planes = to_planes(flow, 0.04, "squash")
-    error = np.abs(decode(encode(planes)).astype(int) - planes)
+    error = np.abs(decode_flow(encode_flow(planes)).astype(int) - planes)
     assert planes.std() > 5
     assert error.max() <= 3 and error.mean() < 0.6
 
@@ -170,9 +170,9 @@ def test_smooth_flow_survives_the_jpeg_within_3_codes() -> None:
 def test_the_planes_do_not_touch_each_other_in_the_jpeg() -> None:
     planes = np.full((2, PLANE, PLANE), 128, np.uint8)
     planes[0] = cv2.cvtColor(texture(PLANE, PLANE, 2), cv2.COLOR_RGB2GRAY)
-    stored = decode(encode(planes))
+    stored = decode_flow(encode_flow(planes))
     assert stored[0].std() > 10 and (stored[1] == 128).all()
-    swapped = decode(encode(planes[::-1].copy()))
+    swapped = decode_flow(encode_flow(planes[::-1].copy()))
     assert np.array_equal(swapped[::-1], stored)
 
 
@@ -181,9 +181,9 @@ def test_dis_flow_of_a_noisy_scene_takes_at_most_6_kib() -> None:
     frames = [estimator.prepare(scene(step)) for step in range(4)]
     for previous, current in itertools.pairwise(frames):
         planes = to_planes(estimator.flow(previous, current), 1 / 25, "squash")
-        data = encode(planes)
+        data = encode_flow(planes)
         assert 1600 < len(data) <= 6144
-        error = np.abs(decode(data).astype(int) - planes)
+        error = np.abs(decode_flow(data).astype(int) - planes)
         assert error.mean() < 0.5 and error.max() <= 12
 
 
@@ -200,7 +200,7 @@ def png() -> bytes:
 
 
 def truncated(by: int) -> bytes:
-    return encode(to_planes(uniform(1, 2), 0.04, "squash"))[:-by]
+    return encode_flow(to_planes(uniform(1, 2), 0.04, "squash"))[:-by]
 
 
 @pytest.mark.parametrize(
@@ -210,11 +210,11 @@ def truncated(by: int) -> bytes:
 )
 def test_bytes_that_are_no_stored_flow_are_reported(data: bytes) -> None:
     with pytest.raises(StoreDamagedError, match=r"cannot be decoded.*448 rows by 224 columns.*Ingest"):
-        decode(data)
+        decode_flow(data)
 
 
 def test_what_is_stored_is_one_grey_jpeg_of_u_above_v() -> None:
-    data = encode(to_planes(uniform(4, -4), 0.04, "squash"))
+    data = encode_flow(to_planes(uniform(4, -4), 0.04, "squash"))
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert image is not None and image.shape == (448, 224)
     assert (image[:224] > 128).all() and (image[224:] < 128).all()
@@ -222,7 +222,7 @@ def test_what_is_stored_is_one_grey_jpeg_of_u_above_v() -> None:
 
 def test_planes_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="planes are uint8"):
-        encode(np.zeros((PLANE, PLANE), np.uint8))
+        encode_flow(np.zeros((PLANE, PLANE), np.uint8))
     with pytest.raises(ValueError, match="planes are uint8"):
         flow_image(np.zeros((2, PLANE, PLANE), np.uint8), "uvm")
     with pytest.raises(ValueError, match="uvm or wheel"):
@@ -290,7 +290,7 @@ def test_the_flow_of_the_mirrored_video_is_the_mirrored_flow() -> None:
     for pair in (frames, [np.ascontiguousarray(frame[:, ::-1]) for frame in frames]):
         dis = Dis(640)
         flows = dis.flow(*(dis.prepare(frame) for frame in pair))
-        found.append(decode(encode(to_planes(flows, 0.04, "squash"))))
+        found.append(decode_flow(encode_flow(to_planes(flows, 0.04, "squash"))))
     speeds = from_planes(mirrored(found[0])), from_planes(found[1])
     assert np.abs(speeds[0] - speeds[1]).mean() < 0.1 * np.abs(speeds[0]).mean()
 

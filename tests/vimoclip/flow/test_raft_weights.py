@@ -13,7 +13,7 @@ from vimoclip.config.store import FlowConfig
 from vimoclip.errors import ModelError
 from vimoclip.flow import resolve
 from vimoclip.flow.raft import Raft
-from vimoclip.flow.raft_weights import RaftName, from_original, load, resolve_weights
+from vimoclip.flow.raft_weights import RaftName, from_original, load, resolve_raft_weights
 
 CPU = torch.device("cpu")
 NAMES: tuple[RaftName, ...] = ("raft-large", "raft-small")
@@ -60,7 +60,7 @@ def test_every_name_of_the_original_is_one_of_torchvisions(name: RaftName) -> No
 def test_torchvisions_layout_is_taken_as_it_is(tmp_path: Path, name: RaftName) -> None:
     state = BUILD[name]().state_dict()
     torch.save(state, tmp_path / "raft.pth")
-    loaded = load(name, resolve_weights(name, str(tmp_path / "raft.pth"))).state_dict()
+    loaded = load(name, resolve_raft_weights(name, str(tmp_path / "raft.pth"))).state_dict()
     assert all(torch.equal(loaded[key], tensor) for key, tensor in state.items())
 
 
@@ -93,15 +93,15 @@ def test_a_name_without_its_weights_says_how_to_get_them(tmp_path: Path, monkeyp
     for name in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # where nobody answers
     with pytest.raises(ModelError, match=r"C_T_SKHT_V2 of raft-large cannot be had.*--flow-weights PATH.*--flow dis"):
-        load("raft-large", resolve_weights("raft-large", None))
+        load("raft-large", resolve_raft_weights("raft-large", None))
 
 
 def test_names() -> None:
-    assert resolve_weights("raft-large", "default") == "C_T_SKHT_V2"
-    assert resolve_weights("raft-small", None) == "C_T_V2"
-    assert resolve_weights("raft-large", "C_T_V1") == "C_T_V1"
+    assert resolve_raft_weights("raft-large", "default") == "C_T_SKHT_V2"
+    assert resolve_raft_weights("raft-small", None) == "C_T_V2"
+    assert resolve_raft_weights("raft-large", "C_T_V1") == "C_T_V1"
     with pytest.raises(ModelError, match=r"Received: C_T_SKHT_V2\. Expected: .*none, or C_T_V1, C_T_V2"):
-        resolve_weights("raft-small", "C_T_SKHT_V2")
+        resolve_raft_weights("raft-small", "C_T_SKHT_V2")
 
 
 def test_files_that_hold_no_weights_are_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.models import MODEL
 from vimoclip.config.store import ClipConfig
 from vimoclip.errors import ModelError
 from vimoclip.models.clip import ClipTeacher
-from vimoclip.models.openai_weights import read
+from vimoclip.models.openai_weights import read_openai_weights
 
 NAME = "ViT-tiny-openai"
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # as OpenAI published them
@@ -149,7 +149,7 @@ def test_both_forms_give_the_outputs_of_the_network_they_were_written_from(
 
 
 def test_both_forms_hold_the_same_weights_and_so_give_the_same_feature(files: dict[str, Path]) -> None:
-    state, archive = read(files["state"]), read(files["archive"])
+    state, archive = read_openai_weights(files["state"]), read_openai_weights(files["archive"])
     assert state is not None and archive is not None
     assert state.keys() == archive.keys()
     assert all(torch.equal(state[name], archive[name]) for name in state)
@@ -161,7 +161,7 @@ def test_both_forms_hold_the_same_weights_and_so_give_the_same_feature(files: di
 def test_every_weight_of_the_network_is_there(clip: Clip, files: dict[str, Path]) -> None:
     sizes = {"input_resolution", "context_length", "vocab_size"}
     for file in files.values():
-        found = read(file)
+        found = read_openai_weights(file)
         assert found is not None
         assert {name: value.float() for name, value in found.items()}.keys() == clip.state_dict().keys() - sizes
         assert all(torch.equal(value.float(), clip.state_dict()[name]) for name, value in found.items())
@@ -184,7 +184,7 @@ def test_other_layouts_are_left_to_open_clip(tmp_path: Path) -> None:
     torch.save({"visual.proj": torch.zeros(2)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     torch.save([1], tmp_path / "list.pt")
     for name in ("state.pt", "old.pt", "list.pt", "nothing.safetensors", "nothing.npz"):
-        assert read(tmp_path / name) is None
+        assert read_openai_weights(tmp_path / name) is None
 
 
 class Harm:
@@ -207,7 +207,7 @@ def test_an_archive_that_would_do_something_is_refused_and_does_nothing(
     with pytest.raises(ModelError, match="cannot be loaded"):
         ClipTeacher(ClipConfig(NAME, str(tmp_path / "harm.pt"), "openai"), CPU)
     with pytest.raises(pickle.UnpicklingError, match="which is no tensor"):
-        read(tmp_path / "harm.pt")
+        read_openai_weights(tmp_path / "harm.pt")
     assert not (tmp_path / "harmed").exists()
     pickle.loads(pickle.dumps(Harm(), 2))
     assert (tmp_path / "harmed").exists()  # it would have

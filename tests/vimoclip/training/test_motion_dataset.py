@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemas.labels import Label
 from tests.vimoclip.stores import flow_bytes, make_store
 from vimoclip.errors import RunError, StoreDamagedError
-from vimoclip.flow.encoding import decode
+from vimoclip.flow.encoding import decode_flow
 from vimoclip.frames import vectors
 from vimoclip.sequences.sequences import FrameSampling
 from vimoclip.store.feature_store import FeatureStore
@@ -71,7 +71,7 @@ def test_a_segment_is_of_consecutive_frames(store: FeatureStore, hold: bool) -> 
         images = vectors(store.sequence(video_id, ["clip"])["clip"])
         for frame in frames:
             assert flow[frame] == flow_bytes(zlib.crc32(video_id.encode()) + frame)
-            np.testing.assert_array_equal(batch.planes[row], decode(flow[frame]))
+            np.testing.assert_array_equal(batch.planes[row], decode_flow(flow[frame]))
             np.testing.assert_array_equal(batch.images[row].numpy(), images[frame].astype(np.float32))
             row += 1
     assert row == len(batch.planes) == len(batch.images)
@@ -108,7 +108,7 @@ def test_rows_are_found_behind_deleted_ones(tmp_path: Path) -> None:
     for hold in (True, False):
         batch = read(store, hold_flow=hold).batch(np.array([0]))
         flow = store.flow("b.mp4")["flow"].to_pylist()
-        np.testing.assert_array_equal(batch.planes, np.stack([decode(data) for data in flow]))
+        np.testing.assert_array_equal(batch.planes, np.stack([decode_flow(data) for data in flow]))
 
 
 def test_a_store_without_flow_and_videos_without_motion_are_refused(tmp_path: Path, store: FeatureStore) -> None:
