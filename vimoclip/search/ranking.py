@@ -132,7 +132,7 @@ class Ranking:
     """
 
     rows: Rows
-    space_scores: NDArray[np.float32]
+    scores: NDArray[np.float32]
     least: float
     exact: bool
     last: bool

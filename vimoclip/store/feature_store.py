@@ -443,7 +443,8 @@ class FeatureStore:
         return self._of_take("frames", self._take(video_id), self._known(columns))
 
     def flow(self, video_id: str) -> pa.Table:
-        """One video's encoded flow in order: frame_index int32, flow binary (vimoclip.flow.encoding.decode_flow reads it).
+        """One video's encoded flow in order: frame_index int32, flow binary (vimoclip.flow.encoding.decode_flow reads
+        it).
 
         Raises:
             UnknownVideoError: the video is not in the store.
