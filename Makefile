@@ -7,7 +7,7 @@ PYTEST_ARGS ?= -n 2 --dist loadfile
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv check test demo format clean
+.PHONY: venv check test fast demo format clean
 
 venv: $(STAMP)
 
@@ -25,6 +25,10 @@ check: venv
 
 test: venv
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Most of the tests in a few minutes: those that start no command, no cluster and no server.
+fast: venv
+	$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow and not ray and not docs and not s3"
 
 demo: venv
 	$(BIN)/vimoclip demo $(DEMO_ARGS)

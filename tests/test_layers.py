@@ -156,3 +156,21 @@ INTERFACES = {
     "vectors": "vimoclip.vectors is that of vimoclip.frames",
 }
 """Names that several modules define because each is one more of a kind."""
+
+
+ELSEWHERE = {"benchmarks", "docs", "end_to_end"}  # folders of tests that are of no single package
+COMMANDS = {"tests/cli/test_commands.py", "tests/vimoclip/annotations/test_readers.py"}  # of a package as a whole
+
+
+def test_tests_mirror_the_packages() -> None:
+    """Every test file is called after a module of the package that its folder stands for, with a topic behind it."""
+    strangers = []
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        folder = path.relative_to(ROOT / "tests").parent
+        if folder == Path() or folder.parts[0] in ELSEWHERE or str(path.relative_to(ROOT)) in COMMANDS:
+            continue
+        words = path.stem.removeprefix("test_").split("_")
+        names = ("_".join(words[:count]) for count in range(len(words), 0, -1))
+        if not any((ROOT / folder / f"{name}.py").is_file() for name in names):
+            strangers.append(str(path.relative_to(ROOT)))
+    assert strangers == []

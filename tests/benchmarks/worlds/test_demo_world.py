@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.worlds.demo_world import lines
 from pipelines.demo.run import DemoReport
-from tests.pipelines.demo.made_up_findings import findings
+from tests.pipelines.demo.made_up_report import findings
 
 
 def test_a_line_for_each_step_row_and_pair() -> None:

@@ -30,7 +30,7 @@ def killed(store: FeatureStore, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("killed")
     victims = []
     for form, moment in KILLS:
-        program = [sys.executable, "-m", "tests.pipelines.export.victim"]
+        program = [sys.executable, "-m", "tests.pipelines.export.target"]
         victims.append(subprocess.Popen([*program, str(store.place), str(folder / f"{form}-{moment}"), form, moment]))
     assert [victim.wait(120) for victim in victims] == [-9] * len(KILLS)
     return folder

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.vimoclip.made_up import CONFIG, SMALL, sequences
+from tests.vimoclip.made_up_sequences import CONFIG, SMALL, sequences
 from vimoclip.config.fusion import PRESETS, FusionConfig, LossConfig, Modality
 from vimoclip.errors import RunError
 from vimoclip.sequences.sequences import PackedRows, Sequences

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.vimoclip.made_up import CONFIG, sequences
+from tests.vimoclip.made_up_sequences import CONFIG, sequences
 from vimoclip.config.fusion import FusionConfig, TrainingConfig
 from vimoclip.errors import DivergedError, RunError
 from vimoclip.progress import Progress

@@ -1,4 +1,5 @@
-"""Files below a folder, and what tells contents apart; which files are found is in tests/pipelines/test_sources.py."""
+"""Files below a folder, and what tells contents apart; which files are found is in tests/pipelines/test_ingest_plan.py.
+"""
 
 import hashlib
 from pathlib import Path

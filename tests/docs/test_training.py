@@ -9,7 +9,7 @@ import pytest
 from pipelines.ablate import ROWS
 from tests.cli.runner import vimoclip
 from tests.clips import BEHAVIOURS, write_folder
-from tests.pages import commands, run, small
+from tests.docs.pages import commands, run, small
 from vimoclip.store.feature_store import FeatureStore
 
 pytestmark = pytest.mark.usefixtures("one_thread")

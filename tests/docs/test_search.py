@@ -7,7 +7,7 @@ from typing import Any
 import PIL.Image
 import pytest
 
-from tests.pages import SHARED, code, commands, options, run, small, text
+from tests.docs.pages import SHARED, code, commands, options, run, small, text
 from vimoclip.video.contact_sheet import frames_at
 
 SIZE = {"width=320": "width=96", "height=180": "height=64"}  # of the clips that the page means, and of those here

@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines.demo.report import _percent, _seconds, _size, page
-from tests.pipelines.demo.made_up_findings import findings
+from tests.pipelines.demo.made_up_report import findings
 from tests.pipelines.demo.page_reader import read
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from tests.clips import render
-from tests.pages import SHARED, code, commands, options, run, small, text
+from tests.docs.pages import SHARED, code, commands, options, run, small, text
 from vimoclip.annotations import read
 from vimoclip.video.encode import write_clip
 

@@ -9,7 +9,7 @@ import pytest
 from pipelines import features, index, maintain
 from pipelines.index import IndexRequest
 from schemas.models import META, MODELS, folder_of
-from tests.vimoclip.kept import Kept, kept, model
+from tests.vimoclip.kept_models import Kept, kept, model
 from tests.vimoclip.searches import make_run
 from tests.vimoclip.stores import make_store
 from vimoclip.search.behaviour_space import load_behaviour_model

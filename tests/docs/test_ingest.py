@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.docs.pages import SHARED, blocks, commands, options, run, small, text
 from tests.models import write_tiny_clip
-from tests.pages import SHARED, blocks, commands, options, run, small, text
 from vimoclip.config.store import StoreConfig
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.verify import verify

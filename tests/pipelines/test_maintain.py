@@ -86,7 +86,7 @@ def test_kill_9_at_any_moment_loses_nothing_and_the_next_run_finishes(tmp_path: 
     def kill(moment: tuple[str, int, int | None]) -> list[str]:
         store = tmp_path / "-".join(map(str, moment))
         shutil.copytree(tmp_path / "untidy", store)
-        program = f"from tests.pipelines.test_optimize import victim; victim({str(store)!r}, *{moment!r})"
+        program = f"from tests.pipelines.test_maintain import victim; victim({str(store)!r}, *{moment!r})"
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
         wrong = [] if done.returncode == -signal.SIGKILL else [f"it ended with {done.returncode}: {done.stderr}"]
         wrong += [f"after the kill: {fault}" for fault in verify(store) if not fault.harmless]

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from schemas.labels import Label
+from tests.docs.pages import code
 from tests.object_store import Server
-from tests.pages import code
 from tests.vimoclip.stores import make_store
 from vimoclip.store.location import LocationLike
 from vimoclip.store.writer import StoreWriter

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.common import finish, kill_session, start
+from tests.end_to_end.test_kill_training import done_epochs, records
 from tests.pipelines.runs import contents, ingest
-from tests.pipelines.test_kill_training import done_epochs, records
 from vimoclip.store.verify import verify
 
 STUDENT = ["--epochs", "6", "--batch-size", "2", "--set", "segment=5", "--set", "hidden=8", "--threads", "1"]

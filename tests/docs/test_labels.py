@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.pages import blocks, commands, run, small
+from tests.docs.pages import blocks, commands, run, small
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.encode import write_clip
 

@@ -11,7 +11,7 @@ import typer
 from cli.main import app
 from tests.cli.runner import vimoclip
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 
 NOT_RUN = {  # the whole command: why no test runs it

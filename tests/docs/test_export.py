@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from schemas.labels import Label
-from tests.pages import code, commands, run, text
+from tests.docs.pages import code, commands, run, text
 from tests.vimoclip.stores import make_store
 from vimoclip.store.writer import StoreWriter
 

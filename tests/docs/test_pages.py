@@ -8,10 +8,10 @@ import pytest
 import typer
 
 from cli.main import app
-from tests.pages import NOT_RUN, PAGES, ROOT, blocks, lines, options, prose, text
+from tests.docs.pages import NOT_RUN, PAGES, ROOT, blocks, lines, options, prose, text
 
 COMMANDS = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-TESTED = {"sh": "commands", "python": "code"}  # the function of tests/pages.py that a test calls for them
+TESTED = {"sh": "commands", "python": "code"}  # the function of tests/docs/pages.py that a test calls for them
 SAID = {"text", "csv", "toml"}  # what a block prints, what a file holds
 
 

@@ -13,8 +13,8 @@ from ray.scripts.scripts import start
 from benchmarks import common as commanded
 from tests.cli.runner import document, vimoclip
 from tests.clusters import cluster
+from tests.docs.pages import ROOT, commands
 from tests.object_store import Server
-from tests.pages import ROOT, commands
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.verify import verify
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from schemas.models import META, WEIGHTS, folder_of
-from tests.vimoclip.kept import Kept, kept
+from tests.vimoclip.kept_models import Kept, kept
 from vimoclip.store.verify import verify
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from tests.vimoclip.made_up import SMALL, sequences
+from tests.vimoclip.made_up_sequences import SMALL, sequences
 from vimoclip.models.tfam import Tfam
 from vimoclip.training.fusion import Calibration, apply_calibration, calibrate, fit_calibration, scores
 from vimoclip.training.metrics import multilabel_metrics

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tests.clips import write_folder
+from tests.docs.pages import blocks, commands, run, small
 from tests.models import write_tiny_clip
-from tests.pages import blocks, commands, run, small
 from vimoclip.video.encode import write_clip
 
 pytestmark = pytest.mark.usefixtures("one_thread")

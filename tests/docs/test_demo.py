@@ -5,7 +5,7 @@ import re
 
 from benchmarks.worlds import demo_world
 from pipelines.demo.world import SIZES
-from tests.pages import commands, lines, text
+from tests.docs.pages import commands, lines, text
 
 PAGE = "docs/demo.md"
 

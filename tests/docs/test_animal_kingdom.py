@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.ablate import PAPER
 from tests.clips import render
-from tests.pages import commands, run, small, text
+from tests.docs.pages import commands, run, small, text
 from vimoclip.annotations import read
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.encode import write_clip
