@@ -21,7 +21,7 @@ def test_a_page_with_code_has_a_test(page: str) -> None:
     assert languages <= {*TESTED, *SAID}
     outside = re.search(r"^(?: {4,}|\t)(?:\$ )?(?:vimoclip|make|pip|python|ray) .*", prose(page), re.M)
     assert outside is None
-    tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("test_*_docs.py")]
+    tests = [path.read_text(encoding="utf-8") for path in (ROOT / "tests" / "docs").glob("test_*.py")]
     for language, called in TESTED.items():
         covered = any(f'"{page}"' in test and f"{called}(" in test for test in tests)
         assert covered or language not in languages, f"no test has the {language} of {page}"

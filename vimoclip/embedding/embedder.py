@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow.compute as pc
@@ -26,8 +26,10 @@ from vimoclip.flow.estimator import FlowEstimator
 from vimoclip.frames import Embeddings, FrameBatch, FrameEvent, VideoDone, VideoFailed, VideoInfo, VideoJob
 from vimoclip.models.clip import ClipTeacher, Input, load_backbone
 from vimoclip.models.motion_student import MotionStudent, Student
-from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.decode import FrameChunk
+
+if TYPE_CHECKING:  # a worker runs where there is no Lance (benchmarks/speed/gpu.py)
+    from vimoclip.store.feature_store import FeatureStore
 
 Pair = tuple[Any, Any]  # of frames as the estimator prepared them
 Images = TypeVar("Images", torch.Tensor, np.ndarray)
@@ -230,7 +232,7 @@ class StoredFlowEmbedder:
     """As `pipelines.executor.Executor`, with jobs that name stored videos. Attributes: `feature`, what the vectors
     are."""
 
-    def __init__(self, store: FeatureStore, name: str, student: Student, run: RunConfig) -> None:
+    def __init__(self, store: "FeatureStore", name: str, student: Student, run: RunConfig) -> None:
         """Load the student.
 
         Raises:

@@ -12,7 +12,7 @@ import importlib.metadata
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -34,10 +34,11 @@ from vimoclip.flow.estimator import FlowEstimator
 from vimoclip.frames import FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
 from vimoclip.models.clip import ClipTeacher, load_backbone
 from vimoclip.models.motion_student import MotionStudent
-from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.features import check_same
 from vimoclip.video.decode import FrameChunk
 from vimoclip.video.decoder_process import DecoderProcess
+
+if TYPE_CHECKING:  # a worker runs where there is no Lance (benchmarks/speed/gpu.py)
+    from vimoclip.store.feature_store import FeatureStore
 
 _RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "av", "opencv-python-headless", "numpy")
 
@@ -189,12 +190,14 @@ OTHER_WEIGHTS = "Its weights have changed since the store was made; put the old 
 """What to do where a feature would be computed by other weights than the store's."""
 
 
-def worker_for(store: FeatureStore, features: list[Feature], run: RunConfig) -> EmbedWorker:
+def worker_for(store: "FeatureStore", features: list[Feature], run: RunConfig) -> EmbedWorker:
     """What makes these features of the store from files, with the store's settings and by the same weights.
 
     Raises:
         SettingsError: the weights are others. ModelError. SearchError: motion that was added to the store.
     """
+    from vimoclip.store.features import check_same
+
     worker = EmbedWorker(store.config, run, _models(store, features))
     for feature in worker.features:
         if feature.name in {own.name for own in features}:
@@ -202,12 +205,12 @@ def worker_for(store: FeatureStore, features: list[Feature], run: RunConfig) -> 
     return worker
 
 
-def tower_config(store: FeatureStore, feature: Feature) -> ClipConfig:
+def tower_config(store: "FeatureStore", feature: Feature) -> ClipConfig:
     """The settings of an image feature's tower."""
     return ExtraFeatures.of([feature]).towers[feature.name] if feature.added else store.config.clip
 
 
-def _models(store: FeatureStore, features: list[Feature]) -> ExtraFeatures:
+def _models(store: "FeatureStore", features: list[Feature]) -> ExtraFeatures:
     """The towers that make these features: without motion no flow is computed."""
     towers = {feature.name: tower_config(store, feature) for feature in features if feature.kind == "image"}
     moving = [feature.name for feature in features if feature.kind == "motion"]

@@ -1,5 +1,4 @@
-"""Files below a folder, and what tells contents apart; which files are found is in tests/pipelines/test_ingest_plan.py.
-"""
+"""Files below a folder, and what tells contents apart. Which are found: tests/pipelines/test_ingest_plan.py."""
 
 import hashlib
 from pathlib import Path
