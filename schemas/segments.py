@@ -66,7 +66,7 @@ class SegmentSettings:
 
     Attributes:
         window_s: length of a window, seconds.
-        stride_s: a window begins every so many seconds.
+        stride_s: seconds from the start of a window to the start of the next.
         spaces: the feature of each space whose vectors are means, by the space's name, in the order of SPACES.
         behaviour: the model of that space; None without it.
     """
