@@ -1,4 +1,4 @@
-"""Checks that `schemas`, `pipelines` and `cli` are ours: the names are common, and a user's folder may be found first."""
+"""Checks that `schemas`, `pipelines` and `cli` are ours: the names are common, and a user's folder may come first."""
 
 import importlib.util
 from pathlib import Path
