@@ -303,7 +303,7 @@ class FusionConfig(Config):
         return replace(self, head=None, tfam=replace(self.tfam, fusion=name))  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
-        """See `Config.to_dict`. TFAM's settings leave out `head`, because their run files are older than other heads."""
+        """See `Config.to_dict`. TFAM's settings leave out `head`: their run files are older than other heads."""
         values = super().to_dict()
         if self.head is None:
             del values["head"]
