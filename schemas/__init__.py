@@ -1,10 +1,18 @@
-"""What lies on disk, and nothing else: one module a table, stdlib and pyarrow only.
+"""What a store holds on disk. It needs pyarrow and no other part of ViMoCLIP.
 
-A store is a directory of Lance tables, `<store>/<table>.lance`. Each module here holds one table's Arrow schema and the
-small frozen record that becomes its rows. Anyone can read a store with these schemas and no other part of ViMoCLIP.
+A store is a directory of Lance tables, `<store>/<table>.lance`. Each module holds the Arrow schema of one table and the
+small frozen record that becomes its rows. Anyone can read a store with them.
 
-Key columns are non-null and carry `lance-schema:unenforced-primary-key` metadata: it is what makes Lance refuse two
-concurrent upserts of one new key instead of keeping both.
+    videos      one row per video: the record of what is committed
+    frames      one row per stored frame, with the vectors of every feature
+    features    what each vector column of `frames` is, and what made it
+    flow        the optical flow of each stored frame
+    labels      what a video shows, and when
+    segments    windows over the frames, which search looks through
+    models      not a table: the files of the trained models that a store keeps
+
+Key columns are non-null and carry `lance-schema:unenforced-primary-key` metadata. With it, Lance refuses one of two
+concurrent upserts of the same new key instead of keeping both rows.
 """
 
 import pyarrow as pa
@@ -19,7 +27,13 @@ SETTINGS_KEY = b"vimoclip:settings"
 
 
 def key(name: str, kind: pa.DataType, position: int) -> pa.Field:
-    """A non-null key column, `position` counting from 1 within its table's key."""
+    """A non-null key column.
+
+    Args:
+        name: the column.
+        kind: its Arrow type.
+        position: its place in the table's key, counted from 1.
+    """
     return pa.field(
         name,
         kind,

@@ -41,18 +41,23 @@ FEATURES = pa.schema(
 class Feature:
     """One row of `features`.
 
-    name: the column in `frames`. kind: computed from frames (`image`) or from flow (`motion`). dim: its width D.
-    model, weights: as they were asked for. weights_sha256: of the image tower's architecture and tensors, wherever they
-        were found.
-    training: `pretrained`; `random` (seeded, `--clip-weights none`); of a motion student `starting` (still the
-        teacher's weights) or `trained`.
-    preprocessing: canonical JSON: size, mean, std, interpolation, resize and batch shape; for motion also the
-        flow settings.
-    precision: `bf16`, `fp16` or `fp32`, as resolved.
-    settings: JSON, those of the tower of a feature that was added to the store (a `vimoclip.config.store.ClipConfig`);
-        None for a feature that every take is made with.
-    complete: false while an added feature is still being computed: readers do not see it.
-    packages: JSON, versions that made it, recorded and not compared.
+    Attributes:
+        name: the column in `frames`.
+        kind: computed from frames (`image`) or from flow (`motion`).
+        dim: the width D of the vectors.
+        model: the model as it was asked for.
+        weights: the weights as they were asked for.
+        weights_sha256: hash of the image tower's architecture and tensors, wherever they were found.
+        training: `pretrained`; `random` (seeded, `--clip-weights none`); for a motion student `starting` (it still has
+            the teacher's weights) or `trained`.
+        preprocessing: canonical JSON: size, mean, std, interpolation, resize and batch shape; for motion also the flow
+            settings.
+        precision: `bf16`, `fp16` or `fp32`, as resolved.
+        packages: JSON: the package versions that made the feature. They are recorded, not compared.
+        created_at: UTC.
+        settings: JSON: the tower's settings of a feature that was added to the store (a
+            `vimoclip.config.store.ClipConfig`, or the id of a student); None for a feature that every take has.
+        complete: False while an added feature is still being computed: readers do not see it.
     """
 
     name: str
@@ -71,34 +76,34 @@ class Feature:
 
     @property
     def columns(self) -> tuple[str, str]:
-        """Its columns in `frames`: the vectors, and the norms that they had."""
+        """Its two columns in `frames`: the vectors, and the norms they had before they were normalised."""
         vectors, norms = feature_columns([self.name])
         return vectors, norms
 
     @property
     def added(self) -> bool:
-        """Whether it was added to the store, beside the features that every take is made with."""
+        """Whether it was added to the store, beside the features that every take has."""
         return self.settings is not None
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits of all that decides the vectors' values: equal fingerprints promise interchangeable vectors.
+        """16 hex digits that stand for everything that decides the vectors' values.
 
-        Where a model was found decides nothing; what was found there does.
+        Equal fingerprints promise interchangeable vectors. They depend on what a model is, not on where it was found.
         """
         made_of = [self.kind, self.dim, self.weights_sha256, self.preprocessing, self.precision]
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 
 def feature_columns(names: Iterable[str]) -> list[str]:
-    """The columns in `frames` of features by name: of each its vectors, and the norms that they had."""
+    """The columns in `frames` of these features: for each, the vectors and then their norms."""
     return [column for name in names for column in (name, f"{name}_norm")]
 
 
 def store_fingerprint(features: list[Feature]) -> str:
-    """One fingerprint for the features that every take is made with, whatever their order: what a `videos` row names.
+    """One fingerprint, in any order of `features`, for the features that every take has: a `videos` row names it.
 
-    Added features do not count: adding one makes no take out of date.
+    Added features do not count, so adding one does not make any take out of date.
     """
     parts = sorted(f"{feature.name}={feature.fingerprint}" for feature in features if not feature.added)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,9 +1,9 @@
-"""The `flow` table: the optical flow of each stored frame: a motion student can be trained without decoding again.
+"""The `flow` table: the optical flow of each stored frame.
 
-Its own table because an image beside the vectors makes row writes several times slower. `flow` is one grey JPEG,
-448 rows by 224 columns: the u plane above the v plane, uint8, a signed square root on a fixed scale (see
-vimoclip/flow/encoding.py). One grey image rather than a colour one, so that no plane is chroma-subsampled. Frame 0 of
-a video has no motion and no row.
+With it a motion student can be trained without decoding the videos again. It is a table of its own because an image
+beside the vectors makes row writes several times slower. `flow` is one grey JPEG of 448 rows by 224 columns: the u
+plane above the v plane, uint8, a signed square root on a fixed scale (see vimoclip/flow/encoding.py). It is grey rather
+than colour so that neither plane is chroma-subsampled. Frame 0 of a video has no motion and no row.
 """
 
 import pyarrow as pa

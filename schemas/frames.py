@@ -1,14 +1,14 @@
-"""The `frames` table: one row a stored frame, with a column a feature. Its conventions hold everywhere:
+"""The `frames` table: one row per stored frame, with a column per feature. Its conventions hold everywhere:
 
 - `frame_index` counts stored frames from 0; `source_frame` counts decoded ones. Ranges of either are half-open.
-- Times are seconds from the first frame. Frames stay in decode order: real files carry pts that fall, in correct
-  decode order, and sorting by them would shuffle the frames. When any pts is missing or not strictly increasing, every
-  time of that video is n / average rate, and `videos.time_source` says so.
+- Times are seconds from the first frame. Frames stay in decode order: real files have pts that fall although the decode
+  order is correct, and sorting by them would shuffle the frames. When any pts is missing or not strictly increasing,
+  every time of that video is n / average rate, and `videos.time_source` says so.
 - Motion at stored frame t runs from the frame decoded just before it to t, whatever the sampling, so that storing fewer
   frames stores a subset of the same vectors. It is in frame widths per second, u to the right and v down. Frame 0 has
   no motion: its `moclip` is null.
 - Vectors are finite, and L2-normalised before they become fp16; `clip_norm` and `moclip_norm` recover the raw ones.
-- Readers see only rows whose take the `videos` row names.
+- Readers see only rows of the take that the `videos` row names.
 """
 
 import pyarrow as pa
@@ -17,7 +17,14 @@ from schemas import key
 
 
 def frames_schema(dims: dict[str, int]) -> pa.Schema:
-    """The schema for features of the given widths, `{"clip": 512}`: for each, `<name>` fp16[D] and `<name>_norm`."""
+    """The schema for these features.
+
+    Args:
+        dims: the width D of each feature, by its name: `{"clip": 512}`.
+
+    Returns:
+        The columns of every store and, for each feature, `<name>` fp16[D] and `<name>_norm`.
+    """
     vectors = []
     for name, dim in dims.items():
         vectors.append(pa.field(name, pa.list_(pa.float16(), dim)))

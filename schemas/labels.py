@@ -1,8 +1,8 @@
 """The `labels` table: what a video shows, and when.
 
-A label is of the whole video or of a span. Spans are half-open, [start_s, end_s), in seconds from the first frame; one
-that ends where it starts is a point event. A label of the whole video is stored as the span from -inf to +inf:
-`start_s` is part of the key and may not be null, no real bout can start there, and `start_s < t and end_s > t` then
+A label covers a whole video or a span of it. Spans are half-open, [start_s, end_s), in seconds from the first frame; a
+span that ends where it starts is a point event. A label of a whole video is stored as the span from -inf to +inf:
+`start_s` is part of the key and may not be null, a real bout cannot start there, and `start_s < t and end_s > t` then
 holds for every t without a special case.
 """
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from schemas import key
 
-PAST_END_S = 0.5  # a span may end so much after its video: durations are rounded when they are written down
+PAST_END_S = 0.5  # how far a span may end after its video: durations are rounded when they are written down
 
 LABELS = pa.schema(
     [
@@ -28,14 +28,14 @@ LABELS = pa.schema(
 
 @dataclass(frozen=True)
 class Span:
-    """A label of one stretch of a video, whoever says so: an annotation, a store, a rendered scene, a model.
+    """A label of a part of a video, whatever its source: an annotation, a store, a rendered scene or a model.
 
     Attributes:
-        label: what is to be seen.
+        label: what the video shows.
         start_s: seconds from the first frame; -inf for the whole video.
-        end_s: the first moment after it, in the same seconds; +inf for the whole video.
-        subject: the animal that does it; None where that is not said. No source says it yet, and `labels` has no column
-            for it.
+        end_s: the first moment after the span, in the same seconds; +inf for the whole video.
+        subject: the animal that does it; None where the source does not name it. Today's sources never do, and `labels`
+            has no column for it.
     """
 
     label: str
@@ -46,8 +46,15 @@ class Span:
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
-    """One row of `labels`: a span of a video. `source` names the file it came from; applying that file again replaces
-    its labels."""
+    """One row of `labels`: a span of a video.
+
+    Attributes:
+        video_id: the video.
+        label: what it shows.
+        source: the file that the label came from. Applying that file again replaces its labels.
+        start_s: seconds from the first frame; -inf for the whole video.
+        end_s: the first moment after the span; +inf for the whole video.
+    """
 
     video_id: str
     label: str
@@ -57,5 +64,5 @@ class Label:
 
     @property
     def whole_video(self) -> bool:
-        """Whether the label is of the whole video rather than of a span."""
+        """Whether the label covers the whole video rather than a span."""
         return self.start_s == -math.inf

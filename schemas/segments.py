@@ -1,19 +1,19 @@
-"""The `segments` table: windows over the stored frames, which search looks through. It is made by `vimoclip index`.
+"""The `segments` table: windows over the stored frames, which search looks through. `vimoclip index` makes it.
 
-A store without it is whole: everything in it follows from `frames`, and can be made again. A window is a range of a
-take's frames, [start_frame, end_frame), that lie in [start_s, end_s); its vector in a **space** is the mean of the unit
-vectors that its frames have in one feature, made unit length. Windows begin every `stride_s`; the last one reaches
-the video's end, and a video that is shorter than a window is one segment. Ranges without a frame are no segments.
+A store is complete without it: it follows from `frames` and can be made again. A window is a range of a take's frames,
+[start_frame, end_frame), that lie in [start_s, end_s). Its vector in a **space** is the mean of the unit vectors that
+its frames have in one feature, scaled to unit length. A window begins every `stride_s`; the last one reaches the end of
+the video, and a video that is shorter than a window is one segment. A range without frames is not a segment.
 
-- `appearance` is made from an image feature, `motion` from one of motion, where there are frames with motion; null
-  elsewhere, such as of a video of one frame.
-- `behaviour`, where it was asked for, is no mean: it is what a fusion model makes of the frames, at unit length
-  (vimoclip/search/behaviour_space.py). The model's files are in the store, in `models/<id>/`. Null where the model sees
-  nothing.
-- All segments of a take are committed together: a take is in the table whole or not at all.
-- Readers see only rows whose take the `videos` row names, as of `frames`.
-- What the vectors were made from is in the table's schema metadata; vectors of a feature with another fingerprint
-  cannot be compared with these.
+- `appearance` is made from an image feature. `motion` is made from a motion feature, where frames have motion; it is
+  null elsewhere, such as for a video of one frame.
+- `behaviour`, which is optional, is not a mean: it is what a fusion model makes of the frames, at unit length
+  (vimoclip/search/behaviour_space.py). The model's files are in the store, in `models/<id>/`. It is null where the
+  model sees nothing.
+- All segments of a take are committed together: the table holds all of them or none.
+- Readers see only rows of the take that the `videos` row names, as in `frames`.
+- The table's schema metadata says what the vectors were made from; vectors of a feature with another fingerprint cannot
+  be compared with these.
 """
 
 import json
@@ -34,7 +34,12 @@ INDEX_KEY = b"vimoclip:index"
 
 @dataclass(frozen=True)
 class MadeFrom:
-    """The feature that vectors are made from, with its fingerprint then."""
+    """The feature that vectors are made from.
+
+    Attributes:
+        feature: its name.
+        fingerprint: its fingerprint when they were made.
+    """
 
     feature: str
     fingerprint: str
@@ -42,7 +47,13 @@ class MadeFrom:
 
 @dataclass(frozen=True)
 class MadeBy:
-    """A fusion model. id: 16 hex digits of its weights file. dim: the width of its vectors. reads: by role."""
+    """A fusion model that makes the vectors of a space.
+
+    Attributes:
+        id: 16 hex digits of its weights file.
+        dim: the width of its vectors.
+        reads: the features that it reads, by role.
+    """
 
     id: str
     dim: int
@@ -51,8 +62,14 @@ class MadeBy:
 
 @dataclass(frozen=True)
 class SegmentSettings:
-    """What segments are made from. window_s, stride_s: seconds. spaces: those that are means, by name, in the order of
-    SPACES. behaviour: the model of that space, where there is one."""
+    """What segments are made from.
+
+    Attributes:
+        window_s: length of a window, seconds.
+        stride_s: seconds from the start of a window to the start of the next.
+        spaces: the feature of each space whose vectors are means, by the space's name, in the order of SPACES.
+        behaviour: the model of that space; None without it.
+    """
 
     window_s: float
     stride_s: float
@@ -61,11 +78,11 @@ class SegmentSettings:
 
     @property
     def names(self) -> list[Space]:
-        """All spaces."""
+        """The names of all spaces, in the order of SPACES."""
         return [space for space in SPACES if space in self.spaces or (space == "behaviour" and self.behaviour)]
 
     def to_json(self) -> str:
-        """As it is kept in the table."""
+        """The settings as the table keeps them."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
@@ -73,7 +90,7 @@ class SegmentSettings:
         """The inverse of `to_json`.
 
         Raises:
-            ValueError, TypeError, KeyError, AttributeError: it is none.
+            ValueError, TypeError, KeyError, AttributeError: the text is not such JSON.
         """
         found = json.loads(text)
         spaces: dict[str, MadeFrom] = {
@@ -87,7 +104,12 @@ class SegmentSettings:
 
 
 def segments_schema(dims: Mapping[str, int], settings: SegmentSettings) -> pa.Schema:
-    """The schema for spaces of the given widths, `{"appearance": 512}`."""
+    """The schema for these spaces.
+
+    Args:
+        dims: the width of each space, by its name: `{"appearance": 512}`.
+        settings: what the vectors are made from; kept in the schema's metadata.
+    """
     return pa.schema(
         [
             key("video_id", pa.string(), 1),

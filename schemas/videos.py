@@ -1,8 +1,8 @@
-"""The `videos` table: one row a video, and the record of what is committed.
+"""The `videos` table: one row per video, and the record of what is committed.
 
 A row with status `ok` names the **take**: the one set of rows in `frames` and `flow` that readers see. It is written
-after them, so a crash can leave rows nobody sees but never a video that is half there, and replacing a video is one
-row.
+after them, so a crash can leave rows that are never seen but never half a video, and replacing a video means replacing
+one row.
 """
 
 from dataclasses import dataclass, field
@@ -51,20 +51,33 @@ VIDEOS = pa.schema(
 class Video:
     """One row of `videos`.
 
-    video_id: POSIX path relative to the ingested folder, unchanged (unicode, quotes and all).
-    status: `ok`; `failed` (why is in error_kind and error); `duplicate` (same content as duplicate_of); `removed`.
-    take: names this video's rows in frames and flow; null unless frames were stored. An `ok` row always has one.
-    path, root: absolute path of the file, and of the folder it was found under, when it was last seen.
-    content_hash: `blake2b-128:<hex>` of the whole file. bytes, mtime_ns: its size and modification time.
-    width, height: pixels after rotation. fps: mean decoded frames per second of the times below.
-    time_source: where times come from: `pts`; `rate` (n / the container's average rate, because a pts was missing or
-        not strictly increasing); `assumed` (as `rate`, but the file names no rate: 25).
-    frames, decoded_frames: rows stored, and frames the file decodes to. duration_s: last frame's time plus one period.
-    fingerprint: of the features this take was made with (see features.py).
-    reduced_batch: the device ran out of memory and the batch was halved: vectors may differ in their last bits.
-    metadata: JSON object of strings: the other columns of a label file (site, species, ...).
-    error_kind, error: why it failed; on an `ok` row, why a newer version of the file could not replace this take.
-    attempts: how often it was decoded. ingested_at: UTC.
+    Attributes:
+        video_id: POSIX path relative to the ingested folder, unchanged (unicode, quotes and all).
+        status: `ok`; `failed` (error_kind and error say why); `duplicate` (same content as duplicate_of); `removed`.
+        path: absolute path of the file when it was last seen.
+        root: absolute path of the folder it was found under.
+        content_hash: `blake2b-128:<hex>` of the whole file.
+        bytes: size of the file.
+        mtime_ns: its modification time.
+        ingested_at: UTC.
+        take: names this video's rows in frames and flow; null unless frames were stored. An `ok` row always has one.
+        codec: name of the video's codec.
+        width: pixels after rotation.
+        height: pixels after rotation.
+        fps: mean decoded frames per second, by the times that are stored.
+        time_source: where the times come from: `pts`; `rate` (n / the container's average rate, because a pts was
+            missing or not strictly increasing); `assumed` (as `rate`, but the file does not name a rate: 25).
+        frames: the number of rows stored.
+        decoded_frames: the number of frames that the file decodes to.
+        duration_s: the last frame's time plus one period.
+        fingerprint: of the features this take was made with (see schemas/features.py).
+        reduced_batch: the device ran out of memory and the batch was halved: vectors may differ in their last bits.
+        duplicate_of: the video_id of the video with the same content.
+        split: the split that a label file names, such as `train`, `val` or `test`; null without one.
+        metadata: JSON object of strings: the other columns of a label file (site, species, ...).
+        error_kind: why it failed, in a word; see `vimoclip.errors.VideoError`.
+        error: why it failed; on an `ok` row, why a newer version of the file could not replace this take.
+        attempts: how often it was decoded.
     """
 
     video_id: str

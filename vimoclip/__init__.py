@@ -4,7 +4,26 @@
 >>> store = vimoclip.open_store("vimoclip-store")          # doctest: +SKIP
 >>> store.videos()                                         # doctest: +SKIP
 
-Importing it is instant: whatever loads Lance, torch or a decoder is loaded when it is first asked for.
+The public names are those of `__all__`. The import is instant: what needs Lance, torch or a decoder is loaded when it
+is first used.
+
+    api             `Store`: a snapshot to read, to search in and to predict on
+    errors          every error that is raised on purpose
+    config          settings: of a store, of a fusion, of a motion student
+    annotations     the label files that can be read, one module per format
+    video           finding, decoding, resizing and writing videos
+    flow            optical flow, and its encoding as images
+    models          the networks, and the checkpoints they are kept in
+    embedding       from decoded frames to vectors
+    store           the Lance tables: reading, writing, verifying
+    sequences       the frames of videos as training reads them
+    search          by a span, clip, image, text or label
+    training        losses, metrics, splits and the training loops
+    prediction      a trained run on videos of a store or on files
+    savannah        rendered clips whose behaviours are known exactly
+
+Shared by these: `frames` (batches of embedded frames, and the events of a stream), `windows`, `bouts`, `device`,
+`prefetch`, `progress`, `atomic` (files written whole) and `import_guard`.
 """
 
 from pathlib import Path
@@ -23,7 +42,7 @@ if TYPE_CHECKING:
     from vimoclip.search.filters import Filters as Filters
     from vimoclip.search.results import Hits as Hits
 
-check_not_shadowed("schemas")  # all that the library itself imports of ours
+check_not_shadowed("schemas")  # the only one of the other three packages that the library imports
 
 __version__ = "0.1.0"
 
@@ -38,7 +57,7 @@ __all__ = ["Filters", "Hits", "Predictions", "Store", "decode_flow", "errors", "
 
 
 def __getattr__(name: str) -> Any:
-    """The public names of submodules, imported when they are first asked for."""
+    """Import a public name of a submodule when it is first used."""
     import importlib
 
     if name == "errors":
@@ -56,10 +75,13 @@ def open_store(path: str | Path = "vimoclip-store") -> "Store":
         path: the store's folder, or the URI of one in an object store.
 
     Returns:
-        The snapshot, which does not change under its reader; `refresh()` gives a new one.
+        The snapshot. It does not change while it is read; `refresh()` gives a new one.
 
     Raises:
-        StoreMissingError, StoreNewerError, StoreDamagedError, StoreUnreachableError.
+        StoreMissingError: there is no store at `path`.
+        StoreNewerError: a newer version of ViMoCLIP wrote it.
+        StoreDamagedError: a table cannot be read.
+        StoreUnreachableError: the object store does not answer, or refuses.
     """
     from vimoclip.api import Store
 
@@ -73,11 +95,11 @@ def vectors(column: "pa.ChunkedArray | pa.FixedSizeListArray") -> "NDArray[np.fl
         column: n fixed-size lists of D floating-point numbers.
 
     Returns:
-        (n, D), fp16 for a store's features. Without a null and in one chunk it is a read-only view of the column's
-        memory; otherwise a copy, in which a vector that is null is NaN.
+        (n, D), fp16 for a store's features. A column in one chunk and without nulls gives a read-only view of its
+        memory; any other gives a copy, in which a null vector is NaN.
 
     Raises:
-        ValueError: a column of something else.
+        ValueError: the column does not hold such lists.
     """
     from vimoclip import frames
 

@@ -8,7 +8,7 @@ from vimoclip.import_guard import PACKAGES, check_not_shadowed
 
 
 def main() -> None:
-    """Run the command line; the exit status says how it ended (see cli/render.py)."""
+    """Run the command line. The exit status says how it ended (see cli/render.py)."""
     try:
         check_not_shadowed(*PACKAGES)
     except ShadowedError as error:

@@ -1,4 +1,4 @@
-"""`vimoclip.Store`: what a user holds: a snapshot of a store to read, to search in and to predict on.
+"""`vimoclip.Store`, what a user holds: a snapshot of a store to read, to search in and to predict on.
 
 Nothing inside the package imports this module: it stands above search and prediction, which stand above the store.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # prediction loads torch, and search a decoder
 
 
 class Store(FeatureStore):
-    """A snapshot of the store at a folder or a URI; see `FeatureStore` for what it reads.
+    """A snapshot of the store at a folder or a URI. `FeatureStore` says what can be read from it.
 
     >>> store = Store.open("vimoclip-store")                              # doctest: +SKIP
     >>> store.search(video="site/a.MP4", start_s=1.5, end_s=3)            # doctest: +SKIP

@@ -1,4 +1,8 @@
-"""Files that are there whole or not at all, whatever is killed and whenever the power fails."""
+"""Work that is done whole or not at all: writing a file, and committing without being interrupted.
+
+- `atomic_write`: a file is there whole or not at all, even after `kill -9` or a power failure.
+- `defer_interrupts`: Ctrl-C waits for the end of a commit. Half a flush looks like none, and must not be repeated.
+"""
 
 import contextlib
 import os
@@ -13,12 +17,18 @@ from vimoclip.errors import RunError
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A path to write to, beside `path`, whose place it takes when the block ends without an error.
+    """Give a path to write to, which replaces `path` when the block ends without an error.
 
-    What is written is on the disk before it is there: fsync, rename, fsync of the folder, which is made if need be.
+    The file is complete on the disk before it gets its name: fsync, rename, fsync of the folder.
+
+    Args:
+        path: the file to write. Its folder is created if need be.
+
+    Yields:
+        A path beside `path`.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -44,15 +54,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
 
 
-# Holding back Ctrl-C across a commit: half a flush cannot be told from none, and must not be repeated.
-
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextlib.contextmanager
 def defer_interrupts() -> Iterator[None]:
-    """Deliver an interrupt that arrives inside the block at its end. Only the main thread receives any."""
+    """Deliver an interrupt that arrives inside the block when the block ends.
+
+    In a thread other than the main one this does nothing: only the main thread receives interrupts.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -63,5 +73,5 @@ def defer_interrupts() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if arrived:  # also when the block failed: whoever asked to stop must not be ignored
+        if arrived:  # also when the block failed: a request to stop must not be lost
             signal.raise_signal(arrived[0][0])

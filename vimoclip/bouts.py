@@ -1,4 +1,4 @@
-"""Hits to bouts: those of one video, or of one label of a video, that overlap or touch are one stretch of it."""
+"""From hits to bouts: hits of one video, or of one label of a video, that overlap or touch are one bout."""
 
 import bisect
 from collections.abc import Iterable
@@ -8,13 +8,14 @@ _TOUCH_S = 1e-6
 
 
 class Bout(NamedTuple):
-    """A stretch of a video and its best hit. A hit is the bout of itself alone.
+    """A span of a video and its best hit. A hit is a bout by itself.
 
     Attributes:
-        key: number of the video, or of the label, that it is of; bouts of two keys are never joined.
-        start_s, end_s: half-open, [start_s, end_s).
-        score: of the best hit.
-        row: of the best hit, in whatever is ranked.
+        key: the number of the video, or of the label of a video; bouts of two keys are never joined.
+        start_s: seconds from the first frame.
+        end_s: the first moment after the bout.
+        score: score of the best hit.
+        row: row of the best hit in the ranking.
     """
 
     key: int
@@ -25,14 +26,18 @@ class Bout(NamedTuple):
 
 
 class Bouts:
-    """Bouts that grow as hits are added to them, best first."""
+    """Bouts that grow as hits are added to them, best hit first.
+
+    Attributes:
+        count: the number of bouts so far.
+    """
 
     def __init__(self) -> None:
         self._of: dict[int, list[Bout]] = {}  # by key, in order of time: they do not touch
         self.count = 0
 
     def add(self, hit: Bout) -> None:
-        """Add a hit, no better than those before."""
+        """Add a hit, which must not be better than those before it."""
         key, start_s, end_s, _, _ = hit
         own = self._of.setdefault(key, [])
         first = bisect.bisect_left(own, start_s - _TOUCH_S, key=lambda bout: bout.end_s)
@@ -50,16 +55,23 @@ class Bouts:
         self.count += 1 - len(joined)
 
     def list(self) -> list[Bout]:
-        """Best first."""
+        """The bouts, best first."""
         found = [bout for own in self._of.values() for bout in own]
         return sorted(found, key=lambda bout: (-bout.score, bout.row))
 
 
 def bouts(hits: Iterable[Bout], most: int) -> tuple[list[Bout], bool]:
-    """The bouts of a ranking, best first, up to `most`; and whether there are so many.
+    """Join the hits of a ranking to bouts.
 
-    The ranking is gone down until its hits make `most` bouts. Where they never do, it is cut where they make the most:
-    further down, hits only join bouts, in the end to whole videos.
+    Hits are taken until they make `most` bouts. If they never do, the ranking is cut where they make the most: further
+    down, hits only join bouts to each other, in the end to whole videos.
+
+    Args:
+        hits: the ranking, best first; each hit is a bout by itself.
+        most: the number of bouts wanted.
+
+    Returns:
+        At most `most` bouts, best first; and whether there are that many.
     """
     taken: list[Bout] = []
     growing = Bouts()

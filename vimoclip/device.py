@@ -1,4 +1,8 @@
-"""Where and how precisely to compute: what `auto` means on this machine."""
+"""The device to compute on, its precision, batch size and threads: what `auto` means on this machine.
+
+It also holds what all networks share: the seed of random weights, the hash that identifies weights, and the error for a
+device without enough memory.
+"""
 
 import contextlib
 import hashlib
@@ -20,10 +24,13 @@ DTYPES: dict[str, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16,
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is the first GPU, else the CPU; anything else is what torch calls it.
+    """The torch device of this name.
+
+    Args:
+        name: `auto` for the first GPU, else the CPU; or a name that torch knows, such as `cpu`, `cuda:1` or `mps`.
 
     Raises:
-        ConfigError: not a device, or one that this machine does not have.
+        ConfigError: the name is not that of a device, or this machine does not have it.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -43,7 +50,12 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(precision: Precision, device: torch.device) -> Resolved:
-    """`auto` is bf16 where the hardware multiplies it, fp16 on GPUs that lack it, fp32 elsewhere."""
+    """The precision to compute in.
+
+    Args:
+        precision: `auto` for bf16 where the hardware multiplies it, fp16 on GPUs that lack it, and fp32 elsewhere.
+        device: the device to compute on.
+    """
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -60,12 +72,15 @@ def cpu_has_bf16() -> bool:
 
 
 def pick_batch_size(batch_size: int, device: torch.device) -> int:
-    """0 becomes 64 on a GPU; 8 on a CPU, where more is no faster and a clip's last batch is padded to the full size."""
+    """The frames of a batch, where 0 leaves the choice to the device.
+
+    It is 64 on a GPU and 8 on a CPU, where more is not faster and a clip's last batch is padded to the full size.
+    """
     return batch_size or (8 if device.type == "cpu" else 64)
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that can still be had: of a GPU, else of the machine, or of the container that this runs in."""
+    """Bytes of memory that can still be had: of a GPU; else of the machine, or of the container that this runs in."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return min(_machine_bytes(), _container_bytes())
@@ -88,14 +103,17 @@ def _container_bytes() -> int:
 
 
 def cores() -> int:
-    """The cores this process may use, which a batch system may have limited."""
+    """The number of cores that this process may use, which a batch system may have limited."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def set_threads(run: RunConfig) -> int:
-    """Give torch and OpenCV the run's number of threads. bf16 sums depend on it, so every engine calls this."""
+    """Give torch and OpenCV the run's number of threads, and return it.
+
+    bf16 sums depend on it, so every engine calls this.
+    """
     import cv2  # training, which asks this module for devices, runs without it
 
     threads = run.threads or cores()
@@ -104,17 +122,16 @@ def set_threads(run: RunConfig) -> int:
     return threads
 
 
-# What all weights share: the seed of random ones, the hash that names them, and room for a model on a device.
-
-
 SEED = 0
-"""Of the random weights that `none` asks for."""
+"""Seed of the random weights that `none` asks for."""
 
 
 def sha256(architecture: dict[str, Any], module: torch.nn.Module) -> str:
-    """Of the architecture, and of the tensors by name, whatever file they came in.
+    """Hash a network: 64 hex digits of its architecture and of its tensors by name, whatever file they came in.
 
-    architecture: what decides the arithmetic and leaves no trace in the tensors.
+    Args:
+        architecture: what decides the arithmetic but is not seen in the tensors.
+        module: the network.
     """
     digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
     for name, tensor in sorted(module.state_dict().items()):
@@ -125,10 +142,14 @@ def sha256(architecture: dict[str, Any], module: torch.nn.Module) -> str:
 
 @contextlib.contextmanager
 def on_device(model: str, device: torch.device) -> Iterator[None]:
-    """Around bringing a model to a device.
+    """Turn a lack of memory into a ModelError while a model is moved to a device.
+
+    Args:
+        model: its name, for the message.
+        device: where it is moved to.
 
     Raises:
-        ModelError: the device has no memory for it.
+        ModelError: the device does not have enough memory for it.
     """
     try:
         yield

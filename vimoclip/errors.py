@@ -11,9 +11,9 @@
     ├── ExportError           an export names what is not there, or cannot be written
     ├── SearchError           a search asks for what is not there, or cannot be compared
     ├── ShadowedError         another package has the name of one of ours
-    ├── RunError              a run of training cannot be begun, gone on with or read
+    ├── RunError              a training run cannot be started, resumed or read
     │   ├── CheckpointError       a checkpoint cannot be read, or was made for other features
-    │   └── DivergedError         a loss is no number any more
+    │   └── DivergedError         a loss is not finite
     └── StoreError
         ├── StoreMissingError     no store there
         ├── StoreNewerError       written by a newer version of ViMoCLIP
@@ -37,7 +37,13 @@ from typing import Any
 
 
 class VimoclipError(Exception):
-    """Base of the tree. `what` is a sentence; the other three complete the message and may be empty.
+    """Base of the tree.
+
+    Args:
+        what: what was wrong, as a sentence.
+        received: what was found or given, if it helps.
+        expected: what would have been right, if it helps.
+        hint: what to do next, as a sentence.
 
     >>> str(VimoclipError("--fps must be positive.", received="-1", expected="a number above 0", hint="Leave it out."))
     '--fps must be positive. Received: -1. Expected: a number above 0. Leave it out.'
@@ -57,7 +63,7 @@ class VimoclipError(Exception):
         super().__init__(" ".join(parts))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled as it is: exceptions are otherwise made anew from their message alone."""
+        """Pickle the error with its attributes: exceptions are otherwise rebuilt from their message alone."""
         return copyreg.__newobj__, (type(self), *self.args), self.__dict__  # type: ignore[attr-defined]
 
 
@@ -82,8 +88,9 @@ class SourceError(VimoclipError):
 class VideoError(VimoclipError):
     """One video cannot be ingested.
 
-    kind: `no-video-stream`, `no-frames`, `corrupt-after-N-frames`, `encrypted`, `too-small`, `unreadable`,
-    `decoder-crashed`, `timed-out`; or, when it decodes, `embedding-failed` or `not-finite`.
+    Attributes:
+        kind: `no-video-stream`, `no-frames`, `corrupt-after-N-frames`, `encrypted`, `too-small`, `unreadable`,
+            `decoder-crashed`, `timed-out`; or, where the video decodes, `embedding-failed`, `not-finite` or `no-flow`.
     """
 
     def __init__(
@@ -114,11 +121,11 @@ class ShadowedError(VimoclipError, ImportError):
 
 
 class RunError(VimoclipError):
-    """A run of training cannot be begun, gone on with or read."""
+    """A training run cannot be started, resumed or read."""
 
 
 class CheckpointError(RunError):
-    """A checkpoint is missing, damaged, of another format, or was made for other features than there are."""
+    """A checkpoint is missing, damaged, of another format, or was made for other features than the store has."""
 
 
 class DivergedError(RunError):
@@ -150,11 +157,11 @@ class StoreReadOnlyError(StoreError):
 
 
 class StoreUnreachableError(StoreError):
-    """The object store that the store lies in does not answer, or refuses."""
+    """The object store that holds the store does not answer, or refuses."""
 
 
 class NoSpaceError(StoreError):
-    """No space is left where the store lies."""
+    """The disk that holds the store is full."""
 
 
 class StoreDamagedError(StoreError):
@@ -174,24 +181,34 @@ class FeatureError(StoreError):
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3, cutoff: float = 0.4) -> str:
-    """What a user may have meant by a name that is not known: the names most like it, `a or b`; empty where none is."""
+    """The known names that are most like an unknown one, as a hint.
+
+    Args:
+        name: the name that a user gave.
+        known: the names that exist.
+        n: how many to name at most.
+        cutoff: the least similarity, 0 to 1, as in `difflib.get_close_matches`.
+
+    Returns:
+        `a or b`; empty where no name is similar.
+    """
     return " or ".join(difflib.get_close_matches(name, list(known), n=n, cutoff=cutoff))
 
 
 def require_known(
     kind: str, asked: Iterable[str], known: Sequence[str], error: type[VimoclipError], besides: str = ""
 ) -> None:
-    """Refuse the first name asked for that the store does not have.
+    """Refuse the first name that the store does not have.
 
     Args:
-        kind: what it names: a feature, a label.
+        kind: what the names are of, in words: `feature`, `label`.
         asked: the names that the user gave.
-        known: those of the store.
-        error: the type of the error that is raised.
-        besides: what else its message says.
+        known: the names in the store.
+        error: the type of the error to raise.
+        besides: added to the message, after "The store has no such {kind}".
 
     Raises:
-        VimoclipError: of the type `error`, with the names that are most like it.
+        VimoclipError: of the type `error`; it names the known names that are most like the unknown one.
     """
     for name in asked:
         if name not in known:

@@ -1,8 +1,10 @@
-"""Frames of videos on their way from stage to stage: the record of embedded frames, and the events of a stream.
+"""Frames of videos on their way from stage to stage: batches of embedded frames, and the events of a stream.
 
-Decoding, embedding, the store's reader and prediction all give streams of one form. Of each video come, in order, its
-frames (`FrameBatch`; from the decoder `FrameChunk`, of pixels), and then `VideoDone`; or, at any point, `VideoFailed`.
-`VideoReset` takes back what came of the video so far, and `Idle` comes where nothing else does.
+Decoding, embedding, the store's reader and prediction all give streams of one form. For each video there come, in
+order, its frames (`FrameBatch`; from the decoder `FrameChunk`, of pixels), and then `VideoDone`; or, at any point,
+`VideoFailed`. `VideoReset` takes back what came of the video so far, and `Idle` says that nothing came for a while.
+
+`vectors` and `stored_values` read a column of vectors as numpy; `runs` cuts rows where a video or a take ends.
 """
 
 import itertools
@@ -26,7 +28,12 @@ FRAME_COLUMNS = ("frame_index", "source_frame", "time_s", "flow_speed")
 
 @dataclass(frozen=True)
 class VideoJob:
-    """One video to process: its id, and the absolute path of its file."""
+    """One video to process.
+
+    Attributes:
+        video_id: its id.
+        path: absolute path of its file.
+    """
 
     video_id: str
     path: str
@@ -34,10 +41,11 @@ class VideoJob:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """One feature of n frames.
+    """The vectors of n frames in one feature.
 
-    values: fp16 (n, D), of unit length; of any value where a frame has no vector. norm: fp32 (n,), the lengths of the
-    raw vectors, 0 where there is none.
+    Attributes:
+        values: fp16 (n, D), of unit length; undefined where a frame has no vector.
+        norm: fp32 (n,), the lengths of the raw vectors; 0 where a frame has no vector.
     """
 
     values: NDArray[np.floating]
@@ -54,10 +62,15 @@ class Embeddings:
 class FrameBatch:
     """n consecutive stored frames of one video.
 
-    frame_index: int32 (n,). source_frame: int64 (n,). time_s: fp64 (n,), seconds from the first frame. flow_speed: fp32
-    (n,), frame widths a second; without meaning where a frame has no motion. features: by name. flow: the encoded flow
-    of each frame, None where a frame has no motion; empty where flow is not read. worker: who embedded them, in words,
-    where there are several.
+    Attributes:
+        video_id: the video.
+        frame_index: int32 (n,), counts stored frames.
+        source_frame: int64 (n,), counts decoded frames.
+        time_s: fp64 (n,), seconds from the first frame.
+        flow_speed: fp32 (n,), frame widths per second; undefined where a frame has no motion.
+        features: the vectors, by feature.
+        flow: the encoded flow of each frame, None where a frame has no motion; empty where flow is not read.
+        worker: the name of the worker that embedded them, where there are several.
     """
 
     video_id: str
@@ -71,11 +84,11 @@ class FrameBatch:
 
     @classmethod
     def from_arrow(cls, video_id: str, rows: pa.Table | pa.RecordBatch, features: Iterable[str]) -> Self:
-        """Read rows of `frames`, in the memory they are in.
+        """Read rows of `frames` without copying them.
 
         Args:
-            video_id: the video that all rows are of.
-            rows: with the columns that `frame_columns` names.
+            video_id: the video that all rows belong to.
+            rows: rows with the columns that `frame_columns` names.
             features: the features to read.
         """
         speed = rows["flow_speed"].fill_null(np.float32(np.nan))
@@ -90,7 +103,7 @@ class FrameBatch:
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
-        """Join parts of one video, one after another; a single part is given back as it is. Flow is left out."""
+        """Join parts of one video, one after another, without their flow. A single part is returned as it is."""
         first = parts[0]
         if len(parts) == 1:
             return first
@@ -110,22 +123,30 @@ class FrameBatch:
         return len(self.frame_index)
 
     def __getitem__(self, rows: slice | Numbers) -> Self:
-        """Some of the frames, without their flow: by a slice in the memory they are in, by numbers as a copy."""
+        """Some of the frames, without their flow: a view for a slice, a copy for an array of positions."""
         features = {name: Embeddings(each.values[rows], each.norm[rows]) for name, each in self.features.items()}
         columns = {name: getattr(self, name)[rows] for name in FRAME_COLUMNS}
         return replace(self, **columns, features=features, flow=())
 
     def copy(self) -> Self:
-        """The same frames in memory of their own."""
+        """The same frames, without their flow, in memory of their own."""
         return self[np.arange(len(self))]
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What decoding found. width, height: pixels, upright. pixel_aspect: width / height of one pixel.
+    """What decoding found out about a video.
 
-    fps: mean decoded frames per second. duration_s: the last frame's time plus one period. broken: None, or the kind of
-    the error after which the frames decoded so far were kept.
+    Attributes:
+        codec: name of the codec.
+        width: pixels, upright.
+        height: pixels, upright.
+        pixel_aspect: width / height of one pixel.
+        fps: mean decoded frames per second.
+        time_source: see `schemas.videos.Video`.
+        decoded_frames: the number of frames that the file decodes to.
+        duration_s: the last frame's time plus one period.
+        broken: None, or the kind of the error after which the frames decoded so far were kept.
     """
 
     codec: str
@@ -140,7 +161,7 @@ class VideoInfo:
 
     @classmethod
     def of_row(cls, row: Video) -> Self:
-        """What an ingest found of a stored video, as far as its row has it."""
+        """What an ingest found out about a stored video, as far as its row keeps it."""
         return cls(
             codec=row.codec or "",
             width=row.width or 0,
@@ -162,7 +183,14 @@ class VideoReset:
 
 @dataclass(frozen=True)
 class VideoDone:
-    """The video is complete. reduced_batch: memory ran out and a batch was halved. attempts: it took, in this run."""
+    """The video is complete.
+
+    Attributes:
+        video_id: the video.
+        info: what decoding found out about it.
+        reduced_batch: whether memory ran out and a batch was halved.
+        attempts: how often it was tried in this run.
+    """
 
     video_id: str
     info: VideoInfo
@@ -172,7 +200,14 @@ class VideoDone:
 
 @dataclass(frozen=True)
 class VideoFailed:
-    """The video cannot be had. kind, message: as in `vimoclip.errors.VideoError`. attempts: as in `VideoDone`."""
+    """The video cannot be had.
+
+    Attributes:
+        video_id: the video.
+        kind: as in `vimoclip.errors.VideoError`.
+        message: the text of the error.
+        attempts: as in `VideoDone`.
+    """
 
     video_id: str
     kind: str
@@ -182,7 +217,7 @@ class VideoFailed:
 
 @dataclass(frozen=True)
 class Idle:
-    """Nothing came for a second: time to look after other things."""
+    """Nothing came for a second: the caller may do other work."""
 
 
 FrameEvent = FrameBatch | VideoReset | VideoDone | VideoFailed | Idle
@@ -194,7 +229,7 @@ def frame_columns(features: Iterable[str]) -> list[str]:
 
 
 def embeddings(rows: pa.Table | pa.RecordBatch, feature: str) -> Embeddings:
-    """One feature of rows of `frames`, in the memory it is in."""
+    """Read one feature from rows of `frames`, without copying its vectors."""
     vectors, norms = feature_columns([feature])
     norm = rows[norms].fill_null(np.float32(0))
     return Embeddings(
@@ -206,14 +241,14 @@ def embeddings(rows: pa.Table | pa.RecordBatch, feature: str) -> Embeddings:
 def runs(
     constant: Sequence[NDArray[np.integer[Any]]], counting: Sequence[NDArray[np.integer[Any]]] = ()
 ) -> list[slice]:
-    """Cut n rows into the longest stretches over which nothing but the count changes.
+    """Cut n rows into the longest ranges in which nothing but the count changes.
 
     Args:
-        constant: columns, (n,) each, that have one value in a stretch: take, video.
-        counting: columns, (n,) each, that grow by 1 from row to row: frame_index, numbers of rows.
+        constant: columns, (n,) each, that have one value within a range: take, video.
+        counting: columns, (n,) each, that grow by 1 from row to row: frame_index, row numbers.
 
     Returns:
-        The stretches in order; none where there are no rows.
+        The ranges in order; empty without rows.
     """
     columns = [*constant, *counting]
     if not len(columns[0]):
@@ -234,12 +269,12 @@ def vectors(column: Column) -> NDArray[np.floating]:
         column: n fixed-size lists of D floating-point numbers.
 
     Returns:
-        (n, D) of the column's own dtype, fp16 in a store. Without a null and in one chunk, as `FeatureStore.sequence`
-        and `batches` give them, it is a read-only view of the column's memory. Otherwise it is a copy, in which a
-        vector that is null is NaN.
+        (n, D) of the column's own dtype, fp16 in a store. A column in one chunk and without nulls, as
+        `FeatureStore.sequence` and `batches` give it, gives a read-only view of its memory; any other gives a copy, in
+        which a null vector is NaN.
 
     Raises:
-        ValueError: a column of something else.
+        ValueError: the column does not hold such lists.
     """
     if not (pa.types.is_fixed_size_list(column.type) and pa.types.is_floating(column.type.value_type)):
         raise ValueError(f"vectors are fixed-size lists of floating-point numbers, not {column.type}")
@@ -247,8 +282,14 @@ def vectors(column: Column) -> NDArray[np.floating]:
 
 
 def stored_values(column: Column) -> NDArray[np.floating]:
-    """n vectors of length D as (n, D), whatever stands there for a null: a read-only view of the memory they are in,
-    but a copy where that is several chunks."""
+    """Read a column of vectors as numpy, whatever values stand in the place of nulls.
+
+    Args:
+        column: n fixed-size lists of D floating-point numbers.
+
+    Returns:
+        (n, D) of the column's own dtype: a read-only view of the column's memory, or a copy if it has several chunks.
+    """
     return _joined(column, _view)
 
 

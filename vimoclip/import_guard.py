@@ -1,4 +1,4 @@
-"""Are `schemas`, `pipelines` and `cli` ours? Their names are common, and a folder of the user's may be found first."""
+"""Checks that `schemas`, `pipelines` and `cli` are ours: the names are common, and a user's folder may come first."""
 
 import importlib.util
 from pathlib import Path
@@ -7,14 +7,17 @@ from vimoclip.errors import ShadowedError
 
 PACKAGES = ("schemas", "pipelines", "cli")
 HOME = Path(__file__).resolve().parents[1]
-"""The folder that holds our four packages, installed or in a checkout."""
+"""The folder that holds our four packages, whether they are installed or in a checkout."""
 
 
 def check_not_shadowed(*names: str) -> None:
     """Check, without importing them, that these packages would be ours.
 
+    Args:
+        names: names of PACKAGES.
+
     Raises:
-        ShadowedError: another one would be imported, or none.
+        ShadowedError: another package would be imported, or none is found.
     """
     for name in names:
         spec = importlib.util.find_spec(name)

@@ -1,4 +1,4 @@
-"""Ahead: an iterator drawn from in a thread of its own, a few items before they are asked for."""
+"""Prefetcher: draws the items of an iterator in another thread, a few before they are needed."""
 
 import contextlib
 import queue
@@ -12,7 +12,12 @@ _END = object()
 
 
 class Prefetcher(Generic[T]):
-    """Draws at most `size` items ahead of `get`."""
+    """An iterator that runs in a thread of its own, at most `size` items ahead of `get`.
+
+    Args:
+        items: what to draw from.
+        size: how many items may wait.
+    """
 
     def __init__(self, items: Iterable[T], size: int) -> None:
         self._items: queue.Queue[Any] = queue.Queue(size)
@@ -37,10 +42,16 @@ class Prefetcher(Generic[T]):
                 return
 
     def get(self, timeout_s: float) -> T | None:
-        """The next item; None when there is none yet after `timeout_s` seconds.
+        """The next item.
+
+        Args:
+            timeout_s: how long to wait for it, seconds; 0 does not wait.
+
+        Returns:
+            None if there is not one yet.
 
         Raises:
-            StopIteration: there are no more. And whatever drawing raised.
+            StopIteration: there are no more items. Any error that drawing them raised is raised here, too.
         """
         try:
             item, error = self._items.get(timeout=timeout_s) if timeout_s > 0 else self._items.get_nowait()
@@ -48,11 +59,18 @@ class Prefetcher(Generic[T]):
             return None
         if item is not _END:
             return item  # type: ignore[no-any-return]
-        self._items.put((_END, error))  # for whoever asks again
+        self._items.put((_END, error))  # for the next call
         raise StopIteration if error is None else error
 
     def stop(self, timeout_s: float) -> bool:
-        """Draw no more; whether the thread has ended within `timeout_s` seconds. It may be waiting for an item."""
+        """Stop drawing, and wait for the thread, which may itself be waiting for an item.
+
+        Args:
+            timeout_s: how long to wait, seconds.
+
+        Returns:
+            Whether the thread has ended.
+        """
         self._stop.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()

@@ -1,23 +1,24 @@
-"""Progress: how a long operation tells whoever called it how far it is.
+"""Progress: how a long operation reports how far it is.
 
-An operation takes a Progress and calls it. What is made of that is the caller's affair: cli/progress.py draws a bar.
+An operation takes a `Progress` and calls its methods; the caller decides what becomes of them: cli/progress.py draws a
+bar. `Throughput` words the rate that an operation reports.
 """
 
 import time
 
 
 class Progress:
-    """Told how far an operation is. This one ignores it all; a subclass overrides what it wants to hear.
+    """Receives how far an operation is. This one ignores everything; a subclass overrides the methods it needs.
 
-    What a method raises ends the operation: a KeyboardInterrupt from one is Ctrl-C at that moment.
+    An exception from a method ends the operation: a KeyboardInterrupt from one is like Ctrl-C at that moment.
     """
 
     def stage(self, name: str, total: int | None = None) -> None:
         """A stage begins, and the one before has ended.
 
         Args:
-            name: what is done in it, in a word or two: `loading models`, `epoch 3`, the name of a table.
-            total: how many items it has; None where that is not known, or where it has none to count.
+            name: what it does, in a word or two: `loading models`, `epoch 3`, the name of a table.
+            total: the number of its items; None if it is not known, or if there is nothing to count.
         """
 
     def advance(self, n: int = 1, note: str | None = None) -> None:
@@ -25,28 +26,37 @@ class Progress:
 
         Args:
             n: 0 where only the note is new. A video is one item, and its frames come in many batches.
-            note: how fast it goes, in words: `17 frames/s`. The operation writes it, for only the operation counts what
-                is finer than its items (frames of videos, videos of batches) and knows which worker gave how many.
-                None leaves the note as it was.
+            note: the rate, in words: `17 frames/s`. The operation writes it, because only the operation counts what is
+                finer than its items (frames of videos, videos of batches) and knows how much each worker gave. None
+                keeps the last note.
         """
 
     def message(self, text: str) -> None:
-        """A line that is to stay: what is about to be done, a video that failed, the figures of an epoch."""
+        """A line that stays on the screen: what is about to be done, a video that failed, the results of an epoch."""
 
 
 NO_PROGRESS = Progress()
 
 
 class Throughput:
-    """Items a second since it was made, as notes."""
+    """Items per second since this object was made, as notes for `Progress.advance`."""
 
     def __init__(self, items: str, digits: int = 0) -> None:
-        """items: what is counted, in words. digits: after the decimal point."""
+        """Start the clock.
+
+        Args:
+            items: what is counted, in words.
+            digits: digits after the decimal point.
+        """
         self._items, self._digits = items, digits
         self._count, self._began = 0, time.monotonic()
 
     def add(self, count: int) -> str:
-        """`count` more items are done; the rate so far, such as `17 frames/s`."""
+        """Count more items.
+
+        Returns:
+            The rate so far, such as `17 frames/s`.
+        """
         self._count += count
         seconds = max(time.monotonic() - self._began, 1e-3)
         return f"{self._count / seconds:.{self._digits}f} {self._items}/s"

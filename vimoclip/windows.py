@@ -1,7 +1,7 @@
-"""Windows over the frames of videos, and the mean direction of each: what a segment is, and what a run scores.
+"""Windows over the frames of videos, and their mean direction: what a segment is, and what prediction scores.
 
-Sums are exact: a value of a unit fp16 vector is a multiple of 2^-24 of at most 1, so that float64 holds the sum of half
-a billion of them to the last bit. A window's mean does not depend on the pieces in which its frames came.
+Sums are exact: a value of a unit fp16 vector is a multiple of 2^-24 of at most 1, so float64 holds the sum of half a
+billion of them to the last bit. A window's mean does not depend on the pieces in which its frames came.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,12 +14,18 @@ from vimoclip.config.base import check_window
 from vimoclip.frames import Embeddings, FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoReset
 
 CLOCK_S = 1e-6
-"""A frame so little before a window's start is in it: what floats round must not decide."""
+"""Seconds. A frame this little before a window's start is in it: the rounding of floats must not decide."""
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """The frames of one video in [start_s, end_s), in seconds from its first frame."""
+    """The frames of one video in [start_s, end_s).
+
+    Attributes:
+        start_s: seconds from the video's first frame.
+        end_s: the first moment after the window.
+        frames: its frames, at least one.
+    """
 
     start_s: float
     end_s: float
@@ -37,11 +43,15 @@ class Window:
 
 
 def spans(duration_s: float, window_s: float, stride_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where the windows of a video start and end, in seconds.
+    """The spans of a video's windows: one begins every stride, and the last one ends with the video.
+
+    Args:
+        duration_s: length of the video, seconds. If it is no longer than a window, it is one window.
+        window_s: length of a window, seconds.
+        stride_s: seconds from the start of a window to the start of the next.
 
     Returns:
-        Starts and ends, (n,) each: one window every stride, and the last one ends with the video. A video that is no
-        longer than a window is one.
+        Starts and ends in seconds, fp64 (n,) each.
     """
     last = duration_s - window_s
     if last <= CLOCK_S:
@@ -51,13 +61,13 @@ def spans(duration_s: float, window_s: float, stride_s: float) -> tuple[NDArray[
 
 
 def mean_direction(total: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """A sum (D,) of unit vectors, made unit length; None where it has no direction."""
+    """A sum of unit vectors, fp64 (D,), scaled to unit length; None where it is zero."""
     length = np.linalg.norm(total)
     return total / length if length > 0 else None
 
 
 def vector_sum(found: Embeddings) -> NDArray[np.float64]:
-    """The exact sum (D,) of the vectors of frames; zero where no frame has one."""
+    """The exact sum, fp64 (D,), of the vectors of frames; zero where no frame has one."""
     values = found.values if found.present.all() else found.values[found.present]
     total: NDArray[np.float64] = values.sum(axis=0, dtype=np.float64)
     return total
@@ -66,19 +76,22 @@ def vector_sum(found: Embeddings) -> NDArray[np.float64]:
 def iter_windows(
     events: Iterable[FrameEvent], window_s: float | None, stride_s: float | None = None
 ) -> Iterator[Window | VideoReset | VideoDone | VideoFailed | Idle]:
-    """Turn a stream of frames into one of windows; every other event passes, after the windows that it completes.
+    """Turn a stream of frames into one of windows. Every other event passes, after the windows that it completes.
 
-    Windows lie where `spans` puts them. How long a video is, its end alone says: until then a window is complete when a
-    frame past its end has come. What is held is one window's frames, and of a whole video, which is one window, all of
-    them: 2 KB a frame for two features of 512.
+    Windows lie where `spans` puts them. The length of a video is known only at its end: until then a window is complete
+    when a frame past its end has come. Memory holds the frames of one window, or, where a video is one window, all of
+    its frames: 2 KB each for two features of 512.
 
     Args:
         events: the frames of one video after another.
-        window_s: how long a window is; None makes one window of each video.
-        stride_s: a window begins every so often; None is half a window.
+        window_s: length of a window, seconds; None makes one window of each video.
+        stride_s: seconds from the start of a window to the start of the next; None is half a window.
+
+    Yields:
+        Windows in order of time, and the other events.
 
     Raises:
-        ConfigError: no windows.
+        ConfigError: the window or the stride is not a time of at least 1 ms.
     """
     if window_s is not None:
         stride_s = window_s / 2 if stride_s is None else stride_s

@@ -1,4 +1,4 @@
-"""What all settings share: reading and writing them as plain values, and checks that several of them need."""
+"""What all settings share: round trips through plain dicts, type checks, and checks that several of them need."""
 
 import dataclasses
 import math
@@ -10,18 +10,21 @@ from vimoclip.errors import ConfigError, RemovedSettingError
 
 
 class Config:
-    """What every settings dataclass shares: dict round trips in which an unknown key is an error."""
+    """Base of every settings dataclass: it checks types, and an unknown key is an error."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, strings, numbers, booleans and None; nested configs become nested dicts."""
+        """The settings as dicts, strings, numbers, booleans and None; nested settings become nested dicts."""
         return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """The inverse of `to_dict`; missing keys take their defaults.
 
+        Args:
+            values: the settings by name; nested settings as dicts.
+
         Raises:
-            ConfigError: an unknown key, or a value the field cannot have.
+            ConfigError: an unknown key, or a value that the field cannot have.
         """
         fields = {f.name: f.type for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
         unknown = sorted(set(values) - set(fields))
@@ -40,11 +43,14 @@ class Config:
         return cls(**made)
 
     def changed(self, *changes: dict[str, Any]) -> Self:
-        """With changes, `{"training": {"lr": 3e-4}, "mixup": "none"}`, the later ones above the earlier. "none" is
-        None, for which TOML has no word.
+        """The same settings with changes.
+
+        Args:
+            changes: dicts such as `{"training": {"lr": 3e-4}, "mixup": "none"}`; later ones win. "none" means None, for
+                which TOML does not have a word.
 
         Raises:
-            ConfigError: an unknown setting, or a value it cannot have.
+            ConfigError: an unknown setting, or a value that it cannot have.
         """
         values = self.to_dict()
         for change in changes:
@@ -54,10 +60,10 @@ class Config:
         return self.from_dict(_with_none(values))
 
     def __post_init__(self) -> None:
-        """Check every field against its annotation. Subclasses add their own bounds after calling this.
+        """Check every field against its annotation. Subclasses call this and then check their own bounds.
 
         Raises:
-            ConfigError: a value of another type, or outside a Literal's choices.
+            ConfigError: a value of another type, or one that is not a choice of its Literal.
         """
         for f in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, f.name)
@@ -69,7 +75,7 @@ def _with_none(values: dict[str, Any]) -> dict[str, Any]:
     return {name: None if value == "none" else value for name, value in values.items()}
 
 
-_UNIONS = (types.UnionType, typing.Union)  # of a Literal and None, `|` makes the latter
+_UNIONS = (types.UnionType, typing.Union)  # `|` of a Literal and None makes a typing.Union
 
 
 def _fits(value: object, kind: Any) -> bool:
@@ -93,34 +99,41 @@ def _say(kind: Any) -> str:
 
 
 def at_least_one(name: str, value: int) -> None:
-    """Raises ConfigError."""
+    """Check that a setting is 1 or more; raises ConfigError."""
     if value < 1:
         raise ConfigError(f"{name} must be positive.", received=value, expected="1 or more")
 
 
 def fraction(name: str, value: float) -> None:
-    """Raises ConfigError."""
+    """Check that a setting is in [0, 1); raises ConfigError."""
     if not 0 <= value < 1:
         raise ConfigError(f"{name} is a fraction.", received=value, expected="0 or more, and less than 1")
 
 
 def not_negative(name: str, value: float) -> None:
-    """Raises ConfigError."""
+    """Check that a setting is finite and 0 or more; raises ConfigError."""
     if not (math.isfinite(value) and value >= 0):
         raise ConfigError(f"{name} cannot be negative.", received=value, expected="a finite number, 0 or more")
 
 
 def positive(name: str, value: float | None) -> None:
-    """Raises ConfigError."""
+    """Check that a setting is finite and above 0, or None; raises ConfigError."""
     if value is not None and not (math.isfinite(value) and value > 0):
         raise ConfigError(f"{name} must be positive.", received=value, expected="a finite number above 0")
 
 
 def only_choice(name: str, value: str, choice: str, removed: str) -> None:
-    """Check a setting of which one choice is left, which stays a setting because runs and checkpoints name it.
+    """Check a setting that has one choice left. It stays a setting because runs and checkpoints name it.
+
+    Args:
+        name: the setting.
+        value: its value.
+        choice: the choice that is left.
+        removed: the choice that an earlier version had.
 
     Raises:
-        RemovedSettingError: it is the choice that was removed. ConfigError: it is any other.
+        RemovedSettingError: the value is the choice that was removed.
+        ConfigError: the value is any other.
     """
     if value == removed:
         raise RemovedSettingError(
@@ -131,10 +144,10 @@ def only_choice(name: str, value: str, choice: str, removed: str) -> None:
 
 
 def check_window(window_s: float, stride_s: float) -> None:
-    """Refuse windows that are none.
+    """Check the length and the stride of windows, in seconds.
 
     Raises:
-        ConfigError.
+        ConfigError: one of them is not a finite time of at least 1 ms.
     """
     for name, value in (("window", window_s), ("stride", stride_s)):
         if not (math.isfinite(value) and value >= 0.001):

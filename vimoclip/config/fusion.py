@@ -1,6 +1,7 @@
-"""Settings of a run that trains TFAM, and the two presets: what the paper did, and what is our default.
+"""Settings of a run that trains a fusion head, the table of heads, and the presets.
 
-Each difference between the presets is one setting that can be given by itself.
+`paper` is what the paper did, and `default` is what we recommend. Each difference between them is one setting, which
+can be given by itself.
 """
 
 from dataclasses import dataclass, field, replace
@@ -23,14 +24,15 @@ Preset = Literal["paper", "default"]
 
 @dataclass(frozen=True)
 class Head:
-    """A fusion head, as a row of HEADS.
+    """A fusion head: a row of HEADS.
 
-    title: for people, as the paper's Table 2 prints it.
-    roles: the sequences that it reads.
-    module: where it is: its `build(config, dims, classes)` makes it (vimoclip/models/heads), and is imported when it is
-        used.
-    paper: mAP, micro, in percent, on Animal Kingdom: the paper's Table 2; None where that has no such row. It is beside
-        ours for its order, not for its height: another data set has another one.
+    Attributes:
+        title: its name for people, as the paper's Table 2 prints it.
+        roles: the sequences that it reads.
+        module: where it is. The module's `build(config, dims, classes)` makes it (see vimoclip/models/heads); it is
+            imported when it is used.
+        paper: its micro mAP on Animal Kingdom in percent, from the paper's Table 2; None for a head that is not in it.
+            It is printed beside ours to compare the order of heads, not the height, which depends on the data set.
     """
 
     title: str
@@ -48,15 +50,20 @@ HEADS: dict[str, Head] = {
     "temporal": Head("self-attention, temporal concat", ("image", "motion"), _TFAM, 76.99),
     "cross": Head("cross-attention", ("image", "motion"), _TFAM, 77.09),
 }
-"""Every fusion head by its name, TFAM's five first, which are called like its fusions. A new one is a module of
+"""Every fusion head by its name. TFAM's five come first, and have the names of its fusions. A new head is a module of
 vimoclip/models/heads/ and a row here."""
 
 
 def fusion_of(attention: Attention | None, concat: Concat | None, inputs: Inputs) -> Fusion:
-    """A row of the paper's Table 2 by its three columns; what is None follows from the rest.
+    """The fusion that the three columns of the paper's Table 2 name.
+
+    Args:
+        attention: None follows from the other two.
+        concat: None follows from the other two.
+        inputs: what the model reads.
 
     Raises:
-        UsageError: they contradict each other.
+        UsageError: the three contradict each other.
     """
     if inputs != "both":
         if attention == "cross" or concat is not None:
@@ -81,14 +88,16 @@ def fusion_of(attention: Attention | None, concat: Concat | None, inputs: Inputs
 
 @dataclass(frozen=True)
 class SequenceConfig(Config):
-    """What the model reads of a store.
+    """What the model reads from a store.
 
-    image, motion: names of features. lengths: `unit` vectors, as they are stored, or the `raw` ones of the model that
-        made them, which are one times its norm.
-    most_frames: a longer video is thinned evenly to so many frames, since attention costs the square of them; None
-        keeps all.
-    window_s: a longer video is cut into stretches of at most so long, each with the labels that it has itself
-        (vimoclip/sequences/reader.py); None reads whole videos, for which all their labels count.
+    Attributes:
+        image: name of the image feature.
+        motion: name of the motion feature.
+        lengths: `unit` vectors, as they are stored; or `raw` ones, as the model made them: each times its norm.
+        most_frames: a longer video is thinned evenly to this many frames, because attention costs the square of their
+            number; None keeps all.
+        window_s: a longer video is cut into training clips of at most this many seconds, each with its own labels
+            (vimoclip/sequences/reader.py); None reads whole videos, each with all its labels.
     """
 
     image: str = "clip"
@@ -108,7 +117,7 @@ class SequenceConfig(Config):
 
     @property
     def examples(self) -> Literal["videos", "stretches"]:
-        """What a model is trained on, one by one."""
+        """What a model is trained on: whole videos, or training clips of them, which run files call stretches."""
         return "videos" if self.window_s is None else "stretches"
 
 
@@ -116,10 +125,17 @@ class SequenceConfig(Config):
 class TfamConfig(Config):
     """The temporal fusion attention module, as in vimoclip/models/tfam.py; the sizes are the paper's.
 
-    fusion: `cross`, Q of image and K, V of motion; `temporal` or `embedding`, self-attention over both, concatenated in
-        time or in the width; `image` or `motion`, self-attention over one.
-    positions: `sinusoidal` tells the model the order of frames, which attention alone does not see.
-    pooling: over time: the `mean` over the steps that are there, and nothing else.
+    Attributes:
+        fusion: `cross`, Q from image and K, V from motion; `temporal` or `embedding`, self-attention over both,
+            concatenated in time or in width; `image` or `motion`, self-attention over one.
+        layers: the number of layers.
+        width: d, the width of a step; a multiple of twice the heads.
+        heads: attention heads per layer.
+        feed_forward: width of the feed-forward's hidden layer.
+        hidden: width of the classifier's hidden layer.
+        dropout: share of values that dropout sets to 0 in training.
+        positions: `sinusoidal` gives the model the order of frames, which attention alone does not see; None does not.
+        pooling: over time; only `mean`, over the steps that are present.
     """
 
     fusion: Fusion = "cross"
@@ -146,11 +162,17 @@ class TfamConfig(Config):
 
 @dataclass(frozen=True)
 class LossConfig(Config):
-    """The loss, as in vimoclip/training/losses.py. `bce` and `asymmetric` are for videos of several behaviours, or of
-    none, `cross-entropy` for videos of one; of stretches of videos, likewise.
+    """The loss, as in vimoclip/training/losses.py.
 
-    of_one: the loss in the place of `name` where every video shows exactly one, which the labels themselves say.
-    gamma_positive, gamma_negative, margin: of the asymmetric loss alone.
+    `bce` and `asymmetric` are for videos that show any number of behaviours, `cross-entropy` for videos that show
+    exactly one. The same holds for training clips of videos.
+
+    Attributes:
+        name: the loss where videos show any number of behaviours.
+        of_one: the loss where, by the labels, every video shows exactly one.
+        gamma_positive: of the asymmetric loss.
+        gamma_negative: of the asymmetric loss.
+        margin: of the asymmetric loss.
     """
 
     name: Loss = "asymmetric"
@@ -166,20 +188,33 @@ class LossConfig(Config):
         fraction("margin", self.margin)
 
     def fitting(self, one_each: bool) -> "LossConfig":
-        """The same for videos of one behaviour each, or of none or several."""
+        """The same settings for these labels.
+
+        Args:
+            one_each: whether every video shows exactly one behaviour.
+        """
         return replace(self, name=self.of_one) if one_each else self
 
 
 @dataclass(frozen=True)
 class TrainingConfig(Config):
-    """One run of AdamW, whatever is trained: vimoclip/training/loop.py.
+    """One run of AdamW, whatever is trained: see vimoclip/training/loop.py.
 
-    lr falls to lr_end along a cosine, step by step, after rising linearly over the first `warmup` of all steps.
-    weight_decay: of `all` parameters, or of `matrices` alone: biases and the gains of norms are left as they are.
-    clip_gradient: the norm that gradients are scaled down to; None leaves them.
-    ema: decay of the exponential moving average of the weights that is kept and evaluated; None keeps the weights
-        themselves.
-    precision: of the arithmetic; weights are fp32 always. `auto` is bf16 where the hardware multiplies it, else fp32.
+    Attributes:
+        epochs: the number of epochs.
+        batch_size: examples per step.
+        lr: the peak learning rate. It rises linearly over the first `warmup` of all steps, then falls to `lr_end` along
+            a cosine, step by step.
+        lr_end: the last learning rate.
+        warmup: a share of all steps.
+        weight_decay: AdamW's.
+        decay: what decays: `all` parameters, or `matrices` only, without biases and the gains of norms.
+        clip_gradient: gradients are scaled down to this norm; None leaves them.
+        ema: decay of an exponential moving average of the weights, which is kept and evaluated; None keeps the weights
+            themselves.
+        seed: of everything random in the run.
+        precision: of the arithmetic; weights are always fp32. `auto` is bf16 where the hardware multiplies it, else
+            fp32.
     """
 
     epochs: int = 30
@@ -208,7 +243,7 @@ class TrainingConfig(Config):
 
 
 def check_share(name: str, value: float | None) -> None:
-    """Raises ConfigError."""
+    """Check that a setting is in (0, 1), or None; raises ConfigError."""
     if value is not None and not 0 < value < 1:
         raise ConfigError(f"{name} is a share.", received=value, expected="more than 0, and less than 1")
 
@@ -217,10 +252,15 @@ def check_share(name: str, value: float | None) -> None:
 class FusionConfig(Config):
     """A run of train-fusion.
 
-    mixup: α of the Beta distribution by which pairs of videos are mixed; None mixes none. select_on: the share of the
-        videos to train on that is cut from them, by lot, to choose the best epoch on; its model is kept beside the last
-        one. None chooses none. head: a name of HEADS that is not one of TFAM's; None is TFAM, with the fusion that
-        `tfam` names.
+    Attributes:
+        sequences: what the model reads.
+        tfam: TFAM's settings.
+        loss: the loss.
+        training: the optimizer's settings.
+        mixup: α of the Beta distribution by which pairs of videos are mixed; None does not mix.
+        select_on: the share of the training videos that is set aside at random, to choose the best epoch; its model is
+            kept beside the last one. None does not choose.
+        head: a name of HEADS that is not one of TFAM's; None is TFAM, with the fusion that `tfam` names.
     """
 
     sequences: SequenceConfig = field(default_factory=SequenceConfig)
@@ -246,22 +286,24 @@ class FusionConfig(Config):
 
     @property
     def head_name(self) -> str:
-        """The row of HEADS that is trained."""
+        """The name of the head that is trained, a row of HEADS."""
         return self.tfam.fusion if self.head is None else self.head
 
     def with_head(self, name: str) -> "FusionConfig":
-        """The same for another row of HEADS.
+        """The same settings for another head.
+
+        Args:
+            name: a name of HEADS.
 
         Raises:
-            ConfigError: there is no such row.
+            ConfigError: there is no such head.
         """
         if name not in get_args(Fusion):
             return replace(self, head=name)
         return replace(self, head=None, tfam=replace(self.tfam, fusion=name))  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
-        """See `Config.to_dict`. Without `head` for TFAM: what is written of its runs is what it was before there were
-        other heads."""
+        """See `Config.to_dict`. TFAM's settings leave out `head`: their run files are older than other heads."""
         values = super().to_dict()
         if self.head is None:
             del values["head"]
@@ -280,8 +322,13 @@ PRESETS: dict[Preset, FusionConfig] = {
 
 
 def fusion_settings(preset: Preset, *changes: dict[str, Any]) -> FusionConfig:
-    """A preset with changes, the later ones above the earlier: see `Config.changed`. A loss that is named is the loss,
-    whatever the labels are. Raises ConfigError."""
+    """The settings of a preset with changes, for which see `Config.changed`.
+
+    A loss that a change names is used whatever the labels are.
+
+    Raises:
+        ConfigError: an unknown setting, or a value that it cannot have.
+    """
     return PRESETS[preset].changed(*map(_named_loss, changes))
 
 

@@ -1,6 +1,7 @@
-"""Settings of a run that trains the motion student, and the two presets: what the paper did, and what is our default.
+"""Settings of a run that trains the motion student, and the presets.
 
-Each difference between the presets is one setting that can be given by itself.
+`paper` is what the paper did, and `default` is what we recommend. Each difference between them is one setting, which
+can be given by itself.
 """
 
 from dataclasses import dataclass, field
@@ -22,18 +23,20 @@ DEFAULT_TRAINING = TrainingConfig(
 class MotionConfig(Config):
     """A run of train-motion.
 
-    encoding: the image of the flow that the student is shown, `uvm` or the colour `wheel`.
-    image: the feature whose vectors it is to come near, which must be of the store's own teacher.
-    alpha: α of ẑ = z + α h(z). hidden: the width of h.
-    segment: the most consecutive frames of a video in one segment. A batch is of training.batch_size segments.
-    loss: of the accessory head: `bce`, with its positives weighted by positive_weight, and nothing else
-        (vimoclip/training/losses.py).
-    layer_decay: what the learning rate is multiplied by from block to block, from the last to the first; 1 trains all
-        alike.
-    flip: the share of segments that are shown mirrored, their motion too; drawn anew every epoch.
-    checkpointing: compute a part of the tower twice rather than keep what its gradient needs. `auto` does where memory
-        would not do; the numbers are the same.
-    select_on: as in train-fusion.
+    Attributes:
+        encoding: the image of the flow that the student sees: `uvm`, or the colour `wheel`.
+        image: the feature whose vectors the student is to come near; it must be from the store's own teacher.
+        alpha: α of ẑ = z + α h(z).
+        hidden: the width of h.
+        segment: the most consecutive frames of a video in one segment. A batch has training.batch_size segments.
+        loss: of the accessory head: only `bce` (vimoclip/training/losses.py).
+        positive_weight: the weight of that loss's positives.
+        layer_decay: factor of the learning rate from block to block, from the last to the first; 1 trains all alike.
+        flip: the share of segments that are mirrored, their motion too; drawn anew in every epoch.
+        checkpointing: compute a part of the tower twice instead of keeping what its gradient needs. `auto` does so
+            where memory would not suffice; the numbers are the same.
+        training: the optimizer's settings.
+        select_on: as in train-fusion.
     """
 
     encoding: FlowImage = "uvm"
@@ -87,5 +90,9 @@ PRESETS: dict[Preset, MotionConfig] = {
 
 
 def motion_settings(preset: Preset, *changes: dict[str, Any]) -> MotionConfig:
-    """A preset with changes, the later ones above the earlier: see `Config.changed`. Raises ConfigError."""
+    """The settings of a preset with changes, for which see `Config.changed`.
+
+    Raises:
+        ConfigError: an unknown setting, or a value that it cannot have.
+    """
     return PRESETS[preset].changed(*changes)

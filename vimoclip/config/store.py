@@ -1,7 +1,8 @@
-"""Settings as frozen dataclasses: checked when made, no I/O, exact round trips through plain dicts.
+"""Settings of a store, and of a run into it.
 
-A store has one `StoreConfig`, kept in the store; whatever decides the value of a vector is in it. What may differ from
-run to run without changing a vector (device, decoders, what to do with a corrupt file) is a `RunConfig`.
+A store has one `StoreConfig`, kept in the store: everything that decides the value of a vector is in it. What may
+differ from run to run without changing a vector (device, decoders, what to do with a corrupt file) is a `RunConfig`.
+ESTIMATORS lists the flow estimators.
 """
 
 from dataclasses import dataclass, field
@@ -19,11 +20,13 @@ OnCorrupt = Literal["fail", "keep"]
 
 @dataclass(frozen=True)
 class Estimator:
-    """A flow estimator, as a row of ESTIMATORS; its module is imported when it is used.
+    """A flow estimator: a row of ESTIMATORS.
 
-    module, name: of its class, a `vimoclip.flow.estimator.FlowEstimator`.
-    is_network: built on a device, from the whole FlowConfig, whose open settings its `resolve` decides. One that is not
-        has none of a network's settings, and is built from `max_width` alone.
+    Attributes:
+        module: where its class is; imported when it is used.
+        name: its class, a `vimoclip.flow.estimator.FlowEstimator`.
+        is_network: whether it is built on a device, from the whole FlowConfig, whose open settings its `resolve`
+            decides. Otherwise it does not have a network's settings, and is built from `max_width` alone.
     """
 
     module: str
@@ -37,18 +40,19 @@ ESTIMATORS: dict[str, Estimator] = {
     "raft-large": Estimator("vimoclip.flow.raft", "Raft", is_network=True),
     "raft-small": Estimator("vimoclip.flow.raft", "Raft", is_network=True),
 }
-"""Every flow estimator by its name. A new one is a module of vimoclip/flow/ and a row here."""
+"""Every flow estimator by its name. A new one is a module in vimoclip/flow/ and a row here."""
 
-LONGEST_TIMEOUT_S = 1e6  # what poll(2) takes, in milliseconds as a C int, ends at twice that
+LONGEST_TIMEOUT_S = 1e6  # poll(2) takes milliseconds as a C int, which ends at twice that
 
 
 @dataclass(frozen=True)
 class Sampling(Config):
     """Which decoded frames are stored. With neither setting, all of them; both at once is an error.
 
-    fps: a frame is stored when floor((time + 0.5 ms) · fps) is larger than for every frame stored before; so frame 0
-        always is, and a video slower than `fps` is stored whole, whatever the clock of its container.
-    every: frame n is stored when n is a multiple of `every`.
+    Attributes:
+        fps: a frame is stored when floor((time + 0.5 ms) · fps) is larger than for every frame stored before. So frame
+            0 always is, and a video slower than `fps` is stored whole, whatever the clock of its container.
+        every: frame n is stored when n is a multiple of `every`.
     """
 
     fps: float | None = None
@@ -64,20 +68,21 @@ class Sampling(Config):
 
 @dataclass(frozen=True)
 class ClipConfig(Config):
-    """The frozen teacher, Φ_teacher.
+    """The frozen teacher, Φ_teacher. A store keeps weights, precision and batch_size as they were resolved.
 
-    model: any open_clip name, `hf-hub:org/name`, `local-dir:/folder` or `vimoclip-tiny`, which comes with the package.
-    weights: an open_clip tag, a path (of an open_clip checkpoint, or of OpenAI's own in either of its forms), or `none`
-        for seeded random ones. `default` is the tag `openai`, or what the hub or the folder holds.
-    preprocess: needed only for weights by path that carry none: an open_clip tag of this model, or a JSON object.
-    precision: `auto` is bf16 or fp16 where the hardware has it, else fp32.
-    resize: to the model's square input. `squash` keeps the whole frame, `crop` its central square, `letterbox` pads;
-        `own` is whichever of them the model was made with. Not the default: for most models that is the crop, which
-        loses 44% of the width of a 16:9 frame and any animal there.
-    batch_size: frames a forward, always exactly this many (the last batch is padded), so that a vector never depends
-        on what else was in its batch. 0 chooses for the device.
-
-    A store keeps weights, precision and batch_size as they were resolved.
+    Attributes:
+        model: any open_clip name, `hf-hub:org/name`, `local-dir:/folder`, or `vimoclip-tiny`, which comes with the
+            package.
+        weights: an open_clip tag, a path (of an open_clip checkpoint, or of OpenAI's own in either of its forms), or
+            `none` for seeded random ones. `default` is the tag `openai`, or what the hub or the folder holds.
+        preprocess: an open_clip tag of this model, or a JSON object. Only weights by path that do not carry their own
+            preprocessing need it.
+        precision: `auto` is bf16 or fp16 where the hardware has it, else fp32.
+        resize: how a frame becomes the model's square input. `squash` keeps the whole frame, `crop` its central square,
+            `letterbox` pads; `own` is the one that the model was made with. For most models that is the crop, which
+            loses 44% of the width of a 16:9 frame and any animal there, so it is not the default.
+        batch_size: frames per forward pass, always exactly this many (the last batch is padded), so that a vector never
+            depends on what else was in its batch. 0 leaves the choice to the device.
     """
 
     model: str = "ViT-B-16"
@@ -97,21 +102,21 @@ class ClipConfig(Config):
 
 @dataclass(frozen=True)
 class FlowConfig(Config):
-    """Optical flow.
+    """Optical flow. A store keeps all settings as they were resolved. RAFT's precision is CLIP's.
 
-    estimator: a name of ESTIMATORS. `auto` is decided by the device that makes the store, and by nothing else:
-        `raft-large` on CUDA, `dis` where a pair takes RAFT a good part of a second. When RAFT's weights cannot be had,
-        that is an error that names `dis`; were it chosen silently, a moment without a network would decide what kind of
-        motion a store holds for good.
-    max_width: pixels; wider frames are scaled down to it first.
-    image: how (u, v) becomes the three channels that the student sees: `uvm` is (u, v, |f|), `wheel` the colour wheel.
-
-    Of networks alone, and None for the others:
-    weights: a tag of torchvision's, a path, or `none` for seeded random ones; `default` or None is torchvision's own.
-    updates: of the flow, each by one pass of the recurrent unit; None is 12.
-    batch_size: pairs at once, always exactly this many (the last batch is padded). 0 or None chooses for the device.
-
-    A store keeps all of them as they were resolved. RAFT's precision is CLIP's.
+    Attributes:
+        estimator: a name of ESTIMATORS. `auto` depends only on the device that makes the store: `raft-large` on CUDA,
+            else `dis`, because RAFT takes a good part of a second per pair there. If RAFT's weights cannot be had, that
+            is an error that names `dis`: were `dis` chosen silently, a moment without a network would decide for good
+            what kind of motion the store holds.
+        max_width: pixels; wider frames are scaled down to it first.
+        image: how (u, v) becomes the three channels that the student sees: `uvm` is (u, v, |f|), `wheel` the colour
+            wheel.
+        weights: networks only, else None: a torchvision tag, a path, or `none` for seeded random ones; `default` or
+            None is torchvision's own.
+        updates: networks only, else None: updates of the flow, each by one pass of the recurrent unit; None is 12.
+        batch_size: networks only, else None: pairs at once, always exactly this many (the last batch is padded). 0 or
+            None leaves the choice to the device.
     """
 
     estimator: str = "auto"
@@ -151,7 +156,14 @@ class FlowConfig(Config):
 
 @dataclass(frozen=True)
 class StoreConfig(Config):
-    """A store's one set of settings. keep_flow: keep the encoded flow, for students to be trained on."""
+    """A store's one set of settings.
+
+    Attributes:
+        sampling: which frames are stored.
+        clip: the teacher.
+        flow: the optical flow.
+        keep_flow: whether the store keeps the encoded flow, for training students.
+    """
 
     sampling: Sampling = field(default_factory=Sampling)
     clip: ClipConfig = field(default_factory=ClipConfig)
@@ -163,10 +175,11 @@ class StoreConfig(Config):
 class RunConfig(Config):
     """What may differ between runs into one store.
 
-    device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
-    threads: for torch; 0 is one a core.
-    on_corrupt: a file that decodes N frames and then breaks is failed, or its N frames are kept.
-    timeout_s: seconds without a decoded frame after which a video is given up.
+    Attributes:
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+        threads: for torch and OpenCV; 0 is one per core.
+        on_corrupt: whether a file that decodes N frames and then breaks fails, or its N frames are kept.
+        timeout_s: a video is given up after this many seconds without a decoded frame.
     """
 
     device: str = "auto"

@@ -1,7 +1,11 @@
-"""VideoEmbedder: the frames of one video on their way through the towers, in batches of one fixed shape.
+"""From the frames of a video, or from its stored flow, to vectors, in batches of one fixed shape.
+
+`VideoEmbedder` takes decoded frames through all towers. `StoredFlowEmbedder` makes the vectors of a trained student
+from the flow that a store keeps, without decoding; its batches are those of an ingest, and so its vectors are the very
+ones that an ingest with this student would store.
 
 A batch, of frames or of pairs of them, never crosses videos and is always full, the last one padded: the same video
-gives the same bits alone, in any company and after a resume.
+gives the same bits alone, beside any other videos, and after a resume.
 """
 
 import dataclasses
@@ -39,7 +43,12 @@ Result = TypeVar("Result")
 
 @dataclasses.dataclass(frozen=True)
 class Motion:
-    """The motion students by feature, and the estimator of the flow that they are shown."""
+    """What makes motion vectors.
+
+    Attributes:
+        students: the motion students, by feature.
+        estimator: the estimator of the flow that they see.
+    """
 
     students: dict[str, MotionStudent]
     estimator: FlowEstimator[Any]
@@ -47,7 +56,12 @@ class Motion:
 
 @dataclasses.dataclass(frozen=True)
 class Models:
-    """What embeds: the image towers by feature, the teacher being that of clip; and what motion is made with."""
+    """What embeds frames.
+
+    Attributes:
+        towers: the image towers, by feature; that of `clip` is the teacher.
+        motion: what makes motion vectors; None where there are none to make.
+    """
 
     towers: dict[str, ClipTeacher]
     motion: Motion | None = None
@@ -76,12 +90,15 @@ class _Step:
 
 
 class VideoEmbedder:
-    """The state of one video: the frame before, the steps whose flow is to come, and the batch being filled.
+    """One video on its way through the towers.
 
-    Rows whose step waits are the last ones: only the first frame has none.
+    It holds the frame before, the steps whose flow is to come, and the batch being filled. Rows that wait for a step's
+    flow are the last ones, because only the first frame does not have a step.
 
-    Attributes: `job`; `reduced_batch`, whether the device had no memory for a whole batch; `failed`, for the caller to
-    set.
+    Attributes:
+        job: the video.
+        reduced_batch: whether the device did not have enough memory for a whole batch.
+        failed: for the caller to set.
     """
 
     def __init__(self, job: VideoJob, config: StoreConfig, models: Models) -> None:
@@ -95,7 +112,7 @@ class VideoEmbedder:
         self._done = 0
 
     def add(self, chunk: FrameChunk) -> Iterator[FrameBatch]:
-        """The next decoded frames; whatever batches they complete come out."""
+        """Take the next decoded frames, and yield the batches that they complete."""
         stored = chunk.frames[chunk.stored]
         # A resized frame does not depend on the others: halving leaves its bits alone, and needs no note.
         resized = {
@@ -124,7 +141,7 @@ class VideoEmbedder:
         self._previous, self._previous_s = current, time_s
 
     def rest(self) -> Iterator[FrameBatch]:
-        """There are no more frames; what waited comes out."""
+        """Yield what still waits, after the last frame."""
         if self._steps and self._motion is not None:
             self._add_motion(self._motion.estimator)
             yield from self._embed_ready()
@@ -187,7 +204,18 @@ def _resize(tower: ClipTeacher, pixel_aspect: float, frames: np.ndarray) -> torc
 
 
 def in_halves(compute: Callable[[Batch], Result], batch: Batch) -> list[Result]:
-    """`compute` of the batch, in one part; where the device has no memory for that, of its halves, and so on."""
+    """Compute a batch in one part or, where the device does not have enough memory, in halves, quarters and so on.
+
+    Args:
+        compute: what to do with a batch or a part of it.
+        batch: what to compute.
+
+    Returns:
+        The result of each part, in order.
+
+    Raises:
+        torch.OutOfMemoryError: there is not enough memory for a batch of one.
+    """
     try:
         return [compute(batch)]
     except torch.OutOfMemoryError:
@@ -199,16 +227,28 @@ def in_halves(compute: Callable[[Batch], Result], batch: Batch) -> list[Result]:
 
 
 def full_batch(planes: Sequence[np.ndarray | None], size: int) -> np.ndarray:
-    """uint8 (size, 2, 224, 224) planes of frames in order; at rest where a frame has no motion, and in the padding."""
+    """Stack the flow planes of consecutive frames to a full batch.
+
+    Args:
+        planes: uint8 (2, 224, 224) each; None where a frame has no motion.
+        size: frames of a full batch.
+
+    Returns:
+        uint8 (size, 2, 224, 224), at rest where a frame has no motion, and in the padding.
+    """
     at_rest = np.full((2, PLANE, PLANE), REST, np.uint8)
     return np.stack([at_rest if own is None else own for own in planes] + [at_rest] * (size - len(planes)))
 
 
 def unit_vectors(z: np.ndarray, present: np.ndarray) -> Embeddings:
-    """Raw z, fp32 (n, D), as it is stored. present: of which frames, bool (n,).
+    """Normalise vectors, as they are stored.
+
+    Args:
+        z: raw vectors, fp32 (n, D).
+        present: bool (n,), which frames have a vector.
 
     Raises:
-        VideoError: `not-finite`: one of these is zero or not finite.
+        VideoError: `not-finite`: the vector of such a frame is zero or not finite.
     """
     norm = np.linalg.norm(z, axis=1)
     if not (np.isfinite(norm[present]).all() and (norm[present] > 0).all()):
@@ -219,24 +259,33 @@ def unit_vectors(z: np.ndarray, present: np.ndarray) -> Embeddings:
     return Embeddings(values, np.where(present, norm, 0).astype(np.float32))
 
 
-# FlowEmbedder: the vectors of a trained student for every stored frame, from the flow that the store keeps.
-#
-# No video is decoded. Batches are those of an ingest (embedder.py), so that the vectors are the very ones that an
-# ingest with this student would store.
-
-
-FRAMES_PER_READ = 4096  # frames
+FRAMES_PER_READ = 4096  # frames whose flow is read at once, in whole batches
 
 
 class StoredFlowEmbedder:
-    """As `pipelines.executor.Executor`, with jobs that name stored videos. Attributes: `feature`, what the vectors
-    are."""
+    """The vectors of a trained student for every stored frame of videos, from the flow that the store keeps.
+
+    It can be used where a `pipelines.executor.Executor` can, with jobs that name stored videos.
+
+    Attributes:
+        config: the store's settings.
+        device: where the student runs.
+        feature: the feature that the vectors make.
+        features: that feature alone, as an Executor has it.
+    """
 
     def __init__(self, store: "FeatureStore", name: str, student: Student, run: RunConfig) -> None:
         """Load the student.
 
+        Args:
+            store: holds the flow.
+            name: of the feature to make.
+            student: makes its vectors.
+            run: device and threads.
+
         Raises:
-            ModelError: its teacher's weights cannot be had, or its own do not fit them. ConfigError: no such device.
+            ModelError: the teacher's weights cannot be had, or the student's do not fit them.
+            ConfigError: there is no such device.
         """
         set_threads(run)
         self.config, self.device, self._store = store.config, pick_device(run.device), store
@@ -247,7 +296,11 @@ class StoredFlowEmbedder:
         self.features: list[Feature] = [self.feature]
 
     def embed(self, jobs: Iterable[VideoJob]) -> Iterator[FrameEvent]:
-        """The events of each job in turn, as vimoclip/frames.py has them."""
+        """Embed stored videos one after another.
+
+        Yields:
+            The events of each job in turn, as vimoclip/frames.py describes them.
+        """
         rows = {row.video_id: row for row in self._store.rows()}
         for job in jobs:
             row = rows[job.video_id]
@@ -260,7 +313,7 @@ class StoredFlowEmbedder:
                 yield VideoFailed(job.video_id, "no-flow", str(error))
 
     def _video(self, row: Video) -> Generator[FrameBatch, None, bool]:
-        """Returns whether memory ran out and a batch was halved."""
+        """Yield the batches of a video; return whether memory ran out and a batch was halved."""
         columns = ["frame_index", "source_frame", "time_s", "flow_speed"]
         frames = self._store.sequence(row.video_id, columns)
         index, size = frames["frame_index"].to_numpy(), self.config.clip.batch_size
@@ -294,7 +347,7 @@ class StoredFlowEmbedder:
         return halved
 
     def _flow(self, row: Video, first: int, end: int) -> dict[int, bytes]:
-        """The encoded flow of a stretch of frames, by frame_index."""
+        """The encoded flow of the frames [first, end), by frame_index."""
         index = pc.field("frame_index")
         where = (pc.field("take") == row.take) & (index >= first) & (index < end)
         found = self._store.tables["flow"].read(["frame_index", "flow"], where)

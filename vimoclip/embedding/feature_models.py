@@ -1,4 +1,7 @@
-"""The trained students of a store, by which later ingests and searches make the same vectors (models.py)."""
+"""Which models a worker needs for the features that were added to a store: further towers, and trained students.
+
+A store keeps its trained students (schemas/models.py), so that later ingests and searches make the same vectors.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -13,16 +16,15 @@ if TYPE_CHECKING:  # with torch, which takes seconds
     from vimoclip.models.motion_student import Student
     from vimoclip.store.feature_store import FeatureStore
 
-# Features beside those that a store began with: which models a worker needs to make them.
-
 
 @dataclass(frozen=True)
 class ExtraFeatures:
-    """What is computed beside a store's own features, or instead of them.
+    """What is computed beside a store's own features, or instead of them. Every tower gets the store's batch size.
 
-    towers: of image features that were added, the settings of each one's tower, by name. students: of motion features
-    the trained student, by name; of `moclip` it takes the place of the starting one. alone: the store's own, clip and
-    moclip, are not computed, and so no student is needed. Every tower gets the store's batch size.
+    Attributes:
+        towers: the settings of the tower of each added image feature, by name.
+        alone: whether the store's own features, clip and moclip, are left out, so that no student is needed.
+        students: the trained student of each motion feature, by name; that of `moclip` replaces the starting one.
     """
 
     towers: Mapping[str, ClipConfig] = field(default_factory=dict)
@@ -31,7 +33,7 @@ class ExtraFeatures:
 
     @classmethod
     def of(cls, features: Iterable[Feature], alone: bool = False) -> Self:
-        """The image features that were added among `features`, with the settings that they were made with."""
+        """The added image features among `features`, with the settings that they were made with."""
         settings = {feature.name: feature.settings for feature in features if feature.kind == "image"}
         towers = {name: ClipConfig.from_dict(json.loads(text)) for name, text in settings.items() if text is not None}
         return cls(towers, alone)
@@ -41,17 +43,17 @@ NO_EXTRA_FEATURES = ExtraFeatures()
 
 
 def weights_id(student: "Student") -> str:
-    """What a feature has as its weights."""
+    """The `weights` of a feature that a student makes."""
     return STUDENT + student.id
 
 
 def student_settings(student: "Student") -> str:
-    """What a feature that was added has as its settings."""
+    """The `settings` of an added feature that a student makes."""
     return json.dumps({"student": student.id})
 
 
 def load_student(store: "FeatureStore", feature: Feature) -> "Student | None":
-    """The student that a feature was made with; None where it is no trained one.
+    """Load the trained student that made a feature; None for any other feature.
 
     Raises:
         CheckpointError: its files are not in the store, or are damaged.
@@ -65,10 +67,14 @@ def load_student(store: "FeatureStore", feature: Feature) -> "Student | None":
 
 
 def load_extra_features(store: "FeatureStore", features: Iterable[Feature] | None = None) -> ExtraFeatures:
-    """All that is needed to make these features of a store, by default all that readers see.
+    """Load what is needed to make features of a store.
+
+    Args:
+        store: holds the students.
+        features: by default all that readers see.
 
     Raises:
-        CheckpointError: the files of a student are not in the store.
+        CheckpointError: the files of a student are not in the store, or are damaged.
     """
     features = list(store.features.values() if features is None else features)
     found = {feature.name: student for feature in features if (student := load_student(store, feature)) is not None}
@@ -76,8 +82,16 @@ def load_extra_features(store: "FeatureStore", features: Iterable[Feature] | Non
 
 
 def made_with(name: str, base: Feature, student: "Student") -> Feature:
-    """The row of a motion feature that is made with a student as `base`, the store's moclip, was with its own, but for
-    its weights, which whoever loads the student names."""
+    """The row of a motion feature that a student makes, with the flow and the settings of another.
+
+    Args:
+        name: of the feature.
+        base: the store's moclip.
+        student: makes the vectors.
+
+    Returns:
+        The row, whose weights_sha256 is still that of `base`: what loads the student fills it in.
+    """
     how = json.loads(base.preprocessing)
     how["flow"]["image"] = student.meta.config.encoding
     return replace(

@@ -1,10 +1,10 @@
 """EmbedWorker: videos in, embedded frames out. The same plain object runs in-process and on every GPU of a cluster.
 
-For each stored frame t: z_image = Φ_teacher(frame t); f_t, the flow from the frame decoded just before; and
-z_motion = Φ_student(image of f_t), where f_t has been through the codec that the store keeps it in, so that a student
-is served the very bytes it will be trained on. Features that were added to a store are further z_image, or further
-z_motion of students that were trained. How the
-frames of one video become batches is in embedder.py.
+For each stored frame t it makes z_image = Φ_teacher(frame t) and z_motion = Φ_student(image of f_t), where f_t is the
+flow from the frame decoded just before. f_t goes through the codec that the store keeps it in, so that a student is
+served the very bytes it will be trained on. Features that were added to a store are further z_image of other towers, or
+further z_motion of trained students. vimoclip/embedding/embedder.py makes batches of the frames of a video.
+`worker_for` makes the worker for given features of a store.
 """
 
 import dataclasses
@@ -46,16 +46,25 @@ _RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "av", "openc
 class EmbedWorker:
     """Embeds videos on one device.
 
-    Attributes: `config`, with everything `auto` resolved; `features`, what its vectors are; `device`; the
-    `models`.
+    Attributes:
+        config: the settings, with everything that was `auto` resolved.
+        device: where the models are.
+        features: the rows of the features that it makes.
+        models: the networks and the flow estimator.
     """
 
     def __init__(self, config: StoreConfig, run: RunConfig, added: ExtraFeatures = NO_EXTRA_FEATURES) -> None:
         """Load the models.
 
+        Args:
+            config: the store's settings.
+            run: device, threads, and what to do with corrupt files.
+            added: what to compute beside the store's own features, or instead of them.
+
         Raises:
-            ModelError: see `load_backbone` and `make_estimator`. ConfigError: no such device.
-            UsageError: see `resolve`.
+            ModelError: see `load_backbone` and `make_estimator`.
+            ConfigError: there is no such device.
+            UsageError: see `vimoclip.flow.resolve`.
         """
         set_threads(run)
         self._run = run
@@ -89,7 +98,11 @@ class EmbedWorker:
     def embed(self, jobs: Iterable[VideoJob]) -> Iterator[FrameEvent]:
         """Embed videos one after another; decoding runs ahead, into the next video.
 
-        The events of each job come in turn, as vimoclip/frames.py has them. `jobs` is drawn from another thread.
+        Args:
+            jobs: the videos; drawn in another thread.
+
+        Yields:
+            The events of each job in turn, as vimoclip/frames.py describes them.
         """
         video = None
         decoder = DecoderProcess(self.config.sampling, self._run)
@@ -126,7 +139,7 @@ class EmbedWorker:
             yield failed
 
     def _check_device(self) -> None:
-        """After an error: is it the device that is broken, so that every other video would be blamed for it?"""
+        """After an error, raise ModelError if the device itself is broken: every other video would be blamed for it."""
         try:
             torch.ones(1, device=self.device).add(1).cpu()
         except RuntimeError as error:
@@ -138,7 +151,7 @@ class EmbedWorker:
 
 
 def _tower(name: str, clip: ClipConfig, device: torch.device, alone: bool) -> ClipTeacher:
-    """The tower of an added feature. alone: it was asked for by name, rather than along with the store's own."""
+    """The tower of an added feature. alone: it was asked for by name, not along with the store's own features."""
     try:
         return load_backbone(clip, device)
     except ModelError as error:
@@ -154,7 +167,7 @@ def _tower(name: str, clip: ClipConfig, device: torch.device, alone: bool) -> Cl
 
 
 def _feature(name: str, tower: ClipTeacher, motion: dict[str, Any] | None = None) -> Feature:
-    """What the vectors of a tower are. motion: the settings of the flow that it is shown; None for frames."""
+    """The row of a tower's feature. motion: the settings of the flow that the tower sees; None for frames."""
     clip = tower.config
     how = dataclasses.asdict(tower.preprocessing) | {"batch_size": clip.batch_size}
     return Feature(
@@ -173,7 +186,7 @@ def _feature(name: str, tower: ClipTeacher, motion: dict[str, Any] | None = None
 
 
 def _motion_settings(flow: FlowConfig, estimator: FlowEstimator[Any]) -> dict[str, Any]:
-    """What decides the flow. Where its weights were found does not; what they are, and if random, is in there."""
+    """What decides the flow: not where its weights were found, but what they are, and whether they are random."""
     settings = {name: value for name, value in flow.to_dict().items() if value is not None and name != "weights"}
     how = {"plane": PLANE, "full_scale": FULL_SCALE, "jpeg": JPEG_QUALITY}
     return {"flow": settings | estimator.made_of} | how
@@ -187,14 +200,21 @@ def _version(package: str) -> str | None:
 
 
 OTHER_WEIGHTS = "Its weights have changed since the store was made; put the old ones back."
-"""What to do where a feature would be computed by other weights than the store's."""
+"""The hint where a feature would be computed by other weights than the store's."""
 
 
 def worker_for(store: "FeatureStore", features: list[Feature], run: RunConfig) -> EmbedWorker:
-    """What makes these features of the store from files, with the store's settings and by the same weights.
+    """Make the worker that makes features of a store from files, with the store's settings and the same weights.
+
+    Args:
+        store: the store.
+        features: the features to make.
+        run: device, threads, and what to do with corrupt files.
 
     Raises:
-        SettingsError: the weights are others. ModelError. SearchError: motion that was added to the store.
+        SettingsError: the weights are not those that the store was made with.
+        ModelError: the weights cannot be had.
+        CheckpointError: the files of a student are not in the store, or are damaged.
     """
     from vimoclip.store.features import check_same
 

@@ -1,6 +1,12 @@
-"""Optical flow between two consecutive frames: how an estimator is chosen and made.
+"""Optical flow between consecutive frames: choosing an estimator, and making it.
 
-Which there are, `vimoclip.config.store.ESTIMATORS` says, a row each.
+`vimoclip.config.store.ESTIMATORS` lists the estimators.
+
+- `estimator`: the protocol of all estimators, and the size that frames are scaled to.
+- `dis`: dense inverse search, for machines without a GPU.
+- `raft`: RAFT, a network; its weights are in `raft_weights`.
+- `frame_difference`: a cheap stand-in that is not motion.
+- `encoding`: flow to bytes, and bytes to the image that the motion student sees.
 """
 
 import dataclasses
@@ -10,17 +16,25 @@ from typing import TYPE_CHECKING, Any
 from vimoclip.config.store import ESTIMATORS, FlowConfig
 from vimoclip.flow.estimator import FlowEstimator
 
-if TYPE_CHECKING:  # the decoder's process comes by here, and needs no torch
+if TYPE_CHECKING:  # the decoder's process imports this package, and does not need torch
     import torch
 
     from vimoclip.device import Resolved
 
 
 def resolve(config: FlowConfig, device: "torch.device") -> FlowConfig:
-    """The settings with everything that was left open decided for the device.
+    """Decide every setting that was left open, for this device.
+
+    Args:
+        config: the settings as they were asked for.
+        device: the device that makes the store.
+
+    Returns:
+        The settings as a store keeps them.
 
     Raises:
-        ModelError: no such weights. UsageError: settings of a network, where `auto` is none.
+        ModelError: there are no such weights.
+        UsageError: a network's settings were given, and `auto` chose another estimator.
     """
     if config.estimator == "auto":
         config = dataclasses.replace(config, estimator="raft-large" if device.type == "cuda" else "dis")
@@ -31,12 +45,15 @@ def resolve(config: FlowConfig, device: "torch.device") -> FlowConfig:
 
 
 def make_estimator(config: FlowConfig, device: "torch.device", precision: "Resolved") -> FlowEstimator[Any]:
-    """The estimator that `config`, resolved, names. Only its own module is imported.
+    """Make the estimator that the settings name. Only its own module is imported.
 
-    device, precision: of those that are networks.
+    Args:
+        config: settings that `resolve` returned.
+        device: where a network runs.
+        precision: of a network.
 
     Raises:
-        ModelError: its weights cannot be had.
+        ModelError: the weights cannot be had.
     """
     made: FlowEstimator[Any]
     if ESTIMATORS[config.estimator].is_network:

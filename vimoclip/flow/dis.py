@@ -12,17 +12,22 @@ from numpy.typing import NDArray
 from vimoclip.flow.estimator import FlowEstimator, working_size
 
 MIN_LONG_SIDE = 256
-"""Pixels. Smaller frames are scaled up to it. Below 91 px OpenCV 5.0 searches other scales at an instance's second call
-than at its first, so that one pair has two flows. From there to 256 it is only coarse: scaling up halves its error."""
+"""Pixels. Smaller frames are scaled up to it. Below 91 px OpenCV 5.0 searches other scales in an instance's second call
+than in its first, so that one pair has two flows. From 91 to 256 px it is only coarse: scaling up halves its error."""
 
 MIN_SHORT_SIDE = 32
-"""Pixels. Below it, beside a long side, OpenCV 5.0 reads outside its pyramid: an exception, rubbish or a crash."""
+"""Pixels. If the short side is below it and the other side is long, OpenCV 5.0 reads outside its pyramid: it raises,
+returns rubbish or crashes."""
 
 
 class Dis(FlowEstimator[NDArray[np.uint8]]):
-    """DIS optical flow on grey frames. `max_width`: pixels; see `FlowEstimator` for both methods.
+    """DIS optical flow on grey frames. See `FlowEstimator` for its methods.
 
-    A prepared frame is uint8 (h, w), `working_size` large, or larger where that is too small for DIS (see the minima).
+    A prepared frame is uint8 (h, w), `working_size` large, or larger where that is too small for DIS (MIN_LONG_SIDE and
+    MIN_SHORT_SIDE).
+
+    Args:
+        max_width: pixels; wider frames are scaled down to it.
     """
 
     def __init__(self, max_width: int) -> None:

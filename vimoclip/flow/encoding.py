@@ -1,13 +1,13 @@
-"""The one place that turns flow into bytes, and bytes into the image that the motion student sees.
+"""From flow to bytes, and from bytes to the image that the motion student sees. No other module does either.
 
     flow, px per step ── to_planes ─▶ codes ── encode ─▶ JPEG ── decode ─▶ codes ── flow_image ─▶ what the student sees
 
-Speeds are in frame widths per second, u to the right and v down, and are coded on a fixed scale that no frame or video
-changes: code = 128 + round(127 · sign(x) · sqrt(min(|x| / FULL_SCALE, 1))). Rest is exactly 128, and stays so through
-the JPEG. The square root spends the codes where animals' motion is: 129 means 0.00025 frame widths per second, and 254
-means 3.94.
+Speeds are in frame widths per second, u to the right and v down, and are coded on a fixed scale, the same for all
+frames and videos: code = 128 + round(127 · sign(x) · sqrt(min(|x| / FULL_SCALE, 1))). Rest is exactly 128, and stays so
+through the JPEG. The square root spends the codes where animals' motion is: 129 means 0.00025 frame widths per second,
+and 254 means 3.94.
 
-Training and serving both go through the JPEG, so that a student never meets an image that it was not trained on.
+Training and serving both go through the JPEG, so that a student never meets an image unlike those it was trained on.
 """
 
 import contextlib
@@ -29,9 +29,9 @@ FULL_SCALE = 4.0
 """Frame widths per second at which a code saturates."""
 
 JPEG_QUALITY = 85
-"""The highest multiple of 5 at which DIS flow of real video stays within 6 KiB a frame, but for a moving camera's
-busiest frames: half take under 2.5 KB, 95% under 5.6. It moves codes by 0.2 on average, and by up to 12 where bodies
-meet the background."""
+"""The highest multiple of 5 at which DIS flow of real video stays within 6 KiB per frame, except in a moving camera's
+busiest frames: half of all frames take less than 2.5 KB, and 95% less than 5.6 KB. It moves codes by 0.2 on average,
+and by up to 12 where bodies meet the background."""
 
 REST = 128
 """The code of no motion."""
@@ -43,10 +43,18 @@ _HUES = {"R": (1, 0, 0), "Y": (1, 1, 0), "G": (0, 1, 0), "C": (0, 1, 1), "B": (0
 
 
 def to_planes(flow: NDArray[np.float32], dt_s: float, resize: Geometry, pixel_aspect: float = 1.0) -> NDArray[np.uint8]:
-    """Codes of one frame's flow: float32 (h, w, 2), pixels of its own grid per step, to uint8 (2, 224, 224) in 1..255.
+    """The codes of one frame's flow.
 
-    dt_s: seconds between the two frames. resize, pixel_aspect: as the frame's own (see vimoclip/video/resize.py);
-    motion is that of the picture as it is shown, so that where pixels are not square v is not what the grid says.
+    Motion is that of the picture as it is shown: where pixels are not square, v is not what the grid says.
+
+    Args:
+        flow: float32 (h, w, 2), pixels of its own grid per step.
+        dt_s: seconds between the two frames.
+        resize: the geometry of the frame itself; see vimoclip/video/resize.py.
+        pixel_aspect: width / height of one pixel.
+
+    Returns:
+        uint8 (2, 224, 224) in 1..255: the planes of u and v.
 
     Raises:
         ValueError: flow of another shape or dtype, or not finite; dt_s not positive.
@@ -60,7 +68,7 @@ def to_planes(flow: NDArray[np.float32], dt_s: float, resize: Geometry, pixel_as
 
 
 def _codes(speeds: NDArray[np.float32]) -> NDArray[np.uint8]:
-    # The scale itself: frame widths per second, any shape, to codes.
+    # The code itself: frame widths per second, any shape, to uint8 of the same shape.
     codes = np.abs(speeds, order="C")
     codes *= np.float32(1 / FULL_SCALE)
     np.minimum(codes, 1, out=codes)
@@ -73,9 +81,13 @@ def _codes(speeds: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def from_planes(planes: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The inverse of the code: uint8 (..., 2, 224, 224) to float32 of the same shape, frame widths per second.
+    """The inverse of the code.
 
-    Code 0, which only a JPEG's rounding can make, means what 1 does.
+    Args:
+        planes: uint8 (..., 2, 224, 224). Code 0, which only a JPEG's rounding can make, means the same as 1.
+
+    Returns:
+        float32 of the same shape, frame widths per second.
     """
     return _speeds()[planes]
 
@@ -87,7 +99,10 @@ def _speeds() -> NDArray[np.float32]:
 
 
 def encode_flow(planes: NDArray[np.uint8]) -> bytes:
-    """One grey JPEG of 448 rows by 224 columns, u above v, from uint8 (2, 224, 224).
+    """Encode planes as one grey JPEG of 448 rows by 224 columns, u above v.
+
+    Args:
+        planes: uint8 (2, 224, 224).
 
     Raises:
         ValueError: planes of another shape or dtype.
@@ -101,14 +116,17 @@ def encode_flow(planes: NDArray[np.uint8]) -> bytes:
 
 
 def decode_flow(data: bytes) -> NDArray[np.uint8]:
-    """The uint8 (2, 224, 224) codes of what `encode_flow` made, as near as JPEG keeps them.
+    """Decode what `encode_flow` made, as near as JPEG keeps it.
+
+    Returns:
+        Codes, uint8 (2, 224, 224).
 
     Raises:
-        StoreDamagedError: bytes that are not a whole grey JPEG of that size. A JPEG carries no checksum, so damage in
-            its middle may pass.
+        StoreDamagedError: the bytes are not a whole grey JPEG of that size. A JPEG does not carry a checksum, so damage
+            in its middle may pass.
     """
     image = None
-    # OpenCV reads any format it knows, and raises on no bytes at all; a truncated JPEG it refuses itself.
+    # OpenCV reads any format it knows, raises on empty bytes, and refuses a truncated JPEG by itself.
     if data.startswith(b"\xff\xd8"):
         with contextlib.suppress(cv2.error):  # a header that promises an image of gigabytes
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -123,7 +141,14 @@ def decode_flow(data: bytes) -> NDArray[np.uint8]:
 
 
 def mirrored(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The codes of the mirrored video, left for right, uint8 (..., 2, 224, 224): what moved right moves left."""
+    """The codes of the video mirrored left to right: what moved right moves left.
+
+    Args:
+        planes: uint8 (..., 2, 224, 224).
+
+    Returns:
+        A copy of the same shape and dtype.
+    """
     found = np.ascontiguousarray(planes[..., ::-1])
     u = found[..., 0, :, :]
     np.maximum(u, 1, out=u)  # code 0 means what 1 does
@@ -132,11 +157,16 @@ def mirrored(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def flow_image(planes: NDArray[np.uint8], kind: FlowImage) -> NDArray[np.uint8]:
-    """The student's images, uint8 (N, 3, 224, 224), of uint8 (N, 2, 224, 224) codes.
+    """The images that the student sees.
 
-    `uvm`: the codes of u and v, and |f| as round(255 · sqrt(min(|f| / FULL_SCALE, 1))). `wheel`: the colour wheel of
-    Baker et al. (2007), hue for direction, and saturation for |f| on that same scale: rest is white, and no frame is
-    normalised by its own fastest motion.
+    Args:
+        planes: codes, uint8 (N, 2, 224, 224).
+        kind: `uvm`: the codes of u and v, and |f| as round(255 · sqrt(min(|f| / FULL_SCALE, 1))). `wheel`: the colour
+            wheel of Baker et al. (2007): hue is direction, and saturation is |f| on that same scale, so rest is white,
+            and frames are not normalised by their own fastest motion.
+
+    Returns:
+        uint8 (N, 3, 224, 224).
 
     Raises:
         ValueError: planes of another shape or dtype, or an unknown kind.
@@ -157,7 +187,7 @@ def flow_image(planes: NDArray[np.uint8], kind: FlowImage) -> NDArray[np.uint8]:
 
 @functools.cache
 def _colours(kind: FlowImage) -> NDArray[np.uint8]:
-    # The three channels of every (u code, v code), uint8 (3, 65536), u code first.
+    # The three channels for every pair of codes (u, v), uint8 (3, 65536), at index 256 · u + v.
     u, v = np.meshgrid(_speeds().astype(np.float64), _speeds().astype(np.float64), indexing="ij")
     magnitude = np.sqrt(np.minimum(np.hypot(u, v) / FULL_SCALE, 1))
     match kind:
@@ -178,7 +208,7 @@ def _colours(kind: FlowImage) -> NDArray[np.uint8]:
 
 
 def _wheel() -> NDArray[np.float64]:
-    # The hues of Baker et al., float64 (55, 3) in 0..1: from corner to corner of the colour cube in so many steps.
+    # The hues of Baker et al., float64 (55, 3) in 0..1: from corner to corner of the colour cube, in _WHEEL's steps.
     stretches = []
     for start, end, steps in _WHEEL:
         part = (np.arange(steps) / steps)[:, None]
@@ -187,7 +217,12 @@ def _wheel() -> NDArray[np.float64]:
 
 
 def mean_speed(flow: NDArray[np.float32], dt_s: float, pixel_aspect: float = 1.0) -> float:
-    """Mean |f| of float32 (h, w, 2) flow, in frame widths per second. dt_s, pixel_aspect: as in `to_planes`.
+    """The mean of |f| over a frame, in frame widths per second.
+
+    Args:
+        flow: float32 (h, w, 2), pixels of its own grid per step.
+        dt_s: seconds between the two frames.
+        pixel_aspect: width / height of one pixel.
 
     Raises:
         ValueError: flow is not finite; dt_s not positive.

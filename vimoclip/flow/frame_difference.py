@@ -1,8 +1,8 @@
-"""The cheap stand-in for optical flow: how much each pixel's grey changed. It is not displacement.
+"""A cheap stand-in for optical flow: how much each pixel's grey changed. It is not displacement.
 
-u is the signed change of grey and v is 0. It tells where and when something happened, and not which way it went: an
-animal brighter than its background has positive u ahead of it and negative u behind it, whichever way it walks, and a
-lamp switched on looks like motion everywhere. It is there for tests, baselines, and machines that can afford no more.
+u is the signed change of grey and v is 0. It shows where and when something happened, but not its direction: an animal
+brighter than its background has positive u ahead of it and negative u behind it, whichever way it walks, and a lamp
+switched on looks like motion everywhere. It is for tests, baselines, and machines that cannot afford more.
 """
 
 import cv2
@@ -13,15 +13,18 @@ from vimoclip.flow.encoding import FULL_SCALE
 from vimoclip.flow.estimator import FlowEstimator, working_size
 
 FULL_CHANGE = FULL_SCALE / 25
-"""Frame widths that a change from black to white counts for. At 25 frames a second it is then `FULL_SCALE`, the largest
-value that can be stored."""
+"""Frame widths that a change from black to white counts as. At 25 frames per second it is then `FULL_SCALE`, the
+largest value that can be stored."""
 
 
 class FrameDifference(FlowEstimator[NDArray[np.uint8]]):
-    """Difference of grey frames. `max_width`: pixels; see `FlowEstimator` for both methods.
+    """Difference of grey frames. See `FlowEstimator` for its methods.
 
     A prepared frame is uint8 (h, w), `working_size` large. The flow's u is (current - previous) / 255, times
     `FULL_CHANGE` working widths, and its v is 0.
+
+    Args:
+        max_width: pixels; wider frames are scaled down to it.
     """
 
     def __init__(self, max_width: int) -> None:

@@ -4,13 +4,15 @@
     frame t   ─ feature encoder ─┴▶ all-pairs correlation (3.2) ─▶ updates (3.3) ─▶ upsampling, once ─▶ flow
     frame t-1 ─ context encoder ──────────────────────────────────────┘
 
-A frame is both the second of one pair and the first of the next: its features are kept on it, and computed once. The
-flow is brought to full size after the last update alone; torchvision's forward, made for training, does so after each.
-In fp32 the flow is the last one of torchvision's forward, to the bit but for one thing: that one encodes both frames of
+`Correlation` and `Updates` are the parts with these section numbers, and `Raft` is the estimator.
+
+A frame is the second of one pair and the first of the next: its features are computed once and kept on it. The flow is
+brought to full size only after the last update; torchvision's forward, made for training, does so after each. In fp32
+the flow is the last one of torchvision's forward, to the bit, with one exception: torchvision encodes both frames of
 its pairs in one batch, and a convolution's last bits may depend on how many frames it is given.
 
-In bf16 or fp16 both encoders, the updates and the mask are computed in it; features are correlated, and coordinates
-kept, in fp32, as the original's mixed precision does: bf16 has no fractions from 128 on.
+In bf16 or fp16 both encoders, the updates and the mask are computed in that precision. Features are correlated, and
+coordinates kept, in fp32, as in the original's mixed precision: bf16 does not have fractions from 128 on.
 """
 
 import dataclasses
@@ -31,21 +33,27 @@ from vimoclip.device import DTYPES, Resolved, on_device, sha256
 from vimoclip.flow.estimator import FlowEstimator, working_size
 from vimoclip.flow.raft_weights import load, raft_name, resolve_raft_weights
 
-# All-pairs correlation of two frames' features, and where RAFT's updates look in it (Teed & Deng 2020, section 3.2).
-#
-# torchvision samples each of the (2r + 1)² places around a pixel by itself. All of them lie the same fraction beside
-# whole pixels: here (2r + 2)² whole ones are copied, by columns, and interpolated once in x and once in y. That is
-# torchvision's to within rounding of fp32; its places went through [-1, 1] and back, and ours did not.
-
 
 class Correlation:
-    """The pyramid of some pairs. In one buffer, a row a pixel of the first frames, column after column of every level.
+    """The correlation of all pairs of pixels of two frames' features (Teed & Deng 2020, section 3.2), as a pyramid.
 
+    It lies in one buffer, with a row per pixel of the first frames that holds column after column of every level.
     Before each column stand as many zeros as a lookup is high: outside of the picture nothing correlates.
+
+    torchvision samples each of the (2r + 1)² places around a pixel by itself. All of them have the same fractions of a
+    pixel, so (2r + 2)² whole pixels are copied here, by columns, and interpolated once in x and once in y. The result
+    is torchvision's to within rounding of fp32; its places go through [-1, 1] and back, and ours do not.
     """
 
     def __init__(self, before: torch.Tensor, after: torch.Tensor, levels: int, radius: int) -> None:
-        """before, after: fp32 (N, C, h, w), features of each pair's first and second frame."""
+        """Correlate the features of some pairs.
+
+        Args:
+            before: fp32 (N, C, h, w), features of each pair's first frame.
+            after: fp32 (N, C, h, w), features of its second frame.
+            levels: levels of the pyramid.
+            radius: r, pixels of a level around a place that a lookup reads.
+        """
         pairs, channels, height, width = before.shape
         device, pixels = before.device, height * width
         self._shape, self._radius, self._side = (pairs, height, width), radius, 2 * radius + 2
@@ -70,14 +78,17 @@ class Correlation:
     def around(self, places: torch.Tensor) -> torch.Tensor:
         """What each pixel of the first frame finds around its place in the second one.
 
-        places: fp32 (N, 2, h, w), x and y in pixels of the features. Returns fp32 (N, levels · (2r + 1)², h, w),
-        channels last: by level, then by x, then by y.
+        Args:
+            places: fp32 (N, 2, h, w), x and y in pixels of the features.
+
+        Returns:
+            fp32 (N, levels · (2r + 1)², h, w), channels last: by level, then by x, then by y.
         """
         side = self._side
         places = places.permute(0, 2, 3, 1).reshape(-1, 2, 1) * self._scale
         whole = places.floor()
         right, down = (places - whole).unbind(1)
-        # Bounded as integers: a place that is not a number becomes one, and its fraction says so in the result.
+        # Clamped as integers: a NaN place becomes some integer, and its fraction makes the result NaN.
         left, top = (whole.long() - self._radius).unbind(1)
         top = torch.minimum(top.clamp(min=-side), self._height)
         columns = left[..., None] + self._steps
@@ -91,19 +102,26 @@ class Correlation:
         return found.view(pairs, height, width, -1).permute(0, 3, 1, 2)
 
 
-# RAFT's updates of the flow (Teed & Deng 2020, section 3.3), on the weights of torchvision's modules.
-#
-# A gate of the recurrent unit is a convolution of hidden state, context and motion together, and so the sum of one of
-# each. The context is the same in every update: its part, a third of raft-large's gates, is computed once. Two gates of
-# the three see the same, and are one convolution. All is laid out channels last, which convolutions on a CPU take as it
-# is. Sums are taken in another order than torchvision's, and so its values are met to within rounding.
-
-
 class Updates:
-    """The update block of a network, for any number of pairs."""
+    """The update block of a network (Teed & Deng 2020, section 3.3), on the weights of torchvision's modules.
+
+    A gate of the recurrent unit is a convolution of hidden state, context and motion together, and so the sum of one of
+    each. The context is the same in every update: its part, a third of raft-large's gates, is computed once. Two of the
+    three gates have the same input, and are one convolution. Everything is laid out channels last, which convolutions
+    on a CPU take as it is. Sums are taken in another order than torchvision's, so its values are met to within
+    rounding.
+
+    Attributes:
+        hidden: channels of the hidden state.
+    """
 
     def __init__(self, block: UpdateBlock, encoded: int) -> None:
-        """block: on its device and in its dtype. encoded: channels of the context encoder: hidden state and context."""
+        """Arrange the weights of an update block.
+
+        Args:
+            block: on its device and in its dtype.
+            encoded: channels of the context encoder: hidden state and context.
+        """
         self._motion, self._head = block.motion_encoder, block.flow_head
         for part in (self._motion, self._head):
             part.to(memory_format=torch.channels_last)
@@ -114,15 +132,22 @@ class Updates:
         ]
 
     def fixed(self, context: torch.Tensor) -> list[torch.Tensor]:
-        """What the context (N, C, h, w) adds to the gates, in every update."""
+        """What the context (N, C, h, w) adds to each gate, in every update."""
         return [gates.fixed(context) for gates in self._gates]
 
     def step(
         self, hidden: torch.Tensor, fixed: list[torch.Tensor], found: torch.Tensor, flow: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The next hidden state, and what to add to the flow.
+        """One update.
 
-        hidden: (N, C, h, w). fixed: see there. found: correlation around where the flow (N, 2, h, w) leads.
+        Args:
+            hidden: hidden state, (N, C, h, w).
+            fixed: what `fixed` returned.
+            found: correlation around the places that the flow leads to, as from `Correlation.around`.
+            flow: (N, 2, h, w), pixels of the features.
+
+        Returns:
+            The next hidden state, and what to add to the flow.
         """
         seen = torch.cat([hidden, self._motion(flow, found)], 1)
         for gates, own in zip(self._gates, fixed, strict=True):
@@ -158,7 +183,7 @@ MIN_SIDE = 128
 """Pixels. On less the correlation pyramid has no fourth level."""
 
 MAX_LONG_SIDE = 512
-"""Pixels. A frame is scaled up for its short side's sake to no more than this: a very flat one is padded instead."""
+"""Pixels. A frame with a short side under MIN_SIDE is scaled up to at most this; a very flat one is padded instead."""
 
 STRIDE = 8
 """Pixels of the frame per side of a feature."""
@@ -166,8 +191,13 @@ STRIDE = 8
 
 @dataclass(eq=False)
 class RaftFrame:
-    """A prepared frame. pixels: uint8 (H, W, 3), sides padded to multiples of 8. inside: rows and columns that the
-    frame takes of it. features: fp32 (C, H / 8, W / 8) on the device, once they are needed."""
+    """A prepared frame.
+
+    Attributes:
+        pixels: uint8 (H, W, 3), with sides padded to multiples of 8.
+        inside: the rows and columns of `pixels` that the frame takes.
+        features: fp32 (C, H / 8, W / 8) on the device; None until they are needed.
+    """
 
     pixels: NDArray[np.uint8]
     inside: tuple[slice, slice]
@@ -177,16 +207,21 @@ class RaftFrame:
 class Raft(FlowEstimator[RaftFrame]):
     """RAFT on a device. See `FlowEstimator` for its methods.
 
-    A prepared frame is `working_size` large, or larger where that is too small for RAFT (see the two limits); flow is
-    in pixels of that grid, without its padding. How many pairs are given at once may change the last bits of a flow;
-    which the others are does not.
+    A prepared frame is `working_size` large, or larger where that is too small for RAFT (MIN_SIDE and MAX_LONG_SIDE);
+    flow is in pixels of that grid, without its padding. The number of pairs given at once may change the last bits of a
+    flow; the other pairs themselves do not.
     """
 
     def __init__(self, config: FlowConfig, device: torch.device, precision: Resolved) -> None:
-        """config: resolved, see `vimoclip.flow.resolve`.
+        """Load the network.
+
+        Args:
+            config: settings that `vimoclip.flow.resolve` returned.
+            device: where it runs.
+            precision: of encoders, updates and mask.
 
         Raises:
-            ModelError: the weights cannot be had; no memory for them on the device.
+            ModelError: the weights cannot be had, or the device does not have enough memory for them.
         """
         assert config.weights is not None and config.updates is not None and config.batch_size is not None
         name = raft_name(config.estimator)
@@ -204,17 +239,17 @@ class Raft(FlowEstimator[RaftFrame]):
 
     @staticmethod
     def resolve(config: FlowConfig, device: torch.device) -> FlowConfig:
-        """The settings with weights, updates and batch size decided for the device.
+        """Decide weights, updates and batch size for this device.
 
         Raises:
-            ModelError: no such weights.
+            ModelError: there are no such weights.
         """
         return dataclasses.replace(
             config,
             weights=resolve_raft_weights(raft_name(config.estimator), config.weights),
             updates=config.updates or 12,
-            # On a CPU two at once save a tenth, and more no more; on a GPU a pair of small frames leaves most of it
-            # idle.
+            # On a CPU two at once save a tenth, and more do not save more; on a GPU one pair of small frames leaves
+            # most of it idle.
             batch_size=config.batch_size or (2 if device.type == "cpu" else 8),
         )
 

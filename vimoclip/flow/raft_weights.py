@@ -1,5 +1,6 @@
-"""RAFT's weights (Teed & Deng 2020): torchvision's, by name; a file, in torchvision's layout or the original one; or
-seeded random ones, when `none` asks for them, and never otherwise.
+"""RAFT's weights (Teed & Deng 2020): torchvision's, by name; or a file, in torchvision's layout or the original one.
+
+Random weights (seeded) are used only if `none` asks for them.
 """
 
 import re
@@ -23,7 +24,7 @@ _MODELS: dict[RaftName, tuple[Callable[[], RAFT], type[WeightsEnum]]] = {
 
 
 def raft_name(estimator: str) -> RaftName:
-    """An estimator's name as that of a network here."""
+    """The name of an estimator as that of a RAFT network, one of `RaftName`."""
     (name,) = (known for known in _MODELS if known == estimator)
     return name
 
@@ -51,10 +52,18 @@ _TWICE = re.compile(r"\.layer\d\.\d\.norm3\.")  # large: the shortcut's norm, al
 
 
 def resolve_raft_weights(estimator: RaftName, weights: str | None) -> str:
-    """What `weights` names: torchvision's tag (its default where None or `default`), an absolute path, or `none`.
+    """Decide which weights are meant.
+
+    Args:
+        estimator: the network.
+        weights: a torchvision tag, a path, `none` for seeded random ones, or `default` or None for torchvision's
+            default.
+
+    Returns:
+        A torchvision tag, an absolute path, or `none`.
 
     Raises:
-        ModelError: there is no such tag, and no such file.
+        ModelError: there is neither such a tag nor such a file.
     """
     tags = _MODELS[estimator][1]
     if weights is None or weights == "default":
@@ -74,10 +83,14 @@ def resolve_raft_weights(estimator: RaftName, weights: str | None) -> str:
 
 
 def load(estimator: RaftName, weights: str) -> RAFT:
-    """The network on the CPU in fp32, in evaluation mode. weights: as resolved.
+    """Load a network, on the CPU in fp32, in evaluation mode.
+
+    Args:
+        estimator: the network.
+        weights: what `resolve_raft_weights` returned.
 
     Raises:
-        ModelError: weights that cannot be had, cannot be read, or belong to another network.
+        ModelError: the weights cannot be had, cannot be read, or belong to another network.
     """
     build, tags = _MODELS[estimator]
     with torch.random.fork_rng(devices=[]):
@@ -132,7 +145,7 @@ def _read(estimator: RaftName, path: str) -> dict[str, torch.Tensor]:
 
 
 def from_original(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A state dict of the original RAFT by torchvision's names; one that is torchvision's already as it is."""
+    """A state dict of the original RAFT under torchvision's names; one of torchvision's is returned as it is."""
     if not any(name.startswith("fnet.") for name in state):
         return state
     renamed = {}

@@ -1,7 +1,12 @@
 """A trained model as two files: model.safetensors, its weights, and meta.json, all that is needed to build it again.
 
 meta.json is written last and names the SHA-256 of the weights, so that a folder in which an older run's files are half
-replaced is refused rather than read. What is in it beside that is said where each kind of model is.
+replaced is refused rather than read. The functions down to `not_its_own` serve every kind of model.
+
+`write_checkpoint` and `read_checkpoint` are for fusion heads, whose `Meta` also holds the fingerprints of the features
+that the vectors came from: a model is never given vectors of another kind. The format is named after TFAM, the first
+head; the config says which head it is, by `head`, or without it by `tfam.fusion`. The motion student's checkpoint is in
+vimoclip/models/motion_student.py.
 """
 
 import hashlib
@@ -24,12 +29,19 @@ from vimoclip.errors import CheckpointError, ConfigError, RemovedSettingError
 from vimoclip.models.heads import FusionHead, build_head
 
 Get = Callable[[str], bytes]
-"""The bytes of a file by its name. Raises OSError."""
+"""Gives the bytes of a file by its name, or raises OSError."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a checkpoint is of. format, version: of its meta.json. what: for people. command: that makes one."""
+    """The kind of model that a checkpoint holds.
+
+    Attributes:
+        format: the format that its meta.json names.
+        version: version of that format.
+        what: the model, in words.
+        command: the command that trains one.
+    """
 
     format: str
     version: int
@@ -38,13 +50,20 @@ class Kind:
 
     @property
     def hint(self) -> str:
-        """What to do where there is none."""
+        """What to do where there is not one."""
         return f"Name the folder of a finished run of `vimoclip {self.command}`."
 
 
 @dataclass(frozen=True)
 class Source:
-    """What vectors were of. name: of the feature. fingerprint: of what made it. model: for people."""
+    """The feature that a model's vectors came from.
+
+    Attributes:
+        name: of the feature.
+        fingerprint: of the feature; see `schemas.features.Feature.fingerprint`.
+        dim: the width of its vectors.
+        model: the model that made them, for messages.
+    """
 
     name: str
     fingerprint: str
@@ -53,11 +72,18 @@ class Source:
 
     @classmethod
     def of(cls, feature: Feature) -> "Source":
+        """The source that a feature of a store is."""
         return cls(feature.name, feature.fingerprint, feature.dim, feature.model)
 
 
 def write_files(folder: Path, kind: Kind, state: Mapping[str, Tensor], body: Mapping[str, Any]) -> None:
-    """Write both files, the folder too; one that is there already is replaced.
+    """Write both files, and replace older ones. The folder is created if need be.
+
+    Args:
+        folder: where to.
+        kind: names the format.
+        state: the weights by name.
+        body: what meta.json says beside the format and the hash.
 
     Raises:
         RunError: they cannot be written.
@@ -71,12 +97,17 @@ def write_files(folder: Path, kind: Kind, state: Mapping[str, Tensor], body: Map
 
 
 def in_folder(folder: Path) -> Get:
-    """The files of a folder."""
+    """The reader of a folder's files."""
     return lambda name: (folder / name).read_bytes()
 
 
 def read_body(get: Get, where: object, kind: Kind) -> dict[str, Any]:
-    """What meta.json says. where: for people.
+    """Read meta.json.
+
+    Args:
+        get: reads the files.
+        where: their place, for messages.
+        kind: the model that is expected.
 
     Raises:
         CheckpointError: it cannot be read, or is of another format or version.
@@ -87,7 +118,7 @@ def read_body(get: Get, where: object, kind: Kind) -> dict[str, Any]:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read.", received=error.strerror, hint=kind.hint) from error
     except ValueError as error:
-        raise CheckpointError(f"{path} is no JSON.", received=error, hint=kind.hint) from error
+        raise CheckpointError(f"{path} is not JSON.", received=error, hint=kind.hint) from error
     if not isinstance(body, dict) or body.get("format") != kind.format:
         found = body.get("format", "none") if isinstance(body, dict) else type(body).__name__
         raise CheckpointError(
@@ -104,7 +135,13 @@ def read_body(get: Get, where: object, kind: Kind) -> dict[str, Any]:
 
 
 def damaged(where: object, kind: Kind, error: Exception) -> CheckpointError:
-    """The error that says what of meta.json cannot be."""
+    """The error that says what is wrong in meta.json.
+
+    Args:
+        where: the place of the files, for messages.
+        kind: the model that is expected.
+        error: what reading meta.json raised.
+    """
     if isinstance(error, RemovedSettingError):
         return CheckpointError(
             f"The {kind.what} in {where} is of an earlier version of ViMoCLIP. {error.what}",
@@ -117,7 +154,16 @@ def damaged(where: object, kind: Kind, error: Exception) -> CheckpointError:
 
 
 def read_weights(get: Get, where: object, kind: Kind, sha256: str) -> dict[str, Tensor]:
-    """The tensors by name.
+    """Read the weights.
+
+    Args:
+        get: reads the files.
+        where: their place, for messages.
+        kind: the model that is expected.
+        sha256: the hash that meta.json names.
+
+    Returns:
+        The tensors by name, on the CPU.
 
     Raises:
         CheckpointError: they cannot be read, or are not those that meta.json was written for.
@@ -143,19 +189,12 @@ def read_weights(get: Get, where: object, kind: Kind, sha256: str) -> dict[str, 
 
 
 def not_its_own(where: object, error: Exception) -> CheckpointError:
-    """The error that says that weights are not of the model that meta.json describes."""
+    """The error for weights that do not belong to the model that meta.json describes."""
     return CheckpointError(
         f"The weights in {where} are not those of its own {META}.",
         received=str(error).splitlines()[-1].strip()[:200],
         hint="It was changed by hand; restore it, or train anew.",
     )
-
-
-# A trained fusion head as a folder of two files, and what is known of it.
-#
-# The format is called by TFAM, the first head. Which head it is, the config says: `head`, and without it `tfam.fusion`.
-# meta.json also says what the vectors were made with, by the fingerprints of their features: a model is never fed with
-# vectors of another kind.
 
 
 __all__ = ["META", "WEIGHTS", "Meta", "Source", "read_checkpoint", "write_checkpoint"]
@@ -165,11 +204,16 @@ TFAM = Kind("vimoclip-tfam", 1, "TFAM", "train-fusion")
 
 @dataclass(frozen=True)
 class Meta:
-    """All about a model but its weights.
+    """Everything about a fusion model except its weights.
 
-    classes: in the order of its outputs. counts: how many videos of the train split show each, or, with `window_s`, how
-    many stretches of them. features: of each role that it reads. store, versions: where it was trained, and on which
-    snapshot. metrics: of its last epoch.
+    Attributes:
+        config: the settings of its run.
+        classes: the behaviours, in the order of its outputs.
+        counts: for each class, how many videos of the train split show it; with `window_s`, how many training clips.
+        features: the feature that each role was read from.
+        store: where it was trained.
+        versions: the version of each of the store's tables then.
+        metrics: of its last epoch.
     """
 
     config: FusionConfig
@@ -181,14 +225,17 @@ class Meta:
     metrics: dict[str, Any] = field(default_factory=dict)
 
     def model(self) -> FusionHead:
-        """The model with weights that are yet to come."""
+        """The model, with random weights."""
         return build_head(self.config, {role: source.dim for role, source in self.features.items()}, len(self.classes))
 
     def check(self, features: Mapping[str, Feature]) -> None:
-        """Refuse the features of a store that are not those the model was trained on.
+        """Refuse a store whose features are not those that the model was trained on.
+
+        Args:
+            features: the store's, by name.
 
         Raises:
-            CheckpointError: naming them.
+            CheckpointError: it names the feature that differs.
         """
         for role, source in self.features.items():
             found = features.get(source.name)
@@ -202,7 +249,7 @@ class Meta:
 
 
 def write_checkpoint(folder: Path, model: FusionHead, meta: Meta) -> None:
-    """Write both files, the folder too; one that is there already is replaced.
+    """Write a fusion model's two files, and replace older ones. The folder is created if need be.
 
     Raises:
         RunError: they cannot be written.
@@ -211,11 +258,17 @@ def write_checkpoint(folder: Path, model: FusionHead, meta: Meta) -> None:
 
 
 def read_checkpoint(where: Path | Get, name: object = None) -> tuple[FusionHead, Meta]:
-    """The model, on the CPU and in eval mode, and all about it: of a run's folder, or of the files that are to be had
-    from elsewhere; name: of that, for people.
+    """Read a fusion model.
+
+    Args:
+        where: a run's folder, or a reader of the two files.
+        name: their place, for messages; by default `where`.
+
+    Returns:
+        The model, on the CPU and in evaluation mode, and everything else about it.
 
     Raises:
-        CheckpointError: no checkpoint, one of another format or a newer version, or a damaged one.
+        CheckpointError: there is not a checkpoint, or it is damaged, of another format, or of another version.
     """
     get = in_folder(where) if isinstance(where, Path) else where
     name = where if name is None else name

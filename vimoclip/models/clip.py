@@ -1,7 +1,8 @@
 """The frozen teacher Φ_teacher: any open_clip image tower, with the preprocessing that belongs to its weights.
 
-z_image = Φ_teacher(frame), raw; whoever stores it normalises it. Weights are loaded by open_clip tag, by path, or from
-a hub or local folder, and never replaced by random ones unless `none` asks for that.
+`ClipTeacher` gives z_image = Φ_teacher(frame), raw; what stores it normalises it. Weights are loaded by open_clip tag,
+by path, or from a hub or local folder, and random ones are used only if `none` asks for them. BACKBONES lists the kinds
+of model names; `load_backbone` loads the model of a config.
 """
 
 import contextlib
@@ -36,21 +37,23 @@ TINY = "vimoclip-tiny"
 """The small model of the rendered demo world, for trying things out without a download. Never a default."""
 
 TINY_FOLDER = Path(__file__).with_name("tiny")
-"""Where it lies: config, weights, model card."""
+"""Its folder: config, weights, model card."""
 
 TINY_WEIGHTS = "savannah"
-"""What its weights are called in the features table: as open_clip's tags do, they name what they were trained on."""
+"""The name of its weights in the features table. Like open_clip's tags, it names what they were trained on."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """What a kind of model name means: where the model lies, and which weights of it are meant. A row of BACKBONES.
+    """A kind of model: how its names are read, and what loads it. A row of BACKBONES.
 
-    own_weights: what its weights are called in a store, where it brings them and its preprocessing with it; None where
-        they are chosen: by tag, by path, or none.
-    absolute: the name that means the same from any folder.
-    open_clip_name: the name by which open_clip finds it.
-    module, name: of the class that loads it from a ClipConfig and a device; imported when it is used.
+    Attributes:
+        own_weights: the name of its weights in a store, if it brings them and its preprocessing with it; None if the
+            weights are chosen: by tag, by path, or `none`.
+        absolute: makes a name mean the same from any folder.
+        open_clip_name: makes the name by which open_clip finds the model.
+        module: where the class is that loads it; imported when it is used.
+        name: that class, which takes a ClipConfig and a device.
     """
 
     own_weights: str | None
@@ -71,17 +74,17 @@ BACKBONES: dict[str, Backbone] = {
     "hf-hub:": Backbone("own"),  # hf-hub:org/name, a hub repository
     "": Backbone(None, open_clip_name=lambda model: model.replace("/", "-")),  # ViT-B-16: open_clip's own list
 }
-"""Every kind of model by its whole name, or by the scheme that its names begin with; what is left is open_clip's. A new
-kind is a module of vimoclip/models/ and a row here."""
+"""Every kind of model by its whole name, or by the scheme that its names begin with; any other name is open_clip's. A
+new kind is a module of vimoclip/models/ and a row here."""
 
 
 def backbone_of(model: str) -> Backbone:
-    """The row of BACKBONES that a model's name is of."""
+    """The row of BACKBONES for a model's name."""
     return BACKBONES.get(model) or BACKBONES.get(f"{model.partition(':')[0]}:") or BACKBONES[""]
 
 
 def load_backbone(config: ClipConfig, device: torch.device) -> "ClipTeacher":
-    """The model that a config names, on a device.
+    """Load the model that a config names, on a device.
 
     Raises:
         ModelError: see `ClipTeacher`.
@@ -97,11 +100,13 @@ def for_open_clip(model: str) -> str:
 
 
 def resolve_weights(config: ClipConfig) -> str:
-    """Which weights are meant: `none`, an open_clip tag, an absolute path, `own` (a folder's or the hub's), or
-    `TINY_WEIGHTS`.
+    """Decide which weights are meant.
+
+    Returns:
+        `none`, an open_clip tag, an absolute path, `own` (a folder's or the hub's), or `TINY_WEIGHTS`.
 
     Raises:
-        ModelError: an unknown model; weights that it has not; preprocessing for weights that bring theirs.
+        ModelError: an unknown model; weights that the model does not have; preprocessing for weights that bring theirs.
     """
     own = backbone_of(config.model).own_weights
     if own is not None:
@@ -145,8 +150,15 @@ def resolve_weights(config: ClipConfig) -> str:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How frames become the tower's input: size (pixels a side), mean and std (of RGB in 0..1), interpolation, resize
-    (as resolved: the model's own where the settings say `own`)."""
+    """How frames become the tower's input.
+
+    Attributes:
+        size: pixels a side.
+        mean: of RGB in 0..1.
+        std: of RGB in 0..1.
+        interpolation: of the resampling.
+        resize: the geometry, as resolved: the model's own where the settings say `own`.
+    """
 
     size: int
     mean: tuple[float, float, float]
@@ -156,22 +168,29 @@ class Preprocessing:
 
 
 Input = tuple[int, str, str]
-"""All that decides how a tower wants its frames resized: size, interpolation, resize."""
+"""What decides how frames are resized for a tower: size, interpolation, resize."""
 
 
 class ClipTeacher:
     """A frozen image tower on a device.
 
-    Attributes: `config` with weights, precision and batch size resolved; `tower`; its `architecture`; `preprocessing`;
-    `dim`, the width D; `weights_sha256` of the tower's architecture and tensors; `training`, `pretrained`, `random` or
-    `trained`.
+    Attributes:
+        config: the settings, with weights, precision and batch size resolved.
+        device: where the tower is.
+        tower: the network.
+        architecture: what decides its arithmetic but is not seen in its tensors.
+        preprocessing: how frames become its input.
+        dim: the width D of its vectors.
+        weights_sha256: hash of the tower's architecture and tensors.
+        training: `pretrained`, `random` or `trained`.
     """
 
     def __init__(self, config: ClipConfig, device: torch.device) -> None:
         """Load the tower.
 
         Raises:
-            ModelError: an unknown model; weights that cannot be had or do not fit; no memory for them on the device.
+            ModelError: an unknown model; weights that cannot be had or do not fit; not enough memory for them on the
+                device.
         """
         config = dataclasses.replace(
             config,
@@ -197,22 +216,30 @@ class ClipTeacher:
 
     @property
     def input(self) -> Input:
-        """Towers with the same one can be given the same images."""
+        """What frames must be resized to: towers with the same value can be given the same images."""
         return self.preprocessing.size, self.preprocessing.interpolation, self.preprocessing.resize
 
     def resize(self, frames: np.ndarray, pixel_aspect: float) -> torch.Tensor:
-        """uint8 (N, H, W, 3) frames to uint8 (N, 3, S, S) images."""
+        """Resize frames to the tower's square, on the device.
+
+        Args:
+            frames: uint8 (N, H, W, 3), RGB.
+            pixel_aspect: width / height of one pixel.
+
+        Returns:
+            Images, uint8 (N, 3, S, S).
+        """
         how = self.preprocessing
         source = torch.from_numpy(frames).to(self.device)
         return resize_frames(source, how.size, how.resize, how.interpolation, pixel_aspect)
 
     @torch.inference_mode()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 (N, 3, S, S) images to raw z, fp32 (N, D), on the device."""
+        """From images, uint8 (N, 3, S, S), to raw z, fp32 (N, D), on the device."""
         return pooled(self.tower(self.pixels(images).to(self._dtype)))
 
     def pixels(self, images: torch.Tensor) -> torch.Tensor:
-        """uint8 (N, 3, S, S) images of any size to what the tower takes, fp32, on the device."""
+        """From images, uint8 (N, 3, S, S) of any size S, to the tower's normalised input, fp32, on the device."""
         found = images.to(self.device).float()
         if found.shape[-1] != self.preprocessing.size:
             size = (self.preprocessing.size, self.preprocessing.size)
@@ -220,10 +247,13 @@ class ClipTeacher:
         return (found - self._mean) / self._std
 
     def with_weights(self, state: Mapping[str, torch.Tensor]) -> "ClipTeacher":
-        """The same with other weights of its tower, which are trained ones.
+        """The same teacher with trained weights in its tower.
+
+        Args:
+            state: the tower's tensors by name.
 
         Raises:
-            ModelError: they are not of this tower; no memory for them on the device.
+            ModelError: they are not of this tower, or the device does not have enough memory for them.
         """
         tower = copy.deepcopy(self.tower).to("cpu", torch.float32)
         try:
@@ -242,19 +272,24 @@ class ClipTeacher:
 
 
 def pooled(z: Any) -> torch.Tensor:
-    """The vectors fp32 (N, D) of what a tower gives: CoCa's gives its tokens too."""
+    """The vectors, fp32 (N, D), in what a tower returns: CoCa's returns its tokens too."""
     found: torch.Tensor = z[0] if isinstance(z, tuple) else z
     return found.float()
 
 
 def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
-    """The whole model, and its image tower's architecture: what decides its arithmetic and leaves no trace in its
-    tensors. config: with its weights resolved.
+    """Load a whole CLIP model on the CPU, text tower included.
+
+    Args:
+        config: with its weights resolved.
+
+    Returns:
+        The model, and its image tower's architecture: what decides its arithmetic but is not seen in its tensors.
 
     Raises:
         ModelError: the weights cannot be had, or do not fit.
     """
-    by_path = os.path.isabs(config.weights)  # a file that is called like a tag is not meant
+    by_path = os.path.isabs(config.weights)  # not a file that has the name of a tag
     own = config.weights != "none" and backbone_of(config.model).own_weights is not None
     arguments: dict[str, Any] = {"force_preprocess_cfg": None, "force_quick_gelu": False}
     if config.weights == "none":
@@ -308,7 +343,7 @@ def _tag(model: str, tag: str) -> dict[str, Any]:
 
 
 _GEOMETRIES: dict[str, Geometry] = {"squash": "squash", "shortest": "crop", "longest": "letterbox"}
-"""Ours by open_clip's names."""
+"""Our geometries by open_clip's names."""
 _DESCRIBES = ("mean", "std", "interpolation", "resize_mode", "quick_gelu")
 
 
@@ -383,7 +418,10 @@ def _preprocessing(found: dict[str, Any], config: ClipConfig) -> Preprocessing:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """open_clip and the hub log each retry, and that random weights are random, through the root logger."""
+    """Silence logging inside the block.
+
+    open_clip and the hub log each retry, and that random weights are random, through the root logger.
+    """
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""The text tower that belongs to an image tower: words as vectors in the space of its frames."""
+"""The text tower that belongs to an image tower: texts as vectors in the space of its frames."""
 
 import dataclasses
 import warnings
@@ -18,7 +18,7 @@ from vimoclip.errors import ModelError, SettingsError
 from vimoclip.models.clip import for_open_clip, load_model, quiet
 
 TEMPLATES = ("{}", "a photo of {}.", "a video of {}.")
-"""A text stands for the mean of the vectors of these sentences, as CLIP's authors do it for classes."""
+"""A text stands for the mean of the vectors of these sentences, as classes do in CLIP's paper."""
 
 BASELINE_PROMPTS = (
     "a kitchen", "an office", "a street with cars", "a mountain", "a plate of food", "a person", "a crowd of people",
@@ -26,20 +26,27 @@ BASELINE_PROMPTS = (
     "a swimming pool", "a train", "a wedding", "a football match", "a bookshelf", "a snowy road", "a city at night",
     "a flower", "an empty room",
 )  # fmt: skip
-"""What the percentile of a text is held against: texts that most stores show nothing of."""
+"""The texts that a text's percentile is compared with: most stores do not show anything like them."""
 
 
 class TextTower:
-    """Sentences to unit vectors.
+    """From sentences to unit vectors.
 
-    Attributes: `dim`, the width D; `device`.
+    Attributes:
+        dim: the width D of the vectors.
+        device: where the tower is.
+        weights_sha256: hash of the image tower that it belongs to.
     """
 
     def __init__(self, config: ClipConfig, device: torch.device) -> None:
-        """Load the whole model, with the settings of a store: everything resolved. In fp32: texts are few.
+        """Load the whole model in fp32, whatever its precision: texts are few.
+
+        Args:
+            config: a store's, with everything resolved.
+            device: where to.
 
         Raises:
-            ModelError: its weights or its tokenizer cannot be had, or it has no text tower.
+            ModelError: the weights or the tokenizer cannot be had, or the model does not have a text tower.
         """
         self.device, self._name = device, config.model
         model, architecture = load_model(dataclasses.replace(config, precision="fp32"))
@@ -52,7 +59,7 @@ class TextTower:
             with quiet(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 self._tokens: Any = open_clip.get_tokenizer(for_open_clip(config.model))
-        except Exception as error:  # of a dozen kinds, as for weights
+        except Exception as error:  # a dozen kinds of error, as for weights
             raise _no_tokenizer(config.model, error) from error
         model.visual = torch.nn.Identity()  # its room is not needed
         with on_device(config.model, device):
@@ -62,10 +69,10 @@ class TextTower:
         self.dim = self.encode(["a"]).shape[1]
 
     def check(self, feature: Feature) -> None:
-        """Refuse texts for frames of other weights.
+        """Refuse a feature whose frames were embedded by other weights.
 
         Raises:
-            SettingsError.
+            SettingsError: the weights differ.
         """
         if feature.weights_sha256 != self.weights_sha256:
             raise SettingsError(
@@ -76,7 +83,10 @@ class TextTower:
             )
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Unit vectors, fp32 (N, D): of each text, in every one of TEMPLATES, the mean direction.
+        """The vectors of texts, each the mean direction of the text in all of TEMPLATES.
+
+        Returns:
+            Unit vectors, fp32 (N, D).
 
         Raises:
             ModelError: the tower cannot read a text.
@@ -88,10 +98,13 @@ class TextTower:
 
     @torch.inference_mode()
     def encode(self, sentences: list[str]) -> torch.Tensor:
-        """Unit vectors of sentences as they are, fp32 (N, D), on the device.
+        """The vectors of sentences, without TEMPLATES.
+
+        Returns:
+            Unit vectors, fp32 (N, D), on the device.
 
         Raises:
-            ModelError: the tower cannot read one of them.
+            ModelError: the tower cannot read a sentence.
         """
         try:
             z: torch.Tensor = self._model.encode_text(self._short(self._tokens(sentences)).to(self.device))
@@ -104,7 +117,7 @@ class TextTower:
         return F.normalize(z.float(), dim=-1)
 
     def _short(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Tokens (N, L) without the columns in which no sentence has one, and the tower made to take so few.
+        """Tokens (N, L) without the columns of padding alone, and the tower cut to that length.
 
         A tower of CLIP's kind looks back only, and reads a sentence at its end token: what comes after that changes
         nothing, and is most of its 77 tokens.

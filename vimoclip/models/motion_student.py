@@ -1,9 +1,13 @@
-"""MoCLIP's motion student Φ_student: z_motion = Φ_student(flow image), Eq. 2, and what it is trained with.
+"""MoCLIP's motion student Φ_student: z_motion = Φ_student(flow image), Eq. 2; how it is trained, and its checkpoint.
 
-The student has the teacher's architecture and starts from its weights. In training its vectors are refined, and judged
-by an accessory head: ẑ = z + α h(z), Eq. 3. What is stored is z; h and the head are of the training alone. Until a
-student is trained, the starting one is the teacher's own tower, so that one set of weights serves both; the features
-table says `starting`.
+The student has the teacher's architecture and starts from its weights. In training its vectors are refined,
+ẑ = z + α h(z), Eq. 3, and judged by an accessory head. What is stored is z; h and the head are for training only. Until
+a student is trained, the teacher's own tower is the student, so that one set of weights serves both; the features table
+then says `starting`.
+
+`MotionStudent` serves, `MoClip` is trained, and `Student` is what `read_student` reads. The two files of a checkpoint
+(vimoclip/models/checkpoint.py) hold the tower, h and the head. They lie in the folder of a run and, once they made a
+feature, in the store.
 """
 
 import copy
@@ -27,25 +31,43 @@ from vimoclip.models.clip import ClipTeacher, pooled
 
 
 class MotionStudent:
-    """A student that is served, on its tower's device. tower: the teacher, or one with trained weights. dim: the width
-    D."""
+    """A student that makes vectors, on its tower's device.
+
+    Attributes:
+        tower: the teacher, or the same network with trained weights.
+        image: the flow image that it sees.
+        dim: the width D of its vectors.
+    """
 
     def __init__(self, tower: ClipTeacher, image: FlowImage) -> None:
         self.tower, self.image = tower, image
         self.dim = tower.dim
 
     def __call__(self, planes: np.ndarray) -> Tensor:
-        """uint8 (N, 2, 224, 224) flow planes, as read back from the codec, to raw z_motion, fp32 (N, D), on the
-        device."""
+        """From flow planes to vectors.
+
+        Args:
+            planes: uint8 (N, 2, 224, 224), as read back from the codec.
+
+        Returns:
+            Raw z_motion, fp32 (N, D), on the device.
+        """
         return self.tower(torch.from_numpy(flow_image(planes, self.image)))
 
 
 class MoClip(nn.Module):
-    """A student that is trained: its tower, fp32; h, two layers of which the last is zero at the start, so that ẑ = z
-    then; and the accessory head, a linear layer on the mean of z over a segment.
+    """A student in training: its tower in fp32, h, and the accessory head.
 
-    Batch norms keep the teacher's statistics in training too: a batch is frames of a few segments, and what is served
-    is one video at a time. Their gains and biases are trained.
+    h has two layers, the last of which is zero at the start, so that ẑ = z then. The head is a linear layer on the mean
+    of z over a segment. Batch norms keep the teacher's statistics in training, too: a batch is frames of a few
+    segments, and serving sees one video at a time. Their gains and biases are trained.
+
+    Args:
+        tower: the teacher's network, which becomes trainable.
+        dim: the width D of its vectors.
+        classes: the number of classes.
+        alpha: α.
+        hidden: the width of h.
     """
 
     def __init__(self, tower: nn.Module, dim: int, classes: int, alpha: float, hidden: int) -> None:
@@ -59,11 +81,12 @@ class MoClip(nn.Module):
 
     @classmethod
     def of(cls, teacher: ClipTeacher, classes: int, alpha: float, hidden: int) -> Self:
-        """The starting student of a teacher that is in fp32, on its device."""
+        """The starting student of a teacher that is in fp32, on the teacher's device."""
         tower = copy.deepcopy(teacher.tower).float()
         return cls(tower, teacher.dim, classes, alpha, hidden).to(teacher.device)
 
     def train(self, mode: bool = True) -> Self:
+        """As in torch, except that batch norms stay in evaluation mode."""
         super().train(mode)
         for module in self.tower.modules():
             if isinstance(module, _BatchNorm):
@@ -71,7 +94,7 @@ class MoClip(nn.Module):
         return self
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """What the tower takes (`ClipTeacher.pixels`) to z, fp32 (N, D)."""
+        """From the tower's input (`ClipTeacher.pixels`) to z, fp32 (N, D)."""
         return pooled(self.tower(pixels))
 
     def refined(self, z: Tensor) -> Tensor:
@@ -80,16 +103,19 @@ class MoClip(nn.Module):
         return refined
 
     def logits(self, z: Tensor, counts: Tensor) -> Tensor:
-        """Of segments, fp32 (B, C), from the mean of z (N, D) over the frames of each. counts: int64 (B,), frames, one
-        at least; N of them in all."""
+        """The accessory head's logits of segments, from the mean of z over the frames of each.
+
+        Args:
+            z: fp32 (N, D), the frames of all segments in order.
+            counts: int64 (B,), the number of frames of each segment, at least 1; N in all.
+
+        Returns:
+            fp32 (B, classes).
+        """
         segments = torch.repeat_interleave(torch.arange(len(counts), device=z.device), counts)
         sums = z.new_zeros(len(counts), z.shape[1]).index_add(0, segments, z)
         found: Tensor = self.head(sums / counts[:, None])
         return found
-
-
-# A trained motion student as two files (checkpoint.py): its tower, h and the accessory head; and what is known
-# of it. The files lie in the folder of a run, and, once a feature was made with them, in the store.
 
 
 MOCLIP = Kind("vimoclip-moclip", 1, "motion student", "train-motion")
@@ -98,11 +124,16 @@ _TOWER = "tower."
 
 @dataclass(frozen=True)
 class StudentMeta:
-    """All about a student but its weights.
+    """Everything about a student except its weights.
 
-    classes: in the order of the accessory head's outputs. counts: how many videos of the train split show each.
-    teacher: the feature whose vectors it was brought near, of the teacher that it started from. store, versions: where
-    it was trained, and on which snapshot. metrics: of its last epoch.
+    Attributes:
+        config: the settings of its run.
+        classes: the behaviours, in the order of the accessory head's outputs.
+        counts: for each class, how many videos of the train split show it.
+        teacher: the feature whose vectors it was trained towards, made by the teacher that it started from.
+        store: where it was trained.
+        versions: the version of each of the store's tables then.
+        metrics: of its last epoch.
     """
 
     config: MotionConfig
@@ -114,10 +145,13 @@ class StudentMeta:
     metrics: dict[str, Any] = field(default_factory=dict)
 
     def check(self, features: Mapping[str, Feature]) -> None:
-        """Refuse a store of another teacher.
+        """Refuse a store with another teacher.
+
+        Args:
+            features: the store's, by name.
 
         Raises:
-            CheckpointError: naming both.
+            CheckpointError: it names both teachers.
         """
         found = features["clip"]
         if found.fingerprint != self.teacher.fingerprint:
@@ -131,14 +165,20 @@ class StudentMeta:
 
 @dataclass(frozen=True, eq=False)
 class Student:
-    """A trained student as it was read. id: 16 hex digits of its weights file. state: of `MoClip`, fp32."""
+    """A trained student as it was read.
+
+    Attributes:
+        id: 16 hex digits of its weights file.
+        meta: everything else about it.
+        state: the tensors of `MoClip`, fp32, by name.
+    """
 
     id: str
     meta: StudentMeta
     state: Mapping[str, Tensor]
 
     def served(self, teacher: ClipTeacher) -> MotionStudent:
-        """On its teacher's device, at its precision.
+        """The student, ready to make vectors, on its teacher's device and at its precision.
 
         Raises:
             ModelError: its weights are not of the teacher's architecture.
@@ -148,7 +188,12 @@ class Student:
 
 
 def write_student(folder: Path, state: Mapping[str, Tensor], meta: StudentMeta) -> None:
-    """Write both files, the folder too; one that is there already is replaced. state: of `MoClip`.
+    """Write a student's two files, and replace older ones. The folder is created if need be.
+
+    Args:
+        folder: where to.
+        state: the tensors of `MoClip` by name.
+        meta: everything else about it.
 
     Raises:
         RunError: they cannot be written.
@@ -157,10 +202,14 @@ def write_student(folder: Path, state: Mapping[str, Tensor], meta: StudentMeta) 
 
 
 def read_student(where: Path | Get, name: object = None) -> Student:
-    """The student of a run's folder, or of the files that are to be had from elsewhere; name: of that, for people.
+    """Read a student.
+
+    Args:
+        where: a run's folder, or a reader of the two files.
+        name: their place, for messages; by default `where`.
 
     Raises:
-        CheckpointError: no student, one of another format or a newer version, or a damaged one.
+        CheckpointError: there is not a student, or it is damaged, of another format, or of another version.
     """
     get = in_folder(where) if isinstance(where, Path) else where
     name = where if name is None else name
@@ -169,7 +218,7 @@ def read_student(where: Path | Get, name: object = None) -> Student:
 
 
 def read_student_meta(folder: Path) -> StudentMeta:
-    """What is known of the student of a run's folder. Raises CheckpointError."""
+    """Everything about the student in a run's folder except its weights; raises CheckpointError."""
     return _meta(in_folder(folder), folder)[0]
 
 
@@ -178,7 +227,7 @@ def _meta(get: Get, where: object) -> tuple[StudentMeta, str]:
     try:
         known = {name: body[name] for name in ("classes", "counts", "store", "versions", "metrics")}
         said = dict(body["config"])
-        if said.get("loss") == "positives-only":  # of an earlier version; nothing of what a student gives depends on it
+        if said.get("loss") == "positives-only":  # of an earlier version; a student's vectors do not depend on it
             said["loss"] = "bce"
         config, teacher = MotionConfig.from_dict(said), Source(**body["teacher"])
         return StudentMeta(config=config, teacher=teacher, **known), str(body["weights_sha256"])

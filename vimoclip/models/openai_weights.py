@@ -1,7 +1,7 @@
 """Checkpoints in the layout of OpenAI's CLIP: the TorchScript archive that OpenAI distributes, or its state dictionary.
 
-An archive is a program, and torch runs what it says, or refuses it whole (`weights_only`). So it is never run here: its
-tensors are read out of its pickle, of which nothing but tensors and the names of their modules is accepted.
+An archive is a program, which torch either runs or, with `weights_only`, refuses whole. So it is never run here: its
+tensors are read out of its pickle, in which only tensors and the names of their modules are accepted.
 """
 
 import collections
@@ -12,17 +12,23 @@ from typing import Any
 
 import torch
 
-_SIZES = {"input_resolution", "context_length", "vocab_size"}  # not weights; what the layout is known by
+_SIZES = {"input_resolution", "context_length", "vocab_size"}  # not weights; they identify the layout
 _MASK = "attn_mask"  # the causal mask of the text blocks, in an archive among their tensors
 _DTYPES = {"HalfStorage": torch.float16, "FloatStorage": torch.float32, "LongStorage": torch.int64}
 _DTYPES |= {"BFloat16Storage": torch.bfloat16, "DoubleStorage": torch.float64, "IntStorage": torch.int32}
 
 
 def read_openai_weights(path: Path) -> dict[str, torch.Tensor] | None:
-    """The weights by name, as open_clip names them too; None where the file has another layout.
+    """Read the weights.
+
+    Args:
+        path: a checkpoint of any layout.
+
+    Returns:
+        The tensors by open_clip's names, which are OpenAI's; None where the file has another layout.
 
     Raises:
-        OSError, pickle.UnpicklingError, RuntimeError: it cannot be read, or holds what is no tensor.
+        OSError, pickle.UnpicklingError, RuntimeError: it cannot be read, or holds something other than tensors.
     """
     if path.suffix in (".safetensors", ".npz", ".npy"):
         return None
@@ -42,11 +48,11 @@ def read_openai_weights(path: Path) -> dict[str, torch.Tensor] | None:
 
 
 class _Module:
-    """Any module of the archive: its attributes, and none of its code."""
+    """Any module of the archive: its attributes, without its code."""
 
 
 class _Reader(pickle.Unpickler):
-    """Of the pickle in the folder `root` of an archive."""
+    """Reads the pickle in the folder `root` of an archive."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
         super().__init__(archive.open(f"{root}data.pkl"))

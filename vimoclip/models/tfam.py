@@ -7,15 +7,15 @@
     image        z_image                                          12,777,868
     motion       z_motion                                         12,777,868
 
-A layer is post-norm: self-attention, in `cross` then attention to motion, a feed-forward of ReLU; after each a residual
-sum and a LayerNorm. Head: pooling over time, LayerNorm → hidden → GELU → classes. Vectors of another width than the
-module's are projected first. The state of a layer has the names and shapes of torch's TransformerDecoderLayer (`cross`)
-or TransformerEncoderLayer.
+A layer is post-norm: self-attention; in `cross`, then attention to motion; then a feed-forward with ReLU. Each is
+followed by a residual sum and a LayerNorm. Head: pooling over time, LayerNorm → hidden → GELU → classes. Vectors of
+another width than the module's are projected first. The state of a layer has the names and shapes of torch's
+TransformerDecoderLayer (`cross`) or TransformerEncoderLayer.
 
-Every sequence has a mask, and what is masked is never seen: a video's logits do not depend on its batch mates, nor on
-how far it was padded. A video at rest has no motion at all. Attention over nothing is the sum of no values, 0, so that
-a `cross` layer then is the same layer without the values: its output projection's bias, residual and norm are still
-there, as for every other video. In `embedding` a vector that is missing is 0; elsewhere it takes no part.
+Every sequence has a mask, and what is masked has no effect: a video's logits depend neither on its batch mates nor on
+how far it was padded. A video may lack motion altogether, such as one of a single frame. Attention over nothing is the
+sum of no values, 0: a `cross` layer is then the same layer without the values, whose output projection's bias, residual
+and norm still act, as for every other video. In `embedding` a missing vector is 0; elsewhere it takes no part.
 """
 
 import math
@@ -32,15 +32,20 @@ from vimoclip.models.heads import FusionHead, scale_layer
 
 
 def build(config: FusionConfig, dims: Mapping[Modality, int], classes: int) -> "Tfam":
-    """TFAM of a run's settings. Raises ConfigError: see `Tfam`."""
+    """Make TFAM from a run's settings; raises ConfigError, as `Tfam` does."""
     return Tfam(config.tfam, dims, classes)
 
 
 class Tfam(FusionHead):
-    """dims: the width of each feature that `config.fusion` reads, `{"image": D, "motion": D}`. classes: how many.
+    """TFAM with any of its five fusions.
+
+    Args:
+        config: the settings.
+        dims: the width of each feature that `config.fusion` reads: `{"image": D, "motion": D}`.
+        classes: the number of classes.
 
     Raises:
-        ConfigError: a width that is missing or that nothing reads.
+        ConfigError: a width that is missing, or one that the fusion does not read; or no classes.
     """
 
     def __init__(self, config: TfamConfig, dims: Mapping[Modality, int], classes: int) -> None:
@@ -66,19 +71,14 @@ class Tfam(FusionHead):
         )
 
     def forward(self, vectors: Mapping[Modality, Tensor], present: Mapping[Modality, Tensor]) -> Tensor:
-        """Logits (B, classes) of B videos. vectors, present: see `pooled`."""
+        """See `FusionHead.forward`."""
         pooled = self.pooled(vectors, present)
         with torch.autocast(pooled.device.type, enabled=False):  # bf16 logits would tie, and ties have no order
             logits: Tensor = self.head(pooled)
         return logits
 
     def pooled(self, vectors: Mapping[Modality, Tensor], present: Mapping[Modality, Tensor]) -> Tensor:
-        """What the head is given of B videos, fp32 (B, d): the layers' output, pooled over time; 0 where there is no
-        step.
-
-        vectors: z_t of each feature, float (B, T, D), t = 1 … T and then padding, of any value. present: of each,
-        bool (B, T), False where there is no vector: padding, or motion that is missing.
-        """
+        """See `FusionHead.pooled`. It is the layers' output, pooled over time; 0 where there are no steps."""
         z = {role: vectors[role].masked_fill(~present[role][..., None], 0) for role in self.dims}
         memory, memory_mask = None, None
         if self.config.fusion == "embedding":
@@ -127,7 +127,12 @@ class SelfLayer(_Layer):
     """x ← LN(x + self-attention(x)); x ← LN(x + feed-forward(x))."""
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x: float (B, T, d). mask: bool (B, T), True where x is."""
+        """One layer.
+
+        Args:
+            x: float (B, T, d).
+            mask: bool (B, T), True where x is present.
+        """
         x = self.norm1(x + self.dropout(self.self_attn(x, x, mask)))
         x = self.norm2(x + self._feed_forward(x))
         return x
@@ -142,7 +147,14 @@ class CrossLayer(_Layer):
         self.norm3 = nn.LayerNorm(config.width)
 
     def forward(self, x: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        """x, mask: as of SelfLayer. memory: float (B, S, d). memory_mask: bool (B, S), True where it is."""
+        """One layer.
+
+        Args:
+            x: float (B, T, d).
+            mask: bool (B, T), True where x is present.
+            memory: float (B, S, d), what x attends to.
+            memory_mask: bool (B, S), True where memory is present.
+        """
         x = self.norm1(x + self.dropout(self.self_attn(x, x, mask)))
         x = self.norm2(x + self.dropout(self.multihead_attn(x, memory, memory_mask)))
         x = self.norm3(x + self._feed_forward(x))
@@ -162,9 +174,15 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, queries: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """queries: float (B, T, d). memory: (B, S, d), what is attended to. mask: bool (B, S), True where it is.
+        """Attend. Where a video's mask is False throughout, the sum over its values is 0.
 
-        Where a video's mask is False throughout, the sum over its values is 0.
+        Args:
+            queries: float (B, T, d).
+            memory: float (B, S, d), what is attended to.
+            mask: bool (B, S), True where memory is present.
+
+        Returns:
+            float (B, T, d).
         """
         width = queries.shape[-1]
         if queries is memory:
@@ -183,19 +201,23 @@ class Attention(nn.Module):
 
 
 class MeanPooling(nn.Module):
-    """The mean over the steps that are there; 0 where there is none."""
+    """The mean over the steps that are present; 0 where there are none."""
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x: float (B, T, d). mask: bool (B, T). Returns (B, d)."""
+        """From x, float (B, T, d), and mask, bool (B, T), to fp32 (B, d)."""
         kept = x.float().masked_fill(~mask[..., None], 0)
         steps = mask.sum(dim=1, keepdim=True).clamp(min=1)
         return torch.div(kept.sum(dim=1), steps)
 
 
 def with_positions(x: Tensor, positions: Literal["sinusoidal"] | None) -> Tensor:
-    """x_t + p_t · |x_t| / |p_t|, p_t the sinusoids of Vaswani et al. (2017), t = 1 … T.
+    """Add positions: x_t + p_t · |x_t| / |p_t|, p_t the sinusoids of Vaswani et al. (2017), t = 1 … T.
 
-    Those have a length of √(d/2), 16 for d = 512, in which unit vectors would drown. x: float (B, T, d).
+    They are scaled because their length is √(d/2), 16 for d = 512, which would drown unit vectors.
+
+    Args:
+        x: float (B, T, d).
+        positions: None adds nothing.
     """
     if positions is None:
         return x

@@ -1,6 +1,6 @@
-"""What the animals of a clip do: where each is and how it holds itself, frame by frame, and which span is called what.
+"""What the animals of a clip do: where each is and how it holds itself in every frame, and which span has which label.
 
-Behaviours come in pairs that no single frame tells apart, and whose frames therefore look alike by construction:
+Behaviours come in pairs that a single frame cannot tell apart, because their frames look alike by construction:
 
     walking, stalking         the same poses on the same paths, at a fraction of the speed
     flying, jumping           the same wing beats at the same heights; level, or in arcs
@@ -8,7 +8,8 @@ Behaviours come in pairs that no single frame tells apart, and whose frames ther
     approaching, retreating   the same path, one backwards
     chasing, following        two animals at the same distances; the distance shrinks, or stays
 
-What a member of a pair draws from its random stream, the other draws in the same order from the same distributions.
+What one behaviour of a pair draws from its random stream, the other draws in the same order from the same
+distributions.
 """
 
 import math
@@ -36,7 +37,7 @@ PAIRS: tuple[tuple[Behaviour, Behaviour], ...] = (
     ("approaching", "retreating"),
     ("chasing", "following"),
 )
-"""Behaviours that no single frame tells apart."""
+"""Behaviours that a single frame cannot tell apart."""
 
 FPS = 24
 SIZE = (256, 192)
@@ -61,15 +62,22 @@ CASTS: dict[Behaviour, tuple[tuple[str, ...], ...]] = {
     "digging": (("hare",), ("lion",), ("elephant",), ("wildebeest",)),
     "preening": (("ostrich",), ("eagle",), ("stork",), ("hare",)),
 }  # fmt: skip
-"""Which animals are seen at a behaviour: the actor, and who it chases or follows."""
+"""The species that show a behaviour: the actor, and the animal that it chases or follows."""
 
 STEADY: tuple[Behaviour, ...] = ("grazing", "drinking", "standing", "head shaking", "digging", "preening")
-"""On the spot: one can come after another, and two animals can be at two of them."""
+"""Behaviours on the spot: one can come after another, and two animals can show two of them."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a clip's motion has to fit into. pan: the camera's speed, pixels a frame. horizon: the line's y."""
+    """What a clip's motion has to fit into.
+
+    Attributes:
+        frames_count: length of the clip.
+        facing: +1 to the right, -1 to the left.
+        pan: the camera's speed, pixels per frame.
+        horizon: y of the horizon, pixels.
+    """
 
     frames_count: int
     facing: int
@@ -78,13 +86,23 @@ class Setting:
 
 
 FrameSpan = tuple[Behaviour, int, int]
-"""A behaviour from a frame up to, and without, another: what becomes a `Span` in seconds."""
+"""A behaviour, its first frame, and the first frame after it. It becomes a `Span` in seconds."""
 
 
 def perform(
     behaviour: Behaviour, cast: tuple[str, ...], setting: Setting, rng: np.random.Generator
 ) -> tuple[list[Track], list[FrameSpan]]:
-    """The animals' tracks and what is to be seen of them, in the order of their starts."""
+    """Let the animals of a clip show a behaviour.
+
+    Args:
+        behaviour: what the clip is made for.
+        cast: the species of each animal.
+        setting: what the motion has to fit into.
+        rng: every random choice comes from it.
+
+    Returns:
+        The animals' tracks, and the spans of what they show, by their starts.
+    """
     act = _Act(behaviour, cast, setting, rng)
     match behaviour:
         case "walking" | "stalking" | "running":

@@ -1,4 +1,7 @@
-"""Ostrich, eagle and stork. Coordinates: see `skeleton`; the flyers' wings are parts that open along their own y."""
+"""Ostrich, eagle and stork. The flyers' wings are parts that open along their own y.
+
+vimoclip/savannah/skeleton.py explains the coordinates.
+"""
 
 from dataclasses import dataclass
 

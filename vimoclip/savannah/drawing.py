@@ -1,7 +1,12 @@
-"""What covers a part: colours as a function of the place in the part's own plane, in animal units.
+"""Drawing: paints, affine maps of the plane, and smooth-edged shapes, with the same result on every machine.
 
-A paint takes x and y, float64 (h, w), and gives float64 (h, w, 3) in [0, 255]. Only sums, products, comparisons and
-square roots are used, which every machine rounds alike.
+A paint colours a part by the place in the part's own plane, in animal units: it takes x and y, float64 (h, w), and
+gives float64 (h, w, 3) in [0, 255]. Only sums, products, comparisons and square roots are used, which every machine
+rounds alike.
+
+An affine map (a, b, c, d, e, f) takes (x, y) to (a·x + b·y + c, d·x + e·y + f). x runs to the right and y down;
+positive angles turn x towards y. It is six plain floats because a matrix product may or may not be rounded between its
+multiplications and its sums.
 """
 
 import math
@@ -18,7 +23,7 @@ Paint: TypeAlias = Callable[[Grid, Grid], Grid]
 
 
 def hashed(x: NDArray[np.int64], y: NDArray[np.int64], salt: int = 0) -> Grid:
-    """A number in [0, 1) of every lattice point: the same wherever and whenever it is asked for."""
+    """A number in [0, 1) for every lattice point, always the same."""
     mask = 0xFFFFFFFF
     h = (x * 374761393 + y * 668265263 + salt * 362437) & mask
     h = ((h ^ (h >> 13)) * 1274126177) & mask
@@ -27,7 +32,7 @@ def hashed(x: NDArray[np.int64], y: NDArray[np.int64], salt: int = 0) -> Grid:
 
 
 def noise(x: Grid, y: Grid, cell: float, salt: int = 0) -> Grid:
-    """Smooth value noise in [0, 1) with one free value a cell."""
+    """Smooth value noise in [0, 1), with one free value per cell."""
     u, v = x / cell, y / cell
     i, j = np.floor(u), np.floor(v)
     s, t = u - i, v - j
@@ -39,24 +44,24 @@ def noise(x: Grid, y: Grid, cell: float, salt: int = 0) -> Grid:
 
 
 def mix(first: Colour | Grid, second: Colour | Grid, part: Grid) -> Grid:
-    """From the first colour (part 0) to the second (part 1)."""
+    """A mixture of two colours: the first where `part` is 0, the second where it is 1."""
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     return a + (b - a) * np.clip(part, 0, 1)[..., None]
 
 
 def darker(colour: Colour, part: float) -> Colour:
-    """The colour with so much of its light; more than all of it makes it brighter."""
+    """The colour with this part of its light; a part above 1 makes it brighter."""
     red, green, blue = (min(255, int(part * value)) for value in colour)
     return red, green, blue
 
 
 def step(value: Grid, edge: float, width: float) -> Grid:
-    """0 below the edge, 1 above it, and a ramp of that width between."""
+    """0 below the edge, 1 above it, and a ramp of this width between."""
     return np.clip((value - edge) / width + 0.5, 0, 1)
 
 
 def plain(colour: Colour, grain: float = 0.12, cell: float = 4.0) -> Paint:
-    """One colour with grain, as of short hair."""
+    """A paint of one colour with grain, like short hair."""
 
     def paint(x: Grid, y: Grid) -> Grid:
         rough = noise(x, y, cell, 1) + 0.6 * noise(x, y, cell / 2.5, 2) - 0.8
@@ -66,7 +71,7 @@ def plain(colour: Colour, grain: float = 0.12, cell: float = 4.0) -> Paint:
 
 
 def countershaded(back: Colour, belly: Colour, top: float, bottom: float, grain: float = 0.12) -> Paint:
-    """One colour above y = top, another below y = bottom."""
+    """A paint of one colour above y = top, and another below y = bottom."""
     coat = plain((255, 255, 255), grain)
 
     def paint(x: Grid, y: Grid) -> Grid:
@@ -77,7 +82,7 @@ def countershaded(back: Colour, belly: Colour, top: float, bottom: float, grain:
 
 
 def along(first: Colour, second: Colour, start: float, end: float, grain: float = 0.12) -> Paint:
-    """One colour before x = start, another after x = end: legs, necks, tails."""
+    """A paint of one colour before x = start, and another after x = end: for legs, necks and tails."""
     coat = plain((255, 255, 255), grain)
 
     def paint(x: Grid, y: Grid) -> Grid:
@@ -89,7 +94,7 @@ def along(first: Colour, second: Colour, start: float, end: float, grain: float 
 def striped(
     light: Paint, dark: Colour, period: float, share: float = 0.5, bend: float = 0.0, centre: Colour | None = None
 ) -> Paint:
-    """Dark stripes across x, `period` apart. bend: how much they lean backward away from y = 0."""
+    """A paint of dark stripes across x, `period` apart. bend: how much they lean backward away from y = 0."""
 
     def paint(x: Grid, y: Grid) -> Grid:
         phase = (x + bend * np.abs(y) + 0.55 * period * (noise(x, y, 2.2 * period, 5) - 0.5)) / period
@@ -101,7 +106,9 @@ def striped(
 
 
 def patched(light: Colour, dark: Colour, cell: float, gap: float = 0.16) -> Paint:
-    """A giraffe's net: dark patches, the cells of jittered lattice points, with light lines between them."""
+    """A paint like a giraffe's net: dark patches, which are the cells of jittered lattice points, and light lines
+    between.
+    """
     coat = plain((255, 255, 255), 0.12)
 
     def paint(x: Grid, y: Grid) -> Grid:
@@ -120,7 +127,7 @@ def patched(light: Colour, dark: Colour, cell: float, gap: float = 0.16) -> Pain
 
 
 def streaked(first: Colour, second: Colour, cell: float, stretch: float = 5.0) -> Paint:
-    """Strands along x of two colours: feathers, tufts and manes."""
+    """A paint of strands along x in two colours: for feathers, tufts and manes."""
 
     def paint(x: Grid, y: Grid) -> Grid:
         strand = 0.6 * noise(x / stretch, y, cell, 21) + 0.4 * noise(x / stretch, y, cell / 2.3, 22)
@@ -130,7 +137,7 @@ def streaked(first: Colour, second: Colour, cell: float, stretch: float = 5.0) -
 
 
 def radial(first: Colour, second: Colour, radius: float) -> Paint:
-    """From one colour at the origin to another at `radius`, with tufts: a lion's mane."""
+    """A paint from one colour at the origin to another at `radius`, with tufts: a lion's mane."""
 
     def paint(x: Grid, y: Grid) -> Grid:
         far = np.sqrt(x * x + y * y)
@@ -140,11 +147,7 @@ def radial(first: Colour, second: Colour, radius: float) -> Paint:
     return paint
 
 
-# Affine maps of the plane as six plain floats, so that they come out the same on every machine.
-#
-# (a, b, c, d, e, f) takes (x, y) to (a·x + b·y + c, d·x + e·y + f). x runs to the right and y down; positive angles
-# turn x towards y. Plain floats because a matrix product may or may not be rounded between its multiplications and its
-# sums.
+# Affine maps of the plane.
 
 
 Affine: TypeAlias = tuple[float, float, float, float, float, float]
@@ -155,14 +158,14 @@ IDENTITY: Affine = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
 def compose(outer: Affine, inner: Affine) -> Affine:
-    """The map that does `inner` first and then `outer`."""
+    """The map that applies `inner` first and then `outer`."""
     a, b, c, d, e, f = outer
     g, h, i, j, k, m = inner
     return a * g + b * j, a * h + b * k, a * i + b * m + c, d * g + e * j, d * h + e * k, d * i + e * m + f
 
 
 def invert(map_: Affine) -> Affine:
-    """The map back. Its determinant must not be 0."""
+    """The inverse map. The determinant must not be 0."""
     a, b, c, d, e, f = map_
     scale = 1 / (a * e - b * d)
     g, h, j, k = e * scale, -b * scale, -d * scale, a * scale
@@ -170,19 +173,19 @@ def invert(map_: Affine) -> Affine:
 
 
 def apply(map_: Affine, point: Point) -> Point:
-    """Where the map takes a point."""
+    """The point that the map takes this point to."""
     a, b, c, d, e, f = map_
     x, y = point
     return a * x + b * y + c, d * x + e * y + f
 
 
 def place(at: Point, turn: float = 0.0, scale: Point = (1.0, 1.0)) -> Affine:
-    """Scale along the own axes, turn by an angle in radians, then move the origin to `at`."""
+    """The map that scales along the part's own axes, turns by an angle in radians, then moves the origin to `at`."""
     cos, sin = math.cos(turn), math.sin(turn)
     return cos * scale[0], -sin * scale[1], at[0], sin * scale[0], cos * scale[1], at[1]
 
 
-# Painting smooth-edged shapes onto a picture, in whole numbers.
+# Smooth-edged shapes on a picture, in whole numbers.
 
 
 _FINE = 3
@@ -203,7 +206,7 @@ def cover(polygons: Iterable[NDArray[np.float64] | list[tuple[float, float]]], s
 
 
 def lay(picture: Grid, mask: Mask, colour: Colour | Grid, strength: float = 1.0) -> None:
-    """Put a colour onto float64 (h, w, 3) where the mask is."""
+    """Put a colour onto a picture, float64 (h, w, 3), where the mask is."""
     rows = np.flatnonzero(mask.any(1))
     if not len(rows):
         return

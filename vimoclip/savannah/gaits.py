@@ -1,4 +1,4 @@
-"""How an animal holds itself in the course of a behaviour: poses as functions of the time or of the way walked."""
+"""How an animal holds itself in the course of a behaviour: poses as functions of time, or of the distance walked."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ TAU = 2 * math.pi
 
 
 def hold(species: Species, posture: Posture, weight: float = 1.0) -> Pose:
-    """Between standing (weight 0) and a posture (weight 1), feet on the ground."""
+    """A pose between standing (weight 0) and a posture (weight 1), feet on the ground."""
 
     def between(part: str) -> float:
         stand = species.turn("stand", part)
@@ -37,7 +37,7 @@ def moved(
     sink: float = 0.0,
     pitch: float = 0.0,
 ) -> Pose:
-    """The pose with parts turned further, and with what is given of the rest in place of its own."""
+    """The pose with parts turned further; scales, feet, sink and pitch replace the pose's own where they are given."""
     return Pose(
         sink=pose.sink + sink,
         pitch=pose.pitch + pitch,
@@ -49,7 +49,7 @@ def moved(
 
 
 def blend(first: Pose, second: Pose, weight: float) -> Pose:
-    """From the first pose (weight 0) to the second (weight 1). Both on the ground."""
+    """A pose between the first (weight 0) and the second (weight 1), both on the ground."""
 
     def mix(a: float, b: float) -> float:
         return a + weight * (b - a)
@@ -83,7 +83,7 @@ def _foot(leg: Leg, phase: float, duty: float, step: float, lift: float) -> Poin
 
 
 def walk(species: Species, cycles: float, crouch: float) -> Pose:
-    """After so many cycles of the walk. crouch: 0 upright to 1 with the head and body low."""
+    """A pose after some cycles of the walk. crouch: 0 upright, 1 with the head and body low."""
     base = hold(species, "stand")
     duty, swing = 0.64, math.sin(2 * TAU * cycles)
     feet = {leg.name: _foot(leg, cycles + leg.walk, duty, duty * species.stride, 9) for leg in species.legs}
@@ -100,7 +100,7 @@ def walk(species: Species, cycles: float, crouch: float) -> Pose:
 
 
 def run(species: Species, cycles: float, stride: float) -> Pose:
-    """After so many cycles of a gallop (on two legs: of a run), whose steps are `stride` long."""
+    """A pose after some cycles of a gallop (on two legs: of a run), with steps of length `stride`."""
     base = hold(species, "run")
     duty = 0.36
     wave = math.sin(TAU * cycles)
@@ -121,7 +121,7 @@ def run(species: Species, cycles: float, stride: float) -> Pose:
 
 
 def beat(species: Species, cycles: float) -> Pose:
-    """In the air, after so many beats of the wings; the lowest point of the feet at the ground's height."""
+    """A pose in the air, after some beats of the wings; the lowest point of the feet is at the ground's height."""
     base = hold(species, "run")
     leg = species.legs[0]
     room = species.stance - leg.hip[1]
@@ -141,7 +141,7 @@ def beat(species: Species, cycles: float) -> Pose:
 
 
 def breathe(pose: Pose, seconds: float, phase: float) -> Pose:
-    """Alive while it does nothing else: the tail swishes, the ears move, the head nods a little."""
+    """The pose of an animal that otherwise does nothing: the tail swishes, the ears move, the head nods a little."""
     slow = math.sin(TAU * (0.35 * seconds + phase))
     flick = math.sin(TAU * (0.9 * seconds + 3 * phase))
     turns = {
@@ -157,7 +157,7 @@ def breathe(pose: Pose, seconds: float, phase: float) -> Pose:
 
 
 def feed(species: Species, seconds: float, phase: float, rate: float) -> Pose:
-    """Mouth, beak or trunk at the ground, plucking `rate` times a second."""
+    """Mouth, beak or trunk at the ground, plucking `rate` times per second."""
     pose = breathe(hold(species, "low"), seconds, phase)
     pluck = math.sin(TAU * (rate * seconds + phase))
     return moved(
@@ -175,7 +175,7 @@ def shake(species: Species, seconds: float, phase: float) -> Pose:
 
 
 def dig(species: Species, seconds: float, phase: float) -> Pose:
-    """Head low, the fore feet scraping in turns."""
+    """Head low, the fore feet scraping in turn."""
     pose = breathe(hold(species, "low", 0.72), seconds, phase)
     feet = {}
     for leg in species.legs:

@@ -1,4 +1,7 @@
-"""Backgrounds: sky, hills, trees, ground, and what grows in front, painted once a clip, larger than the frame."""
+"""Backgrounds: sky, hills, trees, ground and foreground, painted once per clip and larger than the frame.
+
+Also light and weather, by what they do to colours, and the rain that falls through the picture.
+"""
 
 import math
 from dataclasses import dataclass, field
@@ -9,9 +12,6 @@ from numpy.typing import NDArray
 
 from vimoclip.savannah.drawing import Colour, Grid, cover, darker, ellipse, lay, mix, noise
 
-# Light and weather: what they do to colours, and what falls through the picture.
-
-
 Light = Literal["dawn", "noon", "dusk", "night"]
 Weather = Literal["clear", "rain", "fog", "dust"]
 
@@ -21,9 +21,15 @@ WEATHERS: tuple[Weather, ...] = get_args(Weather)
 
 @dataclass(frozen=True)
 class Sky:
-    """zenith, rim: the sky's colours above and at the horizon. gains: by which red, green and blue light is dimmed.
+    """A sky, and what its light does.
 
-    disc: of the sun or the moon. glow: how far its halo reaches, pixels. shadow: how dark it is in one, 0 to 1.
+    Attributes:
+        zenith: the sky's colour above.
+        rim: the sky's colour at the horizon.
+        gains: factors of red, green and blue in this light.
+        disc: the colour of the sun or the moon.
+        glow: how far its halo reaches, pixels.
+        shadow: how dark shadows are, 0 to 1.
     """
 
     zenith: Colour
@@ -51,7 +57,7 @@ _HAZES: dict[Weather, tuple[float, Colour]] = {
 
 
 def haze(light: Light, weather: Weather) -> tuple[float, Colour]:
-    """How much of the farthest things the air hides, 0 to 1, and its colour in that light."""
+    """How much the air hides of the farthest things, 0 to 1, and its colour in that light."""
     strength, colour = _HAZES[weather]
     red, green, blue = (round(value * gain) for value, gain in zip(colour, SKIES[light].gains, strict=True))
     if weather == "clear":
@@ -60,18 +66,18 @@ def haze(light: Light, weather: Weather) -> tuple[float, Colour]:
 
 
 def lit(colours: Grid, light: Light) -> Grid:
-    """Colours of things, float64 (..., 3), in that light."""
+    """The colours of things, float64 (..., 3), in this light."""
     return np.asarray(colours * np.asarray(SKIES[light].gains))
 
 
 def hazy(colours: Grid, light: Light, weather: Weather, far: Grid | float) -> Grid:
-    """Colours, float64 (h, w, 3), behind so much air: 0 near, 1 at the horizon."""
+    """Colours, float64 (h, w, 3), seen through the air. far: 0 near, 1 at the horizon."""
     strength, colour = haze(light, weather)
     return mix(colours, colour, np.broadcast_to(np.asarray(strength * far, np.float64), colours.shape[:2]))
 
 
 def rain(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Streaks to be added to a frame: uint8 (h, w, 3), seamless when rolled around."""
+    """Streaks of rain to add to a frame: uint8 (h, w, 3), seamless when rolled around."""
     width, height = size
     drops = np.zeros((height, width), np.int64)
     count = width * height // 420
@@ -83,15 +89,12 @@ def rain(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:
     return np.repeat(drops[..., None], 3, 2).astype(np.uint8)
 
 
-# Outlines of trees and grass, drawn from a random stream.
-
-
 Polygon: TypeAlias = NDArray[np.float64]
 
 
 @dataclass
 class Trees:
-    """What many trees cover together: trunks, crowns, and the part of the crowns that the light falls on."""
+    """The outlines of many trees, drawn from a random stream: trunks, crowns, and the sunlit parts of the crowns."""
 
     rng: np.random.Generator
     trunks: list[Polygon] = field(default_factory=list)
@@ -157,9 +160,15 @@ HABITATS: tuple[Habitat, ...] = get_args(Habitat)
 
 @dataclass(frozen=True)
 class Ground:
-    """far, near: the ground's colours. rough: how much they vary. blade: the colours of what grows in front.
+    """The ground of a habitat.
 
-    blades: how many, and how long at most. hills: their colour.
+    Attributes:
+        far: its colour at the horizon.
+        near: its colour at the lower edge.
+        rough: how much its colour varies.
+        blade: two colours of what grows in front.
+        blades: how many blades grow in front, and the greatest length.
+        hills: the colour of the hills.
     """
 
     far: Colour
@@ -190,13 +199,18 @@ _TREES: dict[Habitat, tuple[tuple[int, float, float, float], ...]] = {
     "waterhole": ((14, 16, 0.75, 2), (3, 44, 0.3, 8)),
     "woodland": ((30, 30, 0.8, 1), (16, 58, 0.5, 5), (6, 92, 0.2, 13)),
 }
-"""Rows of trees, the farthest first: how many, how tall, how far (0 to 1), and how far below the horizon they stand."""
+"""Rows of trees, the farthest first: number, height, distance (0 to 1), and how far below the horizon they stand."""
 
 
 @dataclass(frozen=True)
 class Background:
-    """picture: uint8 (h, w, 3), all of it. front: what of it is nearer than the animals, uint8 (h, w, 4), colours times
-    alpha, and alpha. Both have the scene's (0, 0) at `origin`."""
+    """A painted background. Both pictures have the scene's (0, 0) at `origin`.
+
+    Attributes:
+        picture: uint8 (h, w, 3), all of it.
+        front: uint8 (h, w, 4), what is nearer than the animals: colours times alpha, and alpha.
+        origin: pixels from the pictures' top left corner.
+    """
 
     picture: NDArray[np.uint8]
     front: NDArray[np.uint8]
@@ -207,7 +221,18 @@ def background(
     habitat: Habitat, light: Light, weather: Weather, size: tuple[int, int], margins: tuple[int, int],
     horizon: float, shore: float, rng: np.random.Generator,
 ) -> Background:  # fmt: skip
-    """Paint it. margins: pixels beyond the frame at the sides, and above and below. shore: y of a waterhole's bank."""
+    """Paint a background.
+
+    Args:
+        habitat: what to paint.
+        light: its light.
+        weather: its weather.
+        size: width and height of a frame, pixels.
+        margins: pixels beyond the frame at the sides, and above and below.
+        horizon: y of the horizon in the frame.
+        shore: y of a waterhole's bank.
+        rng: every random choice comes from it.
+    """
     width, height = size[0] + 2 * margins[0], size[1] + 2 * margins[1]
     painter = _Painter(habitat, light, weather, (width, height), horizon + margins[1], rng)
     painter.sky()
@@ -225,7 +250,7 @@ def background(
 
 
 def over(picture: NDArray[np.uint8], front: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay colours times alpha, uint8 (h, w, 4), over a picture of that size."""
+    """Lay a foreground, uint8 (h, w, 4) of colours times alpha and alpha, over a picture of the same size."""
     clear = 255 - front[..., 3:].astype(np.uint16)
     below = picture * clear + 128
     return np.asarray(front[..., :3] + ((below + (below >> 8)) >> 8).astype(np.uint8))
@@ -410,5 +435,5 @@ class _Painter:
 
 
 def horizon_of(rng: np.random.Generator) -> float:
-    """y of the horizon in the frame."""
+    """Draw y of the horizon in the frame."""
     return math.floor(float(rng.uniform(78, 96)))

@@ -1,4 +1,7 @@
-"""Zebra, giraffe, wildebeest and elephant. Coordinates: see `skeleton`; drawn after photographs' proportions."""
+"""Zebra, giraffe, wildebeest, elephant, lion and hare, in the proportions of photographs.
+
+vimoclip/savannah/skeleton.py explains the coordinates.
+"""
 
 from math import cos, pi, sin
 
@@ -233,7 +236,7 @@ def elephant() -> Species:
     )  # fmt: skip
 
 
-# Lion and hare: paws instead of hooves. Coordinates: see `skeleton`.
+# Lion and hare have paws instead of hooves.
 
 
 def _paws(

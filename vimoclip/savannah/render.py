@@ -1,9 +1,12 @@
-"""From a stage to its frames and to the exact flow between them.
+"""From a stage to its frames, and to the exact flow between them.
 
-Each part's texture is looked up through the inverse of its affine map, in whole numbers, at several places a pixel.
-The flow follows from the same maps: a point of a part goes from map(t-1) to map(t); the background goes with the
-camera. Rain, haze and the shadows under the animals are not things: where they are, the flow is that of what they
-cover.
+Each part of an animal has a texture, made once per species: its outlines filled, painted, and shaded as if rounded. A
+frame looks it up through the inverse of the part's affine map, in whole numbers, at several places per pixel. The flow
+follows from the same maps: a point of a part goes from map(t-1) to map(t); the background goes with the camera. Rain,
+haze and the animals' shadows are not things: where they are, the flow is that of what they cover.
+
+All arithmetic that reaches a pixel is on integers, or on doubles with single correctly rounded operations, so that
+every machine makes the same bytes.
 """
 
 from collections.abc import Iterator
@@ -19,12 +22,6 @@ from vimoclip.savannah.habitats import SKIES, Background, Light, Weather, hazy, 
 from vimoclip.savannah.skeleton import Moment, Part, Track, pose_parts
 from vimoclip.savannah.species import species
 
-# Pictures of an animal's parts, made once a species: outlines filled, painted, and shaded as if rounded.
-#
-# All the arithmetic that reaches a pixel is on integers, or on doubles with single correctly rounded operations, so
-# that every machine makes the same bytes.
-
-
 RESOLUTION = 2
 """Texels per animal unit."""
 
@@ -34,8 +31,12 @@ _MARGIN = 2
 
 @dataclass(frozen=True)
 class Texture:
-    """rgba: uint8 (h, w, 4), alpha 0 or 255, nothing under alpha 0. origin: of the part's plane, in animal units, the
-    place of the top left texel's outer corner."""
+    """The picture of a part.
+
+    Attributes:
+        rgba: uint8 (h, w, 4), alpha 0 or 255, all zero where alpha is 0.
+        origin: the outer corner of the top left texel in the part's plane, in animal units.
+    """
 
     rgba: NDArray[np.uint8]
     origin: Point
@@ -58,7 +59,7 @@ def spline(points: tuple[Point, ...], smooth: bool, pieces: int = 6) -> NDArray[
 
 @cache
 def textures(name: str) -> tuple[Texture, ...]:
-    """Of each part of a species, in the order of its parts."""
+    """The texture of each part of a species, in the order of its parts."""
     return tuple(_texture(part) for part in species(name).parts)
 
 
@@ -125,15 +126,25 @@ Image = NDArray[np.uint8]
 Flow = NDArray[np.float32]
 
 _FINE = 2
-"""Places a pixel is looked at, to each side."""
+"""Places along each side at which a pixel is looked up."""
 _ONE = 1 << 16
 _FARTHER = 0.3
-"""How much of the horizon's haze lies before an animal."""
+"""The part of the horizon's haze that lies before an animal."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """All that a clip shows. tracks: the farthest animal first. corners: the frame's top left corner, by frame."""
+    """Everything that a clip shows.
+
+    Attributes:
+        size: width and height of a frame, pixels.
+        background: the painted background.
+        tracks: the animals, the farthest first.
+        corners: the frame's top left corner in the scene, by frame.
+        light: the light of the clip.
+        weather: the weather of the clip.
+        rain: streaks to add to each frame; None without rain.
+    """
 
     size: tuple[int, int]
     background: Background
@@ -158,14 +169,18 @@ class _Layer:
 
 
 def frames(stage: Stage) -> Iterator[Image]:
-    """uint8 (height, width, 3) in RGB, each a fresh array."""
+    """The frames, uint8 (height, width, 3) RGB, each a fresh array."""
     animals = [_Animal(track, stage) for track in stage.tracks]
     for t in range(len(stage.corners)):
         yield _frame(stage, animals, t)
 
 
 def flows(stage: Stage) -> Iterator[Flow]:
-    """From frame t - 1 to frame t, for t from 1: float32 (height, width, 2), u to the right and v down, in pixels."""
+    """The flow from frame t - 1 to frame t, for t from 1.
+
+    Yields:
+        float32 (height, width, 2): u to the right and v down, in pixels.
+    """
     animals = [_Animal(track, stage) for track in stage.tracks]
     for t in range(1, len(stage.corners)):
         yield _flow(stage, animals, t)

@@ -1,4 +1,8 @@
-"""A clip of the savannah: what it shows, drawn from a seed, and its frames and flow."""
+"""A clip of the savannah: what it shows, drawn from a seed, and its frames and flow; and folders of clips.
+
+`plan` draws the scenes of a folder, and `write_folder` writes them as users have them: H.264 files and a labels.csv
+(docs/labels.md). The camera moves by whole pixels, so that the background of a clip is painted once and only cut out.
+"""
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
@@ -19,22 +23,23 @@ from vimoclip.savannah.habitats import HABITATS, LIGHTS, WEATHERS, Habitat, Ligh
 from vimoclip.savannah.skeleton import Track
 from vimoclip.video.encode import write_clip
 
-# Where the camera looks: whole pixels, so that the background of a clip is painted once and only cut out.
-
-
 Camera = Literal["still", "panning", "shaking"]
 
 CAMERAS: tuple[Camera, ...] = get_args(Camera)
 PAN = 1
-"""Pixels a frame."""
+"""Pixels per frame."""
 SHAKE = 3
 """Pixels to each side, at most."""
 
 
 def camera_path(camera: Camera, frames_count: int, heading: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """The frame's top left corner in the scene, by frame. Halfway through, a panning camera is at (0, 0).
+    """The frame's top left corner in the scene, by frame. A panning camera is at (0, 0) halfway through the clip.
 
-    heading: +1 or -1, the way a panning camera goes.
+    Args:
+        camera: how it moves.
+        frames_count: length of the clip.
+        heading: +1 or -1, the direction of a panning camera.
+        rng: every random choice comes from it.
     """
     if camera == "panning":
         return [(heading * PAN * (t - frames_count // 2), 0) for t in range(frames_count)]
@@ -86,8 +91,18 @@ _WEATHER = {"clear": "under a clear sky", "rain": "in the rain", "fog": "in fog"
 class Scene:
     """One clip.
 
-    name: a POSIX path without its suffix; it says nothing about what is seen. behaviour: what the clip was made for.
-    species: of one animal, or of two. facing: +1 where the animal looks to the right, else -1.
+    Attributes:
+        name: a POSIX path without its suffix; it does not say what the clip shows.
+        split: `train`, `val` or `test`.
+        seed: of everything random in the clip.
+        behaviour: what the clip was made for.
+        species: of one animal, or of two.
+        habitat: where it is set.
+        light: its light.
+        weather: its weather.
+        camera: how the camera moves.
+        facing: +1 where the animal looks to the right, -1 to the left.
+        frames_count: length of the clip.
     """
 
     name: str
@@ -104,12 +119,12 @@ class Scene:
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """What is to be seen when, in the order of the starts."""
+        """What the clip shows and when, by the starts."""
         return tuple(Span(label, start / FPS, end / FPS) for label, start, end in self._performance[1])
 
     @property
     def caption(self) -> str:
-        """One plain sentence."""
+        """One plain sentence that says what the clip shows."""
         place = _IN[self.habitat].split(" ", 1)[1]
         words = {"in": _IN[self.habitat], "through": _THROUGH[self.habitat], "place": place}
         who = _article(self.species[0])
@@ -124,12 +139,15 @@ class Scene:
         return f"{who.capitalize()} is {what} {f'beside {other} ' if other else ''}{when}."
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """uint8 (H, W, 3) in RGB, one by one, each a fresh array."""
+        """The frames, uint8 (H, W, 3) RGB, one by one, each a fresh array."""
         return render.frames(self.stage())
 
     def flows(self) -> Iterator[NDArray[np.float32]]:
-        """The exact flow from frame t - 1 to frame t, for t from 1: float32 (H, W, 2), (u right, v down) in pixels, on
-        the grid of frame t - 1, as `vimoclip.flow` has it."""
+        """The exact flow from frame t - 1 to frame t, for t from 1, as vimoclip/flow has it.
+
+        Yields:
+            float32 (H, W, 2) on the grid of frame t - 1: u to the right and v down, in pixels.
+        """
         return render.flows(self.stage())
 
     @property
@@ -161,13 +179,18 @@ class Scene:
 
 
 def plan(count: int, seed: int = 0, behaviours: Sequence[str] = BEHAVIOURS) -> list[Scene]:
-    """The scenes of a folder. Asking for more keeps the ones there were.
+    """Draw the scenes of a folder. A larger count keeps the scenes of a smaller one.
 
-    Behaviours come in shuffled rounds, and the splits of each in turn: of five clips three are for training, and one
-    each for validation and for test.
+    Behaviours come in shuffled rounds, and the splits of each in turn: of five clips of a behaviour three are for
+    training, one is for validation and one for test.
+
+    Args:
+        count: the number of scenes.
+        seed: of the folder.
+        behaviours: the behaviours to show.
 
     Raises:
-        ConfigError: a count below 0, an unknown behaviour, one named twice, or none.
+        ConfigError: a count below 0; a behaviour that is unknown or named twice; or no behaviours.
     """
     if count < 0:
         raise ConfigError("The number of clips cannot be negative.", received=count, expected="0 or more")
@@ -214,9 +237,6 @@ def _article(name: str) -> str:
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
-# Clips as users have them: H.264 files and a labels.csv (docs/labels.md).
-
-
 COLUMNS = (
     "filepath",
     "label",
@@ -239,12 +259,20 @@ def write_folder(
     behaviours: Sequence[str] = BEHAVIOURS,
     written: Callable[[], None] = lambda: None,
 ) -> list[Scene]:
-    """Write `<folder>/<name>.mp4` of each scene of `plan`, and at last `<folder>/labels.csv` with a row a span.
+    """Write `<folder>/<name>.mp4` for each scene of `plan`, and then `<folder>/labels.csv`, with one row per span.
 
-    written: told after each clip.
+    Args:
+        folder: where to; created if need be.
+        count: see `plan`.
+        seed: see `plan`.
+        behaviours: see `plan`.
+        written: called after each clip.
+
+    Returns:
+        The scenes.
 
     Raises:
-        ConfigError: as `plan`.
+        ConfigError: see `plan`.
     """
     scenes = plan(count, seed, behaviours)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,13 @@
-"""What an animal is made of, and where its parts lie in a pose.
+"""What an animal is made of, where its parts lie in a pose, and where it is in each frame.
 
 An animal's own plane: x forward, y down, the ground at y = 0 and the animal above it, facing right; its unit is a
 hundredth of its shoulder's height. Every part is rigid in a plane of its own, whose origin is the joint it turns
 about, and is carried by an affine map: what is drawn and its exact flow both follow from these maps.
 
-Legs have two segments. A pose says where the feet are, and the knee follows (inverse kinematics): so feet stay on the
-ground while the body moves over them.
+Legs have two segments. A pose says where the feet are, and the knee follows (inverse kinematics), so that feet stay on
+the ground while the body moves over them.
+
+`limb`, `leg_parts`, `four_legs`, `two_legs`, `disc` and `eye` are what the species are built from.
 """
 
 import math
@@ -20,7 +22,13 @@ from vimoclip.savannah.drawing import Affine, Colour, Outline, Paint, Point, app
 
 @dataclass(frozen=True)
 class Shape:
-    """An outline and how it is painted. smooth: a closed spline runs through the points; else straight edges."""
+    """A painted outline.
+
+    Attributes:
+        points: the outline, in the part's plane.
+        paint: its colours.
+        smooth: whether a closed spline runs through the points, instead of straight edges.
+    """
 
     points: tuple[Point, ...]
     paint: Paint
@@ -29,9 +37,14 @@ class Shape:
 
 @dataclass(frozen=True)
 class Part:
-    """A rigid part. parent: the part whose plane holds the joint. Parts are drawn in their order, the last on top.
+    """A rigid part. Parts are drawn in their order, the last on top.
 
-    shade: how bright it is; parts on the far side are darker. wing: it opens and closes along its own y.
+    Attributes:
+        name: of the part.
+        parent: the part whose plane holds the joint.
+        joint: the point that it turns about.
+        shapes: what is drawn.
+        shade: how bright it is; parts on the far side are darker.
     """
 
     name: str
@@ -43,10 +56,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Leg:
-    """Parts `<name>-upper` and `<name>-lower`, which hang on `hip`, a point of the torso.
+    """A leg: the parts `<name>-upper` and `<name>-lower`.
 
-    lengths: of the two segments. knee: +1 where it points forward, -1 backward. phase: of the walk, of the run, in
-    parts of a cycle.
+    Attributes:
+        name: of the leg.
+        hip: the point of the torso that it hangs on.
+        lengths: of the two segments.
+        knee: +1 where the knee points forward, -1 where it points backward.
+        walk: the leg's phase in the walk, in parts of a cycle.
+        run: its phase in the run.
     """
 
     name: str
@@ -59,11 +77,15 @@ class Leg:
 
 @dataclass(frozen=True)
 class Pose:
-    """How an animal holds itself. Lengths are in its own units, angles in radians, clockwise on the screen.
+    """How an animal holds itself. Lengths are in its own units; angles are in radians, clockwise on the screen.
 
-    sink: how far the torso has come down from where it is when standing. pitch: of the torso. turns: by which a part is
-    turned against its parent. scales: of a part along its own x and y. feet: by leg, forward of the hip and above the
-    ground; in the air, below the hip.
+    Attributes:
+        sink: how far the torso is below its height when standing.
+        pitch: of the torso.
+        turns: by part, its angle against its parent.
+        scales: by part, its scales along its own x and y.
+        feet: by leg, forward of the hip and above the ground; in the air, below the hip.
+        airborne: whether the animal is in the air.
     """
 
     sink: float = 0.0
@@ -75,7 +97,14 @@ class Pose:
 
 
 def pose_parts(parts: tuple[Part, ...], legs: tuple[Leg, ...], stance: float, pose: Pose) -> list[Affine]:
-    """From each part's own plane to the animal's, in the order of the parts. stance: height of the standing torso."""
+    """The maps from each part's own plane to the animal's, in the order of the parts.
+
+    Args:
+        parts: of the animal.
+        legs: of the animal.
+        stance: height of the standing torso.
+        pose: how the animal holds itself.
+    """
     torso = place((0.0, pose.sink - stance), pose.pitch)
     placed: dict[str, Affine] = {}
     for leg in legs:
@@ -110,9 +139,6 @@ def _bend(hip: Point, foot: Point, leg: Leg) -> tuple[float, float]:
     return upper, math.atan2(end[1] - knee[1], end[0] - knee[0])
 
 
-# Building blocks of the species: limbs, legs in pairs, and what a species is.
-
-
 Posture = Literal["stand", "low", "lie", "run", "preen"]
 Build = Literal["quadruped", "hopper", "bird", "flyer"]
 
@@ -123,18 +149,26 @@ Hip: TypeAlias = tuple[Point, tuple[float, float]]
 """A point of the torso, and the lengths of the two segments of the leg that hangs there."""
 
 AHEAD = 5.0
-"""How far forward the far legs are."""
+"""How far the far legs are ahead of the near ones."""
 FAR = 0.62
-"""How bright the legs, ears and wings of the far side are."""
+"""The brightness of the legs, ears and wings on the far side."""
 
 
 @dataclass(frozen=True)
 class Species:
-    """An animal. postures: degrees by which each part is turned, against what `stand` says; `torso` is the pitch.
+    """An animal.
 
-    stance: height of the standing torso. sinks: how far it comes down in a posture. folds: where fore and hind feet
-    are, forward of the hips, when it lies. stride: length of a cycle of the walk. area: what it covers when it stands,
-    or flies, in square units; by it all species are made alike large in a frame.
+    Attributes:
+        name: of the species.
+        build: how its gaits move it.
+        parts: in the order they are drawn in.
+        legs: its legs.
+        stance: height of the standing torso.
+        postures: by posture, degrees by which each part is turned against `stand`; `torso` is the pitch.
+        sinks: how far the torso comes down in a posture.
+        folds: where fore and hind feet are, forward of the hips, when it lies.
+        stride: length of a cycle of the walk.
+        area: what it covers when it stands or flies, in square units; it makes all species equally large in a frame.
     """
 
     name: str
@@ -154,13 +188,13 @@ class Species:
         return {part.name: part for part in self.parts}
 
     def turn(self, posture: Posture, part: str) -> float:
-        """Radians."""
+        """The angle of a part in a posture, radians."""
         degrees = self.postures["stand"].get(part, 0.0)
         return radians(degrees if posture == "stand" else self.postures[posture].get(part, degrees))
 
 
 def outline(points: str) -> Outline:
-    """Points as a polygon in SVG has them: `"x,y x,y …"`."""
+    """A polygon from points as SVG writes them: `"x,y x,y …"`."""
     return tuple((float(x), float(y)) for x, y in (point.split(",") for point in points.split()))
 
 
@@ -173,9 +207,12 @@ def limb(length: float, profile: Profile) -> Outline:
 def leg_parts(
     hips: Mapping[str, Hip], upper: Callable[[str, float], Shape], lower: Callable[[float], tuple[Shape, ...]]
 ) -> tuple[list[Part], list[Part]]:
-    """The parts of the far and of the near legs, lower before upper, so that the upper covers the joint.
+    """The parts of the far and of the near legs, lower before upper, so that the upper part covers the joint.
 
-    hips: by where the legs are. upper, lower: what a segment of that length looks like.
+    Args:
+        hips: by the place of the legs, `fore` or `hind`.
+        upper: makes an upper segment from the leg's place and its length.
+        lower: makes the shapes of a lower segment from its length.
     """
     sides: tuple[list[Part], list[Part]] = ([], [])
     for side, parts, shade, ahead in (("far", sides[0], FAR, AHEAD), ("near", sides[1], 1.0, 0.0)):
@@ -187,7 +224,7 @@ def leg_parts(
 
 
 def four_legs(hips: Mapping[str, Hip]) -> tuple[Leg, ...]:
-    """Of the hips `fore` and `hind`: knees forward, hocks backward; a lateral walk and a gallop."""
+    """The legs on the hips `fore` and `hind`: knees forward, hocks backward; a lateral walk and a gallop."""
     (fore, fore_lengths), (hind, hind_lengths) = hips["fore"], hips["hind"]
     return (
         Leg("far-fore", (fore[0] + AHEAD, fore[1]), fore_lengths, 1, 0.75, 0.62),
@@ -198,7 +235,7 @@ def four_legs(hips: Mapping[str, Hip]) -> tuple[Leg, ...]:
 
 
 def two_legs(hips: Mapping[str, Hip]) -> tuple[Leg, ...]:
-    """A bird's, of its hip `hind`: what bends backward is the ankle."""
+    """A bird's legs, on its hip `hind`; what bends backward is the ankle."""
     hip, lengths = hips["hind"]
     return (
         Leg("far-hind", (hip[0] + AHEAD, hip[1]), lengths, -1, 0.5, 0.5),
@@ -216,19 +253,23 @@ def disc(centre: Point, radius: float, colour: Colour) -> Shape:
 
 
 def eye(centre: Point, radius: float, around: Colour = (30, 22, 18)) -> tuple[Shape, ...]:
-    """Dark, with the light in it."""
+    """A dark eye with a highlight."""
     x, y = centre
     return disc(centre, radius, around), disc((x + 0.3 * radius, y - 0.35 * radius), 0.38 * radius, (235, 235, 230))
 
 
-# Where an animal is, and how it holds itself, frame by frame.
-
-
 @dataclass(frozen=True)
 class Moment:
-    """One animal in one frame. x, y: of the ground below its middle, in the scene, pixels. scale: pixels per unit.
+    """One animal in one frame.
 
-    facing: +1 to the right, -1 to the left. lift: pixels above the ground. squash: how much of its length is seen.
+    Attributes:
+        x: of the ground below its middle, in the scene, pixels.
+        y: of the same point.
+        scale: pixels per unit.
+        facing: +1 to the right, -1 to the left.
+        pose: how it holds itself.
+        lift: pixels above the ground.
+        squash: the part of its length that is seen.
     """
 
     x: float
@@ -242,7 +283,13 @@ class Moment:
 
 @dataclass(frozen=True)
 class Track:
-    """An animal's way through a clip."""
+    """An animal's way through a clip.
+
+    Attributes:
+        species: its species.
+        moments: where it is and how it holds itself, by frame.
+        flying: whether it flies.
+    """
 
     species: str
     moments: tuple[Moment, ...]

@@ -13,5 +13,5 @@ SPECIES = tuple(_MAKERS)
 
 @cache
 def species(name: str) -> Species:
-    """The species of that name, one of SPECIES."""
+    """The species of this name, one of SPECIES."""
     return _MAKERS[name]()

@@ -1,6 +1,6 @@
-"""Pictures to look at instead of videos: a strip of frames for each span, under a title, all on one sheet.
+"""Contact sheets, to look at instead of videos: a strip of frames for each span, under a title, on one picture.
 
-Everything is measured in pixels. A frame keeps its shape (with its pixels' own aspect) and is as high as the others.
+All lengths are pixels. Every frame is FRAME_HEIGHT high and keeps its shape (with the aspect of its own pixels).
 """
 
 import itertools
@@ -20,7 +20,7 @@ from vimoclip.video.decode import FrameChunk, decode
 
 FRAME_HEIGHT = 108
 WIDEST = 2.4
-"""Of a frame, width / height: of a wider one the middle is shown."""
+"""Width / height of a frame; a wider one shows its middle."""
 
 _MARGIN, _GAP, _TEXT = 14, 3, 13
 _PAPER, _INK, _NOTE = (250, 249, 246), (32, 34, 36), (118, 120, 122)
@@ -28,7 +28,13 @@ _PAPER, _INK, _NOTE = (250, 249, 246), (32, 34, 36), (118, 120, 122)
 
 @dataclass(frozen=True)
 class Strip:
-    """What one row of a sheet shows. frames: uint8 (H, W, 3) each, RGB; none of them is a row of text alone."""
+    """One strip of a sheet.
+
+    Attributes:
+        title: its first line of text.
+        note: its second line.
+        frames: uint8 (H, W, 3) each, RGB; empty for text alone.
+    """
 
     title: str
     note: str
@@ -41,13 +47,21 @@ def spread(start_s: float, end_s: float, count: int) -> list[float]:
 
 
 def frames_at(path: str | Path, times_s: Sequence[float]) -> list[NDArray[np.uint8]]:
-    """The frames that a video shows at `times_s` (ascending, seconds): uint8 (FRAME_HEIGHT, W, 3) each, RGB.
+    """The frames that a video shows at some times.
 
-    The frame shown at a time is the last one at or before it; before the first frame that is the first one. After the
-    end it is the last one. Nothing is decoded past the last time.
+    The frame at a time is the last one at or before it; before the first frame it is the first one, and after the end
+    the last one. Nothing is decoded past the last time.
+
+    Args:
+        path: the video file.
+        times_s: seconds from the first frame, ascending.
+
+    Returns:
+        uint8 (FRAME_HEIGHT, W, 3) each, RGB.
 
     Raises:
-        ConfigError: times that do not ascend. VideoError: the file cannot be decoded so far.
+        ConfigError: the times do not ascend.
+        VideoError: the file cannot be decoded that far.
     """
     if any(later < earlier for earlier, later in itertools.pairwise(times_s)):
         raise ConfigError("Times to show must ascend.", received=list(times_s), expected="seconds, each after the last")
@@ -69,10 +83,17 @@ def frames_at(path: str | Path, times_s: Sequence[float]) -> list[NDArray[np.uin
 
 
 def draw(strips: Sequence[Strip], columns: int = 1) -> NDArray[np.uint8]:
-    """All strips on one sheet, uint8 (H, W, 3) in RGB, filled row by row.
+    """Draw all strips on one sheet, row by row.
+
+    Args:
+        strips: at least one.
+        columns: strips beside each other.
+
+    Returns:
+        uint8 (H, W, 3), RGB.
 
     Raises:
-        ConfigError: nothing to draw.
+        ConfigError: there are no strips.
     """
     if not strips:
         raise ConfigError("A contact sheet needs strips.", received="none", expected="at least one")
@@ -95,7 +116,10 @@ def draw(strips: Sequence[Strip], columns: int = 1) -> NDArray[np.uint8]:
 
 
 def write(path: Path, sheet: NDArray[np.uint8]) -> Path:
-    """Write a sheet as PNG.
+    """Write a sheet, uint8 (H, W, 3) RGB, as PNG; its folder is created if need be.
+
+    Returns:
+        `path`.
 
     Raises:
         ConfigError: the file cannot be written.

@@ -1,8 +1,8 @@
 """Video files to frames: uint8 (T, H, W, 3) RGB with times in seconds, streamed in chunks of bounded size.
 
-`decode` runs in the calling process; `decoder_process.py` runs it in a child, where a crash or a hang costs one video.
-The frames are those of a plain PyAV decode, in decode order, turned upright. Conventions for frame numbers and times:
-schemas/frames.py.
+`decode` runs in the calling process; vimoclip/video/decoder_process.py runs it in a child. The frames are those of a
+plain PyAV decode, in decode order, turned upright. schemas/frames.py says how frames are numbered and timed.
+`Sampler` chooses the frames that are stored, and `ChunkBuilder` collects frames into a `FrameChunk`.
 """
 
 import struct
@@ -25,19 +25,22 @@ from vimoclip.config.store import OnCorrupt, Sampling
 from vimoclip.errors import VideoError
 from vimoclip.frames import VideoDone, VideoInfo, VideoReset
 
-# Runs of decoded frames: upright RGB, all of one size, a bounded number of bytes at a time.
-
-
 CHUNK_FRAMES = 16
 CHUNK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
 class FrameChunk:
-    """A run of decoded frames: frames uint8 (T, H, W, 3), source_frame int64 (T,), time_s float64 (T,), stored bool
-    (T,).
+    """T decoded frames in a row.
 
     A frame with stored = False is there only because the next one is stored and its motion starts here.
+
+    Attributes:
+        frames: uint8 (T, H, W, 3), upright RGB, all of one size.
+        source_frame: int64 (T,), counts decoded frames.
+        time_s: float64 (T,), seconds from the first frame.
+        stored: bool (T,), whether the frame is stored.
+        pixel_aspect: width / height of one pixel.
     """
 
     frames: np.ndarray
@@ -60,9 +63,11 @@ def _mirrors(frame: VideoFrame) -> bool:
 
 
 class ChunkBuilder:
-    """Collects frames as upright RGB; all of one video get the first one's size.
+    """Collects frames as upright RGB. All frames of a video get the first one's size.
 
-    Attributes: `codec`, its name; `aspect`, width / height of one pixel, upright.
+    Attributes:
+        codec: name of the codec.
+        aspect: width / height of one pixel, upright.
     """
 
     def __init__(self, stream: VideoStream) -> None:
@@ -77,10 +82,11 @@ class ChunkBuilder:
         self._rows: list[tuple[int, float, bool]] = []
 
     def add(self, rows: list[Row]) -> None:
-        """Add all of these rows, or none when one of them cannot be converted.
+        """Add all of these rows, or none if one of them cannot be converted.
 
         Raises:
-            VideoError: `too-small`. av.FFmpegError, ValueError: a frame cannot be converted to RGB.
+            VideoError: `too-small`.
+            av.FFmpegError, ValueError: a frame cannot be converted to RGB.
         """
         frames = [self._upright(row[0]) for row in rows]
         self._frames += frames
@@ -105,22 +111,22 @@ class ChunkBuilder:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height, upright, of the frames. There must have been one."""
+        """Width and height of the frames, upright. At least one frame must have been added."""
         assert self._size is not None
         return (self._size[1], self._size[0]) if self._turns % 2 else self._size
 
     @property
     def empty(self) -> bool:
-        """Whether nothing waits to be taken."""
+        """Whether there is nothing to take."""
         return not self._frames
 
     @property
     def full(self) -> bool:
-        """Whether as much waits as a chunk may hold."""
+        """Whether as much has been added as a chunk may hold."""
         return len(self._frames) >= CHUNK_FRAMES or len(self._frames) * self._frames[0].nbytes >= CHUNK_BYTES
 
     def take(self) -> FrameChunk:
-        """What has been added since the last chunk was taken, which must be something."""
+        """The frames added since the last call, at least one, as a chunk."""
         source_frame, time_s, stored = zip(*self._rows, strict=True)
         chunk = FrameChunk(
             np.stack(self._frames),
@@ -138,11 +144,11 @@ _SUFFIXES = """
     ts vob webm wmv y4m
 """
 EXTENSIONS = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
-"""Suffixes, lower case, by which a file in a folder is taken for a video."""
+"""Suffixes, lower case, of the files in a folder that are taken for videos."""
 
 ASSUMED_RATE = 25.0
 MIN_SIDE = 8
-"""Pixels. No flow estimator works on less."""
+"""Pixels. Flow estimators do not work on less."""
 MAX_PIXELS = 1 << 27  # a damaged header may promise a frame of gigabytes
 
 
@@ -150,12 +156,13 @@ DecodeEvent = FrameChunk | VideoReset | VideoDone
 
 
 CLOCK_S = 0.0005
-"""Seconds by which a presentation time may be off: Matroska, WebM, FLV and ASF count in milliseconds, in which frame 1
-of 30 a second is at 0.033. Without them it would fall to frame 0, and what is stored would depend on the container."""
+"""Seconds by which a presentation time may be off: Matroska, WebM, FLV and ASF count in milliseconds, so that frame 1
+of 30 per second is at 0.033. Without this it would share frame 0's slot, and the container would decide what is stored.
+"""
 
 
 class Sampler:
-    """The sampling rule of `Sampling`, asked once for every decoded frame in order."""
+    """The sampling rule of a `Sampling`. It is asked once about each decoded frame, in order."""
 
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
@@ -181,11 +188,20 @@ class _UnusableTimesError(Exception):
 def decode(
     path: str | Path, sampling: Sampling, on_corrupt: OnCorrupt = "fail", on_frame: Callable[[], None] | None = None
 ) -> Iterator[DecodeEvent]:
-    """Decode the frames that `sampling` stores, and the frame before each. on_frame: called at every decoded frame.
+    """Decode the frames that `sampling` stores, and the frame before each.
 
-    Yields FrameChunks in decode order, then VideoDone, whose video_id is the path. Times are presentation times until
-    one of them proves unusable; then all times must be n / rate, and the video is decoded again from its start. If
-    chunks were already handed out, VideoReset says so.
+    Times are presentation times until one of them proves unusable; then all times must be n / rate, and the video is
+    decoded again from its start.
+
+    Args:
+        path: the video file.
+        sampling: which frames are stored.
+        on_corrupt: whether a file that breaks after N frames fails, or its N frames are kept.
+        on_frame: called after every decoded frame.
+
+    Yields:
+        FrameChunks in decode order, and at the end VideoDone, whose video_id is the path. VideoReset comes where the
+        video begins again after chunks were yielded.
 
     Raises:
         VideoError: the file cannot be decoded; `.kind` names how.

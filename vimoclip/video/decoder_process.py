@@ -31,14 +31,14 @@ from vimoclip.video.decode import DecodeEvent, FrameChunk, decode
 
 PREFETCH = 4  # chunks decoded before they are asked for
 START_S = 60.0  # a loaded machine may take its time to start a process
-IDLE_S = 1.0  # after so long without an event the caller hears so
+IDLE_S = 1.0  # after this long without an event the caller gets None
 HEARTBEAT_S = 0.1  # how often the child says that it still decodes, when no chunk says so
-CLOSE_TIMEOUT_S = 2.0  # how long closing waits for `jobs` to give the next one
+CLOSE_TIMEOUT_S = 2.0  # how long closing waits for `jobs` to give its next item
 _F_SETPIPE_SZ = 1031  # Linux: a pipe of 1 MiB moves frames with a sixteenth of the wake-ups
 
 
 class Decodable(Protocol):
-    """Whatever names a file to decode."""
+    """Anything that names a file to decode."""
 
     @property
     def path(self) -> str:
@@ -49,7 +49,12 @@ Job = TypeVar("Job", bound=Decodable)
 
 
 class DecoderProcess:
-    """Decodes videos one after another, a few chunks ahead of the caller."""
+    """Decodes videos one after another in a child process, a few chunks ahead of the caller.
+
+    Args:
+        sampling: which frames are stored.
+        run: what to do with corrupt files, and how long to wait for a frame.
+    """
 
     def __init__(self, sampling: Sampling, run: RunConfig) -> None:
         self._sampling, self._run = sampling, run
@@ -57,13 +62,18 @@ class DecoderProcess:
         self._given_up: Decodable | None = None
 
     def give_up(self, job: Decodable) -> None:
-        """Decode no more of this job, which a stream is at: at most a few of its events are still to come."""
+        """Stop decoding this job, which a stream has reached: at most a few of its events are still to come."""
         self._given_up = job
 
     def stream(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, DecodeEvent | VideoError]]:
-        """Events of each job in turn (see `vimoclip.video.decode.decode`), ended by VideoDone or a VideoError.
+        """Decode each job in turn.
 
-        `jobs` is drawn from another thread, as decoding gets there; what it raises is raised here.
+        Args:
+            jobs: drawn in another thread, as decoding gets there; an error that it raises is raised here.
+
+        Yields:
+            Each job with its events (see `vimoclip.video.decode.decode`), the last of which is VideoDone or a
+            VideoError.
         """
         with contextlib.closing(self.stream_or_idle(jobs)) as items:
             for item in items:
@@ -71,12 +81,12 @@ class DecoderProcess:
                     yield item
 
     def stream_or_idle(self, jobs: Iterable[Job]) -> Generator[tuple[Job, DecodeEvent | VideoError] | None, None, None]:
-        """As `stream`, and None after each second without an event: the next job may be long in coming."""
+        """As `stream`, but yields None after each second without an event: the next job may be long in coming."""
         closing = threading.Event()
 
         def events() -> Iterator[tuple[Job, DecodeEvent | VideoError]]:
             for job in jobs:
-                if closing.is_set():  # it was long in coming, and must not start another child
+                if closing.is_set():  # the job came late, and must not start another child
                     return
                 for event in self._events(job.path):
                     yield job, event
@@ -136,7 +146,7 @@ class _Child:
         home = str(Path(__file__).resolve().parents[2])
         search = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH")]))
         try:
-            # -P: a `vimoclip` or `av` folder where the user stands must not be imported instead of the real one.
+            # -P: a `vimoclip` or `av` folder in the working directory must not be imported instead of the real one.
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "vimoclip.video.decoder_process", str(jobs_read), str(events_write)],
                 pass_fds=(jobs_read, events_write),

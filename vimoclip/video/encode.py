@@ -1,4 +1,4 @@
-"""Stretches of videos as files of their own, to look at: H.264 in MP4, upright, at the frames' own times."""
+"""Frames to video files: clips cut out of videos, to look at, and rendered frames as files."""
 
 import itertools
 from collections.abc import Iterable, Mapping
@@ -20,13 +20,22 @@ _OPTIONS = {"crf": "20", "preset": "veryfast"}
 
 
 def cut_clip(source: str | Path, start_s: float, end_s: float, target: Path) -> int:
-    """Write the frames shown in [start_s, end_s), seconds from the first one; how many that were.
+    """Write the frames that a video shows in a span as a file: H.264 in MP4, upright, at the frames' own times.
 
-    Decoding begins at the file's first frame, since the store's times count from there.
+    Decoding begins at the file's first frame, because the store's times count from there.
+
+    Args:
+        source: the video file.
+        start_s: seconds from the first frame.
+        end_s: the first moment after the span.
+        target: the file to write, whole or not at all; its folder is created if need be.
+
+    Returns:
+        The number of frames written.
 
     Raises:
-        VideoError: the source cannot be decoded so far. SearchError: the target cannot be written, or no frame is in
-        the span.
+        VideoError: the source cannot be decoded that far.
+        SearchError: the target cannot be written, or the span does not hold a frame.
     """
     part = target.with_name(f".{target.name}.unfinished")
     try:
@@ -104,9 +113,18 @@ def write_clip(
     options: Mapping[str, str] | None = None,
     pix_fmt: str = "yuv420p",
 ) -> Path:
-    """Encode RGB frames on one thread, so that the same frames give the same bytes; the container follows the suffix.
+    """Encode RGB frames on one thread, so that the same frames give the same bytes.
 
-    options: the encoder's own; None means crf 18 for libx264, with X264, and its defaults for any other codec.
+    Args:
+        path: the file to write; its suffix chooses the container.
+        frames: uint8 (H, W, 3) each, all of one size.
+        fps: frames per second.
+        codec: FFmpeg's name of the encoder.
+        options: the encoder's own; None means crf 18 with X264 for libx264, and the defaults of any other encoder.
+        pix_fmt: FFmpeg's name of the pixel format.
+
+    Returns:
+        `path`.
 
     Raises:
         ConfigError: no frames, or an odd width or height where the pixel format needs even ones.

@@ -1,4 +1,4 @@
-"""Video files of a disk: those below a folder, and what tells one content from another."""
+"""Video files on a disk: finding them below a folder, and identifying their content."""
 
 import hashlib
 import os
@@ -9,9 +9,14 @@ from vimoclip.video.decode import EXTENSIONS
 
 
 def videos_under(folder: Path, problems: list[tuple[str, str]]) -> Iterator[Path]:
-    """Every video below a folder, by suffix in any case; hidden files and folders are left out.
+    """Find every video below a folder, by suffix in any case, except in hidden files and folders.
 
-    problems: gets (path, why) of folders that cannot be listed.
+    Args:
+        folder: where to look; links are followed.
+        problems: receives (path, why) of each folder that cannot be listed.
+
+    Yields:
+        Paths of videos: files before subfolders, each sorted by name.
     """
 
     def unlisted(error: OSError) -> None:
@@ -33,7 +38,7 @@ def videos_under(folder: Path, problems: list[tuple[str, str]]) -> Iterator[Path
 
 
 def content_hash(path: str) -> str:
-    """`blake2b-128:<hex>` of the whole file. Raises OSError."""
+    """`blake2b-128:<hex>` of the whole file; raises OSError."""
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     return f"blake2b-128:{digest.hexdigest()}"

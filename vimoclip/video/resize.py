@@ -2,9 +2,10 @@
 
 - `squash`: the whole frame, stretched to the square.
 - `crop`: the central square at full scale; what lies beyond it is lost.
-- `letterbox`: the whole frame at its own aspect, centred, and padding beside it.
+- `letterbox`: the whole frame at its own aspect, centred, with padding beside it.
 
-Aspect is that of the displayed picture: `pixel_aspect` is the width of one pixel over its height. `squash` ignores it.
+The aspect is that of the displayed picture: `pixel_aspect` is the width of one pixel over its height. `squash` ignores
+it.
 """
 
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -29,10 +30,20 @@ class Box(NamedTuple):
 
 
 def plane_box(width: int, height: int, pixel_aspect: float, mode: Geometry, size: int) -> tuple[Box, Box]:
-    """What part of a `width` x `height` frame is taken, and where on the `size` x `size` plane it goes.
+    """Which part of a frame is taken, and where it goes on the square plane.
 
     Both boxes lie inside their planes, are at least 1 px a side and exactly centred; for that, the side that `crop` and
     `letterbox` shorten may be off the true aspect by up to 1 px.
+
+    Args:
+        width: of the frame, pixels.
+        height: of the frame, pixels.
+        pixel_aspect: width / height of one pixel.
+        mode: the geometry.
+        size: side of the plane, pixels.
+
+    Returns:
+        The box of the frame, and the box of the plane.
 
     Raises:
         ValueError: a length or the aspect is not positive, or the mode is unknown.
@@ -68,10 +79,21 @@ def resize_frames(
     pixel_aspect: float = 1.0,
     fill: int = 0,
 ) -> "torch.Tensor":
-    """Frames on CLIP's square: uint8 (N, H, W, 3) to uint8 (N, 3, size, size), antialiased, on the frames' device.
+    """Resize frames to CLIP's square, antialiased, on the frames' device.
 
-    A frame's result does not depend on the others of its batch. `fill` (0 to 255) is the grey of letterbox's padding.
-    The result may be channels-last in memory, and may share it with `frames` when nothing has to be resized.
+    A frame's result does not depend on the other frames of its batch.
+
+    Args:
+        frames: uint8 (N, H, W, 3).
+        size: side of the square, pixels.
+        mode: the geometry.
+        interpolation: of the resampling.
+        pixel_aspect: width / height of one pixel.
+        fill: grey of letterbox's padding, 0 to 255.
+
+    Returns:
+        uint8 (N, 3, size, size). It may be channels-last in memory, and may share memory with `frames` when nothing has
+        to be resized.
 
     Raises:
         ValueError: frames of another shape or dtype.
@@ -102,9 +124,18 @@ def resize_frames(
 
 
 def resize_flow(flow: NDArray[np.float32], size: int, mode: Geometry, pixel_aspect: float = 1.0) -> NDArray[np.float32]:
-    """Flow on the same square: float32 (h, w, 2) to float32 (size, size, 2). Padding has no motion.
+    """Resize flow to the same square as its frame. Padding has no motion.
 
     Vectors move to their new places and are averaged where the flow shrinks; they stay in pixels of the h x w grid.
+
+    Args:
+        flow: float32 (h, w, 2).
+        size: side of the square, pixels.
+        mode: the geometry.
+        pixel_aspect: width / height of one pixel.
+
+    Returns:
+        float32 (size, size, 2).
 
     Raises:
         ValueError: flow of another shape or dtype.

@@ -85,7 +85,7 @@ def test_what_is_not_as_it_says(written: Path, changes: dict[str, object], messa
 
 
 def test_text_that_is_no_metadata(written: Path) -> None:
-    for text, message in (("{", "is no JSON"), ("[]", "format list"), ("\xff", "is no JSON")):
+    for text, message in (("{", "is not JSON"), ("[]", "format list"), ("\xff", "is not JSON")):
         (written / META).write_bytes(text.encode("latin-1"))
         with pytest.raises(CheckpointError, match=message):
             read_checkpoint(written)
