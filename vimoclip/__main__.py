@@ -21,7 +21,7 @@ def main() -> None:
     except SystemExit as end:
         if end.code != render.INTERRUPTED:
             raise
-        # Python may take seconds to take torch down, and then end by the signal rather than with this status.
+        # Unloading torch may take Python seconds, and it may then end by the signal rather than with this status.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(render.INTERRUPTED)

@@ -33,7 +33,7 @@ class Bouts:
     """
 
     def __init__(self) -> None:
-        self._of: dict[int, list[Bout]] = {}  # by key, in order of time: they do not touch
+        self._of: dict[int, list[Bout]] = {}  # by key, in order of time; they do not touch each other
         self.count = 0
 
     def add(self, hit: Bout) -> None:

@@ -90,7 +90,7 @@ def _machine_bytes() -> int:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):  # not Linux, which alone says what it could free
+    except (OSError, StopIteration):  # not Linux: only Linux says what it could free
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 
@@ -98,7 +98,7 @@ def _container_bytes() -> int:
     group = Path("/sys/fs/cgroup")
     try:
         return max(0, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
-    except (OSError, ValueError):  # none, or one without a limit
+    except (OSError, ValueError):  # not in a container, or in one without a limit
         return sys.maxsize
 
 
@@ -114,7 +114,7 @@ def set_threads(run: RunConfig) -> int:
 
     bf16 sums depend on it, so every engine calls this.
     """
-    import cv2  # training, which asks this module for devices, runs without it
+    import cv2  # here, because training uses this module and not OpenCV
 
     threads = run.threads or cores()
     torch.set_num_threads(threads)

@@ -303,7 +303,7 @@ def _joined(column: Column, of: Callable[[pa.FixedSizeListArray], NDArray[np.flo
 
 
 def _view(chunk: pa.FixedSizeListArray) -> NDArray[np.floating]:
-    width, values = chunk.type.list_size, chunk.values  # the values of the whole chunk, of which this may be a slice
+    width, values = chunk.type.list_size, chunk.values  # `values` ignores slicing: it holds those of the whole array
     first = values.offset + chunk.offset * width
     flat = np.frombuffer(values.buffers()[1], values.type.to_pandas_dtype())[first : first + len(chunk) * width]
     flat.flags.writeable = False

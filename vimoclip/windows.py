@@ -120,7 +120,7 @@ class _Cutter:
     def __init__(self, window_s: float | None, stride_s: float) -> None:
         self._window_s, self._stride_s = window_s, stride_s
         self._parts: list[FrameBatch] = []
-        self._next = 0  # the number of the window to come
+        self._next = 0  # the number of the next window
 
     def add(self, frames: FrameBatch) -> Iterator[Window]:
         if not len(frames):
@@ -132,7 +132,7 @@ class _Cutter:
         while (end_s := self._next * self._stride_s + self._window_s) - CLOCK_S <= last_s:
             yield from _cut(held, self._next * self._stride_s, end_s, end_s)
             self._next += 1
-        # The last window begins after `last_s` less a window, wherever the video ends.
+        # Wherever the video ends, its last window begins no earlier than one window before `last_s`.
         least = min(self._next * self._stride_s, last_s - self._window_s) - CLOCK_S
         first = int(np.searchsorted(held.time_s, least, "left"))
         self._parts = [held[first:].copy()]

@@ -114,7 +114,7 @@ class VideoEmbedder:
     def add(self, chunk: FrameChunk) -> Iterator[FrameBatch]:
         """Take the next decoded frames, and yield the batches that they complete."""
         stored = chunk.frames[chunk.stored]
-        # A resized frame does not depend on the others: halving leaves its bits alone, and needs no note.
+        # A resized frame does not depend on the others: halving leaves its bits alone, so reduced_batch stays.
         resized = {
             shape: itertools.chain.from_iterable(in_halves(partial(_resize, tower, chunk.pixel_aspect), stored))
             for shape, tower in self._inputs.items()

@@ -12,7 +12,7 @@ from schemas.features import Feature
 from schemas.models import STUDENT, folder_of, student_id
 from vimoclip.config.store import ClipConfig
 
-if TYPE_CHECKING:  # with torch, which takes seconds
+if TYPE_CHECKING:  # importing the student takes seconds, for torch
     from vimoclip.models.motion_student import Student
     from vimoclip.store.feature_store import FeatureStore
 

@@ -128,7 +128,7 @@ class EmbedWorker:
                     yield VideoReset(job.video_id)
             except VideoError as error:
                 failed = VideoFailed(job.video_id, error.kind, str(error))
-            except Exception as error:  # whatever one video provokes, the others go on
+            except Exception as error:  # whatever one video provokes, the others are still embedded
                 self._check_device()
                 failed = VideoFailed(job.video_id, "embedding-failed", f"{type(error).__name__}: {error}"[:500])
             else:

@@ -63,7 +63,7 @@ def to_planes(flow: NDArray[np.float32], dt_s: float, resize: Geometry, pixel_as
     if not np.isfinite(flow).all():
         raise ValueError("flow is not finite")
     pixels = resize_flow(flow, PLANE, resize, pixel_aspect)
-    width = flow.shape[1] * dt_s  # per step; and a row is as high as 1 / aspect columns are wide
+    width = flow.shape[1] * dt_s  # frame widths per second from pixels per step; a row is 1 / aspect columns high
     return _codes(pixels.transpose(2, 0, 1) / np.array([width, width * pixel_aspect], np.float32)[:, None, None])
 
 
@@ -152,7 +152,7 @@ def mirrored(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     found = np.ascontiguousarray(planes[..., ::-1])
     u = found[..., 0, :, :]
     np.maximum(u, 1, out=u)  # code 0 means what 1 does
-    np.negative(u, out=u)  # 256 − u, as bytes wrap around, and REST is half of that
+    np.negative(u, out=u)  # 256 − u, because bytes wrap around; REST is half of 256
     return found
 
 

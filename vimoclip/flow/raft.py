@@ -170,7 +170,7 @@ class _Gates:
         return F.conv2d(context, self._of_context, self._bias, padding=self._padding)
 
     def __call__(self, hidden: torch.Tensor, seen: torch.Tensor, fixed: torch.Tensor) -> torch.Tensor:
-        # seen: room for the hidden state, which is written into it; then the motion.
+        # seen: channels for the hidden state, which is written into it, and then the motion.
         kept, width = seen[:, : self._hidden], 2 * self._hidden
         kept.copy_(hidden)
         z, r = torch.sigmoid_(F.conv2d(seen, self._z_and_r, padding=self._padding).add_(fixed[:, :width])).chunk(2, 1)
@@ -301,7 +301,7 @@ class Raft(FlowEstimator[RaftFrame]):
         return ((pixels.permute(0, 3, 1, 2).contiguous().float() / 255 - 0.5) / 0.5).to(self._dtype)
 
     def _last_flow(self, images: torch.Tensor, before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-        # images: (N, 3, H, W), each pair's first; before, after: its two features; to fp32 (N, 2, H, W).
+        # images: (N, 3, H, W), each pair's first frame; before, after: features of both. Returns fp32 (N, 2, H, W).
         network, levels = self._network, self._network.corr_block
         correlation = Correlation(before, after, levels.num_levels, levels.radius)
         hidden, context = network.context_encoder(images).tensor_split([self._updates.hidden], 1)

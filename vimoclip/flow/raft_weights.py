@@ -116,7 +116,7 @@ def _downloaded(estimator: RaftName, tag: Any) -> dict[str, torch.Tensor]:
     try:
         state: dict[str, torch.Tensor] = tag.get_state_dict(progress=False, check_hash=True, weights_only=True)
         return state
-    except Exception as error:  # of the network, of the disk, of a file cut short: all mean the same to the user
+    except Exception as error:  # network, disk, a file cut short: all mean the same to the user
         place = Path(torch.hub.get_dir(), "checkpoints")
         raise ModelError(
             f"The weights {tag.name} of {estimator} cannot be had.",
@@ -134,7 +134,7 @@ def _read(estimator: RaftName, path: str) -> dict[str, torch.Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
             raise TypeError("it does not hold tensors by name")
-    except Exception as error:  # of zip, pickle and torch, for files of every other kind
+    except Exception as error:  # zip, pickle and torch raise many kinds, by the kind of file
         raise ModelError(
             f"The weights of {estimator} cannot be read.",
             received=f"{path}: {_why(error)}",

@@ -386,7 +386,7 @@ def _why(error: Exception) -> str:
 
 def _checked(found: dict[str, Any]) -> dict[str, Any]:
     """What of `found` describes preprocessing. Raises KeyError, TypeError or ValueError for what cannot be meant."""
-    for name, least in (("mean", -1e-9), ("std", 0.0)):  # of RGB in 0..1; a std of 0 would divide by it
+    for name, least in (("mean", -1e-9), ("std", 0.0)):  # of RGB in 0..1; a std of 0 would be a division by 0
         if len(found[name]) != 3 or not all(least < float(value) <= 1 for value in found[name]):
             raise ValueError(f"{name} is three numbers in 0..1, and a std is not 0")
     if found.get("interpolation", "bicubic") not in ("bicubic", "bilinear"):

@@ -61,7 +61,7 @@ class TextTower:
                 self._tokens: Any = open_clip.get_tokenizer(for_open_clip(config.model))
         except Exception as error:  # a dozen kinds of error, as for weights
             raise _no_tokenizer(config.model, error) from error
-        model.visual = torch.nn.Identity()  # its room is not needed
+        model.visual = torch.nn.Identity()  # frees the image tower's memory
         with on_device(config.model, device):
             self._model = model.requires_grad_(False).eval().to(device)
         self._places: Any = getattr(model, "positional_embedding", None)

@@ -38,7 +38,7 @@ def read_openai_weights(path: Path) -> dict[str, torch.Tensor] | None:
             roots = [
                 name.removesuffix("constants.pkl") for name in archive.namelist() if name.endswith("constants.pkl")
             ]
-            if roots:  # which only TorchScript writes
+            if roots:  # only TorchScript writes constants.pkl
                 found = _tensors(_Reader(archive, min(roots, key=len)).load())
                 return {name: found[name] for name in found if name not in _SIZES and not name.endswith(_MASK)}
     found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
@@ -81,7 +81,7 @@ class _Reader(pickle.Unpickler):
 def _tensor(
     storage: torch.Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
 ) -> torch.Tensor:
-    return storage.as_strided(size, stride, offset)  # which refuses to leave the storage
+    return storage.as_strided(size, stride, offset)  # it refuses to read beyond the storage
 
 
 def _tensors(module: _Module, prefix: str = "") -> dict[str, torch.Tensor]:

@@ -106,9 +106,7 @@ def striped(
 
 
 def patched(light: Colour, dark: Colour, cell: float, gap: float = 0.16) -> Paint:
-    """A paint like a giraffe's net: dark patches, which are the cells of jittered lattice points, and light lines
-    between.
-    """
+    """A paint like a giraffe's net: dark patches, the cells of jittered lattice points, and light lines between."""
     coat = plain((255, 255, 255), 0.12)
 
     def paint(x: Grid, y: Grid) -> Grid:

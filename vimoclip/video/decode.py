@@ -105,7 +105,7 @@ class ChunkBuilder:
                 self._turns, self._mirrored = frame.rotation // 90 % 4, _mirrors(frame)
             if self._turns % 2:
                 self.aspect = 1 / self.aspect
-        # One thread gives the same pixels for less; by default swscale starts one a core.
+        # One thread gives the same pixels at less cost; by default swscale starts one per core.
         rgb = self._reformatter.reformat(frame, *self._size, "rgb24", threads=1).to_ndarray()
         return np.rot90(rgb[::-1] if self._mirrored else rgb, self._turns)
 
@@ -174,7 +174,7 @@ class Sampler:
             return source_frame % self._sampling.every == 0
         if self._sampling.fps is None:
             return True
-        slot = int((time_s + CLOCK_S) * self._sampling.fps + 1e-6)  # and 1e-6 for what floats round
+        slot = int((time_s + CLOCK_S) * self._sampling.fps + 1e-6)  # 1e-6 for the rounding of floats
         if slot <= self._slot:
             return False
         self._slot = slot
@@ -294,7 +294,7 @@ def _frames(container: av.container.InputContainer, stream: VideoStream, path: P
                 "encrypted", f"{path.name} is encrypted.", hint="Decrypt it first: without its key it is noise."
             )
         if cut_off and packet.is_corrupt:
-            break  # what is there of the last one
+            break  # this packet was cut short
         if packet.size:
             yield from packet.decode()
     yield from stream.decode(None)

@@ -32,7 +32,7 @@ from vimoclip.video.decode import DecodeEvent, FrameChunk, decode
 PREFETCH = 4  # chunks decoded before they are asked for
 START_S = 60.0  # a loaded machine may take its time to start a process
 IDLE_S = 1.0  # after this long without an event the caller gets None
-HEARTBEAT_S = 0.1  # how often the child says that it still decodes, when no chunk says so
+HEARTBEAT_S = 0.1  # how often the child reports that it still decodes
 CLOSE_TIMEOUT_S = 2.0  # how long closing waits for `jobs` to give its next item
 _F_SETPIPE_SZ = 1031  # Linux: a pipe of 1 MiB moves frames with a sixteenth of the wake-ups
 
@@ -207,7 +207,7 @@ class _Child:
     def _receive(self, timeout_s: float) -> DecodeEvent | VideoError | None:
         """The next event, or None for a sign of life."""
         self._wait(timeout_s)
-        header: Any = self._events.recv()  # a few hundred bytes: what comes, comes whole
+        header: Any = self._events.recv()  # a few hundred bytes, which arrive at once
         if not isinstance(header, tuple):
             return header  # type: ignore[no-any-return]
         shape, *columns = header
@@ -277,7 +277,7 @@ def _serve(jobs: Connection, events: Connection) -> None:
 
 
 if __name__ == "__main__":
-    # so that what is pickled is named vimoclip.video.decoder_process, not __main__
+    # so that pickled classes belong to vimoclip.video.decoder_process, not to __main__
     from vimoclip.video import decoder_process  # noqa: PLW0406
 
     decoder_process._serve(Connection(int(sys.argv[1]), writable=False), Connection(int(sys.argv[2]), readable=False))
