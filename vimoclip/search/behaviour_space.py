@@ -1,14 +1,15 @@
 """The behaviour space: what a run of train-fusion makes of the frames of a segment, before it names a behaviour.
 
-The vector is what TFAM's head is given: the layers' output, pooled over time. All that the classes are told apart by is
-in it, and it is as wide as the model. The head's own layers, LN → hidden → GELU → classes, keep what its classes need
-and drop the rest, so that behaviours which no label names would fall together after them.
+The vector is the input of TFAM's head: the layers' output, pooled over time. It holds everything by which the classes
+are told apart, and is as wide as the model. The head's own layers, LN → hidden → GELU → classes, keep what its classes
+need and drop the rest, so behaviours that no label names would coincide after them.
 
 A segment is read as training reads a video of these frames alone: t = 1 … T without its first frame, thinned evenly to
-the run's most_frames; of a single frame the image without motion (vimoclip/sequences/sequences.py). The arithmetic is
-fp32: a segment has the same vector, to 1e-5 before it is rounded, whatever else is indexed.
+the run's most_frames; a single frame gives its image without motion (vimoclip/sequences/sequences.py). The arithmetic
+is fp32: a segment has the same vector, to 1e-5 before it is rounded, whatever else is indexed.
 
-A run's model is kept in the store (models.py): queries go through the one that the segments went through.
+The store keeps the run's model (vimoclip/store/models.py), so queries go through the model that the segments went
+through.
 """
 
 import hashlib
@@ -35,12 +36,19 @@ _CPU = torch.device("cpu")
 
 
 class BehaviourModel:
-    """A `vimoclip.search.segments.Pool`."""
+    """A trained fusion that gives segments their behaviour: a `vimoclip.search.segments.Pool`.
+
+    Args:
+        model: the fusion, with its head.
+        meta: of its run.
+        device: where to compute.
+    """
 
     def __init__(self, model: FusionHead, meta: Meta, device: torch.device = _CPU) -> None:
         self._model, self._meta, self._device = model.to(device), meta, device
 
     def __call__(self, segments: Sequence[FrameBatch]) -> list[NDArray[np.float32] | None]:
+        """Pool each segment to a unit vector, fp32 (d,); None where the model sees nothing."""
         found: list[NDArray[np.float32] | None] = []
         for first in range(0, len(segments), BATCH):
             steps = [sample_window(each, self._meta) for each in segments[first : first + BATCH]]
@@ -55,10 +63,18 @@ class BehaviourModel:
 
 
 def save_behaviour_model(store: FeatureStore, folder: Path) -> MadeBy:
-    """Copy the model of a finished run into the store, meta.json last, and say what it is.
+    """Copy the model of a finished run into the store, meta.json last.
+
+    Args:
+        store: the snapshot; hold the write lock.
+        folder: the run's.
+
+    Returns:
+        What to write into the settings of the segments.
 
     Raises:
-        CheckpointError: no finished run, or one on other features than the store's. StoreError: it cannot be written.
+        CheckpointError: the folder holds no finished run, or one on other features than the store's.
+        StoreError: the model cannot be written.
     """
     model, meta = read_checkpoint(folder)
     meta.check(store.features)
@@ -69,10 +85,15 @@ def save_behaviour_model(store: FeatureStore, folder: Path) -> MadeBy:
 
 
 def load_behaviour_model(store: FeatureStore, made: MadeBy, device: torch.device = _CPU) -> BehaviourModel:
-    """The model of the store's segments.
+    """Read the model that made the behaviour of the store's segments.
+
+    Args:
+        store: the snapshot.
+        made: what the settings of the segments say of it.
+        device: where to compute.
 
     Raises:
-        CheckpointError: its files are not in the store, are damaged, or are of other features than the store's.
+        CheckpointError: its files are missing or damaged, or it reads other features than the store's.
     """
     where = f"{store.place}/{folder_of(made.id)}"
     try:

@@ -1,7 +1,8 @@
-"""The segments that a search looks through: those of the `segments` table, and of videos that came after it.
+"""What a search looks through: `Corpus`, the segments of a store, and `FrameCorpus`, its single frames.
 
-What is not in the table, or was made from a feature that has changed since, is made from the frames: slower, and said
-so, but never left out (segments.py). All columns but the vectors are in memory; those are in corpus.py.
+Segments come from the table `segments`, and from videos that were added after it was made. Those that the table lacks,
+or made from a feature that has changed since, are made from the frames (segments.py): this is slower, and a note says
+so, but none is left out. All columns but the vectors are in memory; `VectorCache` reads the vectors.
 """
 
 import functools
@@ -25,43 +26,54 @@ from vimoclip.store.segments import DEFAULT_FEATURES, changed_spaces, made_from,
 from vimoclip.store.table import Table
 from vimoclip.store.vector_index import has_index, take
 
-# RowVectors: the vectors of what is searched through, by the place of each: rows of a table, and then fresh ones.
-#
-# A space is read whole, once, and stays in memory, where it is small enough and much of it is asked for. Else what is
-# asked for is read.
-
-
 PACKED_BYTES = 1 << 30
-"""A space is held in memory when it is no larger: 1 M vectors of 512 are."""
+"""The largest space that is held in memory: 1 M vectors of 512."""
 
 _FEW_ROWS = 8
-"""A space is read whole once this part of its places is asked for, or as many were read by themselves as it has."""
+"""A space is read whole once a request asks for 1/8 of its places, or requests have read as many places as it has."""
 
 _CHUNK_ROWS = 1 << 16
-"""So many places are read at a time of a space that is larger."""
+"""Places read at a time from a larger space."""
 
 RowIds = NDArray[np.int64]
 Vectors = tuple[NDArray[np.float16], NDArray[np.float32]]
+"""Vectors, fp16 (n, D), and their lengths, fp32 (n,)."""
 
 
 class VectorCache:
-    """Places 0 … stored − 1 are the rows of the table in their order on disk; those after them are the fresh ones.
+    """The vectors of what is searched through, by place: rows of a table, and then fresh segments.
 
-    spaces: of each, its column in the table, and its width D.
+    Places 0 … stored − 1 are the rows of the table in their order on disk; the fresh segments follow. A space that is
+    small enough is read whole, once, and stays in memory when much of it is asked for; otherwise only what is asked for
+    is read.
+
+    Args:
+        table: whose rows are searched.
+        stored: how many of its rows; 0 where the table is of no use.
+        fresh: segments that the table lacks.
+        spaces: for each space its column in the table, and its width D.
     """
 
     def __init__(
         self, table: Table, stored: int, fresh: UnindexedSegments | None, spaces: Mapping[str, tuple[str, int]]
     ) -> None:
         self._table, self._stored, self._fresh, self._spaces = table, stored, fresh, spaces
-        self._asked: dict[str, int] = {}  # how many were read by themselves
+        self._asked: dict[str, int] = {}  # by space, how many places were asked for before it was read whole
         self._packed: dict[str, Vectors] = {}
 
     def __len__(self) -> int:
         return self._stored + (len(self._fresh) if self._fresh is not None else 0)
 
     def at(self, space: str, places: RowIds) -> Vectors:
-        """Vectors, fp16 (n, D), and their lengths, fp32 (n,); one that is not there is zero, and so is its length."""
+        """Read the vectors at places, and their lengths; a missing vector is zero, and so is its length.
+
+        Args:
+            space: one of `spaces`.
+            places: int64 (n,).
+
+        Returns:
+            fp16 (n, D) and fp32 (n,).
+        """
         if space not in self._packed:
             self._asked[space] = self._asked.get(space, 0) + len(places)
             few = len(places) * _FEW_ROWS < len(self) and self._asked[space] < len(self)
@@ -74,7 +86,11 @@ class VectorCache:
         return packed[places], sizes[places]
 
     def pieces(self, space: str, places: RowIds) -> Iterator[tuple[slice, Vectors]]:
-        """`at` many places: at once where the space is held in memory, else a part of `places` at a time."""
+        """Read many places as `at` does: at once where the space is held in memory, otherwise a part at a time.
+
+        Yields:
+            Which of `places`, and their vectors and lengths.
+        """
         step = max(1, len(places)) if self._fits(space) else _CHUNK_ROWS
         for first in range(0, len(places), step):
             part = slice(first, first + step)
@@ -109,7 +125,7 @@ class VectorCache:
 
 
 def _zeroed(found: NDArray[np.float16]) -> Vectors:
-    """With zeros for the vectors that are not there, and the lengths of all."""
+    """Vectors with zeros for those that are missing, and the lengths of all."""
     found[np.isnan(found[:, 0])] = 0
     return found, lengths(found)
 
@@ -122,19 +138,29 @@ Rows = NDArray[np.int64]
 class Corpus:
     """The segments of a snapshot's videos. Row numbers count them video by video, in order of time.
 
-    Attributes: `unit`, what a row is; `settings`; per video `video_ids`, `takes`, `splits`, `paths` and `durations`, in
-    seconds; per row `video` (into video_ids), `start_s` and `end_s`; `notes`, what is out of date; `lost`, whether
-    there is a behaviour space that is of no use, since a feature that its model reads has changed.
+    Attributes:
+        unit: what a row is.
+        settings: what the segments were made from.
+        video_ids: of V videos.
+        takes: their takes, int64 (V,).
+        splits: their splits, or None.
+        paths: of their files.
+        durations: in seconds, or None.
+        video: the number of each row's video, int32 (n,).
+        start_s: where each row starts, in seconds, fp64 (n,).
+        end_s: where it ends.
+        notes: what is out of date, in words.
+        lost: whether the behaviour space is unusable because a feature that its model reads has changed.
+
+    Raises:
+        SearchError: the store has no segments, or they were made from a feature that is gone.
+        StoreDamagedError: a table, or the frames of a video that has no segments yet, are not whole.
     """
 
     unit: Unit = "segments"
 
     def __init__(self, store: FeatureStore) -> None:
-        """Read all but the vectors.
-
-        Raises:
-            SearchError: the store has no segments, or they are of a feature that is gone. StoreDamagedError.
-        """
+        """Read all but the vectors."""
         self._store = store
         self.notes: list[str] = []
         self.lost = False
@@ -150,8 +176,7 @@ class Corpus:
         self._vectors = VectorCache(self._table, len(self._addresses), fresh, spaces)
 
     def _open(self) -> tuple[pa.Table | None, list[Video]]:
-        """Set `settings` and `_table`. The rows of the table that are of use, their _COLUMNS and `_rowid`; and the
-        videos of which it has none."""
+        """Set `settings` and `_table`; return the table's usable rows, and the videos that have none there."""
         settings = read_segment_settings(self._store)
         if settings is None:
             raise SearchError(
@@ -175,8 +200,10 @@ class Corpus:
         return stored, [row for row in self._store.live_videos() if row.take in missing]
 
     def _note_changed(self) -> list[Space]:
-        """Note what was made from a feature that has changed: the means that it leaves the whole table of no use, and
-        behaviour, which is then left out of `settings`."""
+        """Note what was made from a feature that has changed; return the means among it.
+
+        Those means make the whole table unusable; the behaviour space is just left out of `settings`.
+        """
         stale = changed_spaces(self._store, self.settings)
         if "behaviour" in stale:
             stale.remove("behaviour")
@@ -202,8 +229,7 @@ class Corpus:
         return stale
 
     def _number_rows(self, stored: pa.Table | None, fresh: UnindexedSegments | None) -> None:
-        """Put the rows in order, of the table and then the fresh ones, each of which has its place among all of them;
-        rows of takes that no reader sees are left out."""
+        """Order the rows of the table and the fresh ones, each with its place; those that no reader sees drop out."""
         parts = [table for table in (stored, fresh.table if fresh is not None else None) if table is not None]
         columns = {name: np.concatenate([part[name].to_numpy() for part in parts] or [[]]) for name in _COLUMNS}
         takes = columns["take"].astype(np.int64)
@@ -225,54 +251,70 @@ class Corpus:
         return len(self.video)
 
     def of_video(self, video: int) -> slice:
-        """The rows of one video."""
+        """Return the rows of one video, by its number."""
         return slice(int(self._bounds[video]), int(self._bounds[video + 1]))
 
     @functools.cached_property
     def video_numbers(self) -> dict[str, int]:
-        """By video_id."""
+        """The number of each video, by video_id."""
         return {video_id: n for n, video_id in enumerate(self.video_ids)}
 
     def column(self, space: str) -> str:
-        """The name of a space's column in the table."""
+        """Return the name of a space's column in the table."""
         return space
 
     def dim(self, space: str) -> int:
-        """The width D of a space."""
+        """Return the width D of a space."""
         if space == "behaviour" and self.settings.behaviour is not None:
             return self.settings.behaviour.dim
         return self._store.features[self.settings.spaces[space].feature].dim
 
     @property
     def pool(self) -> Pool:
-        """The model of the behaviour space, on the CPU: a query is one stretch of frames.
+        """The model of the behaviour space, on the CPU, since a query is a single segment.
 
         Raises:
-            CheckpointError: it is not in the store.
+            CheckpointError: the model is not in the store, or is damaged.
         """
         return self._pool()
 
     def vectors(self, space: str, rows: Rows) -> Vectors:
-        """Vectors of rows, fp16 (n, D), and their lengths, fp32 (n,); one that is not there is zero, and so is its."""
+        """Read the vectors of rows, and their lengths; a missing vector is zero, and so is its length.
+
+        Args:
+            space: one of the settings'.
+            rows: int64 (n,).
+
+        Returns:
+            fp16 (n, D) and fp32 (n,).
+        """
         return self._vectors.at(space, self._places[rows])
 
     def pieces(self, space: str, rows: Rows) -> Iterator[tuple[slice, Vectors]]:
-        """The `vectors` of many rows: at once where the space is held in memory, else a part of `rows` at a time."""
+        """Read the `vectors` of many rows: at once where the space is held in memory, otherwise a part at a time.
+
+        Yields:
+            Which of `rows`, and their vectors and lengths.
+        """
         return self._vectors.pieces(space, self._places[rows])
 
     def unit_vectors(self, space: str, rows: Rows) -> NDArray[np.float32]:
-        """Vectors of a few rows, fp32 (n, D), of unit length; NaN where there is none."""
+        """Read the vectors of a few rows at unit length, fp32 (n, D); NaN where there is none."""
         found, sizes = self.vectors(space, rows)
         return np.asarray(found.astype(np.float32) / np.where(sizes > 0, sizes, np.nan)[:, None], np.float32)
 
     @functools.cached_property
     def indexed(self) -> dict[str, Table]:
-        """The table, by space whose vectors it has an index of."""
+        """The table, by each space whose vectors it has an index of."""
         spaces = self.settings.names if len(self._addresses) else ()
         return {space: self._table for space in spaces if has_index(self._table, space)}
 
     def table_rows(self, addresses: NDArray[np.uint64]) -> Rows:
-        """The rows at these addresses of the table, -1 where no reader sees one."""
+        """Return the rows at these addresses of the table, int64 (n,); -1 where no reader sees the row.
+
+        Args:
+            addresses: `_rowid` of the table, uint64 (n,).
+        """
         sorter = self._by_address
         return self._rows[sorter[np.searchsorted(self._addresses, addresses, sorter=sorter)]]
 
@@ -282,7 +324,7 @@ class Corpus:
 
     @functools.cached_property
     def fresh_rows(self) -> Rows:
-        """The rows that are not in the table."""
+        """The rows that are not in the table, int64 (m,)."""
         return np.flatnonzero(self._places >= len(self._addresses))
 
 
@@ -298,15 +340,14 @@ def _videos(count: int) -> str:
     return "1 video" if count == 1 else f"{count} videos"
 
 
-# Single frames to search through, straight from the table `frames`: nothing has to be made for it.
-#
-# A frame is shown from its own time to that of the next one, so that frames which follow each other make one bout.
-# There is no index of their vectors: each is compared, in pieces where they are more than memory is to hold.
-
-
 class FrameCorpus(Corpus):
-    """As a corpus of segments is, but a row is a stored frame. Spaces are features: those that the segments are made
-    from, else the store's own."""
+    """The stored frames of a snapshot's videos, straight from the table `frames`: a corpus whose rows are single
+    frames.
+
+    A frame lasts from its own time to that of the next, so that consecutive frames make one bout. Their vectors have no
+    index: each is compared, in parts where there are more than memory should hold. The spaces are those that the
+    segments are made from, or else the default ones.
+    """
 
     unit: Unit = "frames"
 
@@ -340,5 +381,5 @@ class FrameCorpus(Corpus):
         return pa.table(columns, names=["take", "start_s", "end_s", "_rowid"]), []
 
     def column(self, space: str) -> str:
-        """The feature's."""
+        """Return the name of the space's feature."""
         return self.settings.spaces[space].feature

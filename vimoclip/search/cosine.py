@@ -1,4 +1,4 @@
-"""Cosines of many stored vectors with a query, fast, from fp16 as it lies in the store."""
+"""Fast cosines of many stored vectors with a query, from fp16 as the store has it."""
 
 from collections.abc import Iterator
 
@@ -6,19 +6,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ROWS = 128
-"""Rows at a time: so few stay in the cache, and no BLAS starts threads for them, which would cost more than it wins."""
+"""Rows at a time: few enough to stay in the cache, and for BLAS to start no threads, which would cost more than they
+save."""
 
 _MASK = np.int32(-0x70002000)  # 0x8FFFE000: a sign bit and 15 others, where float32 has them
-_SCALE = np.float32(2.0**112)  # the exponents of fp16 and float32 differ by so much
+_SCALE = np.float32(2.0**112)  # the exponents of fp16 and float32 differ by this factor
 
 
 def cosines(
     vectors: NDArray[np.float16], lengths: NDArray[np.float32], query: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Cosines, fp32 (n,), of finite vectors (n, D), C-contiguous, of these lengths, with a unit query (D,).
+    """Compute the cosines of vectors with a query.
 
-    A vector of length 0 has none: 0. The others' lengths are near 1, but fp16 rounds them by up to 0.0003, by which
-    alike frames differ; cosines by them are right to 1e-6.
+    fp16 rounds lengths by up to 0.0003, by which similar frames differ; with the true lengths, cosines are right to
+    1e-6.
+
+    Args:
+        vectors: finite, fp16 (n, D), C-contiguous.
+        lengths: theirs, fp32 (n,), near 1; 0 marks a missing vector.
+        query: of unit length, fp32 (D,).
+
+    Returns:
+        fp32 (n,); 0 for a missing vector.
     """
     out = np.empty(len(vectors), np.float32)
     scaled = query * _SCALE
@@ -28,7 +37,7 @@ def cosines(
 
 
 def lengths(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Of finite vectors (n, D), C-contiguous: fp32 (n,)."""
+    """Compute the lengths, fp32 (n,), of finite vectors, fp16 (n, D), C-contiguous."""
     out = np.empty(len(vectors), np.float32)
     for part, block in _moved(vectors):
         block *= _SCALE
@@ -37,10 +46,10 @@ def lengths(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
 
 
 def _moved(vectors: NDArray[np.float16]) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """A few rows at a time, fp32 (m, D), times 2^-112, in memory that the next ones take.
+    """A few rows at a time, fp32 (m, D), times 2^-112, in memory that is used again for the next ones.
 
-    numpy turns fp16 into float32 one value at a time, which takes four times as long as all the rest. Moving the bits
-    to where float32 has them gives the same values but for the scale.
+    numpy converts fp16 to float32 one value at a time, which takes four times as long as everything else. Moving the
+    bits to where float32 has them gives the same values up to the scale.
     """
     bits = vectors.view(np.int16)
     wide = np.empty((_ROWS, vectors.shape[1]), np.int32)
@@ -54,7 +63,7 @@ def _moved(vectors: NDArray[np.float16]) -> Iterator[tuple[slice, NDArray[np.flo
 
 
 def unit(vector: NDArray[np.floating]) -> NDArray[np.float32] | None:
-    """A vector (D,) made unit length, in fp32; None where it is zero or not finite."""
+    """Scale a vector (D,) to unit length, in fp32; None where it is zero or not finite."""
     wide = vector.astype(np.float64)
     length = np.linalg.norm(wide)
     return (wide / length).astype(np.float32) if np.isfinite(length) and length > 0 else None

@@ -1,7 +1,7 @@
 """Which segments may be an answer: by label, split, metadata, and the name of their video.
 
-A filter is never made into the text of a query. It is a mask over the rows that are in memory, so that no label, no
-value and no name can mean anything but itself.
+A filter never becomes text of a query. It is a mask over the rows that are in memory, so that no label, value or name
+can mean anything but itself.
 """
 
 import fnmatch
@@ -20,11 +20,14 @@ from vimoclip.store.labels import held_by
 
 @dataclass(frozen=True)
 class Filters:
-    """All of these must hold; of several values of one, any.
+    """What an answer must satisfy: all of these fields, and of a field with several values any one.
 
-    labels, without: segments that have, or do not have, such a label (see labels.py). splits: of their video.
-    where: by column of `FeatureStore.videos()`, metadata and all, the values it may have, compared as text. videos:
-    patterns of video_id (`*` any text, slashes too, `?`, `[seq]`), or ids as they are.
+    Attributes:
+        labels: the segment has such a label (see vimoclip/store/labels.py).
+        without: the segment has no such label.
+        splits: of its video.
+        where: by column of `FeatureStore.videos()`, metadata included, the values it may have, compared as text.
+        videos: ids, or patterns of ids: `*` matches any text, slashes too; `?` one letter; `[seq]` one of several.
     """
 
     labels: tuple[str, ...] = ()
@@ -35,17 +38,26 @@ class Filters:
 
     @property
     def given(self) -> bool:
-        """Whether there is anything to hold."""
+        """Whether there is any condition."""
         return bool(self.labels or self.without or self.splits or self.where or self.videos)
 
 
 def matching(
     videos: pl.DataFrame, corpus: Corpus, spans: Mapping[str, list[Span]], filters: Filters
 ) -> NDArray[np.bool_]:
-    """Which rows of the corpus match, bool (n,). videos: `FeatureStore.videos()`.
+    """Find the rows of a corpus that match.
+
+    Args:
+        videos: `FeatureStore.videos()`.
+        corpus: what is searched.
+        spans: labels by video_id.
+        filters: the conditions.
+
+    Returns:
+        bool (n,).
 
     Raises:
-        SearchError: a label, split or column that the store does not have; or nothing matches.
+        SearchError: the store has no such label, split or column, or nothing matches.
     """
     ids = _videos(videos, filters)
     of_video = np.array([video_id in ids for video_id in corpus.video_ids], np.bool_)

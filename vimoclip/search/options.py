@@ -1,4 +1,4 @@
-"""Which answers a search is to give."""
+"""SearchOptions: which answers a search should give."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Literal
 
 from vimoclip.errors import UsageError
 
-Space = Literal["appearance", "motion", "behaviour"]  # as in schemas/segments.py, which --help is not to load
+Space = Literal["appearance", "motion", "behaviour"]  # as in schemas/segments.py, which --help should not load
 By = Literal[Space, "mix"]
 Exclude = Literal["span", "video", "nothing"]
 Unit = Literal["segments", "frames"]
@@ -19,9 +19,16 @@ EVEN_WEIGHTS: Mapping[Space, float] = {"appearance": 1.0, "motion": 1.0}
 class SearchOptions:
     """Which answers are wanted.
 
-    by: the space that is compared; `mix` weighs several by `weights`, by default appearance and motion evenly. top:
-    bouts. min_percentile: hits below it are none. exclude: what of a stored query's own video is no answer: the span
-    that it is made of, all of the video, or nothing.
+    Attributes:
+        by: the space to compare in; `mix` weighs several.
+        weights: the weight of each space, for `mix`; None weighs appearance and motion evenly.
+        top: how many bouts.
+        min_percentile: the least percentile of a hit among random pairs, 0 to 100.
+        exclude: which part of a stored query's own video is not an answer: the `span` it is made from, the whole
+            `video`, or `nothing`.
+
+    Raises:
+        UsageError: a value that is out of range, or weights without `mix`.
     """
 
     by: By = "appearance"
@@ -42,7 +49,7 @@ class SearchOptions:
             raise UsageError("Weights are numbers of at least 0, not all 0.", received=dict(self.weights or {}))
 
     def space_weights(self) -> dict[Space, float]:
-        """What each space counts for; they add up to 1, and none is 0."""
+        """Return the weight of each space; they sum to 1, and none is 0."""
         if self.by != "mix":
             return {self.by: 1.0}
         given = self.weights or EVEN_WEIGHTS

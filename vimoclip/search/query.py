@@ -1,8 +1,8 @@
-"""What is searched for, as vectors: spans and videos of the store, labels and vectors; clips, images and texts.
+"""What is searched for, as vectors: spans, videos and labels of the store, vectors, and clips, images and texts.
 
 What is in the store needs no model, but for the behaviour of a span or video, which goes through the model of that
-space. Clips, images and texts go through the models of the store's features, which load torch: so their imports stand
-in the functions, and whoever searches by a span waits for none of them.
+space. Clips, images and texts are embedded as the store's own frames were, by the models of its features. Those load
+torch, so they are imported inside the functions, and a search by a span does not wait for them.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from vimoclip.models.clip_text import TextTower
 
 _ROUNDED_S = 0.01
-"""By so much a span may end after its video: hits are shown to two decimals."""
+"""How far a span may end after its video, in seconds: hits are shown to two decimals."""
 
 Kind = Literal["span", "video", "clip", "image", "text", "label", "vector"]
 
 
 @dataclass(frozen=True)
 class QuerySource:
-    """The stretch of a stored video that a query is made of."""
+    """The part of a stored video that a query is made from, in seconds."""
 
     video_id: str
     start_s: float
@@ -44,11 +44,14 @@ class QuerySource:
 
 @dataclass(frozen=True)
 class Query:
-    """What is searched for. about: in words. vectors: by space, fp32 (D,) of unit length; a space in which it has none
-    is not there.
+    """What is searched for.
 
-    own: where it is from, if it is of the store. others: for a text, unit vectors (m, D) of other texts, against which
-    its cosines are held.
+    Attributes:
+        kind: what it was made from.
+        about: the query in words.
+        vectors: by space, fp32 (D,) of unit length; without the spaces in which the query has none.
+        own: where it comes from, if it comes from the store.
+        others: for a text, unit vectors (m, D) of everyday texts, with which its cosines are compared.
     """
 
     kind: Kind
@@ -59,10 +62,10 @@ class Query:
 
 
 def check_video(store: FeatureStore, corpus: Corpus, video_id: str) -> int:
-    """The number of a video that is in.
+    """Return the number of a video in a corpus.
 
     Raises:
-        UnknownVideoError: it is not; naming the nearest.
+        UnknownVideoError: the video is not in the store, or has no frames; names the nearest.
     """
     if (number := corpus.video_numbers.get(video_id)) is not None:
         return number
@@ -85,11 +88,22 @@ def from_span(
     start_s: float | None = None,
     end_s: float | None = None,
 ) -> Query:
-    """The mean direction of a video's frames in [start_s, end_s), or of all of them; their behaviour is what the model
-    makes of them as one segment.
+    """Make a query from a stored video, or a span of it.
+
+    Its vectors are the mean directions of its frames; its behaviour is what the model makes of them as one segment.
+
+    Args:
+        store: the snapshot.
+        corpus: what is searched.
+        spaces: those to compare in.
+        video_id: the video.
+        start_s: where the span starts, in seconds; None is the beginning.
+        end_s: where it ends, exclusive; None is the end.
 
     Raises:
-        UnknownVideoError. SearchError: the span is none of the video, or holds no frame. CheckpointError.
+        UnknownVideoError: the video is not in the store.
+        SearchError: the span lies outside of the video, or is empty.
+        CheckpointError: the model of the behaviour space cannot be read.
     """
     duration = corpus.durations[check_video(store, corpus, video_id)]
     features = {space: corpus.settings.spaces[space].feature for space in spaces if space != "behaviour"}
@@ -102,7 +116,7 @@ def from_span(
     start, end = start_s or 0.0, length if end_s is None else end_s
     if not 0 <= start < end or start >= length or end > length + _ROUNDED_S:
         raise SearchError(
-            f"The span lies outside of {video_id}." if 0 <= start < end else "This is no span.",
+            f"The span lies outside of {video_id}." if 0 <= start < end else "This is not a span.",
             received=f"from {start:g} s to {end:g} s",
             expected=f"0 <= from < to <= {length:.3f} s",
         )
@@ -123,24 +137,29 @@ def from_span(
 
 
 def read_by(settings: SegmentSettings, spaces: Collection[Space]) -> list[str]:
-    """The features that the model of the behaviour space reads, where that is one of the spaces."""
+    """List the features that the model of the behaviour space reads, where that is one of the spaces."""
     if settings.behaviour is None or "behaviour" not in spaces:
         return []
     return [made.feature for made in settings.behaviour.reads.values()]
 
 
 def from_vector(corpus: Corpus, space: Space, values: ArrayLike) -> Query:
-    """A vector (D,) of the feature that the space is made from, or of the behaviour space; of any length.
+    """Make a query from a vector of any length.
+
+    Args:
+        corpus: what is searched.
+        space: the vector belongs to the feature that this space is made from, or to the behaviour space.
+        values: D numbers.
 
     Raises:
-        SearchError: it is none.
+        SearchError: it is not a vector of that space.
     """
     dim = corpus.dim(space)
     of = "the behaviour space" if space == "behaviour" else corpus.settings.spaces[space].feature
     try:
         array = np.asarray(values, np.float64)
     except (ValueError, TypeError) as error:
-        raise SearchError("This is no vector.", received=str(error), expected=f"{dim} numbers") from error
+        raise SearchError("This is not a vector.", received=str(error), expected=f"{dim} numbers") from error
     direction = unit(array) if array.shape == (dim,) else None
     if direction is None:
         raise SearchError(
@@ -152,7 +171,13 @@ def from_vector(corpus: Corpus, space: Space, values: ArrayLike) -> Query:
 
 
 def from_label(corpus: Corpus, spans: Mapping[str, Sequence[Span]], spaces: Iterable[Space], label: str) -> Query:
-    """The prototype of a label: the mean direction of the segments that have it (see labels.py).
+    """Make a query from a label: the mean direction of the segments that have it (see vimoclip/store/labels.py).
+
+    Args:
+        corpus: what is searched.
+        spans: labels by video_id.
+        spaces: those to compare in.
+        label: its name.
 
     Raises:
         SearchError: the store has no such label, or no segment has it.
@@ -183,18 +208,25 @@ def from_label(corpus: Corpus, spans: Mapping[str, Sequence[Span]], spaces: Iter
     return Query("label", f"label {label}, of {len(rows_held)} segments", found)
 
 
-# Queries from outside of the store, embedded as the store's own frames were: a clip, an image, a text.
-#
-# These load a model, and torch with it. Whoever searches by a span of the store needs neither.
-
-
 def from_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], path: Path, run: RunConfig) -> Query:
-    """The mean direction of a file's frames, decoded, sampled and embedded with the store's settings; their behaviour
-    is what the model makes of them as one segment, for which the vectors of all of them are held.
+    """Make a query from a video file, decoded, sampled and embedded with the store's settings.
+
+    Its vectors are the mean directions of its frames; its behaviour is what the model makes of them as one segment, for
+    which the vectors of all frames are in memory.
+
+    Args:
+        store: the snapshot.
+        corpus: what is searched.
+        spaces: those to compare in.
+        path: of the file.
+        run: where to compute.
 
     Raises:
-        VideoError: it cannot be decoded. SearchError: there is no such file, or it cannot be embedded here.
-        SettingsError, ModelError, CheckpointError.
+        VideoError: the file cannot be decoded.
+        SearchError: there is no such file, or it cannot be embedded here.
+        SettingsError: the weights are not those of the store's features.
+        ModelError: a model cannot be loaded.
+        CheckpointError: the model of the behaviour space cannot be read.
     """
     if not path.is_file():
         raise SearchError("There is no such file.", received=path, expected="a video file")
@@ -229,10 +261,18 @@ def from_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], pa
 
 
 def from_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: RunConfig) -> Query:
-    """An image, as a frame of the feature that appearance is made from.
+    """Make a query from an image, embedded as a frame of the feature that appearance is made from.
+
+    Args:
+        store: the snapshot.
+        settings: of the segments.
+        path: of the image.
+        run: where to compute.
 
     Raises:
-        SearchError: it cannot be read. SettingsError, ModelError.
+        SearchError: the image cannot be read.
+        SettingsError: the weights are not those of the store's feature.
+        ModelError: the model cannot be loaded.
     """
     import PIL.Image
     import PIL.ImageOps
@@ -265,13 +305,20 @@ def from_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: 
 
 
 def from_text(tower: "TextTower", words: str) -> Query:
-    """A text, as a frame that it describes would be, beside everyday ones that it has to be better than.
+    """Make a query from a text, which is compared as a frame that it describes would be.
+
+    Its cosines must be higher than those of everyday texts, the query's `others`.
+
+    Args:
+        tower: from `text_tower`.
+        words: the text.
 
     Raises:
-        SearchError: an empty text. ModelError.
+        SearchError: the text is empty.
+        ModelError: the text cannot be embedded.
     """
     if not words.strip():
-        raise SearchError("This is no text.", received=repr(words), expected="words, such as 'a zebra that grazes'")
+        raise SearchError("The text is empty.", received=repr(words), expected="words, such as 'a zebra that grazes'")
     from vimoclip.models.clip_text import BASELINE_PROMPTS
 
     found = tower([words.strip(), *BASELINE_PROMPTS])
@@ -279,10 +326,16 @@ def from_text(tower: "TextTower", words: str) -> Query:
 
 
 def text_tower(store: FeatureStore, settings: SegmentSettings, run: RunConfig) -> "TextTower":
-    """The text tower of the feature that appearance is made from.
+    """Load the text tower of the feature that appearance is made from.
+
+    Args:
+        store: the snapshot.
+        settings: of the segments.
+        run: where to compute.
 
     Raises:
-        ModelError, SettingsError.
+        ModelError: the model has no text tower, or cannot be loaded.
+        SettingsError: its weights are not those of the store's feature.
     """
     from vimoclip.device import pick_device, set_threads
     from vimoclip.embedding.worker import tower_config

@@ -1,8 +1,8 @@
 """The ranking of segments by their cosine with a query, best first: exact, or by the index of a large table.
 
-Exact where no more rows than EXACT_ROWS may be an answer, where a space has no index, and wherever the index does not
-give enough. What it gives are approximately the nearest of the table, and the rows that are not in it are compared
-exactly.
+It is exact where at most EXACT_ROWS rows may be an answer, where a space has no index, and wherever the index does not
+give enough. The index gives approximately the nearest rows of the table; rows that are not in it are compared exactly.
+`RandomPairBaseline` says what a cosine is worth.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,30 +20,32 @@ from vimoclip.search.cosine import cosines
 from vimoclip.search.query import Query
 from vimoclip.store import vector_index
 
-# What cosines are worth: how many random pairs of the store are less alike.
-#
-# A cosine means little by itself: frames of one camera have 0.9 with each other, and a sentence hardly 0.3 with what it
-# describes. So each comes with its percentile among random pairs. Of segments those are pairs of the store's own, of
-# two videos; of texts they are everyday words with the store's segments.
-
-
 BASELINE_SEGMENTS = 1024
-"""Segments that are drawn: half of them with the other half are 262,144 pairs."""
+"""How many segments are drawn at random: one half paired with the other makes 262,144 pairs."""
 
 _SEED = 0
 
 Weights = Mapping[str, float]
-"""What each space counts for; they add up to 1."""
+"""The weight of each space; they sum to 1."""
 
 
 class RandomPairBaseline:
-    """Cosines of random pairs.
+    """Cosines of random pairs, among which a score has a percentile.
 
-    Attributes: `cosines`, fp32, ascending; empty where the store has no two segments to compare.
+    A cosine means little by itself: frames of one camera have 0.9 with each other, and a sentence hardly 0.3 with what
+    it describes. The pairs are segments of two videos of the store, or, for a text, everyday texts with segments.
+
+    Args:
+        corpus: what is searched.
+        weights: of the spaces.
+        others: unit vectors (m, D) to pair segments with, in the one space that is searched; None pairs segments.
+
+    Attributes:
+        cosines: fp32, ascending; empty where the store has no two segments to compare.
     """
 
     def __init__(self, corpus: Corpus, weights: Weights, others: NDArray[np.float32] | None = None) -> None:
-        """others: (m, D) unit vectors to pair segments with, in the one space that is searched; None pairs segments."""
+        """Draw the pairs, the same ones each time."""
         rows = np.random.default_rng(_SEED).choice(len(corpus), min(BASELINE_SEGMENTS, len(corpus)), replace=False)
         if others is not None:
             (space,) = weights
@@ -57,13 +59,13 @@ class RandomPairBaseline:
         self.cosines = np.sort(flat[np.isfinite(flat)])
 
     def percentile(self, score: float) -> float | None:
-        """Of 100 random pairs, how many are less alike; None where there are none."""
+        """Return how many of 100 random pairs are less alike than this score; None where there are no pairs."""
         if not len(self.cosines):
             return None
         return 100.0 * float(np.searchsorted(self.cosines, np.float32(score), "left")) / len(self.cosines)
 
     def least(self, percentile: float) -> float:
-        """The least score that has this percentile; above all where no score of a random pair has."""
+        """Return the least score that has this percentile; above every pair's score where none of them has it."""
         need = int(np.ceil(percentile / 100 * len(self.cosines) - 1e-6))  # floats round
         if need == 0:
             return -np.inf
@@ -83,12 +85,12 @@ def _mixed(corpus: Corpus, weights: Weights, left: NDArray[np.int64], right: NDA
 
 
 EXACT_ROWS = 250_000
-"""Up to so many rows, comparing with each takes less than a tenth of a second."""
+"""Comparing with this many rows takes less than a tenth of a second."""
 
 _SORTED = 4096
-_INDEX_TOLERANCE = 1e-3  # by so much its cosines are off: it rounds lengths, and hits are therefore compared again
+_INDEX_TOLERANCE = 1e-3  # how far the index's cosines may be off: it rounds lengths, so hits are compared again
 _FIRST, _MORE, _MOST = 4, 8, 8192
-"""The index is asked for _FIRST hits a bout, then for _MORE times as many, up to _MOST; then all are compared."""
+"""The index is asked for _FIRST hits a bout, then for _MORE times as many, up to _MOST; then every row is compared."""
 
 
 _MISSING_SPACES: tuple[set[str], ...] = (set(), {"motion"}, {"behaviour"}, {"motion", "behaviour"})
@@ -99,7 +101,10 @@ _MISSING_SPACES: tuple[set[str], ...] = (set(), {"motion"}, {"behaviour"}, {"mot
 class Candidates:
     """Which rows may be an answer.
 
-    allowed: of every row, (n,); None is all. without: rows that may not, in ascending order. least: score.
+    Attributes:
+        allowed: whether each row may be, bool (n,); None allows all.
+        without: rows that may not be, int64, ascending.
+        least: the least score.
     """
 
     allowed: NDArray[np.bool_] | None
@@ -107,17 +112,17 @@ class Candidates:
     least: float
 
     def count(self, corpus: Corpus) -> int:
-        """How many rows, whatever their score."""
+        """Count the rows that may be an answer, whatever their score."""
         if self.allowed is None:
             return len(corpus) - len(self.without)
         return int(self.allowed.sum()) - int(self.allowed[self.without].sum())
 
     def rows(self, corpus: Corpus) -> Rows:
-        """All of them."""
+        """Return all of them, int64."""
         return self.among(np.arange(len(corpus)) if self.allowed is None else np.flatnonzero(self.allowed))
 
     def among(self, rows: Rows) -> Rows:
-        """Those of `rows`, which may hold -1 for none."""
+        """Return those of `rows` that may be an answer; a -1 among them is dropped."""
         rows = rows[rows >= 0]
         if self.allowed is not None:
             rows = rows[self.allowed[rows]]
@@ -126,9 +131,14 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Rows and their scores, fp32, in no order, down to the score `least`.
+    """Rows and their scores, in no order, down to the score `least`.
 
-    exact: whether every row that may be an answer is in it. last: whether no longer ranking holds more that passes.
+    Attributes:
+        rows: int64 (n,).
+        scores: fp32 (n,).
+        least: the least score that passes.
+        exact: whether every row that may be an answer is in it.
+        last: whether no longer ranking has more rows that pass.
     """
 
     rows: Rows
@@ -139,12 +149,12 @@ class Ranking:
 
     @property
     def best(self) -> float | None:
-        """The best score, whether it passes or not."""
+        """The best score, whether it passes or not; None where nothing could be compared."""
         top = self.scores.max(initial=-np.inf)
         return float(top) if np.isfinite(top) else None
 
     def hits(self, corpus: Corpus) -> Iterator[Bout]:
-        """As `bouts` takes them, best first: the first few are not kept waiting until all are in order."""
+        """Yield the rows that pass, as `bouts` takes them, best first; the first few come before all are in order."""
         passing = np.flatnonzero(self.scores >= max(self.least, -2.0))
         if len(passing) > _SORTED:
             among = np.argpartition(self.scores[passing], -_SORTED)
@@ -160,7 +170,17 @@ class Ranking:
 
 
 def space_scores(corpus: Corpus, query: Query, weights: Weights, rows: Rows) -> NDArray[np.float32]:
-    """Weighted cosines of rows, fp32 (n,), over the spaces that both have; -inf where they share none."""
+    """Compute the weighted cosines of rows with a query, over the spaces that both have.
+
+    Args:
+        corpus: what is searched.
+        query: with a vector in each space of `weights`.
+        weights: of the spaces.
+        rows: int64 (n,).
+
+    Returns:
+        fp32 (n,); -inf where they share no space.
+    """
     total, share = np.zeros(len(rows), np.float32), np.zeros(len(rows), np.float32)
     for space, weight in weights.items():
         for part, (values, lengths) in corpus.pieces(space, rows):
@@ -171,9 +191,17 @@ def space_scores(corpus: Corpus, query: Query, weights: Weights, rows: Rows) -> 
 
 
 def rankings(corpus: Corpus, query: Query, weights: Weights, most: int, candidates: Candidates) -> Iterator[Ranking]:
-    """Rankings of the candidates, each longer than the one before, until one is the last.
+    """Rank the candidates.
 
-    most: bouts that are wanted.
+    Args:
+        corpus: what is searched.
+        query: what for.
+        weights: of the spaces.
+        most: how many bouts are wanted.
+        candidates: which rows may be an answer.
+
+    Yields:
+        Rankings, each longer than the one before, until one is the last.
     """
     if weights.keys() <= corpus.indexed.keys() and candidates.count(corpus) > EXACT_ROWS:
         asked = _FIRST * most
@@ -188,7 +216,7 @@ def rankings(corpus: Corpus, query: Query, weights: Weights, most: int, candidat
 
 
 def _by_index(corpus: Corpus, query: Query, weights: Weights, asked: int, candidates: Candidates) -> Ranking:
-    """A ranking from the `asked` nearest in each space, down to where another row could come in between."""
+    """Rank the `asked` nearest rows in each space, down to the score where an unseen row could come in between."""
     where = None
     if candidates.allowed is not None:
         takes = corpus.takes[np.unique(corpus.video[candidates.allowed])]
@@ -199,7 +227,7 @@ def _by_index(corpus: Corpus, query: Query, weights: Weights, asked: int, candid
         near = vector_index.nearest_vectors(corpus.indexed[space], space, query.vectors[space], asked, where)
         parts.append(corpus.table_rows(near.address))
         seen[space] = float(near.cosine[-1]) if len(near.cosine) == asked else -1.0
-    # No row that was not seen scores above this, whichever of the spaces that a segment may lack it does.
+    # No unseen row scores above this, whichever of the optional spaces it lacks.
     unseen = max(_mean(weights, seen, lacking) for lacking in _MISSING_SPACES)
     rows = candidates.among(np.unique(np.concatenate(parts)))
     found = space_scores(corpus, query, weights, rows)
@@ -209,7 +237,7 @@ def _by_index(corpus: Corpus, query: Query, weights: Weights, asked: int, candid
 
 
 def _mean(weights: Weights, seen: dict[str, float], lacking: set[str]) -> float:
-    """The weighted mean of cosines over the spaces but those; -1 where none is left."""
+    """The weighted mean of cosines over the spaces that are not lacking; -1 where none is left."""
     rest = {space: weight for space, weight in weights.items() if space not in lacking}
     total = sum(rest.values())
     return sum(weight * seen[space] for space, weight in rest.items()) / total if total > 0 else -1.0

@@ -1,4 +1,4 @@
-"""What a search found: bouts of videos, best first."""
+"""What a search found: `Hits`, bouts of videos, best first; as tables, pictures, HTML and clips."""
 
 import base64
 import contextlib
@@ -16,17 +16,24 @@ from numpy.typing import NDArray
 
 from vimoclip.errors import VideoError
 
-if TYPE_CHECKING:  # pictures and clips load a decoder: who only reads hits waits for none
+if TYPE_CHECKING:  # pictures and clips load a decoder, which a reader of hits alone should not wait for
     from vimoclip.video.contact_sheet import Strip
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A stretch [start_s, end_s) of a video, in seconds.
+    """A part [start_s, end_s) of a video, in seconds.
 
-    score: the cosine of its best segment with the query, weighted over the spaces. percentile: of 100 random pairs, how
-    many are less alike (see ranking.py); None where there are none. labels: those of the stretch (see
-    labels.py). best_s: where its best segment is. path: of the file, when it was last seen.
+    Attributes:
+        video_id: the video.
+        start_s: where it starts.
+        end_s: where it ends.
+        score: the cosine of its best segment with the query, weighted over the spaces.
+        percentile: how many of 100 random pairs are less alike (see ranking.py); None where there are no pairs.
+        labels: of this part of the video (see vimoclip/store/labels.py).
+        best_s: start and end of its best segment.
+        split: of its video.
+        path: of the file, when it was last seen.
     """
 
     video_id: str
@@ -55,10 +62,15 @@ _COLUMNS: dict[str, Any] = {
 class Hits(Sequence[Hit]):
     """Hits, best first, and how they were found. A notebook shows them with frames of each.
 
-    query: what was searched for, in words. by: the weight of each space. searched: how many segments, or frames, could
-    be an answer; unit: which of the two. exact: whether the query was compared with each of them. closest: the best
-    score, with its percentile, also where it did not pass; None where nothing could be compared. notes: what else there
-    is to know.
+    Attributes:
+        query: what was searched for, in words.
+        by: the weight of each space.
+        found: the hits.
+        searched: how many segments, or frames, could be an answer.
+        exact: whether the query was compared with each of them.
+        closest: the best score and its percentile, even where it did not pass; None where nothing could be compared.
+        notes: what else there is to know, such as that an index is out of date.
+        unit: whether bouts are made of segments or of frames.
     """
 
     query: str
@@ -85,7 +97,7 @@ class Hits(Sequence[Hit]):
 
     @property
     def summary(self) -> str:
-        """One line: what was found, or that nothing was."""
+        """What was found, or that nothing was, in one line."""
         where = f"among {self.searched} {self.unit}, {'exactly' if self.exact else 'by the index'}"
         if self.found:
             return f"{len(self)} bouts like {self.query}, {where}."
@@ -96,7 +108,7 @@ class Hits(Sequence[Hit]):
         return f"No match for {self.query} {where}; the closest has {score:.3f}{worth}."
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists and numbers, for JSON."""
+        """Return plain dicts, lists and numbers, for JSON."""
         return {
             "query": self.query,
             "by": self.by,
@@ -109,7 +121,7 @@ class Hits(Sequence[Hit]):
         }
 
     def frame(self) -> pl.DataFrame:
-        """One row a hit."""
+        """Return one row a hit: video_id, start_s, end_s, score, percentile, labels, split."""
         rows = [{name: getattr(hit, name) for name in _COLUMNS} for hit in self]
         return pl.DataFrame(rows, _COLUMNS)
 
@@ -120,15 +132,13 @@ class Hits(Sequence[Hit]):
         return html(self)
 
 
-# Hits to look at: strips of frames, on a sheet or in a notebook.
-
-
 FRAMES = 6
+"""Pictures that a hit is shown with."""
 _QUALITY = 80
 
 
 def strip(hit: Hit, frames: int = FRAMES) -> "Strip":
-    """One hit as a row of pictures; without any where its file can no longer be decoded."""
+    """Draw one hit as a row of pictures; without any where its file can no longer be decoded."""
     from vimoclip.video.contact_sheet import Strip, frames_at, spread
 
     shown: list[NDArray[np.uint8]] = []
@@ -141,12 +151,12 @@ def strip(hit: Hit, frames: int = FRAMES) -> "Strip":
 
 
 def span_text(hit: Hit) -> str:
-    """Where it is, in words."""
+    """Say where a hit is: its start and end."""
     return f"{hit.start_s:.2f} s to {hit.end_s:.2f} s"
 
 
 def percentile_text(hit: Hit) -> str:
-    """Its score, percentile and labels, in words."""
+    """Say a hit's score, percentile and labels."""
     parts = [f"{hit.score:.3f}"]
     if hit.percentile is not None:
         parts.append(f"above {hit.percentile:.2f}% of random pairs")
@@ -154,7 +164,7 @@ def percentile_text(hit: Hit) -> str:
 
 
 def sheet(hits: Hits) -> NDArray[np.uint8]:
-    """A strip a hit, below each other: uint8 (H, W, 3), RGB.
+    """Draw a strip for each hit, below each other: uint8 (H, W, 3), RGB.
 
     Raises:
         ConfigError: there are no hits.
@@ -165,7 +175,12 @@ def sheet(hits: Hits) -> NDArray[np.uint8]:
 
 
 def html(hits: Hits, frames: int = FRAMES) -> str:
-    """A table with a row of small JPEGs a hit. Nothing in it is read as markup, whatever the ids and labels."""
+    """Write a table with a row of small JPEGs for each hit. Ids and labels are escaped.
+
+    Args:
+        hits: what to show.
+        frames: pictures a hit.
+    """
     head = "".join(f"<p>{escaping.escape(line)}</p>" for line in (hits.summary, *hits.notes))
     return head + "<table>" + "".join(_row(hit, frames) for hit in hits) + "</table>"
 
@@ -178,7 +193,7 @@ def _row(hit: Hit, frames: int) -> str:
 
 
 def data_uris(frames: Iterable[NDArray[np.uint8]]) -> Iterator[str]:
-    """RGB frames, uint8 (H, W, 3), as JPEGs that a page holds within itself."""
+    """Encode RGB frames, uint8 (H, W, 3), as JPEGs that a page holds within itself."""
     import PIL.Image
 
     for frame in frames:
@@ -192,7 +207,14 @@ _SAFE = re.compile(r"[^\w.-]+")  # letters of any script stay
 
 
 def export_clips(hits: Hits, folder: Path) -> tuple[list[str], list[tuple[str, str]]]:
-    """A file a hit, best first: their paths; and video and reason where there can be none.
+    """Cut a clip for each hit, best first.
+
+    Args:
+        hits: whose files are cut.
+        folder: where the clips go.
+
+    Returns:
+        The paths of the clips; and for each hit that has none, its video and the reason.
 
     Raises:
         SearchError: the folder cannot be written to.

@@ -1,8 +1,11 @@
 """Search: what in the store is like this? The answer is a list of bouts.
 
-store = vimoclip.open_store("vimoclip-store")
-store.search(video="site/a.mp4", start_s=1.5, end_s=3.0, by="motion")
-store.search(text="a zebra that grazes", filters=Filters(splits=("val",)), min_percentile=99)
+    store = vimoclip.open_store("vimoclip-store")
+    store.search(video="site/a.mp4", start_s=1.5, end_s=3.0, by="motion")
+    store.search(text="a zebra that grazes", filters=Filters(splits=("val",)), min_percentile=99)
+
+`Search` joins the parts: query.py makes the query, corpus.py holds what is searched, filters.py and ranking.py choose
+from it, and results.py holds the answer.
 """
 
 import functools
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class Search:
-    """Searches one snapshot; what it reads once serves every later query.
+    """Searches one snapshot; what it reads once serves every later query. `store.search` is one.
 
     Call it with exactly one query: `video`, whole or from `start_s` to `end_s`; `clip` or `image`, a file; `text`;
     `label`; or `vector`.
@@ -74,13 +77,34 @@ class Search:
         filters: Filters | None = None,
         run: RunConfig | None = None,
     ) -> Hits:
-        """The `top` bouts that are most like the query. by, weights, top, min_percentile, exclude: see `SearchOptions`.
-        unit: what they are made of, the segments of `vimoclip index` or single frames.
+        """Find the `top` bouts that are most like the query.
+
+        Args:
+            video: the id of a stored video.
+            start_s: where the span of the video starts, in seconds; None is its beginning.
+            end_s: where it ends; None is its end.
+            clip: the path of a video file.
+            image: the path of an image file.
+            text: a description of what is seen.
+            label: a label of the store.
+            vector: D numbers, in the space `by`.
+            by: see `SearchOptions`, as for the next four.
+            weights: of the spaces, for `mix`.
+            top: how many bouts.
+            min_percentile: the least percentile of a hit.
+            exclude: what of a stored query's own video is not an answer.
+            unit: what bouts are made of: the segments of `vimoclip index`, or single frames.
+            filters: which segments may be an answer.
+            run: where models compute.
 
         Raises:
-            UsageError: not one query; what cannot be meant. UnknownVideoError. VideoError: the clip cannot be decoded.
-            SearchError: what the store does not have, or a filter that matches nothing. ModelError, CheckpointError,
-            StoreError.
+            UsageError: not exactly one query, or options that contradict it.
+            UnknownVideoError: the video is not in the store.
+            VideoError: the clip cannot be decoded.
+            SearchError: the store lacks what is asked for, or a filter matches nothing.
+            ModelError: a model cannot be loaded.
+            CheckpointError: the model of the behaviour space cannot be read.
+            StoreError: the store cannot be read.
         """
         answers = SearchOptions(by, weights, top, min_percentile, exclude)
         asked = {"video": video, "clip": clip, "image": image, "text": text, "label": label, "vector": vector}
@@ -94,22 +118,22 @@ class Search:
 
     @functools.cached_property
     def corpus(self) -> Corpus:
-        """The segments. Raises SearchError where there are none."""
+        """The segments.
+
+        Raises:
+            SearchError: the store has none.
+        """
         return Corpus(self._store)
 
     @functools.cached_property
     def frames(self) -> Corpus:
-        """Single frames."""
+        """The single frames."""
         from vimoclip.search.corpus import FrameCorpus
 
         return FrameCorpus(self._store)
 
     def _find(self, query: Query, corpus: Corpus, answers: SearchOptions, filters: Filters) -> Hits:
-        """The bouts that are most like a query that is made already.
-
-        Raises:
-            SearchError.
-        """
+        """Find the bouts that are most like a finished query."""
         weights: Weights = {
             str(space): weight for space, weight in answers.space_weights().items() if space in query.vectors
         }
@@ -145,7 +169,7 @@ class Search:
         )
 
     def _check_spaces(self, kind: str, corpus: Corpus, answers: SearchOptions) -> None:
-        """Refuse spaces that the store, or the query, does not have."""
+        """Refuse spaces that the store or the query does not have."""
         has = corpus.settings.names
         for space in answers.space_weights():
             if kind in ("text", "image") and space != "appearance":
@@ -230,7 +254,7 @@ class Search:
 
 
 def _own_rows(corpus: Corpus, own: QuerySource | None, exclude: Exclude) -> Rows:
-    """The rows that are no answer to what they are part of."""
+    """The rows that are no answer because the query is made from them."""
     if own is None or exclude == "nothing":
         return np.empty(0, np.int64)
     rows = corpus.of_video(corpus.video_numbers[own.video_id])

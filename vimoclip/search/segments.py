@@ -1,4 +1,8 @@
-"""Segments of stored videos, made from their frames in one pass and bounded memory; and what an index of them is of."""
+"""Segments of stored videos, made from their frames in one pass and bounded memory.
+
+`iter_segments` makes those that `vimoclip index` stores; `UnindexedSegments` those that the table lacks during a
+search. vimoclip/store/segments.py says what stored segments were made from.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -17,16 +21,16 @@ from vimoclip.windows import Window, iter_windows, mean_direction, vector_sum
 
 _ROWS = 4096
 POOLED_TOGETHER = 32
-"""Segments that the model of the behaviour space is given at once."""
+"""How many segments the model of the behaviour space gets at once."""
 
 Pool = Callable[[Sequence[FrameBatch]], list[NDArray[np.float32] | None]]
-"""The behaviour of stretches of frames: unit vectors, fp32 (d,), each; None where the model sees nothing."""
+"""Gives the behaviour of each of several runs of frames: a unit vector, fp32 (d,), or None where it sees nothing."""
 
 
 def iter_segments(
     store: FeatureStore, settings: SegmentSettings, rows: Sequence[Video], pool: Pool | None = None
 ) -> Iterator[pa.Table]:
-    """Make the segments of videos, a table for each, in the order in which their frames lie on the disk.
+    """Make the segments of videos.
 
     In memory at one time are a few thousand frames, those of a window, and the segments of one video.
 
@@ -34,7 +38,10 @@ def iter_segments(
         store: the snapshot that has the frames.
         settings: what the segments are made from.
         rows: live videos.
-        pool: the model of the behaviour space, where the settings have it.
+        pool: the model of the behaviour space, where the settings have that space.
+
+    Yields:
+        The rows of `segments` of one video, in the order in which the videos' frames lie on the disk.
 
     Raises:
         StoreDamagedError: a video's frames are not whole.
@@ -57,7 +64,7 @@ def iter_segments(
 
 
 class _Segments:
-    """The segments of one video, from its windows in order. A window with the frames of the one before is not one."""
+    """The segments of one video, from its windows in order; one with the same frames as the last is skipped."""
 
     def __init__(self, settings: SegmentSettings, pool: Pool | None) -> None:
         self._spaces = {space: made.feature for space, made in settings.spaces.items()}
@@ -68,7 +75,7 @@ class _Segments:
         self._pooled: list[np.ndarray | None] = []
 
     def add(self, window: Window) -> None:
-        """The next window."""
+        """Add the next window."""
         bounds = window.start_frame, window.end_frame
         if self._bounds and self._bounds[-1][:2] == bounds:
             return
@@ -86,7 +93,7 @@ class _Segments:
         self._waiting = []
 
     def table(self, video: Video, schema: pa.Schema) -> pa.Table:
-        """The rows of `segments`."""
+        """Return the rows of `segments`."""
         if self._pool is not None:
             self._run_model(self._pool)
         n = len(self._bounds)
@@ -111,14 +118,17 @@ def _column(values: Sequence[np.ndarray | None], kind: pa.FixedSizeListType) -> 
     return pa.FixedSizeListArray.from_arrays(pa.array(flat), kind.list_size, mask=pa.array(absent))
 
 
-# FreshSegments: segments that their table lacks, made from the frames of their videos while somebody searches.
-
-
 class UnindexedSegments:
-    """The segments of these videos, of which there is at least one. pool: gives the model of the behaviour space, which
-    is loaded only where somebody asks for that space.
+    """Segments that the table lacks, made from the frames of their videos during a search.
 
-    Attributes: `table`, as `iter_segments` makes them.
+    Args:
+        store: the snapshot.
+        settings: what the segments are made from.
+        videos: at least one.
+        pool: gives the model of the behaviour space, which is loaded only when that space is asked for.
+
+    Attributes:
+        table: the segments, as `iter_segments` makes them.
 
     Raises:
         StoreDamagedError: a video's frames are not whole.
@@ -134,7 +144,7 @@ class UnindexedSegments:
         return int(self.table.num_rows)
 
     def column(self, space: str) -> pa.ChunkedArray:
-        """The vectors of a space, null where a segment has none."""
+        """Return the vectors of a space, null where a segment has none."""
         if space == "behaviour" and space not in self.table.schema.names:
             made = self._made(replace(self._settings, spaces={}), self._pool())
             self.table = self.table.append_column(made.schema.field(space), made[space])

@@ -1,7 +1,7 @@
-"""Vectors that do not fit into memory, mapped from files: an Arrow IPC file a feature and fragment of `frames`.
+"""Vectors that do not fit into memory, mapped from files: one Arrow IPC file for each feature and fragment of `frames`.
 
 A file holds the rows of its fragment in their order: take, frame_index, the feature's vectors and norms. Fragments
-never change, so that one more video costs one more small file; those of fragments that the snapshot no longer has are
+never change, so one more video costs one more small file; files of fragments that the snapshot no longer has are
 removed. Nothing here is worth keeping: whatever is missing or damaged is made again.
 """
 
@@ -26,15 +26,21 @@ from vimoclip.store.table import Table
 
 
 def default_folder(place: StoreLocation) -> Path:
-    """Where the files of a store lie if nothing else is said: in the user's cache."""
+    """Return where a store's files lie by default: in the user's cache."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "vimoclip" / "sequences" / hashlib.sha256(str(place).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
 class MappedFile:
-    """take, frame_index: int64 (n,). values: fp16 (n, D), a view of the file. norms: fp32 (n,), 0 where there is no
-    vector."""
+    """One file of the cache, as arrays of n rows.
+
+    Attributes:
+        take: int64 (n,).
+        frame_index: int64 (n,).
+        values: fp16 (n, D), a view of the file.
+        norms: fp32 (n,), 0 where there is no vector.
+    """
 
     take: Ints
     frame_index: Ints
@@ -44,8 +50,7 @@ class MappedFile:
 
 @dataclass(frozen=True)
 class _Run:
-    """Consecutive steps of a video, and their rows in the files of fragment number `file`: a slice, or, of a video that
-    was thinned, one by one."""
+    """Consecutive steps of a video, and their rows in the files of fragment `file`."""
 
     file: int
     steps: slice
@@ -53,7 +58,12 @@ class _Run:
 
 
 class MappedRows:
-    """The steps of videos in mapped files, as `sequences.Rows` has them. files: of each fragment, one a feature."""
+    """The steps of videos in mapped files: a `sequences.Rows`.
+
+    Args:
+        files: for each fragment, one file a feature.
+        steps: which frames are read.
+    """
 
     def __init__(self, files: Sequence[Sequence[MappedFile]], steps: FrameSampling) -> None:
         self._values = [[file.values for file in fragment] for fragment in files]
@@ -61,6 +71,7 @@ class MappedRows:
         self._counts, self._runs = steps.counts.tolist(), _runs(files, steps)
 
     def read(self, videos: Ints, steps: int) -> list[Tensor]:
+        """Read the vectors of videos; see `Rows`. Steps beyond a video's end are zero."""
         found = [np.empty((len(videos), steps, width), np.float16) for width in self._widths]
         for i, video in enumerate(videos.tolist()):
             for run in self._runs[video]:
@@ -73,16 +84,24 @@ class MappedRows:
 
 
 class SequenceCache:
-    """The files in a folder, which is made if need be."""
+    """The files in a folder, which is made where it is missing."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def files(self, frames: Table, features: Sequence[str]) -> list[list[MappedFile]]:
-        """Of each fragment of a version of `frames`, a file a feature, in their order; made where they are missing.
+        """Map the files of a version of `frames`, and make those that are missing.
+
+        Args:
+            frames: the table.
+            features: names of vector columns.
+
+        Returns:
+            For each fragment, in order, one file a feature.
 
         Raises:
-            RunError: a file cannot be written. StoreDamagedError.
+            RunError: a file cannot be written.
+            StoreDamagedError: a fragment cannot be read.
         """
         fragments = frames.fragments()
         keys = {key: hashlib.sha256(key.encode()).hexdigest()[:32] for key in fragments}
@@ -106,7 +125,7 @@ class SequenceCache:
 
 
 def norms_of(files: Sequence[Sequence[MappedFile]], steps: FrameSampling) -> Tensor:
-    """The norms of all steps, fp32 (N, features), 0 where there is no vector, or no row."""
+    """Gather the norms of all steps, fp32 (N, features); 0 where there is no vector, or no row."""
     found = np.zeros((int(steps.offsets[-1]), len(files[0]) if files else 0), np.float32)
     for fragment in files:
         rows = steps.rows(fragment[0].take, fragment[0].frame_index)
@@ -129,7 +148,7 @@ def _runs(files: Sequence[Sequence[MappedFile]], steps: FrameSampling) -> list[l
 
 
 def _by_video(steps: FrameSampling, rows: Ints) -> Iterator[tuple[int, int, int]]:
-    """(video, first, last): the ranges of these rows of which each is the next row of the same video."""
+    """(video, first, last) of each run of rows that follow each other in the same video."""
     videos = np.searchsorted(steps.offsets, rows, side="right") - 1
     for run in runs((videos,), (rows,)):
         yield int(videos[run.start]), run.start, run.stop

@@ -1,8 +1,9 @@
-"""From a snapshot of a store to `Sequences`: which videos, whole or in stretches (reader.py), which of their frames,
-and where their vectors are kept.
+"""`read_sequences`: from a snapshot of a store to `Sequences`. It decides which videos, which of their frames, which
+labels, and where their vectors are kept.
 
-In memory, vectors are read by one scan over the frames, and each row is copied to where it belongs, whatever order rows
-have on disk. Where they do not fit, they are mapped from files (cache.py).
+A video is one example of a training, or, with a window, is cut into training clips that have labels of their own
+(`TrainingClips`). In memory, vectors are read by one scan over the frames, which copies each row to where it belongs,
+whatever the order of rows on disk. Vectors that do not fit are mapped from files (cache.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,23 +30,24 @@ from vimoclip.store.features import videos_missing_feature
 from vimoclip.store.labels import held_by, label_spans
 from vimoclip.windows import CLOCK_S
 
-# Stretches: what of a video is one example of a training: the whole of it, or a part with labels of its own.
-#
-# A video that is longer than a window is cut into the fewest stretches that are short enough, as evenly as can be, by
-# the times of its stored frames; each frame is in one. A stretch of a long gap, without a frame, is none. So a label of
-# a span counts where it is seen, and a stretch without any label is an example of nothing.
-
-
 Ints = NDArray[np.int64]
 Seconds = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingClips:
-    """S stretches of V videos, video after video and in order.
+    """S training clips of V videos, video after video and in order.
 
-    video: its number; first, frames: the frame_index of its first frame and how many it has; each int64 (S,). start_s,
-    end_s: fp64 (S,), half-open; of a video that is not cut, from -inf to +inf, so that it has all its labels.
+    A video that is longer than a window is cut into the fewest clips that are short enough, as evenly as possible, by
+    the times of its stored frames; each frame is in one clip. A part without a frame, in a long gap, is not a clip. So
+    a label of a span counts where it is seen, and a clip without any label is an example of nothing.
+
+    Attributes:
+        video: the number of each clip's video, int64 (S,).
+        first: the frame_index of its first frame, int64 (S,).
+        frames: how many frames it has, int64 (S,).
+        start_s: where it starts, fp64 (S,); -inf for a video that is not cut, which so has all its labels.
+        end_s: where it ends, exclusive, fp64 (S,); +inf for a video that is not cut.
     """
 
     video: Ints
@@ -56,22 +58,27 @@ class TrainingClips:
 
     @classmethod
     def whole(cls, rows: Sequence[Video]) -> "TrainingClips":
-        """Each video as it is."""
+        """Make one clip of each video."""
         count = len(rows)
         always = np.full(count, np.inf)
         return cls(np.arange(count), np.zeros(count, np.int64), _frames(rows), -always, always)
 
     @property
     def bounds(self) -> Ints:
-        """int64 (V + 1,): video v is stretches bounds[v] to bounds[v + 1]."""
+        """int64 (V + 1,): video v has the clips bounds[v] to bounds[v + 1]."""
         return np.searchsorted(self.video, np.arange(int(self.video[-1]) + 2))
 
 
 def read_training_clips(store: FeatureStore, rows: Sequence[Video], window_s: float | None) -> TrainingClips:
-    """The stretches of videos of a snapshot, one or more. window_s: the longest a stretch may be; None cuts nothing.
+    """Cut videos of a snapshot into training clips, one or more each.
+
+    Args:
+        store: the snapshot.
+        rows: the videos.
+        window_s: the longest a clip may be, in seconds; None does not cut.
 
     Raises:
-        StoreDamagedError: a video's length is not known, or frames of one are missing.
+        StoreDamagedError: a row does not say how long its video is, or frames are missing.
     """
     whole = TrainingClips.whole(rows)
     if window_s is None:
@@ -91,7 +98,7 @@ def read_training_clips(store: FeatureStore, rows: Sequence[Video], window_s: fl
     order = np.argsort(of, kind="stable")
     rest = len(of) - len(video)
     first = np.cumsum(frames) - frames
-    begins = np.searchsorted(video, video)  # the stretch with which its video begins
+    begins = np.searchsorted(video, video)  # the first clip of each clip's video
     length_s = durations[video] / parts[video]
     own = (first - first[begins], frames, part * length_s, (part + 1) * length_s)
     uncut = (each[of[:rest]] for each in (whole.first, whole.frames, whole.start_s, whole.end_s))
@@ -99,19 +106,43 @@ def read_training_clips(store: FeatureStore, rows: Sequence[Video], window_s: fl
 
 
 def clip_spans(duration_s: Seconds, window_s: float) -> Ints:
-    """Into how many parts videos of these lengths are cut, int64 (V,): the fewest that are no longer than a window."""
+    """Count the parts into which videos are cut, int64 (V,): the fewest that are no longer than a window.
+
+    Args:
+        duration_s: of the videos, fp64 (V,).
+        window_s: the longest a part may be.
+    """
     return np.maximum(np.ceil((duration_s - CLOCK_S) / window_s), 1).astype(np.int64)
 
 
 def clip_at(time_s: Seconds, duration_s: Seconds, parts: Ints) -> Ints:
-    """In which part of its video a frame is, int64 (n,): by the parts' starts, less CLOCK_S; the last has the rest."""
+    """Find which part of its video each frame is in, by the parts' starts, less CLOCK_S; the last has the rest.
+
+    Args:
+        time_s: of n frames, fp64 (n,).
+        duration_s: of their videos, fp64 (n,).
+        parts: into how many their videos are cut, int64 (n,).
+
+    Returns:
+        int64 (n,), from 0.
+    """
     return np.clip(np.floor((time_s + CLOCK_S) * parts / duration_s), 0, parts - 1).astype(np.int64)
 
 
 def clip_labels(
     store: FeatureStore, rows: Sequence[Video], stretches: TrainingClips, classes: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """Which classes each stretch shows, 0 or 1, (S, C), by the rule of vimoclip/store/labels.py."""
+    """Find which classes each clip shows, by the rule of vimoclip/store/labels.py.
+
+    Args:
+        store: the snapshot.
+        rows: the V videos.
+        stretches: their S clips.
+        classes: C names.
+
+    Returns:
+        0 or 1, uint8 (S, C).
+    """
     number = {label: n for n, label in enumerate(classes)}
     found = np.zeros((len(stretches.video), len(classes)), np.uint8)
     spans, bounds = label_spans(store), stretches.bounds.tolist()
@@ -126,8 +157,7 @@ def clip_labels(
 def _counted(
     store: FeatureStore, rows: Sequence[Video], durations: Seconds, parts: Ints, long: Ints
 ) -> tuple[Ints, Ints, Ints]:
-    """By one scan over the times of frames: of each part of the `long` videos that has frames its video, its number in
-    it and how many, in order."""
+    """Scan the times of frames: the parts of `long` videos that have frames, as video, number in it, and frames."""
     takes = np.array([rows[video].take for video in long], np.int64)
     order = np.argsort(takes)
     known, videos = takes[order], long[order]
@@ -166,9 +196,11 @@ StorageName = Literal["auto", "memory", "files"]
 
 @dataclass(frozen=True)
 class SequenceStorage:
-    """Where vectors are kept: in `memory`, in mapped `files`, or, `auto`, in memory where they fit.
+    """Where vectors are kept.
 
-    folder: of the files; None is the store's own in the user's cache.
+    Attributes:
+        where: in `memory`, in mapped `files`, or, with `auto`, in memory where they fit.
+        folder: of the files; None is the store's own in the user's cache.
     """
 
     where: StorageName = "auto"
@@ -184,15 +216,25 @@ def read_sequences(
     unlabelled: Unlabelled = "left out",
     storage: SequenceStorage | None = None,
 ) -> Sequences:
-    """The sequences of videos of a snapshot, in their order; splits.py chooses them. head: of HEADS, which says what is
-    read.
+    """Read the sequences of videos of a snapshot, in the order given; vimoclip/training/splits.py chooses them.
 
-    A label counts for its whole video, also if it is of a span; with `window_s`, for the stretches that have it. Labels
-    that are none of `classes` are no labels. A stretch of a video with labels stays, also if it has none.
+    A label counts for its whole video, even if it has a span; with `window_s`, for the clips that show it. Labels other
+    than `classes` do not count. Every clip of a labelled video stays, even one without a label.
+
+    Args:
+        store: the snapshot.
+        config: features, window and thinning.
+        head: a name of HEADS, which decides which features are read.
+        videos: rows of live videos.
+        classes: C names.
+        unlabelled: whether videos without any label of these classes are kept.
+        storage: where the vectors are kept.
 
     Raises:
-        UnknownColumnError: no such feature. ConfigError: a feature of the other kind. RunError: no video is left, or
-        the files cannot be written. StoreDamagedError: frames are missing.
+        UnknownColumnError: the store has no such feature.
+        ConfigError: a feature is of the other kind.
+        RunError: no video is left, or the files cannot be written.
+        StoreDamagedError: frames are missing.
     """
     features = {role: _feature(store, role, getattr(config, role)) for role in HEADS[head].roles}
     shown = _labels(store, classes)
@@ -215,7 +257,7 @@ def read_sequences(
     takes = np.array([row.take for row in rows], np.int64)
     steps = FrameSampling.of(takes[cut.video], cut.frames, config.most_frames, cut.first)
     vectors, norms = _vectors(store, list(features.values()), steps, storage or SequenceStorage())
-    if "motion" in features:  # of a single frame, motion runs from one that is not read
+    if "motion" in features:  # the motion of a single frame runs from one that is not read
         norms[torch.from_numpy(steps.offsets[:-1][steps.frames == 1]), list(features).index("motion")] = 0
     report = SequenceReport(
         videos=len(rows),
@@ -251,7 +293,7 @@ def _feature(store: FeatureStore, role: Modality, name: str) -> str:
 
 
 def _labels(store: FeatureStore, classes: Sequence[str]) -> dict[str, list[int]]:
-    """The numbers of the classes that each labelled video shows."""
+    """The numbers of the classes that each labelled video shows, by video_id."""
     number = pl.DataFrame(
         {"label": list(classes), "number": range(len(classes))}, {"label": pl.String, "number": pl.Int64}
     )
@@ -286,7 +328,7 @@ def _vectors(
         cache = SequenceCache(storage.folder or default_folder(store.place))
         files = cache.files(store.tables["frames"], features)
         rows, norms = MappedRows(files, steps), norms_of(files, steps)
-    # Of an image vector the norm is positive: where it is 0, there was no row.
+    # The norm of an image vector is positive: where it is 0, there was no row.
     if store.features[features[0]].kind == "image" and (lost := int((norms[:, 0] == 0).sum())):
         raise StoreDamagedError(
             f"The table frames of {store.place} lacks frames.",
@@ -317,7 +359,7 @@ def _scan(store: FeatureStore, features: list[str], steps: FrameSampling) -> tup
 
 
 def _motionless(roles: list[Modality], steps: FrameSampling, norms: Tensor) -> int:
-    """Stretches of several frames and without a motion vector."""
+    """Count the clips of several frames that have no motion vector."""
     if "motion" not in roles:
         return 0
     moving = np.add.reduceat(norms[:, roles.index("motion")].numpy() > 0, steps.offsets[:-1], dtype=np.int64)

@@ -1,12 +1,14 @@
 """Sequences: the vectors of videos, z_t for t = 1 … T, packed one video after another, and batches of them.
 
-Where long videos are cut (reader.py), what is said of a video here is so of each of its stretches.
+Where long videos are cut into training clips (reader.py), "video" here means each clip.
 
 Motion at t runs from the frame before, so frame 0 has none: every fusion reads t = 1 … T, and of a video of one frame
 that frame, without motion. Vectors lie in an fp16 matrix a role, in the memory of the machine or of the GPU, or in
-files that are mapped (cache.py); which rows are a video's, int64 offsets say. There are no worker processes:
-cutting a batch out takes a small part of the time of a training step (benchmarks/speed/sequences.py). Reading them from
-a store is in reader.py.
+mapped files (cache.py); int64 offsets say which rows are a video's. There are no worker processes: cutting out a batch
+takes a small part of the time of a training step (benchmarks/speed/sequences.py). reader.py reads them from a store.
+
+Also here: `shuffled_batches` and `batches_by_length`, which videos share a batch; `FrameSampling`, which stored frames
+are the steps; `sample_window` and `pack_windows`, runs of frames as Sequences that a model evaluates.
 """
 
 import functools
@@ -24,25 +26,30 @@ from vimoclip.device import free_bytes
 from vimoclip.frames import FrameBatch
 from vimoclip.models.checkpoint import Meta
 
-# Which videos go into a batch together: those of about one length, so that little of a batch is padding.
-#
-# An epoch's order is drawn anew from its seed and number: videos are shuffled, those of a pool of many batches are
-# sorted by length and cut into batches, and the batches of all pools are shuffled.
-
-
 MAX_PADDING = 0.05
 """The share of an epoch's steps that may be padding."""
 
-POOL = 128  # batches; the fewer, the more freely videos meet, and the more padding
-_LIMITS = (0.5, 0.3, 0.2, 0.15, 0.1, 0.075, MAX_PADDING)  # of one batch
+POOL = 128  # batches; fewer mix videos more freely, and pad more
+_LIMITS = (0.5, 0.3, 0.2, 0.15, 0.1, 0.075, MAX_PADDING)  # shares of padding allowed in one batch
 
 Batches = list[NDArray[np.int64]]
 
 
 def shuffled_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> Batches:
-    """The batches of an epoch, each of at most `batch_size` videos; every video is in one of them.
+    """Draw the batches of an epoch: videos of similar length, so that little of a batch is padding.
 
-    Where padding would exceed `MAX_PADDING`, as between the few longest videos, batches are cut shorter.
+    Every video is in one batch. Videos are shuffled, those of a pool of many batches are sorted by length and cut into
+    batches, and the batches of all pools are shuffled. Where padding would exceed `MAX_PADDING`, as between the few
+    longest videos, batches are cut shorter.
+
+    Args:
+        lengths: steps of each video, int64 (V,).
+        batch_size: most videos of a batch.
+        seed: of the run.
+        epoch: its number; seed and number decide the order.
+
+    Returns:
+        The numbers of the videos of each batch.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))
@@ -56,12 +63,12 @@ def shuffled_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epo
 
 
 def batches_by_length(lengths: NDArray[np.int64], batch_size: int) -> Batches:
-    """All videos, the longest first: for scoring, where their order is nothing, and what does not fit fails at once."""
+    """Batch all videos, the longest first: for scoring, where order does not matter and too large fails at once."""
     return _cut(_sorted(np.arange(len(lengths)), lengths), lengths, batch_size, MAX_PADDING)
 
 
 def padding_share(batches: Batches, lengths: NDArray[np.int64]) -> float:
-    """The share of the steps of these batches that is padding."""
+    """Compute the share of the steps of these batches that is padding."""
     padded = sum(len(batch) * int(lengths[batch].max()) for batch in batches)
     return 1 - sum(int(lengths[batch].sum()) for batch in batches) / padded if padded else 0.0
 
@@ -71,7 +78,7 @@ def _sorted(videos: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np
 
 
 def _cut(videos: NDArray[np.int64], lengths: NDArray[np.int64], batch_size: int, limit: float) -> Batches:
-    """Batches of videos that are sorted, the longest first; of each, no more than `limit` is padding."""
+    """Cut videos that are sorted, the longest first, into batches of which no more than `limit` is padding."""
     batches, first, steps = [], 0, 0
     for i, length in enumerate(lengths[videos].tolist()):
         longest, count = lengths[videos[first]], i - first + 1
@@ -83,15 +90,18 @@ def _cut(videos: NDArray[np.int64], lengths: NDArray[np.int64], batch_size: int,
 
 
 MEMORY_FRACTION = 0.6
-"""Of the memory that is free, what vectors may take."""
+"""The share of free memory that vectors may take."""
 
 
 @dataclass(frozen=True)
 class Batch:
     """B videos of up to T steps.
 
-    videos: their numbers in `Sequences`, int64 (B,). vectors: of each role, fp32 (B, T, D). present: of each, bool
-    (B, T), False in padding and where there is no motion; vectors there are of any value. targets: fp32 (B, C).
+    Attributes:
+        videos: their numbers in `Sequences`, int64 (B,).
+        vectors: of each role, fp32 (B, T, D); of any value where they are not present.
+        present: of each role, bool (B, T); False in padding and where there is no motion.
+        targets: fp32 (B, C).
     """
 
     videos: NDArray[np.int64]
@@ -104,24 +114,36 @@ class Rows(Protocol):
     """Where the vectors of all videos are."""
 
     def read(self, videos: NDArray[np.int64], steps: int) -> list[Tensor]:
-        """Of each role fp16 (B, steps, D): the vectors of videos; of any value beyond a video's end."""
+        """Read the vectors of videos.
+
+        Args:
+            videos: their numbers, int64 (B,).
+            steps: how many of each.
+
+        Returns:
+            For each role fp16 (B, steps, D); of any value beyond a video's end.
+        """
 
 
 class PackedRows:
-    """Matrices in memory, one a role. parts: each (N, D). offsets: int64 (V + 1,), video v is rows offsets[v] to
-    offsets[v + 1]."""
+    """Vectors in memory, as one matrix a role.
+
+    Args:
+        parts: for each role (N, D).
+        offsets: int64 (V + 1,); video v is rows offsets[v] to offsets[v + 1].
+    """
 
     def __init__(self, parts: Sequence[Tensor], offsets: NDArray[np.int64]) -> None:
         self.parts, self._offsets = list(parts), offsets
 
     def read(self, videos: NDArray[np.int64], steps: int) -> list[Tensor]:
-        """As of `Rows`."""
+        """Read the vectors of videos; see `Rows`."""
         on_cpu = self.parts[0].device.type == "cpu"
         return (_copied if on_cpu else gathered)(self.parts, self._offsets, videos, steps)
 
 
 def _copied(parts: list[Tensor], offsets: NDArray[np.int64], videos: NDArray[np.int64], steps: int) -> list[Tensor]:
-    """Video by video, which on a CPU is faster than row by row; by numpy, which copies three times as fast as torch."""
+    """Copy video by video, which on a CPU is faster than row by row; by numpy, three times as fast as torch."""
     bounds = list(zip(offsets[videos].tolist(), offsets[videos + 1].tolist(), strict=True))
     found = []
     for rows in (part.numpy() for part in parts):
@@ -135,7 +157,7 @@ def _copied(parts: list[Tensor], offsets: NDArray[np.int64], videos: NDArray[np.
 
 
 def gathered(parts: list[Tensor], offsets: NDArray[np.int64], videos: NDArray[np.int64], steps: int) -> list[Tensor]:
-    """By one kernel each. What lies beyond a video's end is rows of others."""
+    """Gather the vectors of videos by one kernel a role; beyond a video's end lie rows of others. As `Rows.read`."""
     device = parts[0].device
     first = torch.as_tensor(offsets[videos], device=device)
     rows = (first[:, None] + torch.arange(steps, device=device)).clamp(max=len(parts[0]) - 1)
@@ -144,13 +166,17 @@ def gathered(parts: list[Tensor], offsets: NDArray[np.int64], videos: NDArray[np
 
 @dataclass(frozen=True)
 class SequenceReport:
-    """What became of the videos of a split. videos, stretches, frames: that are in the sequences; a video that is not
-    cut is one stretch, and frames are without the first of each.
+    """What became of the videos of a split.
 
-    Of the stretches: one_frame, of a single frame, whose image is read alone; motionless, longer, and without any
-    motion vector, motion is masked; thinned, longer than `most_frames`.
-    Videos that are left out: unlabelled, without any label of these classes; unembedded, without vectors of an added
-    feature.
+    Attributes:
+        videos: those in the sequences.
+        stretches: their training clips; a video that is not cut is one.
+        frames: of the clips, without the first of each.
+        one_frame: clips of a single frame, whose image is read alone.
+        motionless: longer clips without any motion vector, in which motion is masked.
+        thinned: clips longer than `most_frames`.
+        unlabelled: videos left out because they have no label of these classes.
+        unembedded: videos left out because they lack vectors of an added feature.
     """
 
     videos: int = 0
@@ -164,17 +190,26 @@ class SequenceReport:
 
     @property
     def cut(self) -> bool:
-        """Whether a video is in several stretches."""
+        """Whether any video is cut into several clips."""
         return self.stretches > self.videos
 
 
 class Sequences:
-    """The sequences of V videos, or stretches of videos.
+    """The sequences of V videos, or training clips of videos.
 
-    video_ids: V names, of each stretch its video's. offsets: int64 (V + 1,). steps: T of each video. dims: the width D
-    of each role, in the order in which `rows` has them. norms: fp32 (N, roles), the lengths of the raw vectors, 0 where
-    there is none. lengths: of the vectors in a batch, `unit` or `raw`. classes: C names. targets: uint8 (V, C), 1 where
-    a video shows one.
+    Args:
+        video_ids: V names; a clip has its video's.
+        offsets: int64 (V + 1,); video v is rows offsets[v] to offsets[v + 1].
+        rows: where the vectors are.
+        norms: lengths of the raw vectors, fp32 (N, roles); 0 where there is none.
+        dims: the width D of each role, in the order in which `rows` has them.
+        lengths: of the vectors in a batch, `unit` or `raw`.
+        classes: C names.
+        targets: uint8 (V, C), 1 where a video shows a class.
+        report: what became of the videos that were asked for.
+
+    Attributes:
+        steps: T of each video, int64 (V,).
     """
 
     def __init__(
@@ -201,7 +236,7 @@ class Sequences:
         return len(self.video_ids)
 
     def to(self, device: torch.device) -> "Sequences":
-        """The same with its batches on a device, and with vectors that are in memory there too, where they fit."""
+        """Return the same with its batches on a device; vectors in memory go there too, where they fit."""
         rows = self.rows
         if isinstance(rows, PackedRows) and sum(part.nbytes for part in rows.parts) <= MEMORY_FRACTION * free_bytes(
             device
@@ -220,7 +255,7 @@ class Sequences:
         )
 
     def batch(self, videos: NDArray[np.int64]) -> Batch:
-        """The videos of these numbers, padded to the longest, on the device of labels and norms."""
+        """Cut out the videos of these numbers, padded to the longest, on the device of labels and norms."""
         device, steps = self.targets.device, int(self.steps[videos].max())
         parts = self.rows.read(videos, steps)
         if parts[0].device != device:  # vectors that did not fit there
@@ -234,26 +269,21 @@ class Sequences:
         return Batch(videos, vectors, present, self.targets[torch.as_tensor(videos, device=device)].float())
 
     def epoch(self, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
-        """All videos in batches of about one length, in the order that seed and epoch decide."""
+        """Yield all videos in batches of similar length, in the order that seed and epoch decide."""
         return map(self.batch, shuffled_batches(self.steps, batch_size, seed, epoch))
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
-        """All videos in batches of about one length, always in the same order."""
+        """Yield all videos in batches of similar length, always in the same order."""
         return map(self.batch, batches_by_length(self.steps, batch_size))
 
     @property
     def one_each(self) -> bool:
-        """Whether every video, or stretch, shows exactly one behaviour."""
+        """Whether every video, or clip, shows exactly one behaviour."""
         return bool((self.targets.sum(dim=1, dtype=torch.int64) == 1).all())
 
     def counts(self) -> list[int]:
-        """How many videos, or stretches of videos, show each class."""
+        """Count the videos, or clips, that show each class."""
         return [int(n) for n in self.targets.sum(dim=0, dtype=torch.int64).tolist()]
-
-
-# Steps: which stored frames of which videos are z_1 … z_T, and in which row each belongs when they are packed.
-#
-# A video may be whole, or cut into stretches that do not overlap: each is read as a video of its frames alone would be.
 
 
 Ints = NDArray[np.int64]
@@ -261,10 +291,16 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class FrameSampling:
-    """Of V stretches of videos: `takes`, whose rows are theirs; `frames`, how many are stored; `counts`, T; `firsts`,
-    the frame_index of the first one, 0 of a whole video; each int64 (V,).
+    """Which stored frames are the steps z_1 … z_T of V videos or clips, and in which row each is packed.
 
-    All frames but the first are read, evenly thinned to T of them; of a stretch of one frame, that frame.
+    Clips of a video do not overlap, and each is read as a video of its frames alone would be. All frames but the first
+    are read, evenly thinned to T of them; of a clip of one frame, that frame.
+
+    Attributes:
+        takes: of each clip, int64 (V,).
+        frames: how many of its frames are stored, int64 (V,).
+        counts: T, int64 (V,).
+        firsts: the frame_index of its first frame, 0 for a whole video, int64 (V,).
     """
 
     takes: Ints
@@ -274,28 +310,40 @@ class FrameSampling:
 
     @classmethod
     def of(cls, takes: Ints, frames: Ints, most: int | None, firsts: Ints | None = None) -> "FrameSampling":
-        """At most `most` steps of each stretch; of whole videos, each of another take, where `firsts` is None."""
+        """Sample at most `most` steps of each clip.
+
+        Args:
+            takes: of each clip, int64 (V,).
+            frames: how many it has, int64 (V,).
+            most: most steps; None thins nothing.
+            firsts: the frame_index of its first frame; None means whole videos, each with a take of its own.
+        """
         moments = np.maximum(frames - 1, 1)
         counts = moments if most is None else np.minimum(moments, most)
         return cls(takes, frames, counts, np.zeros(len(takes), np.int64) if firsts is None else firsts)
 
     @staticmethod
     def alone(frames: int, most: int | None) -> Ints:
-        """The steps of one stretch of frames, counted from its first: those of a video of these frames alone."""
+        """Return the steps of a run of frames read as a video of its own, int64 (T,), counted from its first frame."""
         return FrameSampling.of(np.zeros(1, np.int64), np.array([frames], np.int64), most).indices(0)
 
     @functools.cached_property
     def offsets(self) -> Ints:
-        """int64 (V + 1,): stretch v is rows offsets[v] to offsets[v + 1]."""
+        """int64 (V + 1,): clip v is rows offsets[v] to offsets[v + 1]."""
         return np.concatenate([[0], np.cumsum(self.counts)])
 
     def indices(self, stretch: int) -> Ints:
-        """The frame_index of each step of a stretch, int64 (T,)."""
+        """Return the frame_index of each step of a clip, int64 (T,)."""
         frames, count = int(self.frames[stretch]), int(self.counts[stretch])
         return int(self.firsts[stretch]) + (frames > 1) + np.arange(count) * max(frames - 1, 1) // count
 
     def rows(self, takes: Ints, indices: Ints) -> Ints:
-        """The row of each of these frames, int64; -1 for what is no step."""
+        """Find the row of each of n frames, int64 (n,); -1 for a frame that is not a step.
+
+        Args:
+            takes: of the frames, int64 (n,).
+            indices: their frame_index, int64 (n,).
+        """
         if not len(self.takes):
             return np.full(len(takes), -1)
         stretch = self._last_before(takes, indices)
@@ -306,9 +354,9 @@ class FrameSampling:
         return np.where(kept, self.offsets[stretch] + step, -1)
 
     def _last_before(self, takes: Ints, indices: Ints) -> Ints:
-        """Of each of these frames the only stretch in which it may lie: the last of its take that begins no later.
+        """For each frame, the only clip that may hold it: the last of its take that begins no later.
 
-        Where there is none, any, in which it does not lie.
+        Where there is none, any clip, which does not hold it.
         """
         order, known, keys = self._sorted
         take = np.minimum(np.searchsorted(known, takes), len(known) - 1)
@@ -318,25 +366,26 @@ class FrameSampling:
 
     @functools.cached_property
     def _beyond(self) -> int:
-        """A frame_index past those of all stretches."""
+        """A frame_index past those of all clips."""
         return int((self.firsts + self.frames).max()) + 1
 
     @functools.cached_property
     def _sorted(self) -> tuple[Ints, Ints, Ints]:
-        """The stretches by take and first frame; the takes, each once; and one number that sorts the stretches so."""
+        """The clips by take and first frame; the takes, each once; and one number that sorts the clips that way."""
         order = np.lexsort((self.firsts, self.takes))
         known, take = np.unique(self.takes, return_inverse=True)
         return order, known, (take * self._beyond + self.firsts)[order]
 
 
-# Stretches of frames as the Sequences that a model evaluates: each is the video of its frames alone.
-
-
 def sample_window(frames: FrameBatch, meta: Meta) -> FrameBatch:
-    """What a model reads of a stretch of frames: what it would read of a video of these frames alone, in a copy.
+    """Return what a model reads of a window: what it would read of a video of these frames alone, in a copy.
 
-    So the first frame is left out, whose motion runs from a frame before them, and the rest is thinned to the model's
-    most_frames. Of a single frame the image is read, and no motion.
+    So the first frame, whose motion runs from a frame before the window, is left out, and the rest is thinned to the
+    model's most_frames. Of a single frame the image is read, and no motion.
+
+    Args:
+        frames: of the window.
+        meta: of the model's run.
     """
     found = frames[FrameSampling.alone(len(frames), meta.config.sequences.most_frames)]
     if len(frames) == 1 and (motion := meta.features.get("motion")) is not None:
@@ -345,9 +394,11 @@ def sample_window(frames: FrameBatch, meta: Meta) -> FrameBatch:
 
 
 def pack_windows(steps: Sequence[FrameBatch], meta: Meta) -> Sequences:
-    """n stretches, in memory and on the CPU; without names, and without any label.
+    """Pack n windows into Sequences, in memory and on the CPU; without names or labels.
 
-    steps: of each, what the model reads of it (`sample_window`), with the features of `meta`.
+    Args:
+        steps: what the model reads of each window (`sample_window`), with the features of `meta`.
+        meta: of the model's run.
     """
     packed = FrameBatch.concat(steps)
     offsets = np.concatenate([[0], np.cumsum([len(each) for each in steps], dtype=np.int64)])

@@ -1,8 +1,12 @@
-"""FeatureStore: one consistent snapshot of a store, to read from.
+"""FeatureStore: one consistent snapshot of a store, to read from. Also how a store is made, opened and checked.
 
 A store is a folder of Lance tables (schemas/), on a disk or in an object store. The `videos` row is the commit record:
 frames and flow are visible only under the take that an `ok` row names. Opening takes a snapshot in which every such
-take is whole; it never changes under the reader, and `refresh()` takes a new one. Writing is in writer.py.
+take is whole; it never changes under the reader, and `refresh()` takes a new one.
+
+`check_free` and `check_format` decide whether a place can become, or already is, a store; `located` and
+`check_settings` decide which settings a user may ask of an existing one; `open_snapshot` opens all tables at one
+consistent moment. writer.py writes.
 """
 
 import functools
@@ -36,9 +40,6 @@ from vimoclip.errors import (
 from vimoclip.store.location import LocationLike, StoreLocation, as_location
 from vimoclip.store.table import Table
 
-# What makes a place a store: its tables, the format that `videos` names; and what must be there before one is made.
-
-
 TABLES = ("frames", "flow", "labels", "features", "videos")  # videos last: with it the store exists
 DERIVED = ("segments",)
 """Tables that a store need not have: they can be made again from the others."""
@@ -51,7 +52,7 @@ _OWN_FILES = {
 
 
 def missing(at: StoreLocation) -> StoreMissingError:
-    """The error that says there is no store, and how to make one."""
+    """Build the error that says there is no store, and how to make one."""
     return StoreMissingError(
         f"There is no store at {at}.",
         hint="Make one with `vimoclip ingest FOLDER`, or name another with --store or VIMOCLIP_STORE.",
@@ -61,8 +62,11 @@ def missing(at: StoreLocation) -> StoreMissingError:
 def check_free(where: LocationLike) -> None:
     """Refuse to make a store where something else is.
 
+    Args:
+        where: the place; a store, an empty folder, or nothing yet passes.
+
     Raises:
-        StoreError: the folder holds files that are no store's, or it is a file.
+        StoreError: the place holds files that do not belong to a store, or is a file.
         StoreDamagedError: it holds the rows of a store that has lost its table of videos.
     """
     at = as_location(where)
@@ -91,8 +95,12 @@ def check_free(where: LocationLike) -> None:
 def check_format(videos: Table) -> None:
     """Refuse a store of another format.
 
+    Args:
+        videos: the table `videos`, whose schema metadata names the format.
+
     Raises:
-        StoreNewerError: a newer one. StoreDamagedError: none that is known.
+        StoreNewerError: a newer version of ViMoCLIP wrote the store.
+        StoreDamagedError: the table names no known format.
     """
     found = (videos.schema.metadata or {}).get(FORMAT_KEY, b"")
     if not found.isdigit() or SETTINGS_KEY not in (videos.schema.metadata or {}):
@@ -111,11 +119,16 @@ def check_format(videos: Table) -> None:
         )
 
 
-# What a user may ask of a store that has settings of its own: nothing else, but for where weights lie now.
+# A store's settings never change. All that a user may give is where the weights lie now.
 
 
 def located(own: StoreConfig, asked: dict[str, dict[str, Any]]) -> StoreConfig:
-    """A store's own settings, with weights looked for where the user says they lie."""
+    """Return a store's own settings, with weights looked for where the user says they lie.
+
+    Args:
+        own: the store's settings.
+        asked: what the user gave, by section (`clip`, `flow`) and name.
+    """
     clip, flow = (
         {name: value for name, value in asked.get(section, {}).items() if _is_place(name, value)}
         for section in ("clip", "flow")
@@ -124,7 +137,17 @@ def located(own: StoreConfig, asked: dict[str, dict[str, Any]]) -> StoreConfig:
 
 
 def check_settings(at: StoreLocation, config: StoreConfig, asked: dict[str, Any]) -> None:
-    """As `FeatureStore.check_settings`, of the store at a place."""
+    """Refuse settings that contradict those of the store; see `FeatureStore.check_settings`.
+
+    Args:
+        at: the store, named in the error.
+        config: the store's settings.
+        asked: what the user gave, by section.
+
+    Raises:
+        ConfigError: an unknown setting, or a value it cannot have.
+        SettingsError: names each setting with both values.
+    """
     StoreConfig.from_dict(asked)
     own = config.to_dict()
     clashes = []
@@ -133,7 +156,7 @@ def check_settings(at: StoreLocation, config: StoreConfig, asked: dict[str, Any]
             values, stored, of = {section: values}, {section: own[section]}, ""
         else:
             stored, of = own[section], f"{section} "
-        # They ask for nothing definite.
+        # These values leave the choice to the store.
         open_ended = {"weights": "default", "precision": "auto", "batch_size": 0, "estimator": "auto"}
         clashes += [
             f"{of}{name} is {stored[name]!r} in the store and {value!r} was asked for"
@@ -152,24 +175,24 @@ def check_settings(at: StoreLocation, config: StoreConfig, asked: dict[str, Any]
 
 
 def _is_place(name: str, value: object) -> bool:
-    """Whether a setting says where weights lie rather than which they are; the SHA-256 of the features says that."""
+    """Whether a setting says where weights lie rather than which they are; the SHA-256 of the features says which."""
     return isinstance(value, str) and (
         (name == "model" and value.startswith("local-dir:")) or (name == "weights" and Path(value).is_file())
     )
 
 
-# Rows of `features` as records; and the snapshot that readers are given while one feature takes another's place.
+# The rows of `features`, and the snapshot of all tables.
 
 
 ROLLBACK_VERSIONS = "pinned"
-"""In the settings of a feature that is taking another's place: of each table the version before."""
+"""Key in the settings of a feature that is taking another's place: the version of each table before that."""
 
 
 def stored_features(table: Table) -> list[Feature]:
-    """Every row, complete or not.
+    """Read every row of `features`, complete or not.
 
     Raises:
-        StoreDamagedError: one does not match its own fingerprint.
+        StoreDamagedError: a row does not match its own fingerprint.
     """
     return [_feature(row) for row in table.read().to_pylist()]
 
@@ -188,7 +211,11 @@ def _feature(row: dict[str, Any]) -> Feature:
 
 
 def promotion_in_progress(features: Iterable[Feature]) -> tuple[str, dict[str, int]] | None:
-    """The feature that is taking another's place, and the snapshot before; None where none is."""
+    """Find the feature that is taking another's place.
+
+    Returns:
+        Its name, and the table versions of the snapshot before it began; None where no feature is.
+    """
     for feature in features:
         if not feature.complete and feature.settings is not None:
             pinned: dict[str, int] | None = json.loads(feature.settings).get(ROLLBACK_VERSIONS)
@@ -200,20 +227,22 @@ def promotion_in_progress(features: Iterable[Feature]) -> tuple[str, dict[str, i
 def open_snapshot(
     at: StoreLocation, on_error: Callable[[str, StoreError], None] | None = None
 ) -> tuple[dict[str, Table], str | None]:
-    """Open the tables of a store at one moment, at which all that the `videos` and `features` rows name is there.
+    """Open the tables of a store at one moment, at which everything that `videos` and `features` name is there.
 
-    While a feature takes another's place (features.py, `promote_feature`), and where a kill left it at that, that
-    moment is the one before it began.
+    While a feature is taking another's place (features.py, `promote_feature`), or where a kill interrupted that, the
+    snapshot is the one before it began.
 
     Args:
         at: the store.
-        on_error: is told of each table that cannot be opened, by name and why, and the others are opened; None raises.
+        on_error: called with the name of each table that cannot be opened and the reason; the others are still opened.
+            Without it, the first such table raises.
 
     Returns:
         The tables by name, and the feature that is taking another's place, or None.
 
     Raises:
-        StoreDamagedError: a table is not there or cannot be opened. StoreUnreachableError, whatever `on_error` is.
+        StoreDamagedError: a table is missing or cannot be opened, and there is no `on_error`.
+        StoreUnreachableError: the object store does not answer, or refuses; raised with `on_error` too.
     """
 
     def opened(name: str, version: int | None = None) -> Table | StoreError:
@@ -251,8 +280,7 @@ def open_snapshot(
 
 
 def _promotion(features: Table | StoreError) -> tuple[str, dict[str, int]] | None:
-    """The feature that is taking another's place, and the versions of the snapshot before; None where none is, and
-    where the rows of `features` cannot be read, which whoever reads them is told."""
+    """As `promotion_in_progress`; None also where `features` cannot be read: its readers get that error."""
     if isinstance(features, StoreError):
         return None
     try:
@@ -272,12 +300,16 @@ def _lost(at: StoreLocation, name: str) -> StoreDamagedError:
 
 
 class FeatureStore:
-    """A snapshot of the store at `as_location`.
+    """A snapshot of the store at a place.
 
-    Attributes: `config`, the store's settings; `features`, what each vector column is, by name; `unfinished`, those
-    that are still being added, which no reader sees; `fingerprint` of those that every take is made with; `tables`,
-    the tables at the snapshot's versions; `promoting`, the feature that is taking another's place, which a
-    kill left at that: the snapshot is the one before.
+    Attributes:
+        place: where the store lies.
+        config: the store's settings.
+        features: the complete features, each of which is a vector column of `frames`, by name.
+        unfinished: the features that are still being added, by name; no reader sees them.
+        fingerprint: of the features that every take is made with.
+        tables: the tables at the snapshot's versions, by name.
+        promoting: the feature whose promotion was interrupted by a kill, or None; the snapshot is then the one before.
     """
 
     def __init__(self, at: StoreLocation, tables: dict[str, Table]) -> None:
@@ -292,15 +324,22 @@ class FeatureStore:
 
     @staticmethod
     def exists(where: LocationLike) -> bool:
-        """Whether a store is there."""
+        """Whether there is a store at a place."""
         return as_location(where).has("videos")
 
     @classmethod
     def open(cls, where: LocationLike, versions: Mapping[str, int] | None = None) -> Self:
-        """The store as it is now, or the snapshot whose `versions` these are.
+        """Open the store as it is now, or an earlier snapshot of it.
+
+        Args:
+            where: the store.
+            versions: the snapshot's `versions`; None opens the newest.
 
         Raises:
-            StoreMissingError, StoreNewerError, StoreDamagedError, StoreUnreachableError.
+            StoreMissingError: there is no store.
+            StoreNewerError: a newer version of ViMoCLIP wrote it.
+            StoreDamagedError: a table is missing, damaged, or not on the disk any more at that version.
+            StoreUnreachableError: the object store does not answer, or refuses.
         """
         at = as_location(where)
         if not at.has("videos"):
@@ -315,10 +354,17 @@ class FeatureStore:
 
     @classmethod
     def create(cls, where: LocationLike, config: StoreConfig, features: list[Feature]) -> Self:
-        """An empty store; `config` has its precision and batch size resolved. Call it with the write lock held.
+        """Make an empty store. Call it with the write lock held.
+
+        Args:
+            where: the place.
+            config: its settings, with precision and batch size resolved.
+            features: those that every take will be made with.
 
         Raises:
-            StoreError: the folder holds a store already, or something else. StoreReadOnlyError, NoSpaceError.
+            StoreError: the folder holds a store already, or something else.
+            StoreReadOnlyError: the place cannot be written to.
+            NoSpaceError: the disk is full.
         """
         at = as_location(where)
         check_free(at)
@@ -335,24 +381,28 @@ class FeatureStore:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of `frames` that readers see, in order; those of unfinished features are none of them."""
+        """The columns of `frames` that readers see, in order: all but those of unfinished features."""
         return frames_schema({name: feature.dim for name, feature in self.features.items()}).names  # type: ignore[no-any-return]
 
     @property
     def versions(self) -> dict[str, int]:
-        """The snapshot: of each table, its version, but for those that are made from the others."""
+        """The snapshot: the version of each table, but for the tables that can be made again from the others."""
         return {name: self.tables[name].version for name in TABLES}
 
     def tag(self, name: str) -> None:
-        """Keep this snapshot on the disk, whatever is optimized, under a name of letters, digits and `.-_`."""
+        """Keep this snapshot on the disk, whatever is optimized.
+
+        Args:
+            name: letters, digits and `.-_`.
+        """
         for table in TABLES:
             self.tables[table].tag(name)
 
     def check_settled(self) -> None:
-        """Refuse to write while a feature is taking another's place.
+        """Refuse to write while a feature is taking another's place; under the write lock, none can begin after this.
 
         Raises:
-            StoreError: it is; nobody does that meanwhile if the caller has the write lock.
+            StoreError: a promotion was interrupted, and is to be finished first.
         """
         if self.promoting is not None:
             raise StoreError(
@@ -362,27 +412,28 @@ class FeatureStore:
             )
 
     def refresh(self) -> Self:
-        """A snapshot of the store as it is now."""
+        """Take a snapshot of the store as it is now."""
         return type(self).open(self.place)
 
     def rows(self) -> list[Video]:
-        """Every `videos` row, whatever its status."""
+        """Read every `videos` row, whatever its status."""
         return [Video(**row) for row in self.tables["videos"].read().to_pylist()]
 
     def live_videos(self) -> list[Video]:
-        """The rows of the videos that readers see: those that are in, with frames."""
+        """Read the rows of the videos that readers see: those with status `ok`, which have frames."""
         return [row for row in self.rows() if row.status == "ok"]
 
     def live_takes(self) -> list[int]:
-        """The takes that readers see."""
+        """Read the takes that readers see."""
         live = self.tables["videos"].read(["take"], (pc.field("status") == "ok") & pc.field("take").is_valid())
         return live["take"].to_pylist()  # type: ignore[no-any-return]
 
     def videos(self) -> pl.DataFrame:
-        """The videos that are in, one row each by video_id: the columns of schemas/videos.py, and one a metadata key.
+        """Read the videos that are in the store, one row each, by video_id.
 
-        A key's column is of strings, null where a video has none, and is called `metadata.<key>` where there is a
-        column of that name already.
+        Returns:
+            The columns of schemas/videos.py, and one column a metadata key: strings, null where a video lacks the key.
+            A key that has the name of another column is called `metadata.<key>`.
         """
         frame = pl.DataFrame(self.tables["videos"].read(where=pc.field("status") == "ok"))
         metadata = [json.loads(text) for text in frame["metadata"]]
@@ -397,9 +448,11 @@ class FeatureStore:
         return frame.drop("metadata").with_columns(columns).sort("video_id")
 
     def labels(self) -> pl.DataFrame:
-        """The labels of the videos that are in: video_id, label, start_s, end_s, source.
+        """Read the labels of the videos that are in the store.
 
-        Spans are half-open, in seconds from the first frame; both ends are null for a label of the whole video.
+        Returns:
+            Columns video_id, label, start_s, end_s and source. Spans are half-open, in seconds from the first frame;
+            both ends are null for a label of the whole video.
         """
         known = self.tables["videos"].read(["video_id"], pc.field("status") == "ok")
         frame = pl.DataFrame(self.tables["labels"].read()).join(pl.DataFrame(known), on="video_id", how="semi")
@@ -407,27 +460,38 @@ class FeatureStore:
         return frame.with_columns(finite).sort("video_id", "start_s", "label", nulls_last=False)
 
     def label_rows(self) -> list[Label]:
-        """Every `labels` row."""
+        """Read every `labels` row."""
         return [Label(**row) for row in self.tables["labels"].read().to_pylist()]
 
     def frames(self, columns: list[str] | None = None) -> pa.Table:
-        """The stored frames of every video, all columns or those named, in no particular order of videos.
+        """Read the stored frames of every video, in no particular order of videos.
 
-        The columns are those of schemas/frames.py: for each feature `<name>`, fixed-size lists of D fp16, and
-        `<name>_norm`, fp32. All of it is in memory at once: 2 KB a frame for two features of 512. See `batches`.
+        All of it is in memory at once: 2 KB a frame for two features of 512. `batches` streams it instead.
+
+        Args:
+            columns: those to read; None reads all.
+
+        Returns:
+            The columns of schemas/frames.py. Each feature has two: `<name>`, fixed-size lists of D fp16, and
+            `<name>_norm`, fp32.
 
         Raises:
-            UnknownColumnError: a column that the store does not have.
+            UnknownColumnError: the store has no such column.
         """
         return self.tables["frames"].read(self._known(columns), self._seen())
 
     def batches(self, columns: list[str] | None = None, rows: int = 8192) -> Iterator[pa.RecordBatch]:
-        """What `frames` gives, in batches of at most `rows` rows, a few of which are in memory at a time.
+        """Stream what `frames` reads; a few batches are in memory at a time.
 
-        A batch may hold frames of several videos, and a video may lie in several batches.
+        Args:
+            columns: those to read; None reads all.
+            rows: how many a batch has at most.
+
+        Yields:
+            Batches, which may hold frames of several videos; a video may lie in several batches.
 
         Raises:
-            UnknownColumnError: a column that the store does not have.
+            UnknownColumnError: the store has no such column.
         """
         return self.tables["frames"].batches(self._known(columns), self._seen(), rows)
 
@@ -435,16 +499,23 @@ class FeatureStore:
         return pc.field("take").isin(pa.array(self.live_takes(), pa.int64()))
 
     def sequence(self, video_id: str, columns: list[str] | None = None) -> pa.Table:
-        """One video's stored frames in order, in one chunk: the columns of `frames`, all or those named.
+        """Read one video's stored frames in order, in one chunk.
+
+        Args:
+            video_id: the video.
+            columns: those of `frames` to read; None reads all.
 
         Raises:
-            UnknownVideoError: the video is not in the store. UnknownColumnError: the store has no such column.
+            UnknownVideoError: the video is not in the store.
+            UnknownColumnError: the store has no such column.
         """
         return self._of_take("frames", self._take(video_id), self._known(columns))
 
     def flow(self, video_id: str) -> pa.Table:
-        """One video's encoded flow in order: frame_index int32, flow binary (vimoclip.flow.encoding.decode_flow reads
-        it).
+        """Read one video's encoded flow in order.
+
+        Returns:
+            Columns frame_index, int32, and flow, binary, which `vimoclip.decode_flow` reads.
 
         Raises:
             UnknownVideoError: the video is not in the store.
@@ -462,7 +533,7 @@ class FeatureStore:
                     expected=", ".join(self.columns),
                     hint="`vimoclip features` lists the features; `vimoclip embed` adds one.",
                 )
-        return list(dict.fromkeys(columns))  # Lance takes none twice
+        return list(dict.fromkeys(columns))  # Lance refuses a column named twice
 
     def _of_take(self, table: str, take: int, columns: list[str]) -> pa.Table:
         wanted = list(dict.fromkeys([*columns, "frame_index"]))
@@ -478,19 +549,26 @@ class FeatureStore:
 
     @functools.cached_property
     def _takes(self) -> dict[str, int]:
-        """By video, read once: to look for each would take half the time of reading its frames."""
+        """Takes by video, read once: a lookup for each video would take half the time of reading its frames."""
         rows = self.tables["videos"].read(["video_id", "take"], pc.field("status") == "ok")
         return dict(zip(rows["video_id"].to_pylist(), rows["take"].to_pylist(), strict=True))
 
     def located(self, asked: dict[str, dict[str, Any]]) -> StoreConfig:
-        """The store's settings, with weights looked for where the user now says they lie."""
+        """Return the store's settings, with weights looked for where the user now says they lie.
+
+        Args:
+            asked: what the user gave, by section and name.
+        """
         return located(self.config, asked)
 
     def check_settings(self, asked: dict[str, Any]) -> None:
-        """Refuse settings that contradict the store's own. `asked` holds only what the user gave, by section.
+        """Refuse settings that contradict the store's own.
+
+        Args:
+            asked: only what the user gave, by section and name.
 
         Raises:
             ConfigError: an unknown setting, or a value it cannot have.
-            SettingsError: naming each setting with both values.
+            SettingsError: names each setting with both values.
         """
         check_settings(self.place, self.config, asked)

@@ -1,9 +1,12 @@
-"""FeatureWriter: a further feature into a store, beside those that every take is made with.
+"""FeatureWriter: adds a further feature to a store, beside those that every take is made with.
 
-Its `features` row comes first, marked as not complete, then its two columns, null everywhere; then the vectors, in
-bounded commits; and last the row again, complete. That last commit is what readers see: until then the columns are
-named by no row of theirs. So a kill leaves a feature that nobody sees and that goes on where it stopped. Hold
+Its `features` row comes first, marked as incomplete; then its two columns, null everywhere; then the vectors, in
+bounded commits; and last the row again, complete. Readers see that last commit: until then no complete row names the
+columns. So a kill leaves a feature that nobody sees, and the next run continues where it stopped. Hold
 `lock.writer_lock` around it.
+
+`promote_feature` puts the staged feature in the place of `moclip`, in one step for readers. The rest of the file names,
+finds and drops features: rows of `features`, and the columns of `frames` that they name.
 """
 
 import json
@@ -26,31 +29,38 @@ from vimoclip.store.feature_store import ROLLBACK_VERSIONS, FeatureStore
 from vimoclip.store.rows import CommitBuffer, check_vectors, feature_arrays
 from vimoclip.store.table import GRACE, Table
 
-# Rows of `features`, and the columns of `frames` that they name: what they may be called, and which are whole.
-
-
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 def videos_missing_feature(store: FeatureStore, frames: Table, name: str) -> list[Video]:
-    """The videos that are in and lack vectors of a feature, in the order of their rows on disk. frames: the table, at
-    whatever version."""
+    """List the videos in the store that lack vectors of a feature, in the order of their rows on disk.
+
+    Args:
+        store: the snapshot.
+        frames: the table `frames`, at any version.
+        name: the feature, which may have no columns yet.
+    """
     rows = {row.take: row for row in store.live_videos()}
     if name not in frames.schema.names:
         return list(rows.values())
     feature = store.features.get(name) or store.unfinished.get(name)
     null = pc.field(feature_columns([name])[1]).is_null()
-    if feature is not None and feature.kind == "motion":  # which the first frame never has
+    if feature is not None and feature.kind == "motion":  # the first frame never has one
         null &= pc.field("frame_index") > 0
     takes = frames.read(["take"], null)["take"]
     return [rows[take] for take in pc.unique(takes).to_pylist() if take in rows]
 
 
 def check_same(own: Feature, other: Feature, hint: str) -> None:
-    """Refuse vectors that are not of the store's kind, such as from other weights at the same path.
+    """Refuse vectors that differ from the store's, such as from other weights at the same path.
+
+    Args:
+        own: the feature in the store.
+        other: the one that would be added to it.
+        hint: what the error advises.
 
     Raises:
-        SettingsError: naming what differs.
+        SettingsError: names what differs.
     """
     if own.fingerprint != other.fingerprint:
         differing = [
@@ -67,13 +77,13 @@ def check_same(own: Feature, other: Feature, hint: str) -> None:
 
 
 def put_feature(table: Table, feature: Feature) -> None:
-    """Set a row of `features`. Call it with the write lock held."""
+    """Insert or replace a row of `features`. Call it with the write lock held."""
     row = asdict(feature) | {"fingerprint": feature.fingerprint}
     table.upsert(pa.Table.from_pylist([row], schema=FEATURES), "name")
 
 
 def replace_feature(table: Table, name: str, feature: Feature) -> None:
-    """Put a row of `features` in the place of another, in one commit. Call it with the write lock held."""
+    """Put a row of `features` in the place of the one called `name`, in one commit. Call it with the lock held."""
     rows = [row for row in table.read().to_pylist() if row["name"] != name]
     rows.append(asdict(feature) | {"fingerprint": feature.fingerprint})
     table.replace(pa.Table.from_pylist(rows, schema=FEATURES))
@@ -83,7 +93,7 @@ def check_name(store: FeatureStore, name: str) -> None:
     """Refuse a name that no added feature can have.
 
     Raises:
-        FeatureError: it is not of a form that every reader of columns takes, or a column of another kind has it.
+        FeatureError: the name is malformed, or belongs to a feature that every take is made with, or to a column.
     """
     if not _NAME.fullmatch(name):
         raise FeatureError(
@@ -104,9 +114,17 @@ def check_name(store: FeatureStore, name: str) -> None:
 
 
 def drop_orphan_columns(store: FeatureStore, frames: Table, check: Callable[[], None]) -> list[str]:
-    """Drop the columns of `frames` that no row of `features` names, left by a kill; which they were.
+    """Drop the columns of `frames` that no row of `features` names, left by a kill.
 
-    Call it with the write lock held, and with a snapshot that was taken since.
+    Call it with the write lock held.
+
+    Args:
+        store: a snapshot taken since the lock was.
+        frames: the newest version of the table.
+        check: called before the commit, to raise when the lock is lost.
+
+    Returns:
+        The names of the columns that were dropped.
     """
     named = frames_schema(dict.fromkeys(store.features | store.unfinished, 1)).names
     left = [name for name in frames.schema.names if name not in named]
@@ -118,12 +136,12 @@ def drop_orphan_columns(store: FeatureStore, frames: Table, check: Callable[[], 
 
 FLUSH_BYTES = 48 << 20
 FLUSH_S = 120.0
-"""A commit rewrites the feature's columns in each fragment that it touches: seldom is cheap."""
+"""Seconds between commits, which are rare because each rewrites the feature's columns in every fragment it touches."""
 
 
 @dataclass
 class _Take:
-    """A video that is being filled. addresses, source_frame: of its stored frames; count: how many have come."""
+    """A video that is being filled: addresses and source_frame of its stored frames, and how many have come (count)."""
 
     video: Video
     addresses: np.ndarray
@@ -132,14 +150,23 @@ class _Take:
 
 
 class FeatureWriter:
-    """Adds `feature` to the store that `store` is a snapshot of, or goes on with it. check: as `StoreWriter`'s."""
+    """Adds a feature to a store, or continues an interrupted addition.
+
+    Args:
+        store: the snapshot to write after; taken with the write lock held.
+        feature: what to add.
+        check: called before every commit, to raise when the lock is lost.
+
+    Attributes:
+        feature: the feature as its row says it, complete or not.
+
+    Raises:
+        FeatureError: a feature cannot have this name.
+        SettingsError: the store has another feature of this name.
+    """
 
     def __init__(self, store: FeatureStore, feature: Feature, check: Callable[[], None] = lambda: None) -> None:
-        """Make room for it.
-
-        Raises:
-            FeatureError: the name cannot be a feature's. SettingsError: the store has another feature of this name.
-        """
+        """Write the feature's row and add its columns, where they are not there yet."""
         store.check_settled()
         check_name(store, feature.name)
         self._store, self._check = store, check
@@ -155,7 +182,7 @@ class FeatureWriter:
         columns = pa.schema([frames_schema({feature.name: feature.dim}).field(name) for name in names])
         with defer_interrupts():
             if known is None:
-                drop_orphan_columns(store, self._frames, check)  # what a `features drop` that was killed left
+                drop_orphan_columns(store, self._frames, check)  # left by a `features drop` that was killed
             if known != self.feature:
                 self._put_feature(self.feature)
             if feature.name not in self._frames.schema.names:
@@ -168,15 +195,19 @@ class FeatureWriter:
         self._last_flush = time.monotonic()
 
     def todo(self) -> list[Video]:
-        """The videos that are in and lack vectors, in the order of their rows on disk: neighbours share fragments."""
+        """List the videos that lack vectors, in the order of their rows on disk: neighbours share fragments."""
         return videos_missing_feature(self._store, self._frames, self.feature.name)
 
     def add(self, video: Video, frames: FrameBatch) -> None:
         """Add the vectors of consecutive frames of a video.
 
+        Args:
+            video: its row.
+            frames: what follows the frames already added; only the vectors of this feature are stored.
+
         Raises:
-            VideoError: `embedding-failed`: they are not those of the frames that are stored, or no vectors that can be
-                stored; nothing of them is kept.
+            VideoError: `embedding-failed`: these are not the stored frames, or the vectors cannot be stored; none of
+                the vectors are kept.
         """
         take = self._takes.get(video.video_id) or self._start(video)
         first, n = take.count, len(frames.frame_index)
@@ -195,10 +226,14 @@ class FeatureWriter:
         take.count += n
 
     def end(self, video: Video, reduced_batch: bool) -> None:
-        """All of a video has come.
+        """Note that all frames of a video have come.
+
+        Args:
+            video: its row.
+            reduced_batch: whether it was embedded in smaller batches for lack of memory, which its row records.
 
         Raises:
-            VideoError: `embedding-failed`: frames are missing; what came is not kept.
+            VideoError: `embedding-failed`: frames are missing. What came stays buffered until `take_back`.
         """
         take = self._takes.pop(video.video_id, None) or self._start(video)
         if take.count != len(take.addresses):
@@ -216,7 +251,7 @@ class FeatureWriter:
             self.flush()
 
     def take_back(self, video: Video) -> None:
-        """Forget what came of a video: it begins again, or cannot be embedded."""
+        """Forget what came of a video, because it begins again or cannot be embedded."""
         take = self._takes.pop(video.video_id, None)
         if take is not None and take.count:
             dim, n = self.feature.dim, take.count
@@ -224,7 +259,7 @@ class FeatureWriter:
             self._buffer_rows(take.addresses[:n], nothing)
 
     def flush(self) -> None:
-        """Commit what waits. Ctrl-C waits until it is done."""
+        """Commit what is buffered. Ctrl-C waits until it is done."""
         with defer_interrupts():
             self._buffer.flush()
             if self._halved:
@@ -237,7 +272,7 @@ class FeatureWriter:
         self._last_flush = time.monotonic()
 
     def finish(self) -> None:
-        """Let readers see the feature, in one commit."""
+        """Commit the rest and mark the feature complete, in one commit, so that readers see it."""
         self.flush()
         if not self.feature.complete:
             with defer_interrupts():
@@ -266,32 +301,37 @@ class FeatureWriter:
 
 
 def _last_of_each(rows: pa.Table) -> pa.Table:
-    """Of several rows with one address only the last: a video began again."""
+    """Keep only the last of several rows with one address: a video that began again comes twice."""
     addresses = rows["_rowid"].to_numpy()
     _, from_behind = np.unique(addresses[::-1], return_index=True)
     return rows if len(from_behind) == len(rows) else rows.take(pa.array(len(rows) - 1 - from_behind))
 
 
-# One feature takes the place of moclip, in one step for whoever reads.
-#
-# It takes commits of three tables: the vectors in `frames`, the fingerprint that each row of `videos` names, the row of
-# `features`. So the first commit pins the snapshot before, in the row of the feature that is to come; from then on
-# whoever opens the store opens that snapshot. The last commit takes the pin away. A kill between them leaves a store
-# that can be read as it was, and not written to until the switch is done: `vimoclip embed --motion` goes on with it.
-
-
 PROMOTED = "moclip"
+"""The feature that `promote_feature` replaces."""
+
 STAGED = "moclip-next"
-"""The name of the feature that takes its place, until it does."""
+"""The name, until then, of the feature that takes its place."""
 
 _TAG = "switching"
 
 
 def promote_feature(store: FeatureStore, check: Callable[[], None]) -> FeatureStore:
-    """Let NEXT, which is whole, take the place of REPLACED, or go on with that; the store after it.
+    """Put the feature STAGED, which has all its vectors, in the place of PROMOTED, in one step for readers.
 
-    store: the newest snapshot, or the pinned one. Call it with the write lock held, which `check` makes sure of. Ctrl-C
-    waits until it is done.
+    This takes commits to three tables: the vectors in `frames`, the fingerprint in each row of `videos`, the row of
+    `features`. So the first commit pins the snapshot before, in the row of the staged feature, and from then on the
+    store opens at that snapshot. The last commit removes the pin. A kill between them leaves a store that reads as
+    before and refuses writes until the switch is done: `vimoclip embed --motion` finishes it.
+
+    Call it with the write lock held. Ctrl-C waits until it is done.
+
+    Args:
+        store: the newest snapshot, or the pinned one, to finish an interrupted switch.
+        check: called before each commit, to raise when the lock is lost.
+
+    Returns:
+        The snapshot after it.
     """
     with defer_interrupts():
         coming = store.unfinished[STAGED]

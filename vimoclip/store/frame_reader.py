@@ -1,8 +1,8 @@
-"""FrameReader: the frames of many videos, video after video and in order, in bounded memory.
+"""FrameReader: the frames of many videos, one video after the other and in order, in bounded memory.
 
-Rows of `frames` lie as they were written: videos in the order of their ingest, and on several workers in turns. A
-filter by take reads that column of the whole table: for one video after the other, that grows with the square of the
-store. So one scan notes where stretches of consecutive frames lie, and each is then read from there.
+The rows of `frames` lie as they were written: videos in the order of their ingest, and interleaved where several
+workers wrote. A filter by take reads that column of the whole table, so filtering once a video would cost the square of
+the store's size. Instead one scan notes where runs of consecutive frames lie, and each is then read from there.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,12 +16,12 @@ from vimoclip.frames import FrameBatch, VideoDone, VideoInfo, frame_columns, run
 from vimoclip.store.feature_store import FeatureStore
 
 ROWS = 8192
-"""Rows read at once: with two features of 512 values, 17 MB."""
+"""Rows read at once: 17 MB with two features of 512 values."""
 
 
 @dataclass(frozen=True, order=True)
 class _Stretch:
-    """Consecutive frames that lie together: frame_index of the first, its row, how many."""
+    """Consecutive frames that lie together: frame_index of the first, its row, and how many."""
 
     frame_index: int
     row: int
@@ -33,7 +33,7 @@ class FrameReader:
 
     Args:
         store: the snapshot.
-        videos: rows of the videos that can be read; live ones.
+        videos: rows of the live videos that can be read.
 
     Raises:
         StoreDamagedError: a video's frames are not 0 … n-1, each once.
@@ -55,18 +55,21 @@ class FrameReader:
         }
 
     def on_disk(self) -> list[Video]:
-        """The videos in the order of their first rows, in which reading them goes through the table once."""
+        """List the videos in the order of their first rows; reading them in this order scans the table once."""
         return sorted(self._videos.values(), key=lambda row: self._stretches[row.video_id][0].row)
 
     def iter_videos(
         self, videos: Iterable[Video], features: Iterable[str], rows: int = ROWS
     ) -> Iterator[FrameBatch | VideoDone]:
-        """Read the frames of one video after the other, each ended by VideoDone.
+        """Read the frames of one video after the other.
 
         Args:
-            videos: in the order in which they are read.
-            features: the vectors that are read.
+            videos: in the order in which to read them.
+            features: the features whose vectors are read.
             rows: how many rows are read at once; up to twice as many are in memory.
+
+        Yields:
+            The frames of a video in order, then a VideoDone for it.
 
         Raises:
             StoreDamagedError: a row does not say how long its video is.
@@ -94,7 +97,16 @@ class FrameReader:
                     count = 0
 
     def chunks(self, video_ids: Iterable[str], columns: list[str], rows: int = ROWS) -> Iterator[pa.Table]:
-        """Read columns of the frames of one video after the other, in tables of up to 2 · `rows` rows."""
+        """Read columns of the frames of one video after the other.
+
+        Args:
+            video_ids: in the order in which to read them.
+            columns: of `frames`.
+            rows: how many rows are read at once.
+
+        Yields:
+            Tables of up to 2 · `rows` rows, which may hold several videos.
+        """
         parts: list[pa.Table] = []
         for first, count in self._pieces(video_ids, rows):
             parts.append(self._table.slice(first, count, columns))
@@ -105,7 +117,7 @@ class FrameReader:
             yield pa.concat_tables(parts)
 
     def _pieces(self, video_ids: Iterable[str], rows: int) -> Iterator[tuple[int, int]]:
-        """First row and count of what is read at once: stretches that lie one after the other are read as one."""
+        """First row and count of each read: runs that follow one another on the disk are read as one."""
         first, count = 0, 0
         for stretch in (stretch for video_id in video_ids for stretch in self._stretches[video_id]):
             if stretch.row != first + count:

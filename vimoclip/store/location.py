@@ -1,7 +1,8 @@
-"""Place: where a store lies, a folder of a disk or a prefix of an object store; and what is asked of it without Lance.
+"""StoreLocation: where a store lies, a folder or a prefix of an object store, and what is done there without Lance.
 
-An object store is told where it is, and whom it serves, by the environment, as Lance is: AWS_ENDPOINT_URL,
-AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION, AWS_ALLOW_HTTP; likewise GOOGLE_… and AZURE_….
+`as_location` reads a path or an address such as s3://bucket/folder. As for Lance, the environment names the object
+store and the credentials: AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_DEFAULT_REGION,
+AWS_ALLOW_HTTP; likewise GOOGLE_… and AZURE_….
 """
 
 import contextlib
@@ -18,27 +19,34 @@ from urllib.parse import unquote
 from vimoclip.atomic import atomic_write
 from vimoclip.errors import RunError, StoreError, StoreUnreachableError
 
-# What the errors of an object store say, as obstore and Lance give them: in their text alone.
+# obstore and Lance give the cause of an error in its text alone.
 
 
 _NOT_SERVED = ("Generic ", "necessary privileges", "valid authentication", "Commit result", " 401 ", " 403 ")
 
 
 def not_served(error: Exception) -> bool:
-    """Whether an error of Lance's is the object store's fault, and not that of what lies there: a file that was cut
-    short is asked for what it does not have (416)."""
+    """Whether an error of Lance's is the fault of the object store, and not of what lies there.
+
+    Reading a file that was cut short asks for what it does not have (416), which is not the object store's fault.
+    """
     text = str(error)
     return any(sign in text for sign in _NOT_SERVED) and " 416 " not in text
 
 
 def unreachable(error: Exception, where: object) -> StoreUnreachableError:
-    """The error that says why an object store cannot be used, from obstore's or Lance's own."""
+    """Build the error that says why an object store cannot be used.
+
+    Args:
+        error: obstore's or Lance's own, whose text names the cause.
+        where: the place, named in the message.
+    """
     text = str(error)
     none = ("There are no credentials", "Give them in the environment: see docs/cluster.md.")
     unknown = ("The object store does not know you", "Check the credentials in the environment.")
     refused = ("The object store refuses", "Check the credentials in the environment, and what they allow.")
     known = {
-        "169.254.169.254": none,  # where a cloud's own machines would find some
+        "169.254.169.254": none,  # where a cloud's own machines would look for some
         "get AWS credentials": none,
         "Account must be specified": none,
         "resolve region": ("The bucket cannot be found", "Give its AWS_DEFAULT_REGION, or AWS_ENDPOINT_URL."),
@@ -64,18 +72,21 @@ def unreachable(error: Exception, where: object) -> StoreUnreachableError:
 SCHEMES = ("s3", "gs", "az")
 _LATE_COMMIT_S = 15 * 60.0
 _BUCKET = re.compile(r"[A-Za-z0-9._-]+")
-_PART = re.compile(r"[^?#\x00-\x1f\x7f]+")  # obstore and Lance cut an address there, as if it were a web page's
+_PART = re.compile(r"[^?#\x00-\x1f\x7f]+")  # obstore and Lance cut an address at these, as if it were a web page's
 
 
 class StoreLocation(Protocol):
-    """Where a store lies. `str` of it is what a user would type."""
+    """Where a store lies. `str` of it is what a user would type.
+
+    Every method raises StoreUnreachableError where an object store does not answer, or refuses.
+    """
 
     @property
     def late_commit_s(self) -> float:
-        """How long after it was begun a commit of a writer that has lost the lock may still take place, in seconds."""
+        """How long after its start a commit by a writer that has lost the lock may still take place, in seconds."""
 
     def uri(self, table: str) -> str:
-        """What Lance opens."""
+        """Return what Lance opens as the table."""
 
     def has(self, table: str) -> bool:
         """Whether the table has ever been committed to.
@@ -85,45 +96,49 @@ class StoreLocation(Protocol):
         """
 
     def list_names(self, folder: str = "") -> list[str]:
-        """What lies there, or in a folder of it; nothing where nothing is.
+        """List the names in the place, or in a folder of it; empty where nothing exists.
 
         Raises:
-            StoreError: it can never hold a store, or cannot be looked into.
+            StoreError: the place can never hold a store, or cannot be looked into.
         """
 
     def read(self, name: str) -> bytes | None:
-        """A small file of it, if it is there and can be read."""
+        """Read a small file; None where it is missing or cannot be read."""
 
     def write(self, name: str, data: bytes) -> None:
-        """Put a file there, whole or not at all; one of its name is replaced.
+        """Write a file, whole or not at all, replacing one of its name.
 
         Raises:
             StoreError: it cannot be written.
         """
 
     def modified_at(self, folder: str) -> float:
-        """When the newest file of a folder was written, in seconds since 1970; 0 where it has none."""
+        """When the newest file of a folder was written, in seconds since 1970; 0 for an empty folder."""
 
     def drop(self, folder: str, first: str) -> None:
-        """Take a folder of small files away, the file `first` before the others.
+        """Remove a folder of small files.
+
+        Args:
+            folder: its name.
+            first: the file to remove before the others.
 
         Raises:
-            StoreError: it cannot be.
+            StoreError: it cannot be removed.
         """
 
     def size(self, table: str | None = None) -> int:
-        """Bytes of a table, or of all that lies there; files that vanish meanwhile count as nothing."""
+        """Bytes of a table, or of everything in the place; a file that vanishes meanwhile counts as 0."""
 
 
 LocationLike = str | Path | StoreLocation
-"""A place, or what names one."""
+"""A place, or its path or address."""
 
 
 def as_location(where: LocationLike) -> StoreLocation:
-    """The place that `where` names.
+    """Return the place that a path or an address names.
 
     Raises:
-        StoreError: an address that is none of an object store.
+        StoreError: an address that is not one of an object store.
     """
     if not isinstance(where, str | Path):
         return where
@@ -148,7 +163,7 @@ def as_location(where: LocationLike) -> StoreLocation:
 
 @dataclass(frozen=True)
 class LocalFolder:
-    """A folder of a disk, by its absolute path."""
+    """A folder on a disk, by its absolute path; see `StoreLocation`."""
 
     path: Path
     late_commit_s = 0.0
@@ -226,10 +241,7 @@ class LocalFolder:
 
 @dataclass(frozen=True)
 class ObjectStorePrefix:
-    """All objects of a bucket whose names begin alike, by their URI without a slash at the end.
-
-    Every call raises StoreUnreachableError where the object store does not answer, or refuses.
-    """
+    """All objects of a bucket with one prefix, by its URI without a slash at the end; see `StoreLocation`."""
 
     address: str
     late_commit_s = _LATE_COMMIT_S
@@ -240,7 +252,7 @@ class ObjectStorePrefix:
     @functools.cached_property
     def client(self) -> Any:
         """The obstore client of this prefix."""
-        from obstore.store import from_url  # a store on a disk needs none
+        from obstore.store import from_url  # a store on a disk does not need it
 
         with self.errors():
             return from_url(
@@ -249,13 +261,13 @@ class ObjectStorePrefix:
                 client_options={
                     "connect_timeout": "3s",
                     "timeout": "5s",
-                    "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1"),  # it would not look
+                    "allow_http": os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1"),  # from_url ignores it
                 },
             )
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """Name what obstore raises; the errors of a condition that is not met pass as they are."""
+        """Turn obstore's errors into StoreUnreachableError; those of an unmet condition or a missing object pass."""
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
         try:

@@ -1,7 +1,16 @@
-"""One writer a store.
+"""The write lock: a store has one writer at a time.
 
-In a folder, an advisory lock that the operating system drops when its holder dies, however it dies; in an object store,
-a lease (lock.py). Either says in `.writer.json` who holds it, and what for.
+In a folder it is an advisory file lock, which the operating system drops when its holder dies, however it dies; in an
+object store it is a `Lease`. Either way `.writer.json` says who holds it and what for, which `current_writer` reads.
+`writer_lock` takes the one that fits the place.
+
+An object store has no locks that end with their holder, so the lease is an object that its holder renews every
+`RENEW_S` seconds. Every write of it is a conditional put: of two writers that try to change it, one succeeds. A writer
+that has seen the lease unchanged for `LAPSE_S` may take it; each machine compares only durations, by its own clock. A
+holder that could not renew it for that long stops by itself before another may begin: it calls `check` before every
+commit. What remains is a commit that was under way all that time and lands late. It does no harm: its rows belong to a
+take of their own, and another writer does not drop takes that young (`StoreLocation.late_commit_s`), so a videos row
+that lands late still finds its frames.
 """
 
 import contextlib
@@ -30,16 +39,6 @@ from vimoclip.store.location import (
 )
 from vimoclip.store.table import store_error
 
-# Lease: the write lock of a store in an object store, which has no locks that end with their holder.
-#
-# The lease is one object that its holder renews every `RENEW_S` seconds. Every write of it is a conditional put: of two
-# who would change it only one does. Whoever has watched it for `LAPSE_S` without a change may take it; only durations
-# are compared, each by one machine's own clock. A holder that could not renew it for so long stops by itself, before
-# anybody else may begin: it calls `check` before every commit. What is left is a commit that was under way all that
-# time and lands late. It does no harm: its rows are of a take of their own, and takes so young are not dropped by
-# another writer (`StoreLocation.late_commit_s`), so that a videos row that lands late still finds its frames.
-
-
 RENEW_S = 4.0
 LAPSE_S = 30.0
 
@@ -47,16 +46,22 @@ Tag = dict[str, str]
 
 
 class Lease:
-    """A claim on the lease `name` at a place, see `vimoclip.store.lock`. who: what to say of the holder."""
+    """A claim on the lease of a store in an object store (see the module's docstring).
+
+    Args:
+        at: the store.
+        name: of the lease's object.
+        who: what to say of the holder; JSON values.
+    """
 
     poll_s = 1.0
 
     def __init__(self, at: ObjectStorePrefix, name: str, who: dict[str, Any]) -> None:
         self._at, self._name, self._who = at, name, who | {"token": uuid.uuid4().hex}
         self._doing: dict[str, Any] = {}
-        self._tag: Tag = {}  # of the lease as this holder last wrote it, or as it was last seen
-        self._seen_s = 0.0  # when that was first seen
-        self._changed = False  # whether it was seen to change
+        self._tag: Tag = {}  # of the lease as this holder last wrote or saw it
+        self._seen_s = 0.0  # when that tag was first seen
+        self._changed = False  # whether the lease was seen to change
         self._renewed_s = 0.0
         self._held = self._lost = False
         self._beat = 0
@@ -65,7 +70,7 @@ class Lease:
         self._renewer = threading.Thread(target=self._renew_until_the_end, daemon=True)
 
     def try_acquire(self) -> bool:
-        """Try to get it.
+        """Try to take the lease; whether that succeeded.
 
         Raises:
             StoreUnreachableError: the object store does not answer, or refuses.
@@ -84,14 +89,14 @@ class Lease:
         return True
 
     def is_contended(self) -> bool:
-        """Whether it was seen to be renewed; one that was not may be that of a holder that was killed."""
+        """Whether another holder was seen to renew the lease; one that was not may belong to a killed holder."""
         return self._changed
 
     def check(self) -> None:
-        """Make sure that it is still held.
+        """Make sure that the lease is still held.
 
         Raises:
-            StoreLockedError: another writer has it, or could by now.
+            StoreLockedError: another writer has it, or could have it by now.
         """
         if not self._lost and _now() - self._renewed_s > LAPSE_S / 2:
             with contextlib.suppress(StoreUnreachableError):
@@ -105,11 +110,11 @@ class Lease:
             )
 
     def publish(self, doing: dict[str, Any]) -> None:
-        """Say so with the next renewal."""
+        """Say with the next renewal how far this writer is."""
         self._doing = doing
 
     def release(self) -> None:
-        """End it, if it is held, so that the next one need not wait for it to lapse."""
+        """End the lease, if it is held, so that the next writer need not wait for it to lapse."""
         if not self._held:
             return
         self._ended.set()
@@ -120,7 +125,7 @@ class Lease:
 
     def _renew_until_the_end(self) -> None:
         while not self._ended.wait(RENEW_S) and not self._lost:
-            with contextlib.suppress(StoreUnreachableError):  # the next may get through; `check` knows how long it was
+            with contextlib.suppress(StoreUnreachableError):  # the next may get through; `check` watches the time
                 self._renew()
 
     def _renew(self) -> None:
@@ -129,7 +134,7 @@ class Lease:
                 self._lost = True
 
     def _put(self, tag: Tag | None, released: bool = False) -> bool:
-        """Write the lease, if it still is what had this tag, or with None if there is none; whether that was so."""
+        """Write the lease if it still has this tag, or with None if there is none; whether it did."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
@@ -144,7 +149,7 @@ class Lease:
         except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
             if tag is None and isinstance(error, FileNotFoundError):
                 raise unreachable(error, self._at) from error  # no such bucket
-            # Also when the answer to an earlier put got lost: then what is there is ours, but as old as that one.
+            # Also when the answer to an earlier put was lost: then the lease is ours, but as old as that put.
             found, written = self._look()
             if found is None or written.get("token") != self._who["token"]:
                 return False
@@ -170,13 +175,12 @@ class Lease:
 
 
 def _tag(said: Any) -> Tag:
-    """What an object store says of the object that it took or gave: S3 and Azure know it by its e_tag, GCS by its
-    version."""
+    """What an object store says of an object it took or gave: S3 and Azure know it by its e_tag, GCS by its version."""
     return {name: said[name] for name in ("e_tag", "version") if said[name] is not None}
 
 
 def _now() -> float:
-    """Seconds by a clock that goes on while the machine sleeps; macOS's monotonic one does, Linux's does not."""
+    """Seconds by a clock that runs while the machine sleeps, as macOS's monotonic one does and Linux's does not."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
@@ -187,21 +191,25 @@ class WriteLock(Protocol):
     """A lock that is held."""
 
     def check(self) -> None:
-        """Make sure that it still is; to be called before every commit.
+        """Make sure that the lock is still held. Call it before every commit.
 
         Raises:
-            StoreLockedError: it was lost.
+            StoreLockedError: the lock was lost.
         """
 
     def publish(self, doing: dict[str, Any]) -> None:
-        """Let others know how far this writer is; JSON values."""
+        """Let others know how far this writer is.
+
+        Args:
+            doing: JSON values by name, added to the note that `current_writer` reads.
+        """
 
 
 class _Lock(WriteLock, Protocol):
     poll_s: float
 
     def try_acquire(self) -> bool:
-        """Try to get it. Raises StoreError where there can be no lock at all."""
+        """Try to take it; whether that succeeded. Raises StoreError where no lock is possible."""
 
     def is_contended(self) -> bool:
         """Whether somebody is known to hold it, after it could not be taken."""
@@ -211,10 +219,11 @@ class _Lock(WriteLock, Protocol):
 
 
 def current_writer(where: LocationLike) -> dict[str, Any] | None:
-    """What the store's writer says of itself: pid, host, command, since, heard, and what it was told to tell.
+    """Read what the store's writer says of itself.
 
-    None where nobody is writing, or whoever does has left no name. One that was killed on another machine is named
-    still.
+    Returns:
+        pid, host, command, since and heard, and what it published. None where nobody is writing, or the writer left no
+        name. A writer that was killed on another machine is still named.
     """
     try:
         note = json.loads(as_location(where).read(NOTE) or b"null")
@@ -225,20 +234,20 @@ def current_writer(where: LocationLike) -> dict[str, Any] | None:
 
 
 def _is_dead(note: dict[str, Any]) -> bool:
-    """Whether the writer was killed before it could take its name away, as far as can be told from here."""
+    """Whether the writer was killed before it could remove its name, as far as this machine can tell."""
     if note["host"] != socket.gethostname() or not isinstance(note["pid"], int):
         return False
     try:
         os.kill(note["pid"], 0)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):  # it is another user's; or this is no number of a process
+    except (OSError, OverflowError):  # another user's process, or not a process id
         pass
     return False
 
 
 def holder_description(where: LocationLike) -> str:
-    """Who holds the store's lock, in words."""
+    """Say in words who holds the store's lock."""
     if (who := current_writer(where)) is None:
         return "another process"
     return f"{who['command']} (process {who['pid']} on {who['host']}, since {who['since']})"
@@ -250,11 +259,19 @@ def writer_lock(
 ) -> Iterator[WriteLock]:
     """Hold the store's write lock.
 
-    wait: wait for another writer, after one call of `on_wait` with a line for people that names it, rather than fail.
+    Args:
+        where: the store.
+        wait: wait for another writer rather than fail.
+        on_wait: called once before waiting, with a line for people that names the other writer.
+
+    Yields:
+        The lock, whose `check` is to be called before every commit.
 
     Raises:
-        StoreLockedError: another process writes to the store and wait is False.
-        StoreReadOnlyError, NoSpaceError, StoreError: the lock cannot be made or taken.
+        StoreLockedError: another process writes to the store, and `wait` is False.
+        StoreReadOnlyError: the place cannot be written to.
+        NoSpaceError: the disk is full.
+        StoreError: the lock cannot be made or taken.
     """
     at = as_location(where)
     who = {
@@ -284,7 +301,7 @@ def writer_lock(
 
 
 def _take(claim: _Lock) -> bool:
-    """Try to get it. An interrupt waits until it is known whether it is held, and must be let go."""
+    """Try to take it. An interrupt waits until it is known whether it is held, and so must be released."""
     with defer_interrupts():
         return claim.try_acquire()
 
@@ -321,7 +338,7 @@ class _FileLock:
         with contextlib.suppress(OSError):  # a disk that is full stops the writer itself
             fresh = self._at.path / f"{NOTE}.new"
             fresh.write_text(json.dumps(note))
-            fresh.replace(self._at.path / NOTE)  # at once: whoever reads it finds all of it
+            fresh.replace(self._at.path / NOTE)  # at once, so that a reader finds all of it
 
     def release(self) -> None:
         if self._lock.is_locked:

@@ -1,7 +1,6 @@
-"""The trained models of a store (schemas/models.py), put there and read. models.py takes them away.
+"""The trained models that a store keeps (schemas/models.py): copied in, read, and removed when nothing names them.
 
-So a store that is moved takes them along, and whoever ingests into it or searches in it later goes through the same
-model.
+A store that is moved takes its models along, and later ingests and searches go through the same model.
 """
 
 import re
@@ -18,12 +17,17 @@ from vimoclip.store.table import Table
 
 
 def save_model(at: StoreLocation, id: str, folder: Path) -> None:
-    """Copy a model's files from its run's folder into the store, meta.json last; what is there already stays.
+    """Copy a model's files from its run's folder into the store, meta.json last; files that exist stay.
 
-    Call it with the write lock held, and keep that until a table names the model.
+    Call it with the write lock held, and keep the lock until a table names the model.
+
+    Args:
+        at: the store.
+        id: of the model.
+        folder: the run's folder.
 
     Raises:
-        StoreError: they cannot be written.
+        StoreError: the files cannot be written.
     """
     if at.read(f"{folder_of(id)}/{META}") is None:
         for name in (WEIGHTS, META):
@@ -31,7 +35,7 @@ def save_model(at: StoreLocation, id: str, folder: Path) -> None:
 
 
 def model_files(at: StoreLocation, id: str) -> Callable[[str], bytes]:
-    """The files of a model that is kept."""
+    """Return a function that reads a file of a stored model by its name, or raises FileNotFoundError."""
 
     def get(name: str) -> bytes:
         if (data := at.read(f"{folder_of(id)}/{name}")) is None:
@@ -41,22 +45,25 @@ def model_files(at: StoreLocation, id: str) -> Callable[[str], bytes]:
     return get
 
 
-# The trained models of a store that nothing names any more: of features and of a behaviour space that others replaced,
-# or that were dropped; and what a kill left before anything named it.
-
-
-_ID = re.compile(r"[0-9a-f]{16}")  # whatever else lies there is not ours
+_ID = re.compile(r"[0-9a-f]{16}")  # other names in the folder are not ours
 
 
 def drop_unreferenced_models(at: StoreLocation, tables: Mapping[str, Table], check: Callable[[], None]) -> None:
-    """Take away the models that no version of `features` or `segments` names, of all that are still on the disk: a
-    reader of an older one needs its models for as long.
+    """Remove the models that no version of `features` or `segments` on the disk names.
 
-    In an object store, one stays that a writer which has lost the lock may have put there so lately that it may yet
-    name it. Call it with the write lock held, which `check` makes sure of, when old versions are cleaned away.
+    Those are the models of features and behaviour spaces that were replaced or dropped, and what a kill left before
+    anything named it. Older versions count because their readers still need their models. In an object store, a model
+    stays while a writer that has lost the lock may have just put it there and may yet name it.
+
+    Call it with the write lock held, after old versions were cleaned up.
+
+    Args:
+        at: the store.
+        tables: the store's tables by name.
+        check: called before each removal, to raise when the lock is lost.
 
     Raises:
-        StoreError: one cannot be taken away.
+        StoreError: a model cannot be removed.
     """
     there = [name for name in at.list_names(MODELS) if _ID.fullmatch(name)]
     if not there:
@@ -69,9 +76,8 @@ def drop_unreferenced_models(at: StoreLocation, tables: Mapping[str, Table], che
     for id in there:
         if id not in named and at.modified_at(folder_of(id)) <= late_commit_s:
             check()
-            at.drop(
-                folder_of(id), first=META
-            )  # so that what a kill leaves is no model, and `save_model` writes it anew
+            # meta.json first: what a kill leaves does not count as a model, and `save_model` writes it anew.
+            at.drop(folder_of(id), first=META)
 
 
 def _named(tables: Mapping[str, Table]) -> set[str]:

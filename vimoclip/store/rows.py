@@ -1,5 +1,7 @@
-"""Embedded frames as rows of `frames` and `flow`, on their way to a commit: first checked, since Lance takes NaN and
-gaps as they come."""
+"""Embedded frames on their way to a commit: checked, made into rows of `frames` and `flow`, and buffered.
+
+They are checked here because Lance accepts NaN and gaps as they come.
+"""
 
 import math
 import time
@@ -16,12 +18,18 @@ from vimoclip.frames import Embeddings, FrameBatch
 
 
 def check(frames: FrameBatch, features: dict[str, Feature], count: int, last_source: int, last_s: float) -> None:
-    """Refuse frames that do not go on from the `count` before them, of which the last was decoded frame `last_source`,
-    at `last_s`.
+    """Refuse frames that do not follow the frames before them.
+
+    Args:
+        frames: of one video.
+        features: the store's, by name.
+        count: how many frames came before.
+        last_source: the decoded frame that the last of those was.
+        last_s: its time in seconds.
 
     Raises:
-        VideoError: `embedding-failed`: not consecutive; a value missing, there without motion, or of another shape or
-            dtype than the store's features have; a vector not finite or not of unit length.
+        VideoError: `embedding-failed`: the frames are not consecutive; a value is missing, is there without motion, or
+            has another shape or dtype than the store's features have; or a vector is not finite or not of unit length.
     """
     n, video_id = len(frames.frame_index), frames.video_id
     if n == 0 or not np.array_equal(frames.frame_index, np.arange(count, count + n)):
@@ -51,7 +59,13 @@ def check(frames: FrameBatch, features: dict[str, Feature], count: int, last_sou
 
 
 def check_vectors(video_id: str, feature: Feature, vectors: Embeddings, due: np.ndarray) -> None:
-    """Refuse vectors of a video. due: which frames must have one, and no others, bool (n,).
+    """Refuse vectors of a video that cannot be stored.
+
+    Args:
+        video_id: the video.
+        feature: what the vectors are of.
+        vectors: of n frames.
+        due: which frames must have a vector; the others must not, bool (n,).
 
     Raises:
         VideoError: `embedding-failed`: as `check`.
@@ -72,7 +86,13 @@ def _refused(what: str, received: object = None, expected: object = None) -> Vid
 
 
 def frame_rows(schema: pa.Schema, take: int, frames: FrameBatch) -> pa.Table:
-    """Rows of `frames`, whose very schema is given; null in columns of features that are not among the frames'."""
+    """Make rows of `frames`.
+
+    Args:
+        schema: that of the table, to the letter.
+        take: the take that the frames belong to.
+        frames: with the vectors of some or all features; the columns of the others are null.
+    """
     n = len(frames.frame_index)
     still = np.array([flow is None for flow in frames.flow])
     columns = {
@@ -90,7 +110,7 @@ def frame_rows(schema: pa.Schema, take: int, frames: FrameBatch) -> pa.Table:
 
 
 def feature_arrays(name: str, vectors: Embeddings) -> dict[str, pa.Array]:
-    """The two columns of a feature: `<name>` fp16[D] and `<name>_norm` fp32, null where there is no vector."""
+    """Make the two columns of a feature: `<name>` fp16[D] and `<name>_norm` fp32, null where there is no vector."""
     absent = ~vectors.present
     values = pa.array(np.where(absent[:, None], np.float16(0), vectors.values).ravel())
     return {
@@ -100,7 +120,7 @@ def feature_arrays(name: str, vectors: Embeddings) -> dict[str, pa.Array]:
 
 
 def flow_rows(take: int, frames: FrameBatch) -> pa.Table:
-    """Rows of `flow`, one for each frame that has motion."""
+    """Make rows of `flow`, one for each frame that has motion."""
     moving = [i for i, flow in enumerate(frames.flow) if flow is not None]
     return pa.Table.from_arrays(
         [
@@ -117,17 +137,21 @@ class CommitBuffer:
     """Rows of one table that wait for its next commit, in the order they were added.
 
     They wait as one Arrow stream in one block of Arrow's own memory, not as the small arrays they come in. Decoded
-    frames, some megabytes at a time, come and go on the C heap; whatever small is kept meanwhile lands in the holes
-    they leave, so that the next ones no longer fit and the heap grows: measured, by up to 0.6 MB for every frame that
-    waited.
+    frames, some megabytes at a time, come and go on the C heap; anything small that is kept meanwhile lands in the
+    holes they leave, so that the next ones no longer fit and the heap grows: by up to 0.6 MB a waiting frame, as
+    measured.
 
     Args:
         schema: of the rows.
         commit: commits rows to the table.
         check: called before a commit, to raise when the write lock is lost.
-        max_rows, max_bytes, max_s: when what waits is `due`; None is no limit.
+        max_rows: rows from which the buffer is `due`; None sets no limit.
+        max_bytes: bytes from which it is.
+        max_s: seconds since the last commit from which it is.
 
-    Attributes: `rows` and `bytes`, how many wait.
+    Attributes:
+        rows: how many rows wait.
+        bytes: how many bytes they have.
     """
 
     def __init__(
@@ -154,7 +178,10 @@ class CommitBuffer:
         self._stream = pa.ipc.new_stream(self._sink, self._schema)
 
     def add(self, rows: pa.Table) -> None:
-        """Add a copy of `rows`, which must have the buffer's very schema.
+        """Add a copy of rows.
+
+        Args:
+            rows: their schema must be the buffer's, to the letter.
 
         Raises:
             pyarrow.ArrowInvalid: another schema; the buffer is as it was.
@@ -165,20 +192,20 @@ class CommitBuffer:
 
     @property
     def due(self) -> bool:
-        """Whether rows wait, and have reached a limit."""
+        """Whether rows wait and have reached a limit."""
         max_rows, max_bytes, max_s = self._limits
         waited = time.monotonic() - self._last_s
         return self.rows > 0 and (self.rows >= max_rows or self.bytes >= max_bytes or waited >= max_s)
 
     def table(self) -> pa.Table:
-        """All rows. They stay in the buffer: a commit that fails must not lose them."""
+        """Return all waiting rows. They stay in the buffer: a commit that fails must not lose them."""
         self._stream.close()
         self._closed.append(pa.ipc.open_stream(self._sink.getvalue()).read_all())
         self._open()
         return pa.concat_tables(self._closed)
 
     def flush(self) -> bool:
-        """Commit what waits; whether anything did. Ctrl-C waits until it is done."""
+        """Commit the waiting rows; whether there were any. Ctrl-C waits until it is done."""
         waits = self.rows > 0
         if waits:
             with defer_interrupts():

@@ -1,4 +1,7 @@
-"""What the segments of a store were made from: its features, and the settings that their table keeps."""
+"""What the segments of a store were made from: its features, and the settings that the table `segments` keeps.
+
+vimoclip/search/segments.py makes them.
+"""
 
 import pyarrow as pa
 
@@ -12,11 +15,15 @@ WINDOW_S, STRIDE_S = 2.0, 1.0
 
 
 DEFAULT_FEATURES: dict[Space, tuple[str, Kind]] = {"appearance": ("clip", "image"), "motion": ("moclip", "motion")}
-"""By space that is a mean, the feature that it is made from unless another is named, and the kind it can be of."""
+"""For each space that is a mean of vectors: the feature it is made from by default, and the kind it must have."""
 
 
 def made_from(store: FeatureStore, asked: dict[Space, str]) -> dict[str, MadeFrom]:
-    """The features of each space that the store can have: those asked for, else its own.
+    """Choose the features of each space that the store can have.
+
+    Args:
+        store: the snapshot.
+        asked: features by space; the other spaces take their default, where the store has it.
 
     Raises:
         FeatureError: the store has no such feature, or it is of another kind.
@@ -39,20 +46,20 @@ def made_from(store: FeatureStore, asked: dict[Space, str]) -> dict[str, MadeFro
 
 
 def read_segment_settings(store: FeatureStore) -> SegmentSettings | None:
-    """What the store's segments were made from; None where there are none.
+    """Read what the store's segments were made from; None where it has none.
 
     Raises:
-        StoreDamagedError: their table does not say.
+        StoreDamagedError: the table does not say.
     """
     table = store.tables.get("segments")
     return None if table is None else parse_segment_settings(table)
 
 
 def parse_segment_settings(table: Table) -> SegmentSettings:
-    """What a version of the table `segments` was made from.
+    """Read what a version of the table `segments` was made from.
 
     Raises:
-        StoreDamagedError: it does not say.
+        StoreDamagedError: the table does not say.
     """
     try:
         return SegmentSettings.from_json((table.schema.metadata or {})[INDEX_KEY])
@@ -64,7 +71,7 @@ def parse_segment_settings(table: Table) -> SegmentSettings:
 
 
 def changed_spaces(store: FeatureStore, settings: SegmentSettings) -> list[Space]:
-    """The spaces of which a feature is another one now than when the segments were made, or is gone."""
+    """List the spaces whose feature has changed since the segments were made, or is gone."""
     reads = {space: [settings.spaces[space]] for space in settings.names if space in settings.spaces}
     if settings.behaviour is not None:
         reads["behaviour"] = list(settings.behaviour.reads.values())
@@ -77,7 +84,7 @@ def _now(store: FeatureStore, made: MadeFrom) -> str | None:
 
 
 def segments_schema_of(store: FeatureStore, settings: SegmentSettings) -> pa.Schema:
-    """The schema of the store's segments with these settings."""
+    """Return the schema of the store's segments with these settings."""
     dims = {space: store.features[made.feature].dim for space, made in settings.spaces.items()}
     if settings.behaviour is not None:
         dims["behaviour"] = settings.behaviour.dim

@@ -1,7 +1,7 @@
-"""Lance tables, thinly: the only importer of lance.
+"""Lance tables, thinly wrapped: the only importer of lance, and where its errors become ours.
 
 A `Table` is one version of one table. Reading never blocks and never sees a commit made after the table was opened;
-`latest()` opens the newest. Writing is for the store's one writer (see writer.py) and each call is one atomic commit.
+`latest()` opens the newest. Writing is for the store's one writer (see writer.py), and each call is one atomic commit.
 """
 
 import contextlib
@@ -20,15 +20,21 @@ from numpy.typing import NDArray
 from vimoclip.errors import NoSpaceError, StoreDamagedError, StoreError, StoreMissingError, StoreReadOnlyError
 from vimoclip.store.location import LocationLike, ObjectStorePrefix, StoreLocation, as_location, not_served, unreachable
 
-# Where Lance's errors, and the operating system's, become ours.
-
-
 _KINDS = (OSError, ValueError, RuntimeError, pa.ArrowException)
 
 
 @contextlib.contextmanager
 def lance_errors(at: StoreLocation, name: str, what: str) -> Iterator[None]:
-    """Lance raises OSError, ValueError or RuntimeError with its cause in the text; name it."""
+    """Turn Lance's OSError, ValueError or RuntimeError, whose cause is in the text alone, into an error of ours.
+
+    Args:
+        at: the store.
+        name: the table.
+        what: what is being done to it, as a participle: "opened", "read", "written".
+
+    Raises:
+        StoreError: see `store_error`.
+    """
     try:
         yield
     except _KINDS as error:
@@ -36,7 +42,14 @@ def lance_errors(at: StoreLocation, name: str, what: str) -> Iterator[None]:
 
 
 def store_error(error: Exception, at: StoreLocation, name: str, what: str) -> StoreError:
-    """The error of our own that says what an operating-system or Lance error means for table `name`."""
+    """Return the error of ours that an operating-system or Lance error means.
+
+    Args:
+        error: what was raised.
+        at: the store.
+        name: the table.
+        what: what was being done to it, as a participle: "opened", "read", "written".
+    """
     text = str(error)
     number = getattr(error, "errno", None)
 
@@ -83,26 +96,46 @@ ROWS_PER_FRAGMENT = 100_000
 while a store grows never rewrites more than this."""
 
 ROWS_TO_INDEX = 10_000
-"""Rows from which an index pays: below, the scan that it spares is the smaller part of a read."""
+"""Rows from which an index pays: with fewer, the scan that it spares is the smaller part of a read."""
 
 
 @dataclass(frozen=True)
 class CompactionStats:
-    """What `Table.tidy` won: fragments merged away, bytes freed by dropping old versions."""
+    """What `Table.compact_and_clean` saved.
+
+    Attributes:
+        fragments: how many were merged away.
+        bytes: how many old versions freed.
+    """
 
     fragments: int
     bytes: int
 
 
 class Table:
-    """One version of the Lance table at `<place>/<name>.lance`."""
+    """One version of the Lance table at `<place>/<name>.lance`.
+
+    Reads raise StoreDamagedError where a file is missing or damaged; writes also raise StoreReadOnlyError and
+    NoSpaceError. All raise StoreUnreachableError where the object store does not answer, or refuses.
+
+    Attributes:
+        place: the store.
+        name: of the table.
+    """
 
     def __init__(self, at: StoreLocation, name: str, dataset: lance.LanceDataset) -> None:
         self.place, self.name, self._dataset = at, name, dataset
 
     @classmethod
     def create(cls, where: LocationLike, name: str, schema: pa.Schema, rows: pa.Table | None = None) -> "Table":
-        """Make the table, or replace whatever an interrupted creation left there."""
+        """Make the table, replacing what an interrupted creation may have left there.
+
+        Args:
+            where: the store.
+            name: of the table.
+            schema: of its rows.
+            rows: the first ones; None makes an empty table.
+        """
         at = as_location(where)
         with lance_errors(at, name, "created"):
             rows = schema.empty_table() if rows is None else rows.cast(schema)
@@ -112,10 +145,16 @@ class Table:
 
     @classmethod
     def open(cls, where: LocationLike, name: str, version: int | None = None) -> "Table":
-        """A version of it, by default the newest.
+        """Open a version of the table.
+
+        Args:
+            where: the store.
+            name: of the table.
+            version: None opens the newest.
 
         Raises:
-            StoreMissingError: no such table. StoreDamagedError: it cannot be read, or that version is gone.
+            StoreMissingError: there is no such table.
+            StoreDamagedError: it cannot be read, or that version is gone.
         """
         at = as_location(where)
         if not at.has(name):
@@ -124,23 +163,23 @@ class Table:
             return cls(at, name, lance.dataset(at.uri(name), version=version))
 
     def latest(self) -> "Table":
-        """The newest version of the same table."""
+        """Open the newest version of the same table."""
         return Table.open(self.place, self.name)
 
     def versions(self) -> "Iterator[Table]":
-        """Every version that is still on the disk, the oldest first."""
+        """Open every version that is still on the disk, the oldest first."""
         with lance_errors(self.place, self.name, "read"):
             numbers = [int(each["version"]) for each in self._dataset.versions()]
         yield from (Table.open(self.place, self.name, number) for number in numbers)
 
     @property
     def version(self) -> int:
-        """The version this is; it grows with every commit."""
+        """The number of this version; it grows with every commit."""
         return int(self._dataset.version)
 
     @property
     def latest_version(self) -> int:
-        """The newest version that is committed."""
+        """The number of the newest committed version."""
         with lance_errors(self.place, self.name, "read"):
             return int(self._dataset.latest_version)
 
@@ -155,35 +194,55 @@ class Table:
         return self._dataset.schema
 
     def count(self, where: pc.Expression | None = None) -> int:
-        """The number of rows that match."""
+        """Count the matching rows, or all."""
         with lance_errors(self.place, self.name, "read"):
             return int(self._dataset.count_rows(filter=where))
 
     def read(self, columns: list[str] | None = None, where: pc.Expression | None = None) -> pa.Table:
-        """The matching rows, in one piece."""
+        """Read the matching rows, in one piece.
+
+        Args:
+            columns: those to read; None reads all.
+            where: which rows; None reads all.
+        """
         with lance_errors(self.place, self.name, "read"):
             return self._dataset.to_table(columns=columns, filter=where)
 
     def batches(
         self, columns: list[str] | None = None, where: pc.Expression | None = None, rows: int = 8192
     ) -> Iterator[pa.RecordBatch]:
-        """The matching rows, streamed."""
+        """Stream the matching rows.
+
+        Args:
+            columns: those to read; None reads all.
+            where: which rows; None reads all.
+            rows: how many a batch has at most.
+        """
         with lance_errors(self.place, self.name, "read"):
             yield from self._dataset.to_batches(columns=columns, filter=where, batch_size=rows)
 
     def slice(self, first: int, count: int, columns: list[str]) -> pa.Table:
-        """`count` rows from the row `first` on, in the order in which `batches` streams all of them."""
+        """Read `count` rows from row `first`, in the order in which `batches` streams all of them."""
         with lance_errors(self.place, self.name, "read"):
             return self._dataset.to_table(columns=columns, offset=first, limit=count)
 
     def take(self, rows: NDArray[np.int64], columns: list[str]) -> pa.Table:
-        """The rows of these numbers, in their order; numbered as `batches` streams all of them."""
+        """Read rows by their numbers, in the order given.
+
+        Args:
+            rows: numbers, int64 (n,), counted as `batches` streams all rows.
+            columns: those to read.
+        """
         with lance_errors(self.place, self.name, "read"):
             return self._dataset.take(rows.tolist(), columns=columns)
 
     def fragments(self) -> dict[str, int]:
-        """Its fragments in order: what their rows and columns follow from, as text that no other fragment has, and the
-        number by which `of_fragment` takes them."""
+        """Number the fragments, in order.
+
+        Returns:
+            For each fragment, by a text that identifies its rows and columns and that no other fragment has, the number
+            that `read_fragment` takes.
+        """
         with lance_errors(self.place, self.name, "read"):
             found = {}
             for fragment in self._dataset.get_fragments():
@@ -193,29 +252,38 @@ class Table:
             return found
 
     def read_fragment(self, number: int, columns: list[str]) -> pa.Table:
-        """The rows of one fragment."""
+        """Read the rows of one fragment, by its number in `fragments`."""
         with lance_errors(self.place, self.name, "read"):
             return self._dataset.get_fragment(number).to_table(columns=columns)  # type: ignore[union-attr]
 
     def tag(self, name: str) -> None:
-        """Keep this version from being cleaned away. A name that another version has is moved here."""
+        """Keep this version from being cleaned up. A name that another version has is moved here."""
         with lance_errors(self.place, self.name, "tagged"):
             known = name in self._dataset.tags.list()
             (self._dataset.tags.update if known else self._dataset.tags.create)(name, self.version)
 
     def untag(self, name: str) -> None:
-        """Let go of the version that has a name, if one has."""
+        """Release the version that has a name, if there is one."""
         with lance_errors(self.place, self.name, "tagged"):
             if name in self._dataset.tags.list():
                 self._dataset.tags.delete(name)
 
     def append(self, rows: pa.Table) -> None:
-        """Add rows; `rows` must have the table's very schema."""
+        """Add rows.
+
+        Args:
+            rows: their schema must be the table's, to the letter.
+        """
         with lance_errors(self.place, self.name, "written"):
             self._dataset = lance.write_dataset(rows, self._dataset, mode="append")
 
     def upsert(self, rows: pa.Table, on: str) -> None:
-        """Insert rows, replacing those with the same key."""
+        """Insert rows, replacing those with the same key.
+
+        Args:
+            rows: with all columns.
+            on: the column that is the key.
+        """
         with lance_errors(self.place, self.name, "written"):
             merge = self._dataset.merge_insert([on]).when_matched_update_all().when_not_matched_insert_all()
             merge.execute(rows)
@@ -237,17 +305,24 @@ class Table:
             self._dataset.add_columns({new: f"`{old}`" for new, old in copies.items()})
 
     def drop_columns(self, names: list[str]) -> None:
-        """Drop columns. They leave the disk when `tidy` drops the versions that hold them."""
+        """Drop columns. They leave the disk when `cleanup_versions` drops the versions that hold them."""
         with lance_errors(self.place, self.name, "written"):
             self._dataset.drop_columns(names)
 
     def scan_with_row_ids(self, columns: list[str], where: pc.Expression | None = None) -> pa.Table:
-        """The matching rows, and in a column `_rowid` where each is: until the next `tidy`, what `fill` takes."""
+        """Read the matching rows, and in a column `_rowid`, uint64, where each lies.
+
+        `update_rows` takes these ids; they hold until `compact_and_clean` moves rows.
+        """
         with lance_errors(self.place, self.name, "read"):
             return self._dataset.to_table(columns=columns, filter=where, with_row_id=True)
 
     def update_rows(self, rows: pa.Table) -> None:
-        """Set columns of some rows. rows: those columns, and `_rowid` (see `addresses`), no row twice."""
+        """Set columns of some rows.
+
+        Args:
+            rows: the columns to set, and `_rowid` as `scan_with_row_ids` gives it, each row once.
+        """
         with lance_errors(self.place, self.name, "written"):
             fragments = pc.shift_right(rows["_rowid"], pa.scalar(32, pa.uint64()))
             updated, fields = [], set[int]()
@@ -260,15 +335,19 @@ class Table:
             self._dataset = lance.LanceDataset.commit(self._dataset, change, read_version=self._dataset.version)
 
     def delete(self, where: pc.Expression) -> None:
-        """Drop the matching rows. They leave the disk when `tidy` drops the versions that hold them."""
+        """Drop the matching rows. They leave the disk when `cleanup_versions` drops the versions that hold them."""
         with lance_errors(self.place, self.name, "written"):
             self._dataset.delete(where)
 
     def compact_and_clean(self, grace: timedelta, thorough: bool = False) -> CompactionStats:
-        """Merge small fragments, and drop versions that were replaced longer than `grace` ago and that no tag names.
-        Whoever opened the newest version less than `grace` ago is not disturbed.
+        """Merge small fragments, and drop old versions.
 
-        thorough: rewrite every fragment that holds a deleted row, not only those of which more than a tenth is deleted.
+        Dropped are versions that were replaced longer than `grace` ago and that no tag names. A reader that opened the
+        newest version less than `grace` ago is not disturbed.
+
+        Args:
+            grace: how long a replaced version stays.
+            thorough: rewrite every fragment that holds a deleted row, not only those more than a tenth deleted.
         """
         with lance_errors(self.place, self.name, "tidied"):
             merged = self._dataset.optimize.compact_files(
@@ -277,7 +356,7 @@ class Table:
         return CompactionStats(merged.fragments_removed - merged.fragments_added, self.cleanup_versions(grace))
 
     def cleanup_versions(self, grace: timedelta) -> int:
-        """What `tidy` does about versions, without merging anything: rows stay where they are. Returns bytes freed."""
+        """Drop old versions as `compact_and_clean` does, but leave rows where they are; how many bytes that freed."""
         with lance_errors(self.place, self.name, "tidied"):
             # Lance's older_than goes by when a version was made: an old one replaced just now would be gone at once.
             since = datetime.now() - grace
@@ -288,12 +367,17 @@ class Table:
         return int(cleaned.bytes_removed)
 
     def index(self, column: str) -> int:
-        """Make, complete or mend the index by which rows are found by the value of an integer column without a scan,
-        where the table has rows enough for one; how many rows that adds to it.
+        """Make, complete or mend the index that finds rows by the value of an integer column without a scan.
 
-        It is made anew each time, which takes 0.1 s a million rows. Call it before `tidy`, which merges no fragments of
-        which some are in an index and others are not. A bitmap finds the rows of one value as fast as this tree does,
-        but those of 30,000 values in seconds (benchmarks/speed/store.py).
+        The index is made anew each time, which takes 0.1 s a million rows. Call this before `compact_and_clean`, which
+        does not merge fragments where some are in an index and others are not. A bitmap index finds the rows of one
+        value as fast as this tree does, but takes seconds for those of 30,000 values (benchmarks/speed/store.py).
+
+        Args:
+            column: of integers.
+
+        Returns:
+            How many rows this added to the index; 0 where the table has too few rows for one.
         """
         try:
             known = self.unindexed(column)
@@ -308,7 +392,7 @@ class Table:
         return rows
 
     def unindexed(self, column: str) -> int | None:
-        """Rows that a search for values of an integer column has to scan; None where it has no index.
+        """Count the rows that a search for values of an integer column has to scan; None where it has no index.
 
         Raises:
             StoreDamagedError: the index cannot be read, or does not find every row.
@@ -316,7 +400,7 @@ class Table:
         if column not in self._indexes():
             return None
         lowest = pa.scalar(np.iinfo(np.int64).min)
-        found, rows = self.count(pc.field(column) >= lowest), self.count()  # of which the first goes by the index
+        found, rows = self.count(pc.field(column) >= lowest), self.count()  # the first uses the index
         if found != rows:
             raise StoreDamagedError(
                 f"The index of the table {self.name} of {self.place} is damaged.",
@@ -342,4 +426,4 @@ class Table:
 
 
 GRACE = timedelta(minutes=10)
-"""How long a version that is no longer the newest stays, for the readers that hold it."""
+"""How long a replaced version stays by default, for the readers that hold it."""

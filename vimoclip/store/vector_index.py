@@ -1,8 +1,8 @@
-"""The index by which the nearest vectors of a large table are found without reading them all: Lance's IVF_RQ.
+"""The index that finds the nearest vectors of a large table without reading them all: Lance's IVF_RQ.
 
-Vectors lie in partitions by their nearest centroid, each as a code of about one bit a value; the nearest partitions are
-looked through by the codes, and the best of what they hold are compared exactly. So it may miss some. Rows that came
-after it was made are always compared exactly.
+Vectors lie in partitions by their nearest centroid, each as a code of about one bit a value. A search looks through the
+nearest partitions by the codes and compares the best of them exactly, so it may miss some. Rows that came after the
+index was made are always compared exactly.
 """
 
 from collections.abc import Callable
@@ -17,50 +17,63 @@ from numpy.typing import NDArray
 from vimoclip.store.table import Table, lance_errors
 
 ROWS_TO_INDEX = 250_000
-"""Rows from which it pays: below, comparing with all of them takes less than a tenth of a second."""
+"""Rows from which the index pays: comparing with fewer takes less than a tenth of a second."""
 
 PROBES, REFINE = 20, 2
-"""Partitions that are looked through, and how many times as many candidates as are asked for are compared exactly. A
-search asks for four times the bouts it wants: eight candidates a bout. To read them takes most of its time. Measured at
-300,000 rows: recall@10 1.000 (benchmarks/speed/search.py)."""
+"""How many partitions a search looks through, and how many candidates it compares exactly for each row asked for. A
+search asks for four rows for each bout it wants, so for eight candidates a bout; reading them takes most of its time.
+Measured at 300,000 rows: recall@10 1.000 (benchmarks/speed/search.py)."""
 
 _ALL = 1 << 20
 
 MOST_PARTS = 8
-"""An index has a part for each time that rows were added to it, and every part is looked through."""
+"""Parts from which an index is merged: it gains one each time rows are added, and a search looks through all."""
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """Rows in the order of their cosines with a query. address: uint64 (n,), `_rowid` of lance. cosine: fp32 (n,)."""
+    """Rows by descending cosine with a query.
+
+    Attributes:
+        address: Lance's `_rowid`, uint64 (n,).
+        cosine: fp32 (n,).
+    """
 
     address: NDArray[np.uint64]
     cosine: NDArray[np.float32]
 
 
 def has_index(table: Table, column: str) -> bool:
-    """Whether the column has one."""
+    """Whether the column has an index of its vectors."""
     with lance_errors(table.place, table.name, "read"):
         return column in {index.name for index in table.dataset.describe_indices()}
 
 
 def wants_rows(table: Table, column: str) -> bool:
-    """Whether `update` would have something to do."""
+    """Whether `update` would do anything."""
     if has_index(table, column):
         return unindexed(table, column) > 0
     return table.count() >= ROWS_TO_INDEX and _present(table, column) >= ROWS_TO_INDEX
 
 
 def unindexed(table: Table, column: str) -> int:
-    """Rows that its index does not hold."""
+    """Count the rows that the column's index does not hold."""
     return int(_stats(table, column)["num_unindexed_rows"])
 
 
 def update(table: Table, column: str, check: Callable[[], None]) -> int:
-    """Make the column's index where the table earns one, or add the rows that it lacks; how many that were.
+    """Make the column's index where the table is large enough, or add the rows that it lacks.
 
-    It is made anew once half of the rows came after it: its partitions are of what was there then. check: called before
-    the commit, to raise when the lock is lost. Table.latest() has it.
+    The index is made anew once half of the rows came after it, because its partitions fit the rows of that time. The
+    new version of the table is `Table.latest()`.
+
+    Args:
+        table: its newest version.
+        column: of vectors.
+        check: called before the commit, to raise when the lock is lost.
+
+    Returns:
+        How many rows were added.
     """
     if not wants_rows(table, column):
         return 0
@@ -86,10 +99,17 @@ def _make(table: Table, column: str, check: Callable[[], None]) -> None:
 def nearest_vectors(
     table: Table, column: str, query: NDArray[np.float32], count: int, where: pc.Expression | None = None
 ) -> Nearest:
-    """The `count` rows nearest to a unit vector (D,), among those that match: approximately, by the index.
+    """Find the rows nearest to a vector among those that match: approximately, by the index.
 
-    Every partition is looked through where the nearest ones hold too few; and with a filter at once, since they may
-    hold none of the rows that match. So there are fewer only where no more match.
+    Every partition is looked through where the nearest ones hold too few rows; and with a filter from the start, since
+    the nearest may hold no row that matches. So fewer than `count` come back only where no more match.
+
+    Args:
+        table: the table.
+        column: of vectors, with an index.
+        query: a unit vector, fp32 (D,).
+        count: how many rows.
+        where: which rows match; None is all.
     """
     asked: dict[str, Any] = {"column": column, "q": query, "k": count, "refine_factor": REFINE, "metric": "cosine"}
     with lance_errors(table.place, table.name, "read"):
@@ -108,13 +128,13 @@ def nearest_vectors(
 
 
 def take(table: Table, positions: NDArray[np.int64], columns: list[str]) -> pa.Table:
-    """The rows at these positions, as `Table.batches` would count them, in their order."""
+    """Read the rows at these positions, int64 (n,), in the order given; positions count as `Table.batches` streams."""
     with lance_errors(table.place, table.name, "read"):
         return table.dataset.take(pa.array(positions), columns=columns)
 
 
 def _present(table: Table, column: str) -> int:
-    """Rows that have a vector. Arrow's expressions cannot ask that of vectors; the column's name is the schema's."""
+    """Count the rows that have a vector, in SQL because Arrow's expressions cannot; the name is the schema's."""
     with lance_errors(table.place, table.name, "read"):
         return int(table.dataset.count_rows(filter=f"{table.schema.field(column).name} IS NOT NULL"))
 

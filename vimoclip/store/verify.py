@@ -1,8 +1,9 @@
-"""Is a store whole? `verify` holds every table against every other and against schemas/, and names what is wrong.
+"""`verify`: whether a store is whole. It checks every table against every other and against schemas/.
 
-It reads all there is and changes nothing. A table that is missing or damaged is itself a fault, and whatever can be
-checked without it still is. In memory at one time: the videos and labels, 28 bytes a frame, one batch of rows or the
-files of one trained model.
+It reads everything and changes nothing. A table that is missing or damaged is itself a fault, and whatever can be
+checked without it still is. In memory at one time: the videos and labels, 28 bytes a frame, and one batch of rows or
+the files of one trained model. The checks of single rows, of models and of segments are in verify_checks.py; the faults
+and what to do about each in verify_faults.py.
 """
 
 import json
@@ -37,10 +38,19 @@ _VIDEO_COLUMNS += ["fingerprint", "duplicate_of", "metadata", "error_kind"]
 
 
 def verify(where: LocationLike, progress: Progress = NO_PROGRESS) -> list[Fault]:
-    """What is wrong with the store at a place, in the order of FAULTS; empty when it is whole.
+    """List what is wrong with the store at a place.
+
+    Args:
+        where: the store.
+        progress: a stage a table, whose items are rows.
+
+    Returns:
+        The faults, in the order of FAULTS; empty when the store is whole.
 
     Raises:
-        StoreMissingError: there is no table at all. StoreNewerError: a newer version wrote it. StoreUnreachableError.
+        StoreMissingError: there is no table at all.
+        StoreNewerError: a newer version of ViMoCLIP wrote the store.
+        StoreUnreachableError: the object store does not answer, or refuses.
     """
     progress.stage("opening")
     at = as_location(where)
@@ -50,7 +60,7 @@ def verify(where: LocationLike, progress: Progress = NO_PROGRESS) -> list[Fault]
 
 
 class _Verify:
-    """One run. What a damaged table would have told stays None, and is then not checked."""
+    """One run. What a damaged table would have said stays None, and what depends on it is not checked."""
 
     def __init__(self, at: StoreLocation, progress: Progress) -> None:
         self._at, self._sound = at, ReadableTables(at, progress)
@@ -62,8 +72,8 @@ class _Verify:
         self._fingerprint: str | None = None
         self._features: list[Feature] = []
         self._videos: pl.DataFrame | None = None  # video_id; duration_s of those that are ok
-        self._takes: dict[int, tuple[str, int | None]] = {}  # those that readers see: video_id, frames
-        self._shared: dict[int, set[str]] = {}  # video_ids of a take that several name
+        self._takes: dict[int, tuple[str, int | None]] = {}  # take that readers see -> video_id, frames
+        self._shared: dict[int, set[str]] = {}  # take that several videos name -> their video_ids
         self._named: set[int] | None = None  # the takes of every video
         self._owners: dict[int, str] = {}  # take -> video_id, of the table being read
 
@@ -126,7 +136,7 @@ class _Verify:
                 lacking, what = ("frames", "column") if name in dims else ("features", "row")
                 self._faults.add("missing-feature", lacking, None, f"{name} has no {what} in {lacking}")
                 whole = False
-            # With a feature that is itself wrong, the store has no fingerprint to hold the videos against.
+            # With a feature that is itself wrong, there is no fingerprint to check the videos against.
             self._fingerprint = store_fingerprint(self._features) if whole else None
         self._sound.check_schema("frames", frames_schema({name: dim for name, dim in dims.items() if name in columns}))
         sound = [name for name in dims if name in columns and self._sound.table("frames", *feature_columns([name]))]
@@ -160,7 +170,7 @@ class _Verify:
         self._videos = pl.DataFrame({"video_id": list(ends), "duration_s": list(ends.values())}, _ENDS)
 
     def _wrong(self, row: dict[str, Any], ids: set[str]) -> Iterator[tuple[str, str]]:
-        """What one videos row says wrongly."""
+        """The faults of one videos row, each with its detail."""
         match row["status"]:
             case "ok":
                 if row["take"] is None:
@@ -244,7 +254,7 @@ class _Verify:
             self._check_order("flow", found[:filled])
 
     def _stream(self, table: Table, columns: list[str]) -> Iterator[pa.RecordBatch]:
-        """The rows that readers see, whatever their order; or all of them, when no one knows which those are."""
+        """The rows that readers see, whatever their order; or all of them, where it is not known which those are."""
         self._owners = {take: video_id for take, (video_id, _) in self._takes.items()}
         live = np.array(sorted(self._takes), np.int64)
         leftovers: dict[int, tuple[str, int]] = {}
@@ -275,7 +285,7 @@ class _Verify:
             self._faults.add(fault, table, self._owners[take], *places, count=len(at))
 
     def _check_order(self, table: str, rows: np.ndarray) -> None:
-        """What only the rows of a take together show."""
+        """Check what only the rows of a take together show."""
         rows = rows[np.lexsort((rows["index"], rows["take"]))]
         takes, starts, counts = np.unique(rows["take"], return_index=True, return_counts=True)
         spans = np.stack([starts, starts + counts], axis=1).tolist()
@@ -288,7 +298,7 @@ class _Verify:
                 self._faults.add(wrong[0], table, video_id, wrong[1])
 
     def _wrong_count(self, table: str, rows: int, frames: int | None) -> tuple[str, str] | None:
-        """The fault, and its detail, of a take with so many rows in the table, whose video has so many frames."""
+        """The fault of a take that has `rows` rows in the table while its video has `frames` frames, and its detail."""
         if table == "frames" and rows == 0:
             return "video-without-frames", "no rows"
         if table == "frames" and rows != frames:

@@ -1,4 +1,8 @@
-"""What is wrong with rows of `frames` and `flow`, told from the rows alone."""
+"""The checks that `verify` (verify.py) makes of the rows of `frames` and `flow`, of trained models and of `segments`.
+
+The checks of rows need the rows alone and return what is wrong; `check_models` and `check_segments` note the faults
+themselves.
+"""
 
 import functools
 import hashlib
@@ -19,12 +23,18 @@ from vimoclip.store.table import Table
 from vimoclip.store.verify_faults import MOST_PLACES, ReadableTables
 
 UNIT = 0.01
-"""By how much the length of a stored vector may be off 1."""
-"""By how much a vector's length may be off 1: fp16 rounds."""
+"""By how much the length of a stored vector may be off 1: fp16 rounds."""
 
 
 def counted(pairs: np.ndarray) -> Iterator[tuple[int, int, int]]:
-    """Each distinct column of (2, n), and how often it is there."""
+    """Count how often each distinct column of an array occurs.
+
+    Args:
+        pairs: integers, (2, n).
+
+    Yields:
+        The two values, and the count.
+    """
     distinct, counts = np.unique(pairs, axis=1, return_counts=True)
     return zip(*distinct.tolist(), counts.tolist(), strict=True)
 
@@ -32,7 +42,17 @@ def counted(pairs: np.ndarray) -> Iterator[tuple[int, int, int]]:
 def vector_faults(
     vectors: pa.Array, norms: pa.Array, index: np.ndarray, motion: bool
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Names of faults with the rows that have them, bool (n,)."""
+    """Find the rows whose vectors are wrong.
+
+    Args:
+        vectors: of a feature, fixed-size lists of D fp16, n rows.
+        norms: fp32, n rows.
+        index: their frame_index, (n,).
+        motion: whether the feature is made from motion, which the first frame does not have.
+
+    Yields:
+        The name of each fault, with the rows that have it, bool (n,).
+    """
     present = vectors.is_valid().to_numpy(zero_copy_only=False)
     values = vectors.flatten().to_numpy(zero_copy_only=False)  # of those present; a null inside one becomes NaN
     values = values.astype(np.float32).reshape(-1, vectors.type.list_size)
@@ -47,7 +67,15 @@ def vector_faults(
 
 
 def order_faults(rows: np.ndarray, frames: bool) -> Iterator[tuple[str, list[str], int]]:
-    """What is wrong with the order of one take's rows, sorted by index: name, first places, how many."""
+    """Find what is wrong with the order of one take's rows.
+
+    Args:
+        rows: structured array (n,) with the fields index, source and time, sorted by index.
+        frames: whether they are rows of `frames` rather than of `flow`, which starts at frame 1.
+
+    Yields:
+        The name of each fault, its first places in words, and how many places it has.
+    """
     twice = rows["index"][1:] == rows["index"][:-1]
     yield "duplicate-frame", [f"frame {index}" for index in rows["index"][1:][twice][:MOST_PLACES]], int(twice.sum())
     rows = rows[np.append(True, ~twice)[: len(rows)]]
@@ -73,11 +101,16 @@ def decodes(data: bytes) -> bool:
     return True
 
 
-# What is wrong with the trained models that `features` and `segments` name (schemas/models.py).
-
-
 def check_models(sound: ReadableTables, at: StoreLocation, features: Iterable[Feature]) -> None:
-    """Note those that are not there, or not whole. In memory at one time: one model's files."""
+    """Note the trained models that `features` and `segments` name and that are missing or not whole.
+
+    In memory at one time: the files of one model.
+
+    Args:
+        sound: the tables, and where faults are noted.
+        at: the store.
+        features: those of the store.
+    """
     named = [("features", feature.name, id) for feature in features if (id := student_id(feature)) is not None]
     if (table := sound.opened.get("segments")) is not None:
         try:
@@ -108,19 +141,22 @@ def _wrong_model(at: StoreLocation, id: str) -> str | None:
     return None if whole else f"whose {META} is another, or damaged"
 
 
-# What is wrong with `segments`, held against the takes of `videos`.
-
-
 _ROWS = 4096
 _ROW = np.dtype([("take", np.int64), ("start", np.int32), ("end", np.int32)])
 _KEY = ["video_id", "take", "start_frame", "end_frame", "start_s", "end_s"]
 
 Takes = Mapping[int, tuple[str, int | None]]
-"""The takes that readers see: video_id, frames."""
+"""Video_id and number of frames of each take that readers see."""
 
 
 def check_segments(sound: ReadableTables, takes: Takes, named: set[int] | None) -> None:
-    """Note every fault. named: the takes of every video; None where nobody knows them."""
+    """Check `segments` against the takes of `videos`, and note every fault.
+
+    Args:
+        sound: the tables, and where faults are noted.
+        takes: those that readers see.
+        named: the takes of every video; None where they are not known.
+    """
     if (table := sound.opened.get("segments")) is None:
         return
     try:
@@ -171,7 +207,7 @@ def _check_rows(sound: ReadableTables, table: Table, spaces: list[str], takes: T
 
 
 def _wrong(vectors: pa.FixedSizeListArray) -> tuple[np.ndarray, np.ndarray]:
-    """Which rows (n,) hold no finite vector, and which none of unit length; a null is neither."""
+    """Which rows hold a vector that is not finite, and which one not of unit length, each bool (n,); null passes."""
     present = vectors.is_valid().to_numpy(zero_copy_only=False)
     values = vectors.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, vectors.type.list_size)
     length = np.ones(len(vectors), np.float32)
@@ -185,7 +221,7 @@ def _note(sound: ReadableTables, fault: str, video_id: str, what: str, bad: np.n
 
 
 def _check_cover(sound: ReadableTables, rows: np.ndarray, takes: Takes) -> None:
-    """A take's segments are ranges of its frames, no two alike, from its first frame to its last."""
+    """Check that a take's segments are ranges of its frames, no two alike, from its first frame to its last."""
     rows = rows[np.lexsort((rows["end"], rows["start"], rows["take"]))]
     cuts = np.flatnonzero(np.diff(rows["take"])) + 1
     for own in np.split(rows, cuts) if len(rows) else []:

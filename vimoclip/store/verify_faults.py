@@ -1,4 +1,8 @@
-"""Every fault that `verify` knows: its name, what it means, and what to do next; and how many of them are kept."""
+"""Every fault that `verify` (verify.py) knows, with what it means and what to do next, and how faults are gathered.
+
+Also `ReadableTables`, through which `verify` reads: a table that is missing or damaged becomes a fault, and the others
+are still read.
+"""
 
 import contextlib
 from collections.abc import Iterator
@@ -33,33 +37,33 @@ FAULTS = {  # name: what to do next
     "bad-settings": _RESTORE,  # videos does not hold the store's format and settings
     "feature-fingerprint": _RESTORE,  # a feature does not match its own fingerprint
     "duplicate-feature": _RESTORE,  # two features of one name
-    "missing-feature": _RESTORE,  # a vector column of frames that is no feature, or the reverse
+    "missing-feature": _RESTORE,  # a vector column of frames without a row in features, or the reverse
     "duplicate-video": _AGAIN,  # two rows of one id
-    "unknown-status": _AGAIN,  # none of ok, failed, duplicate, removed
-    "video-without-take": _AGAIN,  # it is ok, and names no take
+    "unknown-status": _AGAIN,  # other than ok, failed, duplicate, removed
+    "video-without-take": _AGAIN,  # it is ok, but names no take
     "shared-take": _AGAIN,  # two videos name one take
-    "wrong-fingerprint": "Ingest its folder: it is extracted anew.",  # of other features than the store's
+    "wrong-fingerprint": "Ingest its folder: it is extracted anew.",  # made with other features than the store's
     "failed-without-reason": "`vimoclip ingest --retry-failed` its folder.",
-    "duplicate-of-unknown": _AGAIN,  # of no video in the store, or of itself
+    "duplicate-of-unknown": _AGAIN,  # the original is not in the store, or is the video itself
     "bad-metadata": _AGAIN,  # not a JSON object of strings
     "label-of-unknown": "Ingest the video; until then no reader sees the label.",  # no such video
     "duplicate-label": _LABELS,  # one label of one video starts twice at one time
     "bad-span": _LABELS,  # not 0 <= start <= end, or half a second past the video's end, and not the whole video
     "video-without-frames": _AGAIN,  # its take has no rows
     "frame-count": _AGAIN,  # its take has rows, but not as many as videos.frames
-    "frame-gap": _AGAIN,  # frame_index is not 0..n-1; of flow, 1..n
-    "duplicate-frame": _AGAIN,  # one frame_index twice in a take; of flow too
-    "other-video": _AGAIN,  # rows of a take that belong to another video; of flow too
+    "frame-gap": _AGAIN,  # frame_index is not 0..n-1, or in flow 1..n
+    "duplicate-frame": _AGAIN,  # one frame_index twice in a take; in flow too
+    "other-video": _AGAIN,  # rows of a take that belong to another video; in flow too
     "source-order": _AGAIN,  # source_frame does not increase
-    "time-order": _AGAIN,  # time_s does not increase, or not from 0
+    "time-order": _AGAIN,  # time_s does not start at 0, or does not increase
     "missing-vector": _AGAIN,  # null, and not a motion feature's at frame 0
     "motion-at-start": _AGAIN,  # a motion feature is not null at frame 0
     "not-finite": _AGAIN,  # a vector holds NaN, infinity or a null
     "not-unit": _AGAIN,  # a vector's length is off 1 by more than 0.01
-    "bad-norm": _AGAIN,  # of a vector that is there, it is null, not finite, or not above 0
-    "flow-count": _AGAIN,  # not one a frame but for the first; with --no-keep-flow, any
+    "bad-norm": _AGAIN,  # the norm of a vector that is there is null, not finite, or not above 0
+    "flow-count": _AGAIN,  # not one row a frame but the first; with --no-keep-flow, any row
     "flow-unreadable": _AGAIN,  # its bytes cannot be decoded
-    "bad-segment": _DERIVED,  # of frames that are not the video's; or a video's segments do not cover it, each once
+    "bad-segment": _DERIVED,  # it has frames that are not the video's, comes twice, or a video's do not cover it
     "missing-model": _MODEL,  # of a feature, or of the behaviour space: it is not in the store, or is not whole
     "damaged-index": "`vimoclip optimize` makes it anew.",  # it cannot be read, or does not find every row
     "without-feature": "`vimoclip embed --as` its name, as often as it takes.",  # an added feature's vector is null
@@ -68,22 +72,30 @@ FAULTS = {  # name: what to do next
     "leftover-rows": "Nothing is lost: the next ingest, or `vimoclip optimize`, drops them.",  # their take has no video
 }
 HARMLESS = {"without-feature", "unfinished-feature", "leftover-column", "leftover-rows"}
+# Faults of `segments` with the usual remedy; to mend any other, the table is deleted and made again.
 _AS_ELSEWHERE = {
     "damaged-index",
     "leftover-rows",
     "missing-model",
-}  # of segments; any other fault of theirs ends with the table
+}
 
 MOST_PLACES, MOST_OF_A_NAME = 5, 100
 
 
 @dataclass(frozen=True)
 class Fault:
-    """All faults of one name in one table that are one video's: `count` of them, the first 5 in `detail`.
+    """All faults of one name in one table that belong to one video.
 
-    video_id: None where they are no single video's. remedy: what to do next. harmless: readers never meet it, or
-    know it as a null. Past 100
-    faults of a name, the rest of a table's are one more, without a video; the counts stay right.
+    After 100 entries of a name, the rest of a table's faults are one more entry, without a video; counts stay right.
+
+    Attributes:
+        name: a key of FAULTS.
+        table: the table.
+        video_id: None where the faults do not belong to a single video.
+        detail: the first 5 places, in words.
+        remedy: what to do next.
+        harmless: readers never meet it, or see it as a null.
+        count: how many faults.
     """
 
     name: str
@@ -104,7 +116,15 @@ class Faults:
         self._entries: dict[str, int] = {}
 
     def add(self, name: str, table: str, video_id: str | None, *details: str, count: int | None = None) -> None:
-        """Note `count` faults, of which `details` are the first; as many as there are details by default."""
+        """Note faults.
+
+        Args:
+            name: a key of FAULTS.
+            table: the table.
+            video_id: the video, or None.
+            details: the first of the faults, in words.
+            count: how many faults; by default as many as there are details.
+        """
         count = len(details) if count is None else count
         if count == 0:
             return
@@ -118,7 +138,7 @@ class Faults:
         self._found[name, table, video_id] = ([*before, *details][:MOST_PLACES], total + count)
 
     def list(self) -> list[Fault]:
-        """In the order of FAULTS, and as they were found."""
+        """Return the faults in the order of FAULTS, those of one name as they were found."""
         found = dict(self._found)
         for (name, table), count in self._rest.items():
             places, before = found.get((name, table, None), ([], 0))
@@ -133,14 +153,13 @@ class Faults:
         return sorted(faults, key=lambda fault: order.index(fault.name))
 
 
-# A store's tables as `verify` reads them: one that is missing or damaged is a fault, and the others are read on.
-
-
 class ReadableTables:
-    """The tables of one consistent snapshot, without what turned out to be unsound.
+    """The tables of one consistent snapshot, without those that turned out to be damaged.
 
-    Attributes: `opened`, by name, those that can be read so far; `faults` and `progress`, for who checks them too: a
-    stage is a table, and its items are rows.
+    Attributes:
+        opened: the tables that can be read so far, by name.
+        faults: those found so far; the checks add to them.
+        progress: a stage a table, whose items are rows.
     """
 
     def __init__(self, at: StoreLocation, progress: Progress) -> None:
@@ -150,7 +169,7 @@ class ReadableTables:
         self._unsound: set[tuple[str, str]] = set()  # (table, column)
 
     def open(self) -> str | None:
-        """Open what can be opened; what cannot is a fault. The feature that is taking another's place, or None."""
+        """Open what can be opened; what cannot is a fault. Returns the feature whose promotion is unfinished."""
 
         def fault(name: str, error: StoreError) -> None:
             kind = "missing-table" if isinstance(error, StoreMissingError) else "unreadable-table"
@@ -161,17 +180,17 @@ class ReadableTables:
 
     @contextlib.contextmanager
     def reading(self, name: str) -> Iterator[None]:
-        """Read a table; when it turns out to be damaged, go on without it."""
+        """Read a table; when it turns out to be damaged, note that and continue without it."""
         try:
             yield
         except StoreUnreachableError:
             raise
-        except (StoreError, ValueError, pa.ArrowException) as error:  # ValueError: bytes that are no text
+        except (StoreError, ValueError, pa.ArrowException) as error:  # ValueError: bytes that are not text
             self.opened.pop(name, None)
             self.faults.add("damaged-file", name, None, _why(error))
 
     def check_schema(self, name: str, expected: pa.Schema) -> None:
-        """Hold a table's columns against `expected`: those that differ are faults, and not read."""
+        """Compare a table's columns with those of `expected`: those that differ are faults, and are not read."""
         if (table := self.opened.get(name)) is None:
             return
         for field in expected:
@@ -184,11 +203,11 @@ class ReadableTables:
                 self.faults.add("wrong-schema", name, None, detail)
 
     def table(self, name: str, *columns: str) -> Table | None:
-        """The table, if it can be read and these columns are sound."""
+        """Return the table, if it can be read and these columns are sound."""
         return None if any((name, column) in self._unsound for column in columns) else self.opened.get(name)
 
     def rows(self, name: str, columns: list[str]) -> list[dict[str, Any]] | None:
-        """All rows of a small table; None where they cannot be read."""
+        """Read all rows of a small table; None where they cannot be read."""
         if (table := self.table(name, *columns)) is None:
             return None
         with self.reading(name):
@@ -199,7 +218,7 @@ class ReadableTables:
         return None
 
     def check_indexes(self) -> None:
-        """Open the indexes that there are."""
+        """Open the indexes, and note those that are damaged."""
         for table in self.opened.values():
             try:
                 table.unindexed("take")

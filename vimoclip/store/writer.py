@@ -1,9 +1,9 @@
-"""StoreWriter: the one way anything gets into a store.
+"""StoreWriter: the only way that videos, frames, flow and labels get into a store.
 
 Rows are buffered and committed together, at most every `FLUSH_ROWS` rows, `FLUSH_BYTES` bytes or `FLUSH_S` seconds: a
 commit a video would make a large store slow and its manifests large. Each commit is in the order frames, flow, labels,
-videos, so that at any moment a kill leaves either a whole video or rows that no reader sees. Hold `lock.writer_lock`
-around it.
+videos, so that a kill at any moment leaves either a whole video or rows that no reader sees. Hold `lock.writer_lock`
+around it. Features that are added later go through features.py.
 """
 
 import time
@@ -30,14 +30,23 @@ FLUSH_BYTES = 48 << 20
 FLUSH_S = 30.0
 FLUSH_VIDEOS = 512
 COMPACT_EVERY_COMMITS = 200
-"""Commits after which the writer merges its own small fragments: manifests list every fragment, so that their total
-size grows with the square of the commits."""
+"""Commits after which the writer merges its own small fragments: every manifest lists all fragments, so the total size
+of manifests grows with the square of the commits."""
 MOVED = "moved"
+"""The error_kind of a videos row whose content has another id now."""
 
 
 @dataclass(frozen=True)
 class OptimizeStats:
-    """What `StoreWriter.optimize` won."""
+    """What `StoreWriter.optimize` did.
+
+    Attributes:
+        leftover_takes: takes whose rows were dropped.
+        fragments: how many were merged away.
+        indexed_rows: rows added to indexes.
+        bytes_before: size of the store before.
+        bytes_after: and after.
+    """
 
     leftover_takes: int
     fragments: int
@@ -47,10 +56,17 @@ class OptimizeStats:
 
 
 class StoreWriter:
-    """Writes to the store that `store` is a snapshot of. check: called before every commit, to raise when the lock is
-    lost.
+    """Writes to a store. Hold the write lock.
 
-    Attributes: `videos`, every videos row by id, as it is on disk or about to be.
+    Args:
+        store: a snapshot taken with the lock held.
+        check: called before every commit, to raise when the lock is lost.
+
+    Attributes:
+        videos: every videos row by id, as it is on disk or about to be.
+
+    Raises:
+        StoreError: a feature is taking another's place, which is to be finished first.
     """
 
     def __init__(self, store: FeatureStore, check: Callable[[], None] = lambda: None) -> None:
@@ -73,7 +89,7 @@ class StoreWriter:
         self._commits = 0
 
     def new_take(self) -> int:
-        """A take no row has: the time in nanoseconds, made to grow."""
+        """Begin a take: a number that no row has, the time in nanoseconds, made to grow."""
         self._last_take = max(time.time_ns(), self._last_take + 1)
         self._written[self._last_take] = (0, -1, -1.0)
         return self._last_take
@@ -81,9 +97,13 @@ class StoreWriter:
     def add(self, take: int, frames: FrameBatch) -> None:
         """Add consecutive frames to a take.
 
+        Args:
+            take: from `new_take`.
+            frames: those that follow the frames before.
+
         Raises:
-            VideoError: the frames do not follow the ones before, a value is missing or should be, or a vector is not
-                finite and of unit length; nothing of them is kept.
+            VideoError: the frames do not follow the ones before, a value is missing or should be missing, or a vector
+                is not finite and of unit length. None of them are kept.
         """
         check(frames, self._store.features, *self._written[take])
         self._buffer_rows("frames", frame_rows(self._tables["frames"].schema, take, frames))
@@ -92,20 +112,24 @@ class StoreWriter:
         self._written[take] = (int(frames.frame_index[-1]) + 1, int(frames.source_frame[-1]), float(frames.time_s[-1]))
 
     def frames_in(self, take: int) -> int:
-        """How many frames the take has so far."""
+        """Count the frames that a take has so far."""
         return self._written[take][0]
 
     def put(self, *rows: Video) -> None:
-        """Set videos rows, all in one commit; they are committed after every frame added before them."""
+        """Set videos rows, all in one commit, which comes after every frame that was added before."""
         for row in rows:
             self.videos[row.video_id] = self._pending[row.video_id] = row
         if len(self._pending) >= FLUSH_VIDEOS:
             self.flush()
 
     def move(self, old: Video, new: Video) -> None:
-        """The same content under another id: frames, flow, labels and duplicates follow; the old id ends.
+        """Give the same content another id: its frames, flow, labels and duplicates follow, and the old id ends.
 
-        Labels that the new id had were of other content, and end too. Ctrl-C waits until the move is buffered.
+        Labels that the new id had belonged to other content, and end too. Ctrl-C waits until the move is buffered.
+
+        Args:
+            old: the row of the old id; it has a take.
+            new: the row of the new id, whose take and metadata come from the old one.
         """
         with defer_interrupts():
             self._move(old, new)
@@ -130,9 +154,17 @@ class StoreWriter:
         )
 
     def set_labels(self, labels: Iterable[Label], video_ids: Iterable[str], source: str) -> int:
-        """Make `labels` all that `source` says of `video_ids`; how many rows that changed. One commit, at once.
+        """Make `labels` everything that `source` says of some videos. One commit, at once.
 
-        What another source has said already stays its own: when this one takes it back, that one has still said it.
+        A label that another source has given already stays that source's: it still holds when this source withdraws it.
+
+        Args:
+            labels: of these videos.
+            video_ids: the videos; other labels of theirs from this source end.
+            source: who says so, such as a file.
+
+        Returns:
+            How many rows changed.
         """
         rows = self._label_rows()
         old = {(label.video_id, label.label, label.start_s): label for label in rows}
@@ -163,7 +195,7 @@ class StoreWriter:
         self._last_flush = time.monotonic()
 
     def flush_when_due(self) -> None:
-        """Commit what has waited for `FLUSH_S`; to be called now and then while nothing comes."""
+        """Commit what has waited for `FLUSH_S`; call it now and then while nothing arrives."""
         waits = self._pending or any(buffer.rows for buffer in self._buffers.values())
         if waits and time.monotonic() - self._last_flush > FLUSH_S:
             self.flush()
@@ -191,9 +223,12 @@ class StoreWriter:
             self._commits += 1
 
     def drop_orphan_rows(self) -> int:
-        """Drop the rows of takes that no videos row names, left by a crash or a replacement; how many takes that were.
+        """Drop the rows of takes that no videos row names, left by a crash or a replacement.
 
-        Those that another writer has begun so lately that it may yet name them stay. Call it with nothing buffered.
+        Rows stay that another writer has begun so recently that it may yet name them. Call it with nothing buffered.
+
+        Returns:
+            How many takes were dropped.
         """
         kept = {row.take for row in self.videos.values() if row.take is not None}
         late_ns = int(self._store.place.late_commit_s * 1e9)
@@ -217,7 +252,7 @@ class StoreWriter:
         return len(dropped)
 
     def forget(self, video_ids: list[str]) -> None:
-        """Delete videos rows and their labels altogether, as if they had never been seen. Nothing may be buffered."""
+        """Delete videos rows and their labels, as if the videos had never been seen. Nothing may be buffered."""
         if video_ids:
             self._forget_labels(video_ids)
             self._locked("videos").delete(pc.field("video_id").isin(video_ids))
@@ -226,17 +261,23 @@ class StoreWriter:
                 del self.videos[video_id]
 
     def optimize(self, grace: timedelta = GRACE) -> OptimizeStats:
-        """Take leftovers and removed videos off the disk, index the rows of takes, merge small fragments, drop versions
-        older than `grace`, and the models that none of the others names."""
+        """Free the disk of leftovers and speed up reads.
+
+        Drops leftover rows, removed videos, versions older than `grace` and models that nothing names any more; indexes
+        the rows by take; merges small fragments.
+
+        Args:
+            grace: how long a replaced version stays.
+        """
         before = self._store.place.size()
         removed = [row for row in self.videos.values() if row.status == "removed" and row.take is not None]
         for row in removed:
-            if row.error_kind != MOVED:  # without its take it is as if never seen, whatever was said of its file
+            if row.error_kind != MOVED:  # without its take it counts as never seen, whatever its row said of the file
                 row = replace(row, error_kind=None, error=None)
             self.put(replace(row, take=None, frames=None))
         self.flush()
         self._forget_labels([row.video_id for row in self.videos.values() if row.status == "removed"])
-        indexed = self._index()  # before rows are looked for by it: a damaged one is mended
+        indexed = self._index()  # first, so that a damaged index is mended before it is used
         leftovers = self.drop_orphan_rows()
         drop_orphan_columns(self._store.refresh(), self._locked("frames"), self._check)
         fragments = sum(done.fragments for done in self._tidy(grace, thorough=True))
@@ -273,7 +314,7 @@ class StoreWriter:
         self._commits += 1
 
     def _announce(self, video_ids: set[str]) -> None:
-        """Make ids known that videos move to before their labels are: what a kill leaves, the next run forgets."""
+        """Record ids that videos move to before their labels are written: what a kill leaves, the next run forgets."""
         known = self._tables["videos"].read(["video_id"], pc.field("video_id").isin(sorted(video_ids)))
         new = [self._pending[video_id] for video_id in sorted(video_ids - set(known["video_id"].to_pylist()))]
         rows = [asdict(replace(row, status="removed", take=None, frames=None, error_kind=MOVED)) for row in new]
