@@ -18,8 +18,8 @@ from vimoclip.store.verify import verify
 
 SLOWLY = """
 import sys
-from vimoclip import lease, writer
-lease.RENEW_S, lease.LAPSE_S = 0.2, 2.0
+from vimoclip.store import lock, writer
+lock.RENEW_S, lock.LAPSE_S = 0.2, 2.0
 writer.FLUSH_ROWS = 12
 from cli.main import app
 app(sys.argv[1:])

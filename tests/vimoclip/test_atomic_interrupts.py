@@ -93,8 +93,8 @@ def test_in_a_thread_it_changes_nothing(arrivals: list[int]) -> None:
 def test_in_a_process_a_real_signal_waits_for_the_block() -> None:
     code = (
         "import sys, time\n"
-        "from vimoclip.atomic import held_back\n"
-        "with held_back():\n"
+        "from vimoclip.atomic import defer_interrupts\n"
+        "with defer_interrupts():\n"
         "    print('in', flush=True)\n"
         "    sys.stdin.readline()\n"
         "    print('whole', flush=True)\n"

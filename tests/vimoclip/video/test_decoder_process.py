@@ -304,14 +304,14 @@ PARENT = """
 import sys, time
 from dataclasses import dataclass
 from vimoclip.config.store import RunConfig, Sampling
-from vimoclip.video.decoder_process import Decoder
+from vimoclip.video.decoder_process import DecoderProcess
 
 @dataclass(frozen=True)
 class Clip:
     path: str
 
 # No `if __name__ == "__main__"`: a child that imported this again would decode for ever.
-for job, event in Decoder(Sampling(), RunConfig()).stream([Clip(path) for path in sys.argv[2:]]):
+for job, event in DecoderProcess(Sampling(), RunConfig()).stream([Clip(path) for path in sys.argv[2:]]):
     print(type(event).__name__, getattr(event, "kind", ""), flush=True)
     if sys.argv[1] == "stall":
         time.sleep(600)
