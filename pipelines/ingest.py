@@ -200,7 +200,7 @@ def _embed(
     with consumed(outcomes, writer.flush):
         for outcome in outcomes:
             recorder.record(outcome)
-            heartbeat.tell(recorder.finished)
+            heartbeat.update(recorder.finished)
         recorder.record_seen()
 
 

@@ -102,8 +102,8 @@ def identity(
     return {
         "config": config.to_dict(),
         "versions": store.versions,
-        "train": split.said_train,
-        "held_out": split.said_held_out,
+        "train": split.train_description,
+        "held_out": split.held_out_description,
         "classes": classes,
         "features": {role: feature.fingerprint for role, feature in features.items()},
     }
