@@ -13,17 +13,20 @@ from vimoclip.config.fusion import HEADS, fusion_settings
 
 @render.handled
 def ablate(
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each row.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs per row, each with its own seed.")] = 3,
     rows: Annotated[
         str | None,
-        typer.Option(help=f"Of {', '.join(HEADS)}; by comma.", show_default="the five of Table 2"),
+        typer.Option(help=f"Rows, separated by commas: {', '.join(HEADS)}.", show_default="the five of Table 2"),
     ] = None,
     preset: training_options.PresetName = "default",
     loss: training_options.LossName = None,
     epochs: training_options.Epochs = None,
     batch_size: training_options.BatchSize = None,
     lr: training_options.Rate = None,
-    seed: Annotated[int | None, typer.Option(help="The first one.", show_default="49")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="The first seed; the others follow it.", show_default="49", rich_help_panel=options.ADVANCED),
+    ] = None,
     changes: training_options.Changes = None,
     config: training_options.ConfigFile = None,
     run_folder: Annotated[
@@ -39,12 +42,14 @@ def ablate(
     threads: options.Threads = 0,
     engine: options.Engine = "auto",
     ray_address: options.RayAddress = None,
-    side_by_side: Annotated[int, typer.Option(min=1, help="On Ray: runs at a time on each GPU.")] = 1,
+    side_by_side: Annotated[
+        int, typer.Option(min=1, help="On Ray: runs at a time on each GPU.", rich_help_panel=options.ADVANCED)
+    ] = 1,
     as_json: options.Json = False,
 ) -> None:
     """Train the five fusions of the paper's Table 2, each with several seeds, and compare them.
 
-    Run it again at any time: what is trained is kept, and more seeds or rows are added to it.
+    Run the command again at any time: finished runs are kept, and more seeds or rows are added to them.
     """
     training = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed}
     asked = training_options.merged_settings(
@@ -78,7 +83,7 @@ def ablate(
 
 
 def _print(report: Any, files: list[Path], console: Console) -> None:
-    """console: for the table."""
+    """Print the table to `console`, and the rest to stderr."""
     from pipelines.ablate import FIGURES, cell, paper_cell
     from vimoclip.training.metrics import percent
 
@@ -99,14 +104,14 @@ def _print(report: Any, files: list[Path], console: Console) -> None:
         title = f"After the last epoch, in percent, on {report.held_out}; mean and 95% interval"
         console.print(render.table(title, columns, rows, numbers=columns[1:]))
         render.err.print(
-            "best epoch: the highest micro mAP of any epoch and seed, chosen on the very videos it is of: it flatters. "
-            "paper: Table 2, on Animal Kingdom.",
+            "best epoch: the highest micro mAP of any epoch and seed, chosen on the videos it is measured on, and so "
+            "too high. paper: Table 2, on Animal Kingdom.",
             highlight=False,
         )
     if report.interrupted:
-        render.err.print("Interrupted. What is trained is kept; the same command goes on from there.")
+        render.err.print("Interrupted. What is trained is kept; the same command continues from there.")
         return
-    done = f"{report.epochs} epochs in {report.seconds:.1f} s, {report.known} runs known"
+    done = f"{report.epochs} epochs in {report.seconds:.1f} s, {report.known} runs were finished before"
     render.err.print(f"{report.folder}: {done}.", markup=False, highlight=False)
     for path in files:
         render.err.print(str(path), markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""`vimoclip demo`: everything once, on a world that is rendered."""
+"""`vimoclip demo`: every step once, on a rendered world."""
 
 import contextlib
 import io
@@ -18,14 +18,16 @@ from pipelines.demo import SizeName
 def demo(
     ctx: typer.Context,
     folder: Annotated[
-        Path | None, typer.Argument(help="For all that is made.", show_default="demo, or demo-full")
+        Path | None, typer.Argument(help="Where to put everything.", show_default="demo, or demo-full")
     ] = None,
-    size: Annotated[SizeName, typer.Option(help="small: one seed, minutes; full: five, up to an hour.")] = "small",
+    size: Annotated[
+        SizeName, typer.Option(help="small: one seed, minutes; full: five seeds, up to an hour.")
+    ] = "small",
     as_json: options.Json = False,
 ) -> None:
-    """Render a savannah, ingest it, train on it, search it, predict on it, and write a page of what came out.
+    """Render a savannah, ingest it, train on it, search it, predict on it, and write a page with the results.
 
-    Needs no network. Run it again at any time: what is done is kept.
+    Needs no network. Run the command again at any time: finished steps are kept.
     """
     from cli.progress import ProgressBar
     from pipelines.demo.run import DemoRequest, run
@@ -34,13 +36,13 @@ def demo(
     with ProgressBar() as progress:
 
         def step(command: Sequence[str]) -> Any:
-            progress.stop()  # the command shows its own
+            progress.stop()  # each step shows its own
             return carry_out(ctx.find_root().command, command)
 
         report = run(DemoRequest(where, size), step, progress)
     if as_json:
         render.print_json(report)
-    made = f"All of it in {report.seconds:.1f} s. Open {report.page} in a browser."
+    made = f"Finished in {report.seconds:.1f} s. Open {report.page} in a browser."
     render.err.print(f"\n{made}", markup=False, highlight=False)
     following = f"vimoclip search --text 'a zebra in the desert' --store {shlex.quote(str(where / 'store'))}"
     render.err.print(f"Next: {following}", markup=False, highlight=False)
@@ -50,19 +52,19 @@ def carry_out(app: Any, command: Sequence[str]) -> Any:
     """Run a command in this process, with its progress on stderr.
 
     Args:
-        app: `vimoclip` itself, as Typer or Click has it.
+        app: the Typer app or its Click command.
         command: its words, without `vimoclip`.
 
     Returns:
-        The document that it prints with --json.
+        The parsed document that the command prints with --json.
 
     Raises:
-        typer.Exit: it ended otherwise than it should; it has said why.
+        typer.Exit: the command failed, and has printed why.
     """
     name, *words = command
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
         status = app([name, "--json", *words], standalone_mode=False)
     if status:
         raise typer.Exit(status)
-    return json.loads(said.getvalue())
+    return json.loads(printed.getvalue())

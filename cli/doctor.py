@@ -1,4 +1,4 @@
-"""`vimoclip doctor`: is this installation fit for work?"""
+"""`vimoclip doctor`: does this installation work?"""
 
 import typer
 

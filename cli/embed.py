@@ -1,4 +1,4 @@
-"""`vimoclip embed`: a further model over the videos that are in a store, or a trained student over their flow."""
+"""`vimoclip embed`: another feature for the stored videos, by a further model or by a trained motion student."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from cli import options, render
 from pipelines.executor import Engine
 from vimoclip.errors import UsageError
 
-MOCLIP = "moclip"  # as schemas/features.py has it, which --help is not to load
+MOCLIP = "moclip"  # as in schemas/features.py, which --help must not load
 
 
 @render.handled
@@ -19,14 +19,17 @@ def embed(
         typer.Option(
             "--as",
             metavar="FEATURE",
-            help="The feature's name: bioclip, siglip, …",
-            show_default="with --motion, in the place of moclip",
+            help="Name of the feature: bioclip, siglip, …",
+            show_default="moclip with --motion, which it replaces",
         ),
     ] = None,
     motion: Annotated[
-        Path | None, typer.Option("--motion", metavar="RUN", help="The folder of a run of train-motion.")
+        Path | None,
+        typer.Option("--motion", metavar="RUN", help="Embed with the student of this run of train-motion."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="open_clip name, hf-hub:…, local-dir:…, vimoclip-tiny")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="An open_clip name, hf-hub:…, local-dir:… or vimoclip-tiny.")
+    ] = None,
     weights: options.Weights = None,
     preprocess: options.Preprocess = None,
     precision: options.Precision = None,
@@ -41,13 +44,13 @@ def embed(
     no_wait: options.NoWait = False,
     as_json: options.Json = False,
 ) -> None:
-    """Add a feature: the vectors of another model for every stored frame, beside those that are there.
+    """Add a feature: the vectors of another model for every stored frame, beside the existing ones.
 
-    With --motion, those of a motion student that was trained, from the flow that the store keeps; without --as in the
-    place of moclip.
+    With --motion they are made by a trained motion student from the stored flow, and replace moclip unless --as names
+    another feature.
 
-    Run it again at any time: it goes on where it stopped. Readers see the feature once it is complete, and from then on
-    every ingest fills it too.
+    Run the command again at any time: it continues where it stopped. Readers see the feature once it is complete; from
+    then on every ingest fills it too.
     """
     from cli.progress import ProgressBar
     from pipelines.embed import EmbedRequest, run
@@ -62,9 +65,11 @@ def embed(
     }
     asked = {name: value for name, value in asked.items() if value is not None}
     if motion is not None and asked:
-        raise UsageError("A student has its teacher's settings.", received=", ".join(f"--{name}" for name in asked))
+        raise UsageError(
+            "A student takes its settings from its teacher.", received=", ".join(f"--{name}" for name in asked)
+        )
     if motion is None and feature is None:
-        raise UsageError("Which feature?", expected="--as FEATURE, or --motion RUN")
+        raise UsageError("No feature was named.", expected="--as FEATURE, or --motion RUN")
     request = EmbedRequest(
         store=store,
         feature=feature or MOCLIP,
@@ -88,7 +93,7 @@ def embed(
 def _print(report: Any, store: str, motion: Path | None) -> None:
     rows = [
         ("embedded", report.embedded, f"{report.frames} frames"),
-        ("skipped", report.known, "have it already" if report.known else ""),
+        ("skipped", report.known, "already have it" if report.known else ""),
         ("failed", len(report.failed), render.listed(sorted({kind for _, kind, _ in report.failed}))),
     ]
     if report.left:
@@ -100,12 +105,12 @@ def _print(report: Any, store: str, motion: Path | None) -> None:
         if len(report.failed) > 20:
             render.err.print(f"… and {len(report.failed) - 20} more (--json lists them all)")
     what = f"--as {report.feature}" if report.feature != MOCLIP else f"--motion {motion}"
-    again = f"vimoclip embed {what} {render.at(store)}"
+    command = f"vimoclip embed {what} {render.at(store)}"
     if report.interrupted:
-        render.err.print(f"Interrupted. What is done is kept; {again} goes on from there.", markup=False)
+        render.err.print(f"Interrupted. What is done is kept; {command} continues from there.", markup=False)
     elif not report.complete:
-        render.err.print(f"No video could be embedded, and no reader sees the new {report.feature} yet.", markup=False)
+        render.err.print(f"No video could be embedded; readers do not see the new {report.feature} yet.", markup=False)
     elif report.failed:
-        render.err.print(f"These have no {report.feature}; {again} tries them again.", markup=False)
+        render.err.print(f"These videos have no {report.feature}; {command} retries them.", markup=False)
     else:
         render.err.print(f"Next: vimoclip features {render.at(store)}", markup=False)

@@ -20,4 +20,4 @@ def errors(store: options.Store = options.DEFAULT_STORE, as_json: options.Json =
     cells = ((row.video_id, row.status, row.error_kind, row.error, row.attempts) for row in rows)
     columns = ("video", "status", "kind", "why", "attempts")
     render.out.print(render.table(f"{len(rows)} videos", columns, cells, numbers=("attempts",)))
-    render.out.print("Next: mend the files, or run ingest again with --retry-failed.", markup=False)
+    render.out.print("Next: repair the files and ingest them, or run ingest again with --retry-failed.", markup=False)

@@ -13,7 +13,7 @@ def evaluate(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
     split: Annotated[str | None, typer.Option(help="The split to evaluate on.", show_default="all videos")] = None,
     class_groups: training_options.ClassGroups = None,
-    batch_size: Annotated[int, typer.Option(help="Of the micro mAP of batches; 0 is the run's.")] = 0,
+    batch_size: Annotated[int, typer.Option(help="Batch size for the micro mAP of batches; 0 is the run's.")] = 0,
     per_class: Annotated[bool, typer.Option("--classes", help="Show every class.")] = False,
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
@@ -22,9 +22,9 @@ def evaluate(
 ) -> None:
     """Evaluate a run on a split of a store whose features were made with the same settings.
 
-    What the literature calls mAP is three things: micro, of all pairs of video and class in one ranking; its mean over
-    batches; and macro, the mean over classes. Each is named. A run that was trained on stretches of videos is evaluated
-    on stretches.
+    The literature calls three figures mAP: micro, over all pairs of video and class in one ranking; the mean of micro
+    over batches; and macro, the mean over classes. All three are shown. A run that was trained with --window is
+    evaluated on stretches of the same length.
     """
     from pipelines.evaluate import EvaluateRequest, run
     from vimoclip.config.store import RunConfig
@@ -40,6 +40,7 @@ def evaluate(
 
 
 def _print(report: Any, which: str, per_class: bool) -> None:
+    """Print the figures of the epoch that `which` describes."""
     from vimoclip.training.metrics import percent
 
     metrics = report.metrics

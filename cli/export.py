@@ -1,4 +1,4 @@
-"""`vimoclip export`: what is in a store, as files for other programs."""
+"""`vimoclip export`: a store, or a part of it, as files for other programs."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,19 +11,20 @@ from pipelines.export import Format
 
 @render.handled
 def export(
-    out: Annotated[Path, typer.Argument(help="A folder that is empty, or not there yet.")],
-    form: Annotated[Format, typer.Option("--format", help="What to write.")] = "parquet",
-    split: Annotated[list[str] | None, typer.Option(help="Videos of this split, or of any of several.")] = None,
-    label: Annotated[list[str] | None, typer.Option(help="Videos that have this label, or any of several.")] = None,
+    out: Annotated[Path, typer.Argument(help="A new or empty folder.")],
+    form: Annotated[Format, typer.Option("--format", help="Format of the files.")] = "parquet",
+    split: Annotated[list[str] | None, typer.Option(help="Videos of this split; repeat it for several.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Videos with this label; repeat it for several.")] = None,
     feature: Annotated[
         list[str] | None, typer.Option(help="This feature; repeat it for several.", show_default="all")
     ] = None,
     store: options.Store = options.DEFAULT_STORE,
     as_json: options.Json = False,
 ) -> None:
-    """Write videos, labels and features as Parquet, Arrow, npz or a Hugging Face dataset. Nothing is locked.
+    """Write videos, labels and features as Parquet, Arrow, npz or a Hugging Face dataset.
 
-    --split and --label together: videos that fit both. The folder appears when it is complete.
+    With both --split and --label a video must match both. The folder appears once it is complete. The store is not
+    locked.
     """
     from cli.progress import ProgressBar
     from pipelines.export.run import run
@@ -50,13 +51,13 @@ def export(
 
 
 def _next(report: Any) -> str:
-    """The line of Python that reads it."""
+    """The line of Python that reads the export."""
     if report.format == "datasets":
         return f"datasets.load_dataset({report.out!r})"
     if report.format == "npz":
         return f"for path in pathlib.Path({report.out!r}).rglob('*.npz'): arrays = numpy.load(path)"
     read = {"parquet": "polars.read_parquet", "arrow": "polars.read_ipc"}[report.format]
     file = repr(f"{report.out}/frames.{report.format}")
-    if set("*?[") & set(file):  # polars would take it for a pattern
+    if set("*?[") & set(file):  # polars would read it as a pattern
         file = f"pathlib.Path({file}).read_bytes()"
     return f"{read}({file})"

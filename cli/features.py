@@ -1,4 +1,4 @@
-"""`vimoclip features`: what each vector column of a store is; renaming and dropping those that were added."""
+"""`vimoclip features`: list the features of a store; rename or drop added ones."""
 
 from typing import Annotated, Any, Literal
 
@@ -15,14 +15,14 @@ def features(
     action: Annotated[
         Action, typer.Argument(metavar="list|rename|drop", help="list, rename OLD NEW, or drop NAME.")
     ] = "list",
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Of features.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Names of features.")] = None,
     store: options.Store = options.DEFAULT_STORE,
     no_wait: options.NoWait = False,
     as_json: options.Json = False,
 ) -> None:
     """List the features of a store; rename or drop those that `vimoclip embed` added.
 
-    What is dropped leaves the disk with `vimoclip optimize`.
+    `vimoclip optimize` frees the disk space of a dropped feature.
     """
     names = names or []
     expected = {"list": 0, "rename": 2, "drop": 1}[action]
@@ -39,14 +39,14 @@ def features(
     elif action == "rename":
         old, new = names
         rename(store, old, new, not no_wait, render.line)
-        _say(f"{old} is called {new} now.", {"renamed": old, "to": new}, as_json)
+        _report(f"{old} is now called {new}.", {"renamed": old, "to": new}, as_json)
     else:
         (name,) = names
         drop(store, name, not no_wait, render.line)
-        _say(f"{name} is dropped. Its room on the disk is freed by `vimoclip optimize`.", {"dropped": name}, as_json)
+        _report(f"{name} is dropped. `vimoclip optimize` frees its disk space.", {"dropped": name}, as_json)
 
 
-def _say(what: str, document: dict[str, str], as_json: bool) -> None:
+def _report(what: str, document: dict[str, str], as_json: bool) -> None:
     if as_json:
         render.print_json(document)
     render.err.print(what, markup=False, highlight=False)

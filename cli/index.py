@@ -10,17 +10,19 @@ from cli import options, render
 
 @render.handled
 def index(
-    window: Annotated[str | None, typer.Option(help="How long a segment is.", show_default="2s")] = None,
-    stride: Annotated[str | None, typer.Option(help="One begins every so often.", show_default="1s")] = None,
+    window: Annotated[str | None, typer.Option(help="Length of a segment.", show_default="2s")] = None,
+    stride: Annotated[
+        str | None, typer.Option(help="Time from the start of one segment to the next.", show_default="1s")
+    ] = None,
     appearance: Annotated[
-        str | None, typer.Option(metavar="FEATURE", help="What appearance is made from.", show_default="clip")
+        str | None, typer.Option(metavar="FEATURE", help="Feature to make appearance from.", show_default="clip")
     ] = None,
     motion: Annotated[
-        str | None, typer.Option(metavar="FEATURE", help="What motion is made from.", show_default="moclip")
+        str | None, typer.Option(metavar="FEATURE", help="Feature to make motion from.", show_default="moclip")
     ] = None,
     behaviour: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="Make behaviour by this finished run of train-fusion; none: make none."),
+        typer.Option(metavar="RUN", help="Make behaviour with this finished run of train-fusion; none: without."),
     ] = None,
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
@@ -30,8 +32,8 @@ def index(
 ) -> None:
     """Make the segments that `vimoclip search` looks through: windows over the stored frames.
 
-    Run it again after an ingest: videos that have segments are skipped. What is not given is as the index has it; when
-    something is given that differs, or a feature has changed, all segments are made anew.
+    Run the command again after an ingest: videos that have segments are skipped. Options that are not given stay as
+    they are in the index. When one differs, or a feature has changed, all segments are made anew.
     """
     from cli.options import seconds
     from cli.progress import ProgressBar
@@ -63,18 +65,18 @@ def _print(report: Any, store: str) -> None:
         made_from["behaviour"] = f"made by the model {model.id}"
     rows = [
         ("indexed", report.videos, f"{report.segments} segments of {report.settings.window_s:g} s"),
-        ("skipped", report.known, "have theirs already" if report.known else ""),
-        ("in all", report.videos + report.known, f"{report.total} segments"),
+        ("skipped", report.known, "already have segments" if report.known else ""),
+        ("total", report.videos + report.known, f"{report.total} segments"),
     ]
     render.err.print(render.table(f"Index in {report.seconds:.1f} s", ("", "videos", "what"), rows, ("videos",)))
     for space, how in made_from.items():
         added = report.vectors.get(space)
-        what = f", {added} rows into its index of vectors" if added else ""
+        what = f"; {added} rows were added to its vector index" if added else ""
         render.err.print(f"{space} is {how}{what}.", markup=False, highlight=False)
     if report.rebuilt:
-        render.err.print(f"All were made anew: {'; '.join(report.rebuilt)}.", markup=False, highlight=False)
+        render.err.print(f"All segments were made anew: {'; '.join(report.rebuilt)}.", markup=False, highlight=False)
     if report.exact:
-        render.err.print("Every search compares with every segment.", markup=False)
+        render.err.print("A search compares its query with every segment.", markup=False)
     if not report.total:
         render.err.print(f"The store {store} has no videos yet: `vimoclip ingest` adds some.", markup=False)
         return

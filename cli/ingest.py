@@ -1,4 +1,4 @@
-"""`vimoclip ingest`: videos into a store."""
+"""`vimoclip ingest`: add videos to a store."""
 
 import tomllib
 from pathlib import Path
@@ -21,38 +21,70 @@ else:
 def ingest(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Folders of videos, or videos.")],
     store: options.Store = options.DEFAULT_STORE,
-    prefix: Annotated[str | None, typer.Option("--as", help="Put PREFIX/ before every video's id.")] = None,
-    fps: Annotated[float | None, typer.Option(help="Store this many frames a second; all, unless given.")] = None,
-    every: Annotated[int | None, typer.Option(help="Store every Nth frame.")] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--as", metavar="PREFIX", help="Put PREFIX/ before every video's id.", rich_help_panel=options.ADVANCED
+        ),
+    ] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames to store per second.", show_default="all")] = None,
+    every: Annotated[int | None, typer.Option(help="Store every Nth frame.", show_default="all")] = None,
     clip_model: Annotated[
-        str | None, typer.Option(help="open_clip name, hf-hub:…, local-dir:…, vimoclip-tiny", show_default="ViT-B-16")
+        str | None,
+        typer.Option(help="An open_clip name, hf-hub:…, local-dir:… or vimoclip-tiny.", show_default="ViT-B-16"),
     ] = None,
     clip_weights: options.Weights = None,
     preprocess: options.Preprocess = None,
     precision: options.Precision = None,
     resize: options.Resize = None,
-    batch_size: Annotated[int | None, typer.Option(help="Frames a forward.", show_default="by device")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Frames per forward pass.", show_default="by device", rich_help_panel=options.ADVANCED),
+    ] = None,
     flow: Annotated[
         FlowChoice | None,
         typer.Option(help="Optical flow estimator; auto is raft-large on CUDA, else dis.", show_default="auto"),
     ] = None,
     flow_weights: Annotated[
         str | None,
-        typer.Option(help="RAFT's: torchvision tag, path, or none (seeded random).", show_default="torchvision's own"),
+        typer.Option(
+            help="RAFT weights: a torchvision tag, a path, or none (seeded random).",
+            show_default="torchvision's own",
+            rich_help_panel=options.ADVANCED,
+        ),
     ] = None,
-    flow_updates: Annotated[int | None, typer.Option(help="RAFT's passes over the flow.", show_default="12")] = None,
+    flow_updates: Annotated[
+        int | None,
+        typer.Option(help="Refinement steps of RAFT.", show_default="12", rich_help_panel=options.ADVANCED),
+    ] = None,
     flow_width: Annotated[
-        int | None, typer.Option(help="Flow is computed at up to this width.", show_default="640")
+        int | None,
+        typer.Option(
+            help="Largest width to compute flow at, in pixels.", show_default="640", rich_help_panel=options.ADVANCED
+        ),
     ] = None,
-    flow_image: Annotated[FlowImage | None, typer.Option(help="What the student sees.", show_default="uvm")] = None,
+    flow_image: Annotated[
+        FlowImage | None,
+        typer.Option(
+            help="Image of the flow that the motion student sees.",
+            show_default="uvm",
+            rich_help_panel=options.ADVANCED,
+        ),
+    ] = None,
     keep_flow: Annotated[
-        bool | None, typer.Option("--keep-flow/--no-keep-flow", help="Keep flow to train on.", show_default="keep")
+        bool | None,
+        typer.Option(
+            "--keep-flow/--no-keep-flow",
+            help="Keep the flow, to train a motion student on.",
+            show_default="keep",
+            rich_help_panel=options.ADVANCED,
+        ),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Label file, or none.", show_default="labels.csv in or beside the folder")
     ] = None,
     labels_from_folders: Annotated[
-        bool, typer.Option("--labels-from-folders", help="A video's folder is its label.")
+        bool, typer.Option("--labels-from-folders", help="Label each video with the name of its folder.")
     ] = False,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -60,19 +92,32 @@ def ingest(
     workers: options.Workers = 0,
     ray_address: options.RayAddress = None,
     on_corrupt: Annotated[
-        OnCorrupt, typer.Option(help="A file that breaks midway: fail it, or keep what decodes.")
+        OnCorrupt,
+        typer.Option(
+            help="A video that breaks off midway: fail it, or keep the frames before.",
+            rich_help_panel=options.ADVANCED,
+        ),
     ] = "fail",
     timeout: options.Timeout = 60.0,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try videos again that failed before.")] = False,
-    limit: Annotated[int | None, typer.Option(min=0, help="At most this many new videos.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
-    config: Annotated[Path | None, typer.Option(help="Settings as TOML; flags win over it.")] = None,
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Retry videos that failed before.", rich_help_panel=options.ADVANCED),
+    ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=0, help="Ingest at most this many new videos.", rich_help_panel=options.ADVANCED),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Settings as TOML; flags override them.", rich_help_panel=options.ADVANCED),
+    ] = None,
     no_wait: options.NoWait = False,
     as_json: options.Json = False,
 ) -> None:
     """Decode videos, compute optical flow and CLIP and MoCLIP embeddings, and store them, once.
 
-    Run it again at any time: what is known is skipped, and a run that was cut short goes on.
+    Run the command again at any time: known videos are skipped, and an interrupted run continues.
     """
     flags: dict[str, Any] = {
         "sampling": {"fps": fps, "every": every},
@@ -99,7 +144,7 @@ def ingest(
     from pipelines.ingest import IngestRequest, run
     from vimoclip.config.store import RunConfig, StoreConfig
 
-    StoreConfig.from_dict(asked)  # a value that no store can have is an error even where the store has its own
+    StoreConfig.from_dict(asked)  # an impossible value is an error even where the store has its own
     request = IngestRequest(
         paths=paths,
         store=store,
@@ -126,6 +171,7 @@ def ingest(
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:
+    """Read the --config file."""
     if path is None:
         return {}
     try:
@@ -135,7 +181,7 @@ def _from_file(path: Path | None) -> dict[str, Any]:
 
 
 def _merged(base: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
-    """`base` with every flag that was given put over it."""
+    """Merge the flags that were given over `base`."""
     merged: dict[str, Any] = {name: dict(value) if isinstance(value, dict) else value for name, value in base.items()}
     for name, value in flags.items():
         if isinstance(value, dict):
@@ -172,30 +218,31 @@ def _print(report: Any, request: Any) -> None:
             f"Labels of {done.source}: {done.labels} on {done.videos} videos, {done.changed} changed.", markup=False
         )
         for what, names in (
-            ("videos it names are not in the store", done.unknown),
-            ("names fit several videos", done.ambiguous),
+            ("named videos are not in the store", done.unknown),
+            ("names match several videos", done.ambiguous),
             ("labels end after their video, and were cut or left out", done.past_end),
             ("starts or stops have no other half", done.unpaired),
-            ("events are in no known place", done.unplaced),
+            ("events have no known place in a video", done.unplaced),
         ):
             if names:
                 render.err.print(f"  {len(names)} {what}: {render.listed(names)}", markup=False)
     if report.relabel:
         names = render.listed(report.relabel)
         render.err.print(
-            f"Labelled videos whose files have other content now; check their labels: {names}", markup=False
+            f"The files of these labelled videos have new content; check their labels: {names}", markup=False
         )
     if report.interrupted:
-        render.err.print("Interrupted. What is complete is stored; the same command goes on from there.")
+        render.err.print("Interrupted. Complete videos are stored; the same command continues from there.")
     elif request.dry_run:
-        render.err.print("Nothing was written. Run it without --dry-run to ingest.")
+        render.err.print("Nothing was written. Run the command without --dry-run to ingest.")
     elif report.failed or report.failed_before:
-        render.err.print("Failed videos are skipped from now on; `--retry-failed` tries them again.", markup=False)
+        render.err.print("Failed videos are skipped from now on; `--retry-failed` retries them.", markup=False)
     else:
         render.err.print(f"Next: vimoclip status {render.at(request.store)}", markup=False)
 
 
 def _skipped(report: Any) -> str:
+    """Why videos were skipped, with counts."""
     parts = [
         (report.known, "known"),
         (report.duplicates, "duplicates"),

@@ -1,4 +1,4 @@
-"""`vimoclip label`: labels, splits and metadata onto videos that are in the store."""
+"""`vimoclip label`: labels, splits and metadata for stored videos."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,13 +11,17 @@ from vimoclip.errors import UsageError
 
 @render.handled
 def label(
-    file: Annotated[Path | None, typer.Argument(help="Label file: CSV, or of BORIS, Camtrap DP, a data set.")] = None,
-    from_folders: Annotated[bool, typer.Option("--from-folders", help="A video's folder is its label.")] = False,
+    file: Annotated[
+        Path | None, typer.Argument(help="Label file: CSV, BORIS, Camtrap DP, or a data set's own format.")
+    ] = None,
+    from_folders: Annotated[
+        bool, typer.Option("--from-folders", help="Label each video with the name of its folder.")
+    ] = False,
     store: options.Store = options.DEFAULT_STORE,
     no_wait: options.NoWait = False,
     as_json: options.Json = False,
 ) -> None:
-    """Attach labels, splits and metadata, without touching a frame. Applying a file again replaces its labels."""
+    """Add labels, splits and metadata to stored videos. Applying a file again replaces its labels."""
     if (file is None) != from_folders:
         raise UsageError("Give a label file, or --from-folders.", received="both" if file else "neither")
     from pipelines.label import run
@@ -30,21 +34,21 @@ def label(
         ("labels", report.labels),
         ("changed", report.changed),
         ("unknown videos", len(report.unknown)),
-        ("names that fit several", len(report.ambiguous)),
+        ("names of several videos", len(report.ambiguous)),
         ("past the video's end", len(report.past_end)),
         ("unpaired starts and stops", len(report.unpaired)),
-        ("events in no known place", len(report.unplaced)),
+        ("events without a place", len(report.unplaced)),
     ]
     render.err.print(render.table(report.source, ("", "count"), rows, numbers=("count",)))
     for what, names in (
         ("not in the store", report.unknown),
-        ("fits several videos", report.ambiguous),
+        ("matches several videos", report.ambiguous),
         ("cut or left out", report.past_end),
         ("not paired", report.unpaired),
-        ("in no known place", report.unplaced),
+        ("no known place in a video", report.unplaced),
     ):
         for name in names[:20]:
             render.err.print(f"{what}: {name}", markup=False, highlight=False)
     if not report.complete:
-        render.err.print("All else was applied. --json lists every name.", markup=False)
+        render.err.print("Everything else was applied. --json lists every name.", markup=False)
         raise typer.Exit(render.SOME_FAILED)

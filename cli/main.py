@@ -1,4 +1,4 @@
-"""The Typer app. Exit codes are in render.py; each command is in a file of its name."""
+"""The Typer app: every command, each from the module of its name, and the groups that `vimoclip --help` shows."""
 
 import typer
 
@@ -31,13 +31,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-STORE = (ingest, embed, features, status, errors, label)
-ANALYSIS = (index, search, train_motion, train_fusion, ablate, evaluate, predict, export)
-MAINTENANCE = (verify, remove, optimize, doctor)
-START = (demo,)
+GROUPS = {
+    "Start here": (demo,),
+    "Fill and inspect a store": (ingest, embed, features, status, errors, label),
+    "Search, train, predict": (index, search, train_motion, train_fusion, ablate, evaluate, predict, export),
+    "Maintenance": (verify, remove, optimize, doctor),
+}
+"""Commands by the title that `vimoclip --help` shows above them, in the order it shows them."""
 
-for command in (*START, *STORE, *ANALYSIS, *MAINTENANCE):
-    app.command(cls=render.Command)(command)
+for title, commands in GROUPS.items():
+    for command in commands:
+        app.command(cls=render.Command, rich_help_panel=title)(command)
 
 
 def _version(show: bool) -> None:

@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they are spelled and explained the same everywhere."""
+"""Options that several commands share, so that every command spells and explains them alike, and times as text."""
 
 import re
 from typing import Annotated
@@ -10,6 +10,11 @@ from vimoclip.config.store import Precision as PrecisionName
 from vimoclip.config.store import Resize as ResizeName
 from vimoclip.errors import UsageError
 
+ADVANCED = "Advanced"
+"""The panel of `--help` for the options that few users need. A short command shows all in one (`render.Command`)."""
+
+DEFAULT_STORE = "vimoclip-store"
+
 Store = Annotated[  # text, not a Path, which would turn s3://bucket into s3:/bucket
     str,
     typer.Option(
@@ -19,28 +24,56 @@ Store = Annotated[  # text, not a Path, which would turn s3://bucket into s3:/bu
         show_default="./vimoclip-store",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document; everything else goes to stderr.")]
-NoWait = Annotated[bool, typer.Option("--no-wait", help="Fail rather than wait when another process writes.")]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        help="Print one JSON document to stdout; everything else goes to stderr.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+NoWait = Annotated[
+    bool,
+    typer.Option("--no-wait", help="Fail, rather than wait, while another process writes.", rich_help_panel=ADVANCED),
+]
 
 Weights = Annotated[
     str | None, typer.Option(help="open_clip tag, path, or none (seeded random).", show_default="openai")
 ]
-Preprocess = Annotated[str | None, typer.Option(help="For weights by path: the tag they were made like, or JSON.")]
-Precision = Annotated[PrecisionName | None, typer.Option(help="Of the models' arithmetic.", show_default="auto")]
-Resize = Annotated[
-    ResizeName | None, typer.Option(help="Frame to square input; own is the model's own way.", show_default="squash")
+Preprocess = Annotated[
+    str | None,
+    typer.Option(
+        help="For weights from a path: the open_clip tag they are preprocessed like, or JSON.",
+        rich_help_panel=ADVANCED,
+    ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps")]
-Threads = Annotated[int, typer.Option(help="0 is one a core.")]
-Engine = Annotated[EngineName, typer.Option(help="auto is Ray where there are several GPUs.")]
-Workers = Annotated[int, typer.Option(help="On Ray; 0 is one a GPU.")]
-RayAddress = Annotated[str | None, typer.Option(help="Of a running Ray cluster.", show_default="a private one")]
-Timeout = Annotated[float, typer.Option(help="Seconds without a frame after which a video is given up.")]
+Precision = Annotated[
+    PrecisionName | None,
+    typer.Option(help="Arithmetic of the models.", show_default="auto", rich_help_panel=ADVANCED),
+]
+Resize = Annotated[
+    ResizeName | None,
+    typer.Option(
+        help="How a frame becomes square; own is the model's own way.",
+        show_default="squash",
+        rich_help_panel=ADVANCED,
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Threads = Annotated[int, typer.Option(help="CPU threads; 0 is one per core.", rich_help_panel=ADVANCED)]
+Engine = Annotated[EngineName, typer.Option(help="auto is Ray where there are several GPUs.", rich_help_panel=ADVANCED)]
+Workers = Annotated[int, typer.Option(help="Ray workers; 0 is one per GPU.", rich_help_panel=ADVANCED)]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(help="Address of a running Ray cluster.", show_default="a private one", rich_help_panel=ADVANCED),
+]
+Timeout = Annotated[
+    float,
+    typer.Option(help="Seconds without a frame after which a video is given up.", rich_help_panel=ADVANCED),
+]
 
-DEFAULT_STORE = "vimoclip-store"
 
-
-# Times as people write them on a command line.
+# Times as users write them.
 
 
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0}
@@ -49,10 +82,17 @@ _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d*)?)")
 
 
 def seconds(option: str, text: str | None) -> float | None:
-    """`2s`, `500ms`, `1.5`, `1:30` or `1:02:03.5`, in seconds; None where nothing was given.
+    """Parse `2s`, `500ms`, `1.5`, `1:30` or `1:02:03.5`.
+
+    Args:
+        option: its name, for the error.
+        text: as given; None where the option was not given.
+
+    Returns:
+        Seconds; None where `text` is None.
 
     Raises:
-        UsageError: it is no time.
+        UsageError: the text is not a time.
     """
     if text is None:
         return None

@@ -1,4 +1,4 @@
-"""`vimoclip predict`: what a trained run sees in videos."""
+"""`vimoclip predict`: behaviours in videos, by a trained run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,37 +10,47 @@ from cli import options, render
 if TYPE_CHECKING:
     from vimoclip.prediction.predictions import Predictions
 
-Form = Literal["aggregated", "tabular"]  # as in vimoclip/prediction/export.py, which --help is not to load
+Form = Literal["aggregated", "tabular"]  # as in vimoclip/prediction/export.py, which --help must not load
 
 
 @render.handled
 def predict(
     names: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Files, folders, or ids of stored videos: site/*.MP4")
+        list[str], typer.Argument(metavar="PATH...", help="Files, folders, or ids of stored videos: site/*.MP4.")
     ],
     run_folder: Annotated[Path, typer.Option("--run", help="The folder of a finished run.")],
     window: Annotated[
-        str | None, typer.Option(help="Score windows so long: 2s, 500ms.", show_default="whole videos")
+        str | None, typer.Option(help="Score windows of this length: 2s, 500ms.", show_default="whole videos")
     ] = None,
     stride: Annotated[
-        str | None, typer.Option(help="A window begins every so often.", show_default="half a window")
+        str | None,
+        typer.Option(help="Time from the start of one window to the next.", show_default="half a window"),
     ] = None,
-    threshold: Annotated[float, typer.Option(help="WindowOptions of at least this probability make bouts.")] = 0.5,
-    top: Annotated[int, typer.Option(min=0, help="Labels a video; 0 is all.")] = 5,
-    out: Annotated[list[Path] | None, typer.Option(metavar="FILE", help="Write a .csv or .json file.")] = None,
-    boris: Annotated[Path | None, typer.Option(metavar="FILE", help="Write BORIS's events, .csv or .tsv.")] = None,
-    boris_form: Annotated[Form, typer.Option(help="Of these: a line a bout, or a line a START and STOP.")] = (
-        "aggregated"
-    ),
-    timeline: Annotated[Path | None, typer.Option(help="Draw ethograms into a folder, or one into a .png.")] = None,
+    threshold: Annotated[float, typer.Option(help="Windows with at least this probability become bouts.")] = 0.5,
+    top: Annotated[int, typer.Option(min=0, help="Labels per video; 0 is all.")] = 5,
+    out: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Write the predictions to a .csv or .json file.")
+    ] = None,
+    boris: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the bouts as BORIS events, .csv or .tsv.")
+    ] = None,
+    boris_form: Annotated[
+        Form,
+        typer.Option(
+            help="For --boris: a line per bout, or a line each for START and STOP.", rich_help_panel=options.ADVANCED
+        ),
+    ] = "aggregated",
+    timeline: Annotated[
+        Path | None, typer.Option(help="Draw ethograms into a folder, or a single one as a .png.")
+    ] = None,
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
     threads: options.Threads = 0,
     as_json: options.Json = False,
 ) -> None:
-    """Predict behaviours: labels with probabilities for each video and, with --window, bouts in long ones.
+    """Predict behaviours: labels with probabilities for each video and, with --window, bouts in long videos.
 
-    Stored videos are read and never computed again; other files are decoded and embedded with the store's settings.
+    Stored videos are read, not computed again; other files are decoded and embedded with the store's settings.
     """
     from cli.options import seconds
     from cli.progress import ProgressBar

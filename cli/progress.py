@@ -1,4 +1,4 @@
-"""What every long command shows while it is at work: a bar on stderr, and lines above it that stay."""
+"""The progress bar of long commands, on stderr, with the lines above it that stay."""
 
 import time
 from types import TracebackType
@@ -11,11 +11,14 @@ from cli import render
 from vimoclip.progress import Progress
 
 LINE_S = 60.0
+"""How often a line takes the place of the bar where stderr is not a terminal."""
 
 
 class ProgressBar(Progress):
-    """Shows how far a command is, from the start of its block to the end. Where stderr is no terminal there is no bar,
-    but a line a minute."""
+    """A context manager that shows how far a command is.
+
+    Where stderr is not a terminal it prints a line every `LINE_S` seconds instead of a bar.
+    """
 
     def __init__(self) -> None:
         self._bar = RichProgress(
@@ -43,31 +46,30 @@ class ProgressBar(Progress):
         self.stop()
 
     def stop(self) -> None:
-        """Take the bar away, for good; messages are still shown. A terminal shows one bar at a time."""
+        """Remove the bar for good; messages are still printed. A terminal can show only one bar at a time."""
         self._bar.stop()
 
     def stage(self, name: str, total: int | None = None) -> None:
-        """Begin the bar anew: elapsed time, speed and note are those of the stage."""
+        """Start the bar over: elapsed time, speed and note are the stage's own."""
         if self._stage is not None:
             self._bar.remove_task(self._stage)
         self._stage = self._bar.add_task(name, total=total, note="")
 
     def advance(self, n: int = 1, note: str | None = None) -> None:
-        """Move the bar."""
+        """Move the bar, and change its note where one is given."""
         assert self._stage is not None, "an operation begins with a stage"
-        self._bar.update(self._stage, advance=n)
-        if note is not None:
-            self._bar.update(self._stage, note=note)
+        changes = {} if note is None else {"note": note}
+        self._bar.update(self._stage, advance=n, **changes)
         if not render.err.is_terminal and time.monotonic() - self._last_line_s > LINE_S:
             self._last_line_s = time.monotonic()
             render.line(self._line())
 
     def message(self, text: str) -> None:
-        """Print it above the bar."""
+        """Print a line above the bar."""
         render.line(text)
 
     def _line(self) -> str:
-        """What the bar would show: `ingesting: 12 of 40, 17 frames/s, 0.52 videos/s`."""
+        """The bar as text: `ingesting: 12 of 40, 17 frames/s, 0.52 videos/s`."""
         (stage,) = self._bar.tasks
         of = f" of {stage.total:.0f}" if stage.total is not None else ""
         note = f", {stage.fields['note']}" if stage.fields["note"] else ""

@@ -1,4 +1,4 @@
-"""`vimoclip remove`: videos out of the store, and back."""
+"""`vimoclip remove`: take videos out of the store, or back into it."""
 
 from typing import Annotated
 
@@ -10,14 +10,14 @@ from cli import options, render
 @render.handled
 def remove(
     videos: Annotated[
-        list[str], typer.Argument(metavar="VIDEO_ID...", help="Ids; after -- where one begins with a dash.")
+        list[str], typer.Argument(metavar="VIDEO_ID...", help="Ids; put -- before an id that begins with a dash.")
     ],
     undo: Annotated[bool, typer.Option("--undo", help="Take removed videos back.")] = False,
     store: options.Store = options.DEFAULT_STORE,
     no_wait: options.NoWait = False,
     as_json: options.Json = False,
 ) -> None:
-    """Remove videos: no reader sees them any more, and ingest skips them. `optimize` takes them off the disk."""
+    """Remove videos: readers no longer see them, and ingest skips them. `optimize` deletes them from the disk."""
     from pipelines.maintain import remove
 
     report = remove(store, videos, undo, not no_wait, render.line)
@@ -29,6 +29,6 @@ def remove(
         rows.append(("to be ingested again", len(report.forgotten)))
     render.err.print(render.table("Videos", ("", "videos"), rows, numbers=("videos",)))
     if report.copies:
-        render.err.print(f"Copies of them stay out too: {render.listed(report.copies)}", markup=False)
+        render.err.print(f"Their copies stay out too: {render.listed(report.copies)}", markup=False)
     if report.changed and not undo:
-        render.err.print("Their frames leave the disk with `vimoclip optimize`; until then --undo brings them back.")
+        render.err.print("`vimoclip optimize` deletes their frames; until then --undo brings them back.")

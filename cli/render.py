@@ -1,12 +1,13 @@
-"""What every command shares in speaking to people and programs: tables, JSON, errors and exit codes.
+"""How commands talk to people and programs: the two consoles, tables, JSON, errors and exit codes.
 
-Exit codes: 0 done; 1 an error; 2 wrong usage; 3 finished, but something in it failed; 130 interrupted.
+Exit codes: 0 done; 1 an error; 2 wrong usage; 3 finished, but some videos failed; 130 interrupted.
 """
 
 import dataclasses
 import functools
 import json
 import os
+import re
 import shlex
 import signal
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperOption
 
 from vimoclip.errors import VimoclipError
 
@@ -27,9 +28,9 @@ INTERRUPTED = 130
 
 
 def _console(stderr: bool) -> Console:
-    console = Console(stderr=stderr, soft_wrap=True, emoji=False)  # `:dog:` in an id is no dog
+    console = Console(stderr=stderr, soft_wrap=True, emoji=False)  # `:dog:` in an id must stay text
     if not console.is_terminal:
-        console.width = 1000  # whoever greps through it must find an id in one piece
+        console.width = 1000  # grep must find an id in one piece
     return console
 
 
@@ -40,8 +41,10 @@ R = TypeVar("R")
 
 
 def handled(command: Callable[P, R]) -> Callable[P, R]:
-    """A command whose errors become a message and an exit code, never a traceback. VIMOCLIP_DEBUG=1 shows
-    tracebacks."""
+    """Decorate a command so that its errors become a message and an exit code.
+
+    With VIMOCLIP_DEBUG=1 in the environment they stay tracebacks. SIGTERM counts as Ctrl-C.
+    """
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -51,7 +54,7 @@ def handled(command: Callable[P, R]) -> Callable[P, R]:
         except VimoclipError as error:
             _fail(error, error.exit_code, str(error), bool(kwargs.get("as_json")))
         except KeyboardInterrupt as error:
-            message = "Interrupted. Everything committed is safe; the same command goes on from there."
+            message = "Interrupted. Everything committed is safe; the same command continues from there."
             if kwargs.get("as_json"):
                 print_json({"error": {"kind": type(error).__name__, "message": message}})
             err.print(message)
@@ -63,7 +66,7 @@ def handled(command: Callable[P, R]) -> Callable[P, R]:
                 raise
             message = (
                 f"A defect in ViMoCLIP: {type(error).__name__}: {error}. Everything committed is safe. "
-                "Run it again with VIMOCLIP_DEBUG=1 and report what it prints."
+                "Run the command again with VIMOCLIP_DEBUG=1 and report what it prints."
             )
             _fail(error, 1, message, bool(kwargs.get("as_json")))
 
@@ -71,15 +74,28 @@ def handled(command: Callable[P, R]) -> Callable[P, R]:
 
 
 OLD_SPELLINGS = {"--segments": "--class-groups", "--least-videos": "--min-videos"}
-"""Options that were renamed, and work under their old names too, which help does not show."""
+"""Renamed options, new name by old. The old names still work; help does not show them."""
+
+ONE_PANEL = 10
+"""A command with at most this many options shows them in one panel of `--help`."""
 
 
 class Command(TyperCommand):
-    """A command that says in JSON, where it was asked for JSON, that it was called wrongly, and that takes the old
-    spellings of its options."""
+    """A command that reports wrong usage as JSON where --json is given, and takes renamed options by their old names.
+
+    Its help wraps paragraphs at the terminal's width, and shows a few options (`ONE_PANEL`) in one panel.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.help = re.sub(r"(?<!\n)\n(?!\n)", " ", self.help or "")  # Typer would keep the docstring's line breaks
+        given = [each for each in self.params if isinstance(each, TyperOption)]
+        if len(given) <= ONE_PANEL:
+            for each in given:
+                each.rich_help_panel = None
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As typer does, which also shows the error on stderr, with exit code 2."""
+        """Parse as Typer does, which shows an error on stderr and exits with code 2."""
         as_json = "--json" in args
         known = {name for each in self.params for name in each.opts}
         for at, argument in enumerate(args):
@@ -88,7 +104,7 @@ class Command(TyperCommand):
                 args[at] = f"{new}{equals}{value}"
         try:
             return super().parse_args(ctx, args)
-        except Exception as error:  # typer's UsageError is in a private module; what it says of itself is not
+        except Exception as error:  # Typer's UsageError is in a private module, its format_message is public
             if as_json and (message := getattr(error, "format_message", None)) is not None:
                 print_json({"error": {"kind": type(error).__name__, "message": message()}})
             raise
@@ -104,11 +120,12 @@ def _fail(error: Exception, exit_code: int, message: str, as_json: bool) -> NoRe
 
 
 def print_json(document: object) -> None:
-    """The one JSON document of a run, on stdout."""
+    """Print the one JSON document of a run to stdout."""
     typer.echo(json.dumps(document, default=_plain, ensure_ascii=False, indent=2, allow_nan=False))
 
 
 def _plain(value: object) -> object:
+    """Turn what `json` does not know into what it does."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         if hasattr(value, "to_dict"):
             return value.to_dict()
@@ -121,9 +138,13 @@ def _plain(value: object) -> object:
 
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], numbers: Iterable[str] = ()) -> Table:
-    """A table of plain values: title and cells are shown as they are, never read as markup.
+    """Lay out a table of plain values. Title and cells are shown as they are, never read as markup.
 
-    numbers: columns aligned right.
+    Args:
+        title: above it.
+        columns: their headings.
+        rows: cells in the order of the columns; None is an empty cell.
+        numbers: the headings of the columns to align right.
     """
     made = Table(title=escape(title), title_justify="left", header_style="bold")
     right = set(numbers)
@@ -135,17 +156,17 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], num
 
 
 def line(text: str) -> None:
-    """A line on stderr, as it is."""
+    """Print a line to stderr as it is, without markup or highlighting."""
     err.print(text, markup=False, highlight=False)
 
 
 def at(where: object) -> str:
-    """The option that names a store once more, to be pasted into a shell."""
+    """The option that names the store, quoted for a shell: `--store 'my store'`."""
     return f"--store {shlex.quote(str(where))}"
 
 
 def size(count: float) -> str:
-    """Bytes for people, in powers of 1000."""
+    """Format a number of bytes for people, in powers of 1000: `1.5 MB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if abs(count) < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
@@ -154,6 +175,6 @@ def size(count: float) -> str:
 
 
 def listed(names: list[str], most: int = 5) -> str:
-    """The first few names, and how many more."""
+    """List the first few names, and how many more there are: `a, b and 3 more`."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,4 +1,4 @@
-"""`vimoclip search`: what in the store is like this."""
+"""`vimoclip search`: bouts in the store that are like a span, a clip, an image, a text or a label."""
 
 import shlex
 from pathlib import Path
@@ -13,45 +13,79 @@ from vimoclip.search.options import By, Exclude, Space, Unit
 if TYPE_CHECKING:
     from vimoclip.search.results import Hits
 
+FILTERS = "Filters"
+"""The panel of `--help` for the options that say where to search."""
+
 
 @render.handled
 def search(
-    video: Annotated[str | None, typer.Argument(help="A stored video's id; all of it, or a span.")] = None,
-    start: Annotated[str | None, typer.Option("--from", help="Where the span begins: 1.5, 1:30.")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Where it ends.")] = None,
-    clip: Annotated[Path | None, typer.Option(help="Or a video file that is not in the store.")] = None,
-    image: Annotated[Path | None, typer.Option(help="Or an image file.")] = None,
-    text: Annotated[str | None, typer.Option(help="Or words.")] = None,
-    label: Annotated[str | None, typer.Option(help="Or what has this label, on average.")] = None,
-    by: Annotated[By, typer.Option(help="What is compared.")] = "appearance",
-    weights: Annotated[
-        str | None, typer.Option(help="Of --by mix: appearance=1,motion=2.", show_default="even")
+    video: Annotated[str | None, typer.Argument(help="Id of a stored video: all of it, or a span.")] = None,
+    start: Annotated[str | None, typer.Option("--from", help="Start of the span: 1.5, 1:30.")] = None,
+    end: Annotated[str | None, typer.Option("--to", help="End of the span.")] = None,
+    clip: Annotated[Path | None, typer.Option(help="Search by a video file that is not in the store.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Search by an image file.")] = None,
+    text: Annotated[str | None, typer.Option(help="Search by a description in words.")] = None,
+    label: Annotated[str | None, typer.Option(help="Search by the mean of all that has this label.")] = None,
+    by: Annotated[By, typer.Option(help="The space to compare in; mix: several of them.")] = "appearance",
+    top: Annotated[int, typer.Option(help="How many bouts to find.")] = 10,
+    labelled: Annotated[
+        list[str] | None,
+        typer.Option(help="Only bouts with this label; repeat it for any of several.", rich_help_panel=FILTERS),
     ] = None,
-    top: Annotated[int, typer.Option(help="How many bouts.")] = 10,
-    min_percentile: Annotated[
-        float, typer.Option(help="Only what is more alike than so many of 100 random pairs.")
-    ] = 0.0,
-    exclude: Annotated[Exclude, typer.Option(help="Of the query's own video: its span, all, or nothing.")] = ("span"),
-    unit: Annotated[Unit, typer.Option(help="Search among segments or single frames.")] = "segments",
-    labelled: Annotated[list[str] | None, typer.Option(help="Only what has this label, or any of several.")] = None,
-    not_labelled: Annotated[list[str] | None, typer.Option(help="Only what has not.")] = None,
-    split: Annotated[list[str] | None, typer.Option(help="Only videos of this split, or of any of several.")] = None,
+    not_labelled: Annotated[
+        list[str] | None, typer.Option(help="Only bouts without this label.", rich_help_panel=FILTERS)
+    ] = None,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(help="Only videos of this split; repeat it for any of several.", rich_help_panel=FILTERS),
+    ] = None,
     where: Annotated[
-        list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="Only videos with it; several of a column: any.")
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Only videos with this metadata; several values of a column: any of them.",
+            rich_help_panel=FILTERS,
+        ),
     ] = None,
     videos: Annotated[
-        list[str] | None, typer.Option(metavar="PATTERN", help="Only videos like this: site/*.MP4")
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Only videos whose id matches: site/*.MP4.", rich_help_panel=FILTERS),
     ] = None,
-    contact_sheet: Annotated[Path | None, typer.Option(metavar="PNG", help="Draw a strip of frames a hit.")] = None,
-    clips: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Cut an mp4 a hit.")] = None,
+    contact_sheet: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw a strip of frames for each hit.")
+    ] = None,
+    clips: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Cut each hit out as an mp4.")] = None,
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Weights for --by mix: appearance=1,motion=2.",
+            show_default="even",
+            rich_help_panel=options.ADVANCED,
+        ),
+    ] = None,
+    min_percentile: Annotated[
+        float,
+        typer.Option(
+            help="Only bouts more alike than this many of 100 random pairs.", rich_help_panel=options.ADVANCED
+        ),
+    ] = 0.0,
+    exclude: Annotated[
+        Exclude,
+        typer.Option(
+            help="Leave out the query's own span, all of its video, or nothing.", rich_help_panel=options.ADVANCED
+        ),
+    ] = "span",
+    unit: Annotated[
+        Unit, typer.Option(help="Search segments or single frames.", rich_help_panel=options.ADVANCED)
+    ] = "segments",
     threads: options.Threads = 0,
     as_json: options.Json = False,
 ) -> None:
-    """Find the bouts that are most like a span of a video, a clip, an image, a text or a label. Nothing is locked.
+    """Find the bouts that are most like a span of a video, a clip, an image, a text or a label.
 
-    Scores are cosines; the percentile says how many of 100 random pairs are less alike.
+    Scores are cosines; the percentile says how many of 100 random pairs are less alike. The store is not locked.
     """
     from cli.options import seconds
     from vimoclip.api import Store
@@ -59,7 +93,9 @@ def search(
     from vimoclip.search.filters import Filters
 
     if (start is not None or end is not None) and video is None:
-        raise UsageError("A span is of a stored video.", received="--from or --to", expected="VIDEO --from 1.5 --to 3")
+        raise UsageError(
+            "A span needs a stored video.", received="--from or --to alone", expected="VIDEO --from 1.5 --to 3"
+        )
     hits = Store.open(store).search(
         video=video,
         start_s=seconds("--from", start),
@@ -82,14 +118,13 @@ def search(
     made = _make(hits, contact_sheet, clips)
     if as_json:
         render.print_json(hits.to_dict() | made)
-        _say(hits, made, store)
-        return
-    _print(hits)
-    _say(hits, made, store)
+    else:
+        _print(hits)
+    _print_rest(hits, made, store)
 
 
 def _weights(text: str | None) -> Any:
-    """`appearance=1,motion=2` as a dict."""
+    """Parse `appearance=1,motion=2`."""
     if text is None:
         return None
     found: dict[str, float] = {}
@@ -101,23 +136,23 @@ def _weights(text: str | None) -> Any:
             found = {}
             break
     if not found or found.keys() - set(get_args(Space)):
-        raise UsageError("--weights says what each space counts.", received=text, expected="appearance=1,motion=2")
+        raise UsageError("--weights gives each space a weight.", received=text, expected="appearance=1,motion=2")
     return found
 
 
 def _where(given: list[str] | None) -> dict[str, tuple[str, ...]]:
-    """`species=otter` as a dict: the column ends at the first `=`."""
+    """Parse `species=otter`, values by column; the column ends at the first `=`."""
     found: dict[str, tuple[str, ...]] = {}
     for part in given or ():
         column, sign, value = part.partition("=")
         if not sign or not column:
-            raise UsageError("--where is a column and its value.", received=part, expected="species=otter")
+            raise UsageError("--where takes a column and its value.", received=part, expected="species=otter")
         found[column] = (*found.get(column, ()), value)
     return found
 
 
 def _make(hits: "Hits", contact_sheet: Path | None, clips: Path | None) -> dict[str, Any]:
-    """The files that were asked for. unwritten: (video, why) of clips that could not be cut."""
+    """Write the files that were asked for; their paths, and as `unwritten` (video, why) of each clip not cut."""
     made: dict[str, Any] = {}
     if contact_sheet is not None and hits:
         from vimoclip.search.results import sheet
@@ -132,6 +167,7 @@ def _make(hits: "Hits", contact_sheet: Path | None, clips: Path | None) -> dict[
 
 
 def _print(hits: "Hits") -> None:
+    """Print the hits as a table to stdout."""
     rows = [
         (
             n,
@@ -153,7 +189,8 @@ def _print(hits: "Hits") -> None:
         render.out.print(hits.summary, markup=False, highlight=False)
 
 
-def _say(hits: "Hits", made: dict[str, Any], store: str) -> None:
+def _print_rest(hits: "Hits", made: dict[str, Any], store: str) -> None:
+    """Print to stderr what came beside the hits: notes, files, and a next command."""
     for note in hits.notes:
         render.err.print(note, markup=False, highlight=False)
     if "contact_sheet" in made:

@@ -10,7 +10,7 @@ from cli import options, render
 @render.handled
 def status(
     store: options.Store = options.DEFAULT_STORE,
-    videos: Annotated[bool, typer.Option("--videos", help="One line a video.")] = False,
+    videos: Annotated[bool, typer.Option("--videos", help="Print one line per video.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Show what is in the store: videos, frames, features, splits and labels."""
@@ -46,15 +46,15 @@ def status(
 
 
 def _flow(flow: dict[str, Any] | None) -> str:
-    """By which estimator; of a network's random weights, that they are."""
+    """The flow estimator, and whether its weights are random."""
     if flow is None:
         return ""
     return f"{flow['estimator']}, random" if flow.get("training") == "random" else str(flow["estimator"])
 
 
 def _writer(writer: dict[str, Any]) -> None:
-    """Who is writing, and what each worker does."""
-    where = f"process {writer['pid']} on {writer['host']}, since {writer['since']}, last heard of {writer['heard']}"
+    """Print who is writing to the store, and what each worker does."""
+    where = f"process {writer['pid']} on {writer['host']}, since {writer['since']}, last heard from {writer['heard']}"
     done = f"; {writer['done']} of {writer['videos']} videos done" if "done" in writer else ""
     render.out.print(f"Being written to by {writer['command']} ({where}){done}.", markup=False, highlight=False)
     if workers := writer.get("workers"):
@@ -64,6 +64,7 @@ def _writer(writer: dict[str, Any]) -> None:
 
 
 def _videos(store: options.Store, as_json: bool) -> None:
+    """Print one line per video."""
     from vimoclip.store.feature_store import FeatureStore
 
     rows = sorted(FeatureStore.open(store).rows(), key=lambda row: row.video_id)

@@ -1,4 +1,4 @@
-"""`vimoclip train-fusion`: a model of behaviours, from the vectors of a store."""
+"""`vimoclip train-fusion`: train a behaviour model on the vectors and labels of a store."""
 
 from typing import Annotated, Any
 
@@ -14,28 +14,33 @@ COLUMNS = {
     "one_frame": "of one frame",
     "motionless": "at rest",
 }
-"""Of a sequence report, and what they are called."""
+"""Headings of the table by the fields of `SequenceReport` that it shows."""
 
 
 @render.handled
 def train_fusion(
     preset: training_options.PresetName = "default",
     attention: Annotated[
-        Attention | None, typer.Option(help="cross: image attends to motion.", show_default="cross")
+        Attention | None,
+        typer.Option(help="cross: image attends to motion; self: both are joined.", show_default="cross"),
     ] = None,
-    concat: Annotated[Concat | None, typer.Option(help="Of image and motion, where attention is self.")] = None,
-    inputs: Annotated[Inputs | None, typer.Option(help="What the model sees.", show_default="both")] = None,
+    concat: Annotated[
+        Concat | None,
+        typer.Option(help="With --attention self: join the two in time or in width.", rich_help_panel=options.ADVANCED),
+    ] = None,
+    inputs: Annotated[Inputs | None, typer.Option(help="The vectors that the model sees.", show_default="both")] = None,
     window: Annotated[
         str | None,
         typer.Option(
-            help="Cut longer videos into stretches so long, each with its own labels: 2s.", show_default="whole videos"
+            help="Cut longer videos into stretches of at most this length, each with its own labels: 2s.",
+            show_default="whole videos",
         ),
     ] = None,
     loss: training_options.LossName = None,
     epochs: training_options.Epochs = None,
     batch_size: training_options.BatchSize = None,
     lr: training_options.Rate = None,
-    seed: Annotated[int | None, typer.Option(show_default="49")] = None,
+    seed: training_options.Seed = None,
     changes: training_options.Changes = None,
     config: training_options.ConfigFile = None,
     run_folder: training_options.RunFolder = None,
@@ -52,8 +57,8 @@ def train_fusion(
 ) -> None:
     """Train TFAM, which fuses image and motion over time, on the labels of a store.
 
-    Run it again at any time: the same command goes on from the last epoch. The store may be ingested into meanwhile; a
-    run keeps to the store as it was when it began.
+    Run the command again at any time: it continues from the last epoch. The store may be written to meanwhile; a run
+    reads the store as it was when the run began.
     """
     from cli.options import seconds
 
@@ -89,7 +94,6 @@ def train_fusion(
 
 
 def _print(report: Any, store: str) -> None:
-
     cut = any(found.cut for found in report.sequences.values())
     shown = {field: heading for field, heading in COLUMNS.items() if cut or field != "stretches"}
     rows = [
@@ -100,6 +104,5 @@ def _print(report: Any, store: str) -> None:
         columns = ("", *shown.values(), "left out")
         title = f"{report.train}; {report.held_out} held out; {report.classes} classes"
         render.err.print(render.table(title, columns, rows, numbers=columns[1:]))
-    if not training_options.finish(report):
-        return
-    render.err.print(f"Next: vimoclip evaluate {report.folder} --store {store}", markup=False, highlight=False)
+    if training_options.finish(report):
+        render.err.print(f"Next: vimoclip evaluate {report.folder} --store {store}", markup=False, highlight=False)

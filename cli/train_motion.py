@@ -1,4 +1,4 @@
-"""`vimoclip train-motion`: a motion student, from the flow of a store."""
+"""`vimoclip train-motion`: train a motion student on the flow and labels of a store."""
 
 from typing import Annotated, Any
 
@@ -14,12 +14,15 @@ from vimoclip.config.store import FlowImage
 def train_motion(
     preset: training_options.PresetName = "default",
     encoding: Annotated[
-        FlowImage | None, typer.Option(help="The image of the flow that the student sees.", show_default="uvm")
+        FlowImage | None,
+        typer.Option(
+            help="Image of the flow that the student sees.", show_default="uvm", rich_help_panel=options.ADVANCED
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(show_default="10")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Segments of 30 frames a step.", show_default="32")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training videos.", show_default="10")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Segments of 30 frames per step.", show_default="32")] = None,
     lr: training_options.Rate = None,
-    seed: Annotated[int | None, typer.Option(show_default="49")] = None,
+    seed: training_options.Seed = None,
     changes: training_options.Changes = None,
     config: training_options.ConfigFile = None,
     run_folder: training_options.RunFolder = None,
@@ -38,8 +41,8 @@ def train_motion(
 ) -> None:
     """Train the motion student, MoCLIP, on the flow and the labels of a store. No video is decoded.
 
-    Run it again at any time: the same command goes on where it stopped. The store may be ingested into meanwhile; a run
-    keeps to the store as it was when it began.
+    Run the command again at any time: it continues where it stopped. The store may be written to meanwhile; a run
+    reads the store as it was when the run began.
     """
     flags: dict[str, Any] = {
         "training": {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed},
@@ -76,7 +79,6 @@ def train_motion(
 
 
 def _print(report: Any, store: str) -> None:
-
     rows = [
         (name, found.videos, found.segments, found.frames, found.unlabelled, found.one_frame, found.flowless)
         for name, found in report.segments.items()

@@ -1,4 +1,4 @@
-"""What train-fusion, train-motion and ablate share: how their settings are given, and what they show in the end."""
+"""What train-fusion, train-motion and ablate share: their options, how these become settings, the closing report."""
 
 import tomllib
 from pathlib import Path
@@ -7,41 +7,76 @@ from typing import Annotated, Any, Protocol, TypeVar
 import typer
 
 from cli import render
+from cli.options import ADVANCED
 from vimoclip.config.base import Config
 from vimoclip.config.fusion import Loss, Preset
 from vimoclip.errors import ConfigError
 
-PresetName = Annotated[Preset, typer.Option("--preset", help="The paper's settings, or what we think best.")]
+PresetName = Annotated[
+    Preset, typer.Option("--preset", help="paper: the paper's settings; default: what we think best.")
+]
 LossName = Annotated[
     Loss | None,
     typer.Option(
         "--loss",
-        help="bce and asymmetric are for several behaviours a video.",
+        help="bce and asymmetric are for several behaviours per video.",
         show_default="the preset's; cross-entropy where each video shows one",
+        rich_help_panel=ADVANCED,
     ),
 ]
-Epochs = Annotated[int | None, typer.Option("--epochs", show_default="30")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the training videos.", show_default="30")]
 BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", help="Videos, or stretches of them, a step.", show_default="8")
+    int | None,
+    typer.Option(
+        "--batch-size",
+        help="Videos per step; with a window, stretches of them.",
+        show_default="8",
+        rich_help_panel=ADVANCED,
+    ),
 ]
-Rate = Annotated[float | None, typer.Option("--lr", help="Learning rate at its top.", show_default="1e-4")]
+Rate = Annotated[
+    float | None,
+    typer.Option("--lr", help="Peak learning rate.", show_default="1e-4", rich_help_panel=ADVANCED),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", help="Seed of all that is random.", show_default="49", rich_help_panel=ADVANCED),
+]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any setting: --set tfam.pooling=mean --set mixup=none."),
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Any setting: --set tfam.pooling=mean --set mixup=none.",
+        rich_help_panel=ADVANCED,
+    ),
 ]
 ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="Settings as TOML, above the preset and below flags.")
+    Path | None,
+    typer.Option(
+        "--config", help="Settings as TOML; they override the preset, flags override them.", rich_help_panel=ADVANCED
+    ),
 ]
 TrainSplit = Annotated[str, typer.Option("--train-split", help="The split to train on.")]
 EvalSplit = Annotated[
     str | None,
     typer.Option("--eval-split", help="The split to evaluate on after every epoch.", show_default="val, else test"),
 ]
-HoldOut = Annotated[float, typer.Option("--hold-out", help="Share held out by lot where no video has a split.")]
+HoldOut = Annotated[
+    float,
+    typer.Option(
+        "--hold-out",
+        help="Share of the videos held out at random where none has a split.",
+        rich_help_panel=ADVANCED,
+    ),
+]
 SelectOn = Annotated[
     float | None,
     typer.Option(
-        "--select-on", help="Share of train to cut off and choose the best epoch on.", show_default="none is chosen"
+        "--select-on",
+        help="Share of the training videos set aside to choose the best epoch on.",
+        show_default="none is chosen",
+        rich_help_panel=ADVANCED,
     ),
 ]
 RunFolder = Annotated[
@@ -52,14 +87,18 @@ MinVideos = Annotated[
     typer.Option(
         "--min-videos",
         min=1,
-        help="Leave out classes that fewer videos to train on show.",
-        show_default="a class that none shows is refused",
+        help="Leave out classes with fewer training videos.",
+        show_default="a class without any is refused",
+        rich_help_panel=ADVANCED,
     ),
 ]
 ClassGroups = Annotated[
     Path | None,
     typer.Option(
-        "--class-groups", help="CSV or .xlsx: label, segment.", show_default="head, middle, tail by train videos"
+        "--class-groups",
+        help="CSV or .xlsx: label, segment.",
+        show_default="head, middle, tail by training videos",
+        rich_help_panel=ADVANCED,
     ),
 ]
 
@@ -76,10 +115,17 @@ class Settings(Protocol[C_co]):
 def merged_settings(
     settings: Settings[C_co], preset: Preset, config: Path | None, changes: list[str], flags: dict[str, Any]
 ) -> C_co:
-    """The settings that preset, file, --set and flags give together; later ones win. What is None was not given.
+    """Merge what the user gave; later ones win: preset, file, --set, flags.
+
+    Args:
+        settings: makes the settings from a preset and changes to it.
+        preset: what to start from.
+        config: a TOML file; None where none was given.
+        changes: of --set, each `name=value` or `section.name=value`.
+        flags: by section and name; a flag that was not given is None.
 
     Raises:
-        ConfigError: an unknown setting, a value it cannot have, a file that cannot be read.
+        ConfigError: a setting is unknown or has a value it cannot have, or the file cannot be read.
     """
     layers = [] if config is None else [_toml(config)]
     for change in changes:
@@ -92,24 +138,25 @@ def merged_settings(
 
 
 def _given(flags: dict[str, Any]) -> dict[str, Any]:
-    """The flags without those that were not."""
+    """Drop the flags that were not given."""
     known = {name: _given(value) if isinstance(value, dict) else value for name, value in flags.items()}
     return {name: value for name, value in known.items() if value is not None}
 
 
 def _toml(path: Path) -> dict[str, Any]:
+    """Read a settings file."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read.", received=error.strerror, expected="settings as TOML") from error
     except ValueError as error:
         raise ConfigError(
-            f"{path} is not TOML.", received=error, expected="such as [training] and lr = 1e-4"
+            f"{path} is not TOML.", received=error, expected="TOML, such as [training] and lr = 1e-4"
         ) from error
 
 
 def _value(text: str) -> Any:
-    """As TOML has it; none; or the text itself."""
+    """Parse a value of --set: TOML, `none`, or else the text itself."""
     if text.strip().lower() == "none":
         return None
     try:
@@ -118,11 +165,15 @@ def _value(text: str) -> Any:
         return text.strip()
 
 
-# What they show when they are done.
-
-
 def finish(report: Any) -> bool:
-    """Print the figures of the last epoch and what became of the run; False where it was interrupted."""
+    """Print the figures of the last epoch and how the run ended.
+
+    Args:
+        report: a `pipelines.run_folder.TrainReport`.
+
+    Returns:
+        Whether the run is finished; False where it was interrupted.
+    """
     from pipelines.run_folder import SELECTED
     from vimoclip.training.metrics import percent
 
@@ -136,7 +187,7 @@ def finish(report: Any) -> bool:
     if figures:
         render.err.print(render.table(f"After epoch {last['epoch']}", ("", ""), figures, numbers=("",)))
     if report.interrupted:
-        render.err.print("Interrupted. The last epoch is kept; the same command goes on from there.")
+        render.err.print("Interrupted. The last epoch is kept; the same command continues from there.")
         return False
     if report.selected is not None:
         chosen = f"Epoch {report.selected} is the best on what was cut from train"

@@ -1,4 +1,4 @@
-"""`vimoclip verify`: does every table agree with every other?"""
+"""`vimoclip verify`: check that the tables of a store agree."""
 
 import typer
 
@@ -7,7 +7,7 @@ from cli import options, render
 
 @render.handled
 def verify(store: options.Store = options.DEFAULT_STORE, as_json: options.Json = False) -> None:
-    """Check every table of the store against every other, and name what is wrong."""
+    """Check every table of the store against the others, and name what is wrong."""
     from cli.progress import ProgressBar
     from vimoclip.store.verify import verify as check
 

@@ -58,7 +58,7 @@ class FeatureBackfill(ABC):
     def __init__(self, feature: str, lock: WriteLock, progress: Progress) -> None:
         self._lock, self._progress = lock, progress
         self._report = EmbedReport(feature)
-        self.unfit: SimpleQueue[VideoFailed] = SimpleQueue()
+        self.skipped: SimpleQueue[VideoFailed] = SimpleQueue()
 
     @abstractmethod
     def jobs(self, todo: list[Video]) -> Iterator[VideoJob]:
@@ -96,7 +96,7 @@ class FeatureBackfill(ABC):
         refused: set[str] = set()
         with consumed(outcomes, writer.flush):
             for outcome in outcomes:
-                self._record_unfit()
+                self._record_skipped()
                 if not isinstance(outcome, Idle) and outcome.video_id not in refused:
                     try:
                         self._record(writer, rows[outcome.video_id], outcome, rates)
@@ -104,8 +104,8 @@ class FeatureBackfill(ABC):
                         refused.add(outcome.video_id)
                         writer.take_back(rows[outcome.video_id])
                         self._fail(outcome.video_id, error.kind, str(error))
-                heartbeat.tell(self._done)
-            self._record_unfit()
+                heartbeat.update(self._done)
+            self._record_skipped()
 
     @property
     def _done(self) -> int:
@@ -132,10 +132,10 @@ class FeatureBackfill(ABC):
         self._progress.advance()
         self._progress.message(f"failed ({kind}): {video_id}")
 
-    def _record_unfit(self) -> None:
-        while not self.unfit.empty():
-            unfit = self.unfit.get()
-            self._fail(unfit.video_id, unfit.kind, unfit.message)
+    def _record_skipped(self) -> None:
+        while not self.skipped.empty():
+            failure = self.skipped.get()
+            self._fail(failure.video_id, failure.kind, failure.message)
 
 
 @dataclass(frozen=True)
@@ -242,13 +242,13 @@ class _Embed(FeatureBackfill):
                 same = (stat.st_size, stat.st_mtime_ns) == (row.bytes, row.mtime_ns)
                 if not same and content_hash(row.path) != row.content_hash:
                     message = "The file has other content than what was stored; ingest its folder first."
-                    self.unfit.put(VideoFailed(row.video_id, "changed", message))
+                    self.skipped.put(VideoFailed(row.video_id, "changed", message))
                     continue
             except OSError as error:
                 if not os.path.isdir(row.root):
                     gone[row.root] = None
                     continue
-                self.unfit.put(VideoFailed(row.video_id, "unreadable", f"The file cannot be read: {error.strerror}."))
+                self.skipped.put(VideoFailed(row.video_id, "unreadable", f"The file cannot be read: {error.strerror}."))
                 continue
             yield VideoJob(row.video_id, row.path)
         if gone:

@@ -1,4 +1,7 @@
-"""Where embedding happens. The driver plans and writes; an executor turns jobs into outcomes and touches no store."""
+"""Where embedding runs: in this process or on Ray.
+
+The driver plans and writes; an executor turns jobs into outcomes and does not touch the store.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +12,7 @@ from vimoclip.atomic import defer_interrupts
 from vimoclip.config.store import RunConfig, StoreConfig
 from vimoclip.errors import StoreError, UsageError
 
-if TYPE_CHECKING:  # numpy and Arrow, for which --help, which names the engines, need not wait
+if TYPE_CHECKING:  # these load numpy and Arrow, which --help does not need
     from schemas.features import Feature
     from vimoclip.embedding.feature_models import ExtraFeatures
     from vimoclip.frames import FrameEvent, VideoJob
@@ -21,8 +24,11 @@ EngineName = Literal["auto", "in-process", "ray"]
 class Engine:
     """Which executor to use.
 
-    name: `in-process`; `ray`; or `auto`: Ray where this machine has several GPUs, or where one of the others is given.
-    workers: on Ray; 0 is one a GPU of the cluster. address: of a running Ray cluster; None starts one on this machine.
+    Attributes:
+        name: `in-process`; `ray`; or `auto`: Ray where this machine has several GPUs, or where `workers` or `address`
+            is given.
+        workers: Ray workers; 0 is one per GPU of the cluster.
+        address: of a running Ray cluster; None starts one on this machine.
     """
 
     name: EngineName = "auto"
@@ -30,21 +36,26 @@ class Engine:
     address: str | None = None
 
     def __post_init__(self) -> None:
-        """Check.
+        """Check the settings against each other.
 
         Raises:
-            UsageError: workers are negative, or Ray's settings are given for an engine that is not Ray.
+            UsageError: `workers` is negative, or Ray's settings are given for an engine that is not Ray.
         """
         if self.workers < 0:
             raise UsageError("--workers cannot be negative.", received=self.workers, expected="1 or more")
         if self.name == "in-process" and (self.workers or self.address):
             given = f"--workers {self.workers}" if self.workers else f"--ray-address {self.address}"
-            raise UsageError("One worker in this process is all there is to --engine in-process.", received=given)
+            raise UsageError("--engine in-process has a single worker, in this process.", received=given)
 
 
 class Executor(Protocol):
-    """What embeds videos. `config`: with everything `auto` resolved. `features`: what its vectors are. `device`: for
-    people to read."""
+    """What embeds videos.
+
+    Attributes:
+        config: the store's settings, with every `auto` resolved.
+        features: the features that it computes.
+        device: where, in words.
+    """
 
     config: StoreConfig
     features: "list[Feature]"
@@ -53,9 +64,9 @@ class Executor(Protocol):
     def device(self) -> object: ...
 
     def embed(self, jobs: "Iterable[VideoJob]") -> "Iterator[FrameEvent]":
-        """Outcomes of each job (see `vimoclip.embedding.worker.EmbedWorker.embed`), those of several jobs mixed or not.
+        """Yield the outcomes of each job (see `vimoclip.embedding.worker.EmbedWorker.embed`).
 
-        `jobs` may be drawn from another thread.
+        Outcomes of several jobs may be mixed, and `jobs` may be drawn from another thread.
         """
 
 
@@ -63,21 +74,29 @@ class Executor(Protocol):
 def executor(
     config: StoreConfig, run: RunConfig, engine: Engine, added: "ExtraFeatures | None" = None
 ) -> Iterator[Executor]:
-    """The executor, until the block ends. added: features beside the store's own, or instead of them; None is none.
+    """Make the executor, and close it when the block ends.
+
+    Args:
+        config: the store's settings.
+        run: settings of this run.
+        engine: which executor.
+        added: features to compute beside the store's own, or instead of them.
 
     Raises:
-        ModelError, ConfigError: see `EmbedWorker`. VimoclipError: see `RayExecutor`.
+        ModelError: see `EmbedWorker`.
+        ConfigError: see `EmbedWorker`.
+        VimoclipError: see `RayExecutor`.
     """
     from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES
 
     added = added or NO_EXTRA_FEATURES
     if is_ray(run, engine):
-        from pipelines.ray_executor import RayExecutor  # half a second, and most runs need none
+        from pipelines.ray_executor import RayExecutor  # takes half a second, and most runs do not need it
 
         with contextlib.closing(RayExecutor(config, run, engine.workers, engine.address, added)) as made:
             yield made
     else:
-        # with torch, which takes seconds: a run with nothing to do needs none
+        # loads torch, which takes seconds: a run with nothing to do does not need it
         from vimoclip.embedding.worker import EmbedWorker
 
         yield EmbedWorker(config, run, added)
@@ -85,12 +104,14 @@ def executor(
 
 @contextlib.contextmanager
 def consumed(outcomes: "Iterator[FrameEvent]", flush: Callable[[], object]) -> Iterator[None]:
-    """While the block writes outcomes down: whatever ends it, what is complete is flushed, and the executor is left in
-    order. After a KeyboardInterrupt whoever catches it flushes."""
+    """Guard a block that writes outcomes: when it fails, flush what is complete; in any case close the outcomes.
+
+    After a KeyboardInterrupt the caller flushes, and after a StoreError nothing may be flushed.
+    """
     try:
         yield
     except (KeyboardInterrupt, StoreError):
-        raise  # of a commit that failed nobody knows whether it took place: it must not be made twice
+        raise  # a commit that failed may still have taken place, and must not be made twice
     except BaseException:
         flush()
         raise
@@ -100,7 +121,7 @@ def consumed(outcomes: "Iterator[FrameEvent]", flush: Callable[[], object]) -> I
 
 
 def is_ray(run: RunConfig, engine: Engine) -> bool:
-    """Whether that is Ray: see `Engine`."""
+    """Whether an engine is Ray, with `auto` resolved; see `Engine`."""
     if engine.name != "auto":
         return engine.name == "ray"
     if engine.workers or engine.address:

@@ -1,5 +1,7 @@
-"""Videos into a store: plan → executor → one writer. Whatever is known is skipped, whatever fails is named, and a run
-that is cut short loses at most the videos it was at; the same command goes on.
+"""Ingesting videos into a store: plan → executor → one writer.
+
+Known videos are skipped, and failures are recorded. An interrupted run loses at most the videos in progress, and the
+same command continues it.
 """
 
 import time
@@ -24,17 +26,25 @@ from vimoclip.store.location import LocationLike, StoreLocation, as_location
 from vimoclip.store.lock import WriteLock, writer_lock
 from vimoclip.store.writer import StoreWriter
 
-# What an ingest is asked for.
-
 
 @dataclass(frozen=True)
 class IngestRequest:
     """What to ingest, and how.
 
-    asked: store settings that the user gave, `{section: {name: value}}`; the rest are the store's own, or the defaults.
-    labels: a label file; None looks for labels.csv in or beside the folder, "none" does not. label_folders: the
-        folder's name is the label.
-    limit: at most this many videos that are not known yet. wait: for another writer, rather than fail.
+    Attributes:
+        paths: folders of videos, and videos.
+        store: the store; made where there is none.
+        asked: store settings that the user gave, `{section: {name: value}}`; the others are the store's, or the
+            defaults.
+        run: where and how to compute.
+        engine: which executor to use.
+        prefix: put before every video's id, as `PREFIX/`.
+        labels: a label file; None looks for labels.csv in or beside the folder, "none" does not.
+        label_folders: whether to label each video with the name of its folder.
+        retry_failed: whether to retry videos that failed before.
+        limit: ingest at most this many new videos.
+        dry_run: whether to report only, and write nothing.
+        wait: whether to wait for another writer, rather than fail.
     """
 
     paths: list[Path]
@@ -51,17 +61,25 @@ class IngestRequest:
     wait: bool = True
 
 
-_NOT_LABELS = "Correct it; or, if it is about something else, leave it out with --labels none."
+_NOT_LABELS = "Correct the file; or, if it is about something else, ignore it with --labels none."
 
 
 def run(request: IngestRequest, progress: Progress = NO_PROGRESS) -> IngestReport:
-    """Ingest.
+    """Ingest videos.
 
-    A KeyboardInterrupt ends it with what is complete committed and `interrupted` set.
+    A KeyboardInterrupt ends it with complete videos committed and `interrupted` set.
+
+    Args:
+        request: what to ingest.
+        progress: an item is a video.
 
     Raises:
-        SourceError, SettingsError, ModelError, LabelError, StoreError: before anything is written.
-        NoSpaceError: what was committed is safe.
+        SourceError: a path does not exist, holds no video, or ids clash; nothing was written.
+        SettingsError: the store has other settings or models; nothing was written.
+        ModelError: a model is not available; nothing was written.
+        LabelError: a label file cannot be read; nothing was written.
+        StoreError: the store cannot be read or written.
+        NoSpaceError: the disk is full; what was committed is safe.
     """
     began = time.monotonic()
     progress.stage("planning")
@@ -79,7 +97,7 @@ def run(request: IngestRequest, progress: Progress = NO_PROGRESS) -> IngestRepor
 
 
 def _annotations(request: IngestRequest, sources: Sources) -> list[Annotations | None]:
-    """The label files, read before anything is computed, so that an error in them costs no time; None is by folder."""
+    """Read the label files before anything is computed, so that an error in them costs no time; None is by folder."""
     files: list[Path] = []
     if isinstance(request.labels, Path):
         files = [request.labels]
@@ -89,12 +107,13 @@ def _annotations(request: IngestRequest, sources: Sources) -> list[Annotations |
     try:
         return [read(file) for file in files] + folders
     except LabelError as error:
-        if request.labels is None:  # nobody named the file
+        if request.labels is None:  # the file was found, not named
             raise LabelError(error.what, received=error.received, expected=error.expected, hint=_NOT_LABELS) from error
         raise
 
 
 def _report(sources: Sources, plan: Plan) -> IngestReport:
+    """What the plan alone tells."""
     report = IngestReport(found=len(sources.videos) + len(sources.problems), known=plan.known)
     report.failed_before = [row.video_id for row in plan.failed_before]
     report.removed = list(plan.removed)
@@ -103,6 +122,7 @@ def _report(sources: Sources, plan: Plan) -> IngestReport:
 
 
 def _dry_run(request: IngestRequest, at: StoreLocation, sources: Sources, progress: Progress) -> IngestReport:
+    """Plan, and report what would be done."""
     rows: dict[str, Video] = {}
     fingerprint = None
     if FeatureStore.exists(at):
@@ -119,7 +139,7 @@ def _dry_run(request: IngestRequest, at: StoreLocation, sources: Sources, progre
 
 
 class _Ingest:
-    """One run, with the write lock held."""
+    """One ingest, with the write lock held."""
 
     def __init__(
         self,
@@ -186,7 +206,7 @@ class _Ingest:
         report.labels = [label.apply(writer, annotations, self._sources.videos) for annotations in self._annotations]
 
     def _check_labels(self, rows: dict[str, Video]) -> None:
-        """Match the labels before anything is computed: names of one video may contradict each other."""
+        """Match the labels before anything is computed: the names of one video may contradict each other."""
         known = label.with_sources(rows, self._sources.videos)
         for annotations in self._annotations:
             if annotations is not None:
@@ -200,14 +220,14 @@ def _embed(
     with consumed(outcomes, writer.flush):
         for outcome in outcomes:
             recorder.record(outcome)
-            heartbeat.tell(recorder.finished)
+            heartbeat.update(recorder.finished)
         recorder.record_seen()
 
 
 def _added(store: FeatureStore) -> ExtraFeatures:
     if not any(feature.training == "trained" for feature in store.features.values()):
         return ExtraFeatures.of(store.features.values())
-    from vimoclip.embedding.feature_models import load_extra_features  # with torch, which Ray's driver does without
+    from vimoclip.embedding.feature_models import load_extra_features  # loads torch, which Ray's driver may not need
 
     return load_extra_features(store)
 

@@ -1,7 +1,7 @@
-"""What an ingest has to do: which sources are known, and what to do with each of the others.
+"""Planning an ingest: which files there are, which of them the store knows, and what to do with each of the others.
 
-Known is known by size and modification time, without opening the file; else by content. The same content under
-another id is a duplicate while the first file is there, and a move when it is gone: features and labels follow it.
+A file is known by its size and modification time, without being opened; else by its content. The same content under
+another id is a duplicate while the first file exists, and a move once it is gone: features and labels follow it.
 """
 
 import os
@@ -18,15 +18,23 @@ from vimoclip.frames import VideoJob
 from vimoclip.store.writer import MOVED
 from vimoclip.video.files import content_hash, videos_under
 
-# Which files to ingest, and the id of each.
+# Which files to ingest, and their ids.
 #
-# A video's id is its POSIX path relative to the folder that was named, unchanged. Several folders prefix it by
-# their name, `--as PREFIX` by a chosen one. A file named itself belongs to the folder it lies in.
+# A video's id is its POSIX path relative to the given folder, unchanged. With several folders their names are put
+# before it, with `--as PREFIX` that prefix. A file that is given itself belongs to the folder it lies in.
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file to ingest. path, root: absolute. bytes, mtime_ns: as found now."""
+    """One file to ingest.
+
+    Attributes:
+        video_id: its id.
+        path: absolute.
+        root: the folder it was found under, absolute.
+        bytes: its size now.
+        mtime_ns: its modification time now, in ns since 1970.
+    """
 
     video_id: str
     path: str
@@ -37,7 +45,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Sources:
-    """The files found, the folders they were found under, and what could not be looked at: (path, why)."""
+    """What was found.
+
+    Attributes:
+        videos: the files to ingest.
+        roots: the folders they were found under.
+        problems: (path, why) of each file that cannot be ingested.
+    """
 
     videos: list[Source]
     roots: list[Path]
@@ -45,12 +59,16 @@ class Sources:
 
 
 def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
-    """Every video below the folders named, whatever the case of its suffix, and every file named itself.
+    """Find every video below the given folders, by suffix in any case, and every file that is given itself.
 
-    Hidden files and folders are left out: `._IMG_0001.MP4` is a Mac's note about a video, not a video.
+    Hidden files and folders are left out: `._IMG_0001.MP4` is a Mac's note about a video.
+
+    Args:
+        paths: folders, and files.
+        prefix: put before every id, as `PREFIX/`.
 
     Raises:
-        SourceError: a path that is not there, no video at all, or two files that would get one id.
+        SourceError: a path does not exist, there are no videos, or two files would get one id.
     """
     named = [Path(os.path.abspath(path)) for path in paths]
     for path in named:
@@ -97,17 +115,22 @@ def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
             "No videos were found.",
             received=", ".join(str(path) for path in named),
             expected="files with a suffix such as .mp4 .mov .avi .mkv .webm, in any case",
-            hint="A video with another suffix is taken when it is named itself.",
+            hint="A video with another suffix is ingested when it is named itself.",
         )
     return Sources(list(found.values()), roots, problems)
 
 
 @dataclass
 class Plan:
-    """Sources by what is known of them. todo: those to look into, in order. failed_before: skipped because they failed
-    and have not changed. removed: skipped because they were removed.
+    """Sources by what the store knows of them.
 
-    relocated: those among all of these that were known under the same id, elsewhere.
+    Attributes:
+        known: how many are stored and unchanged.
+        todo: those to look into, in order.
+        relocated: known videos whose files are at another path now, with the source there; each is also counted in
+            one of the other fields.
+        failed_before: skipped because they failed and have not changed.
+        removed: ids that are skipped because they were removed.
     """
 
     known: int = 0
@@ -119,10 +142,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Seen:
-    """A source that needs no embedding after all: it has the content of the video `of`, or is unreadable (`error`).
+    """A source that needs no embedding after all.
 
-    kind: `touched`, the same video under the same id; `duplicate`, of one that is there; `moved`, from an id whose
-    file is gone; `unreadable`.
+    Attributes:
+        source: the file.
+        content_hash: of its content; empty where it is unreadable.
+        kind: `touched`, the same video under the same id; `duplicate`, of a video that is there; `moved`, from an id
+            whose file is gone; `unreadable`.
+        of: the id of the video with the same content.
+        error: why it is unreadable.
     """
 
     source: Source
@@ -133,11 +161,16 @@ class Seen:
 
 
 def make_plan(sources: list[Source], rows: Mapping[str, Video], fingerprint: str | None, retry_failed: bool) -> Plan:
-    """Sort the sources by what the store's rows say of them. fingerprint: of the store's features; None for a new
-    store.
+    """Sort the sources by what the store knows of them.
+
+    Args:
+        sources: the files that were found.
+        rows: the store's rows of videos, by id.
+        fingerprint: of the store's features; None for a new store.
+        retry_failed: whether to look into videos again that failed and have not changed.
 
     Raises:
-        SourceError: an id that another root's video has.
+        SourceError: an id belongs to a video from another folder.
     """
     plan = Plan()
     by_path = {row.path: row for row in rows.values() if row.error_kind != MOVED}
@@ -167,10 +200,10 @@ def make_plan(sources: list[Source], rows: Mapping[str, Video], fingerprint: str
         elif row.status == "duplicate":
             copies.append((source, row))
         elif retry_failed and row.error_kind is not None:
-            plan.todo.append(_as(source, row))  # its damage was kept, and it shall be decoded again
+            plan.todo.append(_as(source, row))  # stored as far as it decodes, and to be decoded again
         else:
             plan.known += 1
-    # The folder was renamed if another of its videos was found again where this id was; then this file has changed.
+    # The folder was renamed if another of its videos was found in its new place; then this file has changed.
     renamed = {(row.root, source.root) for row, source in plan.relocated if not os.path.isdir(row.root)}
     clashes = [(source, row) for source, row in strangers if (row.root, source.root) not in renamed]
     plan.todo += [_as(source, row) for source, row in strangers if (row.root, source.root) in renamed]
@@ -179,7 +212,7 @@ def make_plan(sources: list[Source], rows: Mapping[str, Video], fingerprint: str
         if _is_copy(row, rows.get(row.duplicate_of or "")) and row.duplicate_of not in changing:
             plan.known += 1
         else:
-            plan.todo.append(_as(source, row))  # what it is a duplicate of has changed, or is about to
+            plan.todo.append(_as(source, row))  # the video it duplicates has changed, or is about to
     if clashes:
         source, row = clashes[0]
         raise SourceError(
@@ -192,15 +225,19 @@ def make_plan(sources: list[Source], rows: Mapping[str, Video], fingerprint: str
 
 
 def _as(source: Source, row: Video) -> Source:
-    """The source under the id the store knows its path by."""
+    """The source under the id by which the store knows its path."""
     return Source(row.video_id, source.path, source.root, source.bytes, source.mtime_ns)
 
 
 class Identify:
-    """Hashes the sources to look into, one by one, as the decoder asks for the next job.
+    """Hashes the sources to look into, one by one, whenever the decoder asks for the next job.
 
-    It runs in the decoder's thread: what needs no decoding is put on `seen`, for the writer's thread to act on.
-    Attributes: `hashes`, the content hash by id of every job handed out.
+    It runs in the decoder's thread, and passes what needs no decoding to the writer's thread.
+
+    Attributes:
+        fingerprint: of the store's features.
+        hashes: content hashes, by id, of the jobs handed out.
+        seen: sources that need no embedding, for the writer's thread.
     """
 
     def __init__(self, todo: list[Source], rows: Mapping[str, Video], fingerprint: str | None) -> None:
@@ -215,16 +252,20 @@ class Identify:
         self.seen: SimpleQueue[Seen] = SimpleQueue()
 
     def jobs(self) -> Iterator[VideoJob]:
-        """The sources that must be embedded."""
+        """Yield the sources that must be embedded.
+
+        Raises:
+            SourceError: the folder of the videos is gone.
+        """
         for source in self._todo:
             try:
                 digest = content_hash(source.path)
             except OSError as error:
                 if not os.path.isdir(source.root):
                     raise SourceError(
-                        "The folder of the videos is gone; no video was blamed for it.",
+                        "The folder of the videos is gone; its videos were not marked as failed.",
                         received=source.root,
-                        hint="Is the drive still connected? The same command goes on from here.",
+                        hint="Is the drive still connected? The same command continues from here.",
                     ) from error
                 self.seen.put(Seen(source, "", "unreadable", error=error.strerror or str(error)))
                 continue
@@ -252,27 +293,27 @@ class Identify:
 
 
 def _is_copy(row: Video, other: Video | None) -> bool:
-    """Whether a duplicate still is one. Of a removed video it is: who removed its content does not want it back."""
+    """Whether a duplicate still is one, be it of a removed video: content that was removed must not come back."""
     return other is not None and other.content_hash == row.content_hash and other.status in ("ok", "removed")
 
 
 def _gone(row: Video) -> bool:
-    """Whether the file was taken from a folder that is still there; a drive that is off is no move."""
+    """Whether the file is gone from a folder that still exists; a disconnected drive does not count as a move."""
     return os.path.isdir(row.root) and not os.path.lexists(row.path)
 
 
 def _still_holds(row: Video) -> bool:
-    """Whether the file at the row's path has the row's content; two files may have swapped their names."""
+    """Whether the file at the row's path still has the row's content; two files may have swapped their names."""
     try:
         stat = os.stat(row.path)
     except OSError:
-        return not os.path.isdir(row.root)  # out of reach, and nothing says that it changed
+        return not os.path.isdir(row.root)  # out of reach, without a sign of change
     unchanged = (stat.st_size, stat.st_mtime_ns) == (row.bytes, row.mtime_ns) and row.error_kind is None
     return unchanged or _content(row.path) == row.content_hash
 
 
 def _content(path: str) -> str:
-    """The content hash; of a file that cannot be read, one that no file has."""
+    """The content hash; empty, which matches no file, where the file cannot be read."""
     try:
         return content_hash(path)
     except OSError:

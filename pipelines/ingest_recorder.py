@@ -1,4 +1,4 @@
-"""What became of each source of an ingest: rows of the store, and numbers of the report."""
+"""Recording an ingest: what became of each source, as rows of the store and figures of the report."""
 
 import contextlib
 from collections.abc import Iterable
@@ -19,9 +19,24 @@ from vimoclip.store.writer import StoreWriter
 
 @dataclass
 class IngestReport:
-    """What an ingest did. failed: (video_id or path, kind, message) of this run. left: videos beyond the limit, or
-    that an interruption left. failed_before, removed: ids that were skipped for it. relabel: labelled ids whose file
-    now has other content, so that their labels may be wrong."""
+    """What an ingest did.
+
+    Attributes:
+        found: videos found.
+        known: those that were stored before.
+        ingested: those that were embedded and stored.
+        frames: of those.
+        duplicates: copies of stored videos.
+        moved: stored videos that are under another id now.
+        left: videos beyond the limit, or not reached because of an interruption.
+        failed: (video_id or path, kind, message) of each video that failed in this run.
+        failed_before: ids that were skipped because they failed before.
+        removed: ids that were skipped because they were removed.
+        relabel: labelled ids whose file has new content, so that their labels may be wrong.
+        labels: what applying each label file did.
+        interrupted: whether a KeyboardInterrupt ended it.
+        seconds: how long it took.
+    """
 
     found: int = 0
     known: int = 0
@@ -40,10 +55,13 @@ class IngestReport:
 
 
 class Recorder:
-    """Writes for one ingest.
+    """Writes outcomes of one ingest to the store and the report.
 
-    Attributes: `report`; `finished`, how many sources are done; `rates`, of the workers; `leftovers`, whether takes
-    were left behind that no row names.
+    Attributes:
+        report: the report that it fills.
+        finished: how many sources are done.
+        rates: frame rates of the workers.
+        leftovers: whether takes were left behind that no row names.
     """
 
     def __init__(
@@ -55,27 +73,36 @@ class Recorder:
         todo: Iterable[Source],
         labelled: set[str],
     ) -> None:
-        """todo: the sources that `identify` looks into. labelled: ids that have labels."""
+        """Start with an empty record.
+
+        Args:
+            writer: writes the store.
+            report: to fill.
+            progress: an item is a source.
+            identify: looks into the sources.
+            todo: the sources it looks into.
+            labelled: ids that have labels.
+        """
         self._writer, self.report, self._progress, self._identify = writer, report, progress, identify
         self._sources = {source.video_id: source for source in todo}
         self._labelled = labelled
         self._takes: dict[str, int] = {}
         self._refused: set[str] = set()
-        self._embedded: set[str] = set()  # ids that are done, well or badly
-        self._copies: dict[str, list[Seen]] = {}  # of those that are not, by their ids
+        self._embedded: set[str] = set()  # ids that are done, stored or failed
+        self._copies: dict[str, list[Seen]] = {}  # copies of videos that are not done yet, by their ids
         self.finished = 0
         self.rates = Rates()
         self.leftovers = False
 
     def relocate(self, row: Video, source: Source) -> None:
-        """A known video is at another place now."""
+        """Record that the file of a known video is at another path now."""
         self._put(row, source)
 
     def record(self, outcome: FrameEvent) -> None:
-        """Write what an executor gave, and what was seen meanwhile.
+        """Write an outcome of the executor, and whatever needed no embedding meanwhile.
 
         Raises:
-            StoreError: it cannot be written.
+            StoreError: the store cannot be written.
         """
         self.record_seen()
         if isinstance(outcome, Idle):
@@ -138,7 +165,7 @@ class Recorder:
         self.leftovers |= self._takes.pop(source.video_id, None) is not None
         before = self._writer.videos.get(source.video_id)
         if before is not None and before.status == "ok":
-            # The file changed and its new content is broken: what was extracted from the old one is not thrown away.
+            # The file changed and its new content is broken: what was extracted from the old content is kept.
             self._put(before, source, error_kind=kind, error=message, attempts=before.attempts + attempts)
         else:
             failed = self._row(source, content_hash, attempts)
@@ -149,7 +176,7 @@ class Recorder:
         self._act_on_copies(source.video_id)
 
     def _row(self, source: Source, content_hash: str, attempts: int) -> Video:
-        """A fresh row that keeps what people said of the video, and lets go of its take."""
+        """A fresh row that keeps the video's split and metadata, but not its take."""
         before = self._writer.videos.get(source.video_id)
         self.leftovers |= before is not None and before.take is not None
         return Video(
@@ -176,7 +203,7 @@ class Recorder:
         self._writer.put(replace(row, **(place | changes)))
 
     def record_seen(self) -> None:
-        """Write what became of sources that needed no embedding."""
+        """Record the sources that needed no embedding."""
         with contextlib.suppress(Empty):
             while True:
                 self._act(self._identify.seen.get_nowait())
@@ -191,7 +218,7 @@ class Recorder:
             self.report.known += 1
         elif seen.kind == "duplicate":
             if seen.of in self._identify.hashes and seen.of not in self._embedded:
-                # Until that is in, readers would see a copy of nothing, or of what is about to be replaced.
+                # Until that video is stored, readers would see a copy of nothing, or of what is about to be replaced.
                 self._copies.setdefault(seen.of, []).append(seen)
                 return
             self._note_labels(source.video_id, seen.content_hash)
@@ -214,7 +241,7 @@ class Recorder:
             self._act(seen)
 
     def _note_labels(self, video_id: str, content_hash: str) -> None:
-        """A labelled id is about to stand for other content: people must look at its labels again."""
+        """Report a labelled id that is about to stand for other content: its labels need checking."""
         before = self._writer.videos.get(video_id)
         if before is not None and before.content_hash != content_hash and video_id in self._labelled:
             self.report.relabel.append(video_id)

@@ -1,4 +1,4 @@
-"""Labels, splits and metadata into a store, at ingest or any time after; frames are never touched."""
+"""Adding labels, splits and metadata to a store, at ingest or any time after it; frames stay as they are."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -19,13 +19,17 @@ from vimoclip.store.writer import StoreWriter
 class LabelReport:
     """What applying labels did.
 
-    source: the file's name. videos: matched. labels: rows of it now in the store. changed: rows added, altered or
-    dropped.
-    unknown: names as written that match no video, and ids of those that an ingest has not reached yet. ambiguous: names
-    as written that match several.
-    past_end: labels, in words, that end more than PAST_END_S after their video; they are cut at its end, and left out
-    where they begin there or later. unpaired: starts without a stop, and stops without a start. unplaced: events of
-    which the file does not say where in which video they are. Neither of the last two is in the store.
+    Attributes:
+        source: the file's name.
+        videos: how many were matched.
+        labels: how many of its rows are in the store now.
+        changed: how many rows were added, altered or dropped.
+        unknown: names as written that match no video, and ids that an ingest has not reached yet.
+        ambiguous: names as written that match several videos.
+        past_end: labels, in words, that end more than PAST_END_S after their video; they are cut at its end, or left
+            out where they begin there or later.
+        unpaired: starts without a stop and stops without a start, in words; they are left out.
+        unplaced: events, in words, for which the file does not say which video or when; they are left out.
     """
 
     source: str
@@ -40,17 +44,24 @@ class LabelReport:
 
     @property
     def complete(self) -> bool:
-        """Whether all that the source says went into the store."""
+        """Whether everything in the source went into the store."""
         return not (self.unknown or self.ambiguous or self.past_end or self.unpaired or self.unplaced)
 
 
 def run(
     store: LocationLike, file: Path | None, wait: bool = True, on_wait: Callable[[str], None] | None = None
 ) -> LabelReport:
-    """Apply a label file, or with no file the names of the folders, to the videos of a store.
+    """Label the videos of a store.
+
+    Args:
+        store: the store.
+        file: a label file; None labels each video with the name of its folder.
+        wait: whether to wait for another writer, rather than fail.
+        on_wait: called with a message before waiting.
 
     Raises:
-        LabelError: the file cannot be read; nothing is changed. StoreError: see `FeatureStore.open`, `writer_lock`.
+        LabelError: the file cannot be read, or contradicts itself; nothing is changed.
+        StoreError: see `FeatureStore.open` and `writer_lock`.
     """
     annotations = read(file) if file is not None else None
     at = FeatureStore.open(store).place
@@ -59,14 +70,17 @@ def run(
 
 
 def apply(writer: StoreWriter, annotations: Annotations | None, sources: Iterable[Source] | None = None) -> LabelReport:
-    """Apply annotations, or with None the names of the folders. What they say of a video replaces what the same source
-    said of it before.
+    """Apply annotations. Labels of a video replace those that the same source gave it before.
 
-    sources: of the ingest that this belongs to. Names are matched against these too: one that fits several files must
-    not be taken for the only one that is in yet. Folders label these, or with None every video.
+    Labels of a duplicate go to the video that it duplicates. Labels of videos that failed are kept until these are
+    retried.
 
-    What is said of a duplicate goes to the video that it is a duplicate of. Labels of videos that failed are kept for
-    the day they are retried.
+    Args:
+        writer: writes the store.
+        annotations: what a label file says; None labels each video with the name of its folder.
+        sources: the files of the ingest that this belongs to. Names are matched against these too, so that a name of
+            several files is not taken for the only one stored so far. Folders label these, or every video where
+            `sources` is None.
 
     Raises:
         LabelError: two rows of one video contradict each other.
@@ -111,7 +125,10 @@ def apply(writer: StoreWriter, annotations: Annotations | None, sources: Iterabl
 
 
 def _within(labels: Iterable[Label], durations: Mapping[str, float | None]) -> tuple[list[Label], list[str]]:
-    """The labels, cut where their videos end, and which those were; of a video that failed, the end is not known."""
+    """Cut labels where their videos end; the labels, and in words those that were cut or left out.
+
+    durations: in s, by id; None where it is unknown, as for a video that failed.
+    """
     kept, past = [], []
     for label in labels:
         end = durations.get(label.video_id)
@@ -126,7 +143,12 @@ def _within(labels: Iterable[Label], durations: Mapping[str, float | None]) -> t
 
 
 def with_sources(rows: Mapping[str, Video], sources: Iterable[Source]) -> dict[str, str]:
-    """The path of every id: of the stored videos, and of the files that none of them is, or that one has moved to."""
+    """Paths by id: of the stored videos, and of the files of an ingest that are not at a stored path.
+
+    Args:
+        rows: stored videos, by id.
+        sources: the files of the ingest.
+    """
     stored = {video_id: row.path for video_id, row in rows.items()}
     paths = set(stored.values())
     return stored | {each.video_id: each.path for each in sources if each.path not in paths}

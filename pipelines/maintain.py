@@ -1,4 +1,4 @@
-"""Taking videos out of a store, and back."""
+"""Maintaining a store: removing videos and taking them back, and optimizing what is on the disk."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,10 +15,13 @@ from vimoclip.store.writer import OptimizeStats, StoreWriter
 
 @dataclass(frozen=True)
 class RemoveReport:
-    """What removing, or taking back, did, by id.
+    """What removing videos, or taking them back, did.
 
-    changed: removed, or taken back. unchanged: those that were so already. forgotten: taken back, but their frames are
-    off the disk, so that the next ingest extracts them anew. copies: duplicates of what was removed, which stay out.
+    Attributes:
+        changed: ids that were removed, or taken back.
+        unchanged: ids that already were.
+        forgotten: ids that were taken back although their frames are deleted: the next ingest extracts them again.
+        copies: ids of duplicates of what was removed, which stay out too.
     """
 
     changed: list[str]
@@ -34,12 +37,18 @@ def remove(
     wait: bool = True,
     on_wait: Callable[[str], None] | None = None,
 ) -> RemoveReport:
-    """Hide videos from every reader at once; ingest skips them from then on. `optimize` takes them off the disk.
+    """Hide videos from every reader at once; ingest skips them from then on. `optimize` deletes them from the disk.
 
-    undo: take removed videos back.
+    Args:
+        store: the store.
+        video_ids: the videos.
+        undo: take removed videos back instead.
+        wait: whether to wait for another writer, rather than fail.
+        on_wait: called with a message before waiting.
 
     Raises:
-        UnknownVideoError: an id that the store does not hold; nothing is changed. StoreError.
+        UnknownVideoError: the store does not hold an id; nothing is changed.
+        StoreError: see `FeatureStore.open` and `writer_lock`.
     """
     at = FeatureStore.open(store).place
     with writer_lock(at, wait, on_wait) as lock:
@@ -71,21 +80,24 @@ def remove(
         return report
 
 
-# Maintenance: one call that may be run at any moment, beside any reader.
-
-
 def optimize(
     store: LocationLike,
     grace: timedelta = GRACE,
     wait: bool = True,
     on_wait: Callable[[str], None] | None = None,
 ) -> OptimizeStats:
-    """Take what nobody reads off the disk, merge small fragments, and index the rows of takes.
+    """Delete from the disk what is no longer read, merge small fragments, and index the rows of takes.
 
-    grace: how long versions stay that are no longer the newest, for the readers that hold them; zero drops all of them.
+    It may be run at any time, beside any reader.
+
+    Args:
+        store: the store.
+        grace: how long old versions stay for readers that use them; zero drops all of them.
+        wait: whether to wait for another writer, rather than fail.
+        on_wait: called with a message before waiting.
 
     Raises:
-        StoreError: see `FeatureStore.open`, `writer_lock`.
+        StoreError: see `FeatureStore.open` and `writer_lock`.
     """
     at = FeatureStore.open(store).place
     with writer_lock(at, wait, on_wait) as lock:

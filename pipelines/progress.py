@@ -85,13 +85,13 @@ class ProgressHeartbeat:
     def __init__(self, lock: WriteLock, rates: Rates, videos: int, device: str) -> None:
         """videos: how many there are to do."""
         self._lock, self._rates, self._videos, self._device = lock, rates, videos, device
-        self._told_s = -math.inf
+        self._updated_s = -math.inf
 
-    def tell(self, done: int) -> None:
+    def update(self, done: int) -> None:
         """`done` videos are done. Most calls do nothing."""
-        if time.monotonic() - self._told_s < HEARTBEAT_S:
+        if time.monotonic() - self._updated_s < HEARTBEAT_S:
             return
-        self._told_s = time.monotonic()
+        self._updated_s = time.monotonic()
         workers = [asdict(worker) | {"name": worker.name or self._device} for worker in self._rates.workers()]
         self._lock.publish({"workers": workers, "done": done, "videos": self._videos})
 

@@ -1,8 +1,8 @@
-"""The Ray cluster that a run uses: joining it, what it has room for, and whether it is still there.
+"""The Ray cluster that a run uses: joining it, its capacity, its health, and trainings side by side on it.
 
-When the raylet of this machine dies, Ray waits for ever for actors that nobody starts; when the cluster's head dies, it
-ends this process after a minute. Both are found out earlier here, by knocking at their ports, and become an error like
-any other: what is complete is committed first. Only this file and ray_executor.py import ray.
+When this machine's raylet dies, Ray waits forever for actors that nothing starts; when the cluster's head dies, Ray
+ends this process after a minute. Connecting to their ports finds both out earlier, so that they become ordinary errors
+and complete videos are committed first. Only this file and ray_executor.py import ray.
 """
 
 import contextlib
@@ -20,31 +20,34 @@ from ray.exceptions import RayError, RayTaskError
 
 from vimoclip.errors import VimoclipError
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # ray reads them when it is imported
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # ray reads these when it is imported
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # it says on stdout, which is for JSON, how its processes died
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # it would report dead processes on stdout, which is for JSON
 
 
 ANSWER_S = 10.0
 LOOK_S = 10.0
-"""How often to knock, and to look for GPUs that have joined."""
+"""How often to check the cluster, and to look for GPUs that have joined."""
 HEAD_S = 30.0
 """How long the head may be out of reach. Ray itself ends this process after 60 s."""
-_SAFE = "What is complete is stored; the same command goes on from there"
+_SAFE = "What is complete is stored; the same command continues from there"
 
 
 class RayCluster:
-    """The cluster this process is attached to, from its making until `close`."""
+    """The cluster that this process is connected to, until `close`."""
 
     def __init__(self, address: str | None) -> None:
         """Join the cluster at `address`, or start a private one, which ends with this process.
+
+        Args:
+            address: such as `auto` or `HOST:6379`; None starts a private cluster.
 
         Raises:
             VimoclipError: no cluster answers there.
         """
         self._private = address is None
-        # Workers start in an empty folder: the driver's own would come first on their search path, and a `schemas` or
-        # `cli` that happens to lie where the user stands would be imported instead of ours.
+        # Workers start in an empty folder: the driver's working folder would come first on their search path, and a
+        # `schemas` or `cli` in it would be imported instead of ours.
         self._empty = tempfile.TemporaryDirectory(prefix="vimoclip-ray-")
         try:
             _connect(address, self._empty.name)
@@ -59,19 +62,25 @@ class RayCluster:
         self._looked = self._head_answered = time.monotonic()
 
     def close(self) -> None:
-        """Leave it."""
+        """Leave the cluster."""
         ray.shutdown()
         self._empty.cleanup()
 
     def room(self, kind: str) -> int:
-        """How many there are in the cluster, in use or not. kind: GPU or CPU."""
+        """How many of a `kind`, GPU or CPU, the cluster has, in use or not."""
         return int(ray.cluster_resources().get(kind, 0))  # type: ignore[no-untyped-call]
 
     def look(self, now: bool = False) -> bool:
-        """See every `LOOK_S` seconds, or now, whether the cluster is still there; whether it was looked for and is.
+        """Check that the cluster is still there, unless that was done in the last `LOOK_S` seconds.
+
+        Args:
+            now: check in any case.
+
+        Returns:
+            Whether it was checked and answered.
 
         Raises:
-            VimoclipError: it is gone.
+            VimoclipError: the cluster is gone.
         """
         if not now and time.monotonic() - self._looked < LOOK_S:
             return False
@@ -95,7 +104,7 @@ class RayCluster:
 
 
 def _silence(place: tuple[str, int]) -> str:
-    """What is heard in place of an answer; nothing when someone answers."""
+    """Why nothing answers at a host and port; empty where something does."""
     try:
         socket.create_connection(place, timeout=ANSWER_S).close()
     except OSError as error:
@@ -104,6 +113,7 @@ def _silence(place: tuple[str, int]) -> str:
 
 
 def _connect(address: str | None, empty: str) -> None:
+    """Connect Ray to a cluster. empty: the folder that workers start in."""
     common: dict[str, Any] = {"runtime_env": {"working_dir": empty}, "log_to_driver": False, "configure_logging": False}
     if address is None:
         common["include_dashboard"] = False
@@ -120,14 +130,14 @@ def _connect(address: str | None, empty: str) -> None:
             "There is no Ray cluster to work on.",
             received=f"{address or 'a private one'}: {first_line(error)}",
             expected="the address of a running cluster, such as auto or HOST:6379",
-            hint="Start one with `ray start --head`, or leave out --ray-address for a private one. One that asks for a "
-            "token wants RAY_AUTH_MODE=token here too.",
+            hint="Start one with `ray start --head`, or leave out --ray-address for a private one. A cluster that asks "
+            "for a token needs RAY_AUTH_MODE=token here too.",
         ) from error
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Ray warns whoever starts a cluster of how it is secured, and that it can be told otherwise."""
+    """Silence Ray's warnings about the security of a new cluster."""
     logger = logging.getLogger("ray")
     before = logger.level
     logger.setLevel(logging.ERROR)
@@ -138,12 +148,12 @@ def _quiet() -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, or its cause does, in at most 200 characters."""
+    """The first line of an error's message, or of its cause's, in at most 200 characters."""
     cause = getattr(error, "cause", None)
     return next(iter(str(cause or error).strip().splitlines()), type(error).__name__)[:200]
 
 
-# Trainings side by side on a Ray cluster: one request a task, several to a GPU where it is large enough.
+# Trainings side by side on a Ray cluster: one task per request, several per GPU where it is large enough.
 
 
 Key = TypeVar("Key")
@@ -154,12 +164,21 @@ WAIT_S = 1.0
 
 
 class RayRuns:
-    """A cluster that runs are given to, from its making until `close`. Attributes: `together`, how many it has room for
-    at a time; `threads`, of each: its share of the cores, without which runs on CPUs stand in each other's way, or 0 on
-    GPUs."""
+    """A cluster that carries out requests, until `close`.
+
+    Attributes:
+        together: how many runs it has room for at a time.
+        threads: CPU threads per run, its share of the cores, so that runs on CPUs do not slow each other down; 0 on
+            GPUs.
+    """
 
     def __init__(self, address: str | None, side_by_side: int, device: str) -> None:
-        """side_by_side: runs at a time on a GPU, or on all CPUs where there is none or `device` is cpu.
+        """Join the cluster.
+
+        Args:
+            address: see `RayCluster`.
+            side_by_side: runs at a time on each GPU, or on all CPUs where there are no GPUs or `device` is `cpu`.
+            device: as in `RunConfig`.
 
         Raises:
             VimoclipError: no cluster answers there.
@@ -178,16 +197,19 @@ class RayRuns:
         self.close()
 
     def close(self) -> None:
-        """Leave the cluster; a run that is at work is broken off, and keeps its last epoch."""
+        """Leave the cluster; runs in progress stop, and keep their last epochs."""
         self._cluster.close()
 
     def map(
         self, function: Callable[[Request], Report], requests: Mapping[Key, Request]
     ) -> Iterator[tuple[Key, Report]]:
-        """Every request's report, in the order in which they end.
+        """Call a function on every request, on the cluster.
+
+        Yields:
+            (key, report), in the order in which the calls end.
 
         Raises:
-            VimoclipError: what a run raises, or that its process died; the cluster is gone.
+            VimoclipError: as the function raises it; a process has died; or the cluster is gone.
         """
         remote = ray.remote(function).options(max_retries=2, **self._needs)
         waiting = {remote.remote(request): key for key, request in requests.items()}
@@ -203,7 +225,7 @@ class RayRuns:
                     raise VimoclipError(
                         "A training's process has died.",
                         received=first_line(error),
-                        hint="Its last epoch is kept; the same command goes on from there. Memory may have run out: "
+                        hint="Its last epoch is kept; the same command continues from there. Memory may have run out: "
                         "try fewer with --side-by-side.",
                     ) from error
                 yield waiting.pop(reference), report

@@ -1,10 +1,10 @@
-"""Ray: the very worker that runs in-process, in an actor on each GPU or in several on CPUs.
+"""Embedding on Ray: the in-process worker, in an actor on each GPU or in several on CPUs.
 
 The driver gives every actor two jobs, so that decoding runs ahead into the next video, and takes outcomes from the
-actors' streams in whatever order they come. An actor holds back when a few of its outcomes have not been taken: neither
-the object store nor a disk fills. An actor that dies or hangs is replaced, and the others go on meanwhile. The video it
-was at is tried again, and is given up when it has cost `MAX_TRIES` actors; the other videos it held are as if never
-given. Where every GPU was asked for, one that joins the cluster while a run goes on gets an actor too.
+actors' streams in whatever order they come. An actor pauses while several of its outcomes have not been taken, so that
+neither the object store nor a disk fills up. An actor that dies or hangs is replaced while the others keep working. Its
+current video is retried, and is given up once it has cost `MAX_TRIES` actors; its other videos are given out again.
+Where the run uses every GPU, a GPU that joins the cluster during the run gets an actor too.
 """
 
 import contextlib
@@ -29,13 +29,21 @@ from vimoclip.errors import ConfigError, VimoclipError
 from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
 from vimoclip.prefetch import Prefetcher
 
-# Actor: an EmbedWorker that is given its jobs one by one, as a Ray actor is. Plain Python: ray_executor.py runs it.
+# The actor: an EmbedWorker that is given its jobs one by one. Plain Python, which Ray runs.
 
 
 @dataclass(frozen=True)
 class ActorInfo:
-    """What an actor says of itself. config: with everything `auto` resolved. gpus: those it sees, as the driver numbers
-    them, and empty where it uses none."""
+    """How an actor describes itself.
+
+    Attributes:
+        config: the settings, with every `auto` resolved.
+        features: the features that it computes.
+        device: its torch device, in words.
+        gpus: the GPUs it sees, by the driver's numbers, such as `1`; empty where it uses none.
+        host: the name of its machine.
+        pid: its process id.
+    """
 
     config: StoreConfig
     features: list[Feature]
@@ -46,26 +54,27 @@ class ActorInfo:
 
     @property
     def name(self) -> str:
-        """For people: `GPU 1 of node7`."""
+        """The actor's name for people: `GPU 1 of node7`."""
         return f"GPU {self.gpus} of {self.host}" if self.gpus else f"process {self.pid} of {self.host}"
 
 
 class Actor:
-    """`give` and `embed` are called from two threads."""
+    """An EmbedWorker behind a queue of jobs. `give` and `embed` are called from two threads."""
 
     def __init__(self, config: StoreConfig, run: RunConfig, added: ExtraFeatures = NO_EXTRA_FEATURES) -> None:
         self._jobs: SimpleQueue[VideoJob | None] = SimpleQueue()
         self._failure: VimoclipError | None = None
         try:
             self._worker = EmbedWorker(config, run, added)
-        except VimoclipError as error:  # what an actor's constructor raises reaches the driver as text only
+        except VimoclipError as error:  # Ray would pass it to the driver as text only
             self._failure = error
 
     def describe(self) -> ActorInfo:
-        """Itself.
+        """Describe the actor.
 
         Raises:
-            ModelError, ConfigError: see `EmbedWorker`.
+            ModelError: see `EmbedWorker`, which was made in the constructor.
+            ConfigError: likewise.
         """
         if self._failure is not None:
             raise self._failure
@@ -74,31 +83,39 @@ class Actor:
         return ActorInfo(worker.config, worker.features, str(worker.device), gpus, platform.node(), os.getpid())
 
     def give(self, job: VideoJob | None) -> None:
-        """One more video to embed; None is the end of all."""
+        """Add a video to embed; None ends the queue."""
         self._jobs.put(job)
 
     def embed(self) -> Iterator[FrameEvent]:
-        """Outcomes of every video given, and Idle while there is none, until the end."""
+        """Yield the outcomes of every video given, and Idle while there are none, until the queue ends."""
         yield from self._worker.embed(iter(self._jobs.get, None))
 
 
-JOBS_PER_ACTOR = 2  # an actor holds: the one it embeds, and the one whose decoding runs ahead
-MAX_PENDING = 4  # outcomes an actor may be ahead of the driver
+JOBS_PER_ACTOR = 2
+"""Jobs that an actor holds: the one it embeds, and the one whose decoding runs ahead."""
+MAX_PENDING = 4
+"""Outcomes by which an actor may be ahead of the driver."""
 IDLE_S = 1.0
 MAX_TRIES = 3
 START_S = 300.0
 """How long to wait for an actor when there is no other: its GPU may be in use, or its node still starting."""
 HANG_S = 30.0
-"""How long an actor may be silent, on top of the decoder's own time limit, which it reports itself. One that works says
-something every second, be it that it has nothing to say."""
+"""How long an actor may be silent beyond the decoder's time limit, which it reports itself. A working actor yields
+something every second, if only Idle."""
 
 
 @dataclass
 class _ActorHandle:
-    """The driver's end of one actor. about: a reference to what it will say of itself.
+    """The driver's end of one actor.
 
-    described, stream: once it has. jobs: given and not finished, the first of them being embedded. started: whether
-    frames of that one have been passed on. heard: when the actor last said anything.
+    Attributes:
+        actor: Ray's handle.
+        about: a reference to the actor's description.
+        described: the description; None while the actor is starting.
+        stream: the stream of its outcomes; None while it is starting.
+        jobs: given and not finished; the first is being embedded.
+        started: whether frames of the first job have been passed on.
+        heard: when the actor last yielded anything, by `time.monotonic`.
     """
 
     actor: Any
@@ -111,7 +128,7 @@ class _ActorHandle:
 
 
 class RayExecutor:
-    """Embeds on a Ray cluster. Attributes: as `pipelines.executor.Executor`."""
+    """Embeds on a Ray cluster; see `pipelines.executor.Executor` for its attributes."""
 
     def __init__(
         self,
@@ -121,18 +138,25 @@ class RayExecutor:
         address: str | None = None,
         added: ExtraFeatures = NO_EXTRA_FEATURES,
     ) -> None:
-        """Connect, and start the actors.
+        """Connect to the cluster, and start the actors.
 
-        workers: how many; 0 is one for each GPU of the cluster, those included that join it later, or one where there
-        is none. address: of a running cluster; None starts a private one on this machine, which ends with this process.
+        Args:
+            config: the store's settings.
+            run: settings of this run.
+            workers: how many actors; 0 is one per GPU of the cluster, including GPUs that join later, or one where
+                there are none.
+            address: the address of a running cluster; None starts a private one on this machine, which ends with this
+                process.
+            added: features to compute beside the store's own, or instead of them.
 
         Raises:
-            ModelError, ConfigError: see `EmbedWorker`; or more workers than the cluster has GPUs, or cores, for.
-            VimoclipError: no cluster answers there, or no actor can be started.
+            ModelError: see `EmbedWorker`.
+            ConfigError: see `EmbedWorker`; or the cluster lacks the GPUs, or cores, for so many workers.
+            VimoclipError: no cluster answers, or no actor can be started.
         """
         self._run = run
-        self._hands: list[_ActorHandle] = []
-        self._stillborn = 0
+        self._handles: list[_ActorHandle] = []
+        self._failed_starts = 0
         self._every_gpu = False
         self.config, self._added = config, added
         self.features: list[Feature] = []
@@ -150,7 +174,7 @@ class RayExecutor:
                 )
             kind: Any = ray.remote(Actor)
             self._kind = kind.options(max_concurrency=2, num_gpus=int(on_gpu), num_cpus=int(not on_gpu))
-            # The first decides what `auto` means, so that every vector in the store is made alike.
+            # The first actor decides what `auto` means, so that every vector in the store is made alike.
             self._start()
             first = self.actors[0]
             self.config, self.features = first.config, first.features
@@ -165,39 +189,39 @@ class RayExecutor:
 
     @property
     def actors(self) -> list[ActorInfo]:
-        """What each actor says of itself; those that are still starting are waited for.
+        """The description of each actor, once all have started.
 
         Raises:
-            VimoclipError: one does not start, or would give other vectors than the first.
+            VimoclipError: an actor does not start, or would compute other vectors than the first.
         """
         until = time.monotonic() + START_S
-        while any(hand.described is None for hand in self._hands):
+        while any(handle.described is None for handle in self._handles):
             self._join(until)
-        return [hand.described for hand in self._hands if hand.described is not None]
+        return [handle.described for handle in self._handles if handle.described is not None]
 
     def close(self) -> None:
-        """End the actors, and leave the cluster; a private one ends too."""
-        for hand in self._hands:
+        """End the actors, and leave the cluster; a private cluster ends too."""
+        for handle in self._handles:
             with contextlib.suppress(RayError):
-                ray.kill(hand.actor)
-        self._hands = []
+                ray.kill(handle.actor)
+        self._handles = []
         self._cluster.close()
 
     def _start(self) -> None:
         actor = self._kind.remote(self.config, self._run, self._added)
-        self._hands.append(_ActorHandle(actor, actor.describe.remote()))
+        self._handles.append(_ActorHandle(actor, actor.describe.remote()))
 
     def _join(self, until: float) -> None:
-        """Wait a moment for actors that are starting, and open their streams. until: when to wait no longer.
+        """Wait a moment for starting actors, at the latest until `until`, and open their streams.
 
         Raises:
-            VimoclipError: it is past that time; they die before they have begun; one would give other vectors; or the
-                cluster is gone.
+            VimoclipError: it is past that time; actors die while they start; one would compute other vectors than the
+                first; or the cluster is gone.
         """
         self._look()
-        waiting = [hand for hand in self._hands if hand.described is None]
-        alone = len(waiting) == len(self._hands)  # otherwise the others have something to say
-        ready, _ = ray.wait([hand.about for hand in waiting], num_returns=1, timeout=IDLE_S if alone else 0)
+        waiting = [handle for handle in self._handles if handle.described is None]
+        alone = len(waiting) == len(self._handles)  # otherwise the others yield outcomes meanwhile
+        ready, _ = ray.wait([handle.about for handle in waiting], num_returns=1, timeout=IDLE_S if alone else 0)
         if not ready and time.monotonic() > until:
             raise VimoclipError(
                 "The Ray cluster has given no worker.",
@@ -205,25 +229,26 @@ class RayExecutor:
                 expected="a free GPU, or a core where there is none",
                 hint="`ray status` shows who uses them; everything committed is safe.",
             )
-        for hand in [hand for hand in waiting if hand.about in ready]:
+        for handle in [handle for handle in waiting if handle.about in ready]:
             try:
-                described: ActorInfo = _get(hand.about)
+                described: ActorInfo = _get(handle.about)
             except RayError as error:
-                self._stillborn += 1
-                if self._stillborn == MAX_TRIES:
+                self._failed_starts += 1
+                if self._failed_starts == MAX_TRIES:
                     raise VimoclipError(
                         "Ray workers die before they have begun.",
                         received=first_line(error),
                         hint="Run `vimoclip doctor` on every node; everything committed is safe.",
                     ) from error
-                self._replace(hand)
+                self._replace(handle)
                 continue
             self._check(described)
-            embed = hand.actor.embed.options(num_returns="streaming", _generator_backpressure_num_objects=MAX_PENDING)
-            hand.described, hand.stream, hand.heard = described, embed.remote(), time.monotonic()
-            self._stillborn = 0
+            embed = handle.actor.embed.options(num_returns="streaming", _generator_backpressure_num_objects=MAX_PENDING)
+            handle.described, handle.stream, handle.heard = described, embed.remote(), time.monotonic()
+            self._failed_starts = 0
 
     def _check(self, described: ActorInfo) -> None:
+        """Refuse an actor that would compute other vectors than the first."""
         for own, new in zip(self.features, described.features, strict=False):
             if own.fingerprint != new.fingerprint:
                 raise VimoclipError(
@@ -234,103 +259,105 @@ class RayExecutor:
                 )
 
     def _look(self) -> None:
-        """Now and then, see that the cluster is still there, and give a GPU that has joined it an actor."""
+        """From time to time, check that the cluster is still there, and start actors on GPUs that have joined it."""
         if self._cluster.look() and self._every_gpu:
-            for _ in range(self._cluster.room("GPU") - len(self._hands)):
+            for _ in range(self._cluster.room("GPU") - len(self._handles)):
                 self._start()
 
     def embed(self, jobs: Iterable[VideoJob]) -> Iterator[FrameEvent]:
-        """Outcomes of each job, those of several mixed. `jobs` is drawn from another thread.
+        """Yield the outcomes of each job, those of several mixed. `jobs` is drawn from another thread.
 
         Raises:
-            VimoclipError: the cluster is gone, or gives no actor any more.
+            VimoclipError: the cluster is gone, or actors can no longer be started.
         """
-        source = Prefetcher(jobs, len(self._hands))
-        again: deque[VideoJob] = deque()
-        died: Counter[str] = Counter()
+        source = Prefetcher(jobs, len(self._handles))
+        retries: deque[VideoJob] = deque()
+        deaths: Counter[str] = Counter()
         joined = time.monotonic()
         try:
-            while self._give(source, again):
+            while self._give(source, retries):
                 self._look()
-                if any(hand.described is None for hand in self._hands):
+                if any(handle.described is None for handle in self._handles):
                     self._join(joined + START_S)
-                if any(hand.described is not None for hand in self._hands):
+                if any(handle.described is not None for handle in self._handles):
                     joined = time.monotonic()
-                    yield from self._take(again, died)
+                    yield from self._take(retries, deaths)
                 yield Idle()
         finally:
             source.stop(0)
 
-    def _give(self, source: Prefetcher[VideoJob], again: deque[VideoJob]) -> bool:
-        """Hand out what there is to those who hold too little; whether anything is left to wait for."""
+    def _give(self, source: Prefetcher[VideoJob], retries: deque[VideoJob]) -> bool:
+        """Hand jobs to the actors that lack some; whether any work is left."""
         more = True
-        for share in range(JOBS_PER_ACTOR):  # one each before anyone gets a second
-            for hand in self._hands:
-                if hand.described is None or len(hand.jobs) > share:
+        for share in range(JOBS_PER_ACTOR):  # one each before any actor gets a second
+            for handle in self._handles:
+                if handle.described is None or len(handle.jobs) > share:
                     continue
                 try:
-                    job = again.popleft() if again else source.get(0)
+                    job = retries.popleft() if retries else source.get(0)
                 except StopIteration:
                     more, job = False, None
                 if job is not None:
-                    hand.jobs.append(job)
-                    hand.actor.give.remote(job)
-        return more or bool(again) or any(hand.jobs for hand in self._hands)
+                    handle.jobs.append(job)
+                    handle.actor.give.remote(job)
+        return more or bool(retries) or any(handle.jobs for handle in self._handles)
 
-    def _take(self, again: deque[VideoJob], died: Counter[str]) -> Iterator[FrameEvent]:
-        """What the actors have to say now; the jobs of those that are lost go to `again`."""
-        streams = [hand.stream for hand in self._hands if hand.described is not None]
+    def _take(self, retries: deque[VideoJob], deaths: Counter[str]) -> Iterator[FrameEvent]:
+        """Yield the outcomes that the actors have now; the jobs of lost actors go to `retries`."""
+        streams = [handle.stream for handle in self._handles if handle.described is not None]
         ready, _ = ray.wait(streams, num_returns=len(streams), timeout=0)
         if not ready:
             ready, _ = ray.wait(streams, num_returns=1, timeout=IDLE_S)
-        for hand in [hand for hand in self._hands if hand.stream in ready]:
-            assert hand.described is not None
+        for handle in [handle for handle in self._handles if handle.stream in ready]:
+            assert handle.described is not None
             try:
-                outcome: FrameEvent = _get(next(hand.stream))
+                outcome: FrameEvent = _get(next(handle.stream))
             except RayError as error:
-                yield from self._lost(hand, f"it died: {first_line(error)}", again, died)
+                yield from self._lost(handle, f"it died: {first_line(error)}", retries, deaths)
                 continue
-            hand.heard = time.monotonic()
+            handle.heard = time.monotonic()
             if isinstance(outcome, Idle):
                 continue
-            hand.started = isinstance(outcome, FrameBatch)
+            handle.started = isinstance(outcome, FrameBatch)
             if isinstance(outcome, FrameBatch):
-                outcome = replace(outcome, worker=hand.described.name)
+                outcome = replace(outcome, worker=handle.described.name)
             elif isinstance(outcome, VideoDone | VideoFailed):
-                hand.jobs.popleft()
-                outcome = replace(outcome, attempts=outcome.attempts + died[outcome.video_id])
+                handle.jobs.popleft()
+                outcome = replace(outcome, attempts=outcome.attempts + deaths[outcome.video_id])
             yield outcome
         patience_s = self._run.timeout_s + HANG_S
-        for hand in list(self._hands):
-            if hand.jobs and hand.heard < time.monotonic() - patience_s:
-                yield from self._lost(hand, f"it said nothing for {patience_s:.0f} s", again, died)
+        for handle in list(self._handles):
+            if handle.jobs and handle.heard < time.monotonic() - patience_s:
+                yield from self._lost(handle, f"it said nothing for {patience_s:.0f} s", retries, deaths)
 
-    def _lost(self, hand: _ActorHandle, how: str, again: deque[VideoJob], died: Counter[str]) -> Iterator[FrameEvent]:
-        """Replace an actor; its first video is tried again, or given up."""
-        self._replace(hand)
-        if not hand.jobs:
+    def _lost(
+        self, handle: _ActorHandle, how: str, retries: deque[VideoJob], deaths: Counter[str]
+    ) -> Iterator[FrameEvent]:
+        """Replace a lost actor; its current video is retried, or given up."""
+        self._replace(handle)
+        if not handle.jobs:
             return
-        job = hand.jobs.popleft()
-        again.extend(hand.jobs)
-        died[job.video_id] += 1
-        if hand.started:
+        job = handle.jobs.popleft()
+        retries.extend(handle.jobs)
+        deaths[job.video_id] += 1
+        if handle.started:
             yield VideoReset(job.video_id)
-        if died[job.video_id] < MAX_TRIES:
-            again.append(job)
+        if deaths[job.video_id] < MAX_TRIES:
+            retries.append(job)
         else:
             message = f"{MAX_TRIES} workers were lost at this video, and it was given up. Of the last one: {how}."
             yield VideoFailed(job.video_id, "worker-lost", message, attempts=MAX_TRIES)
 
-    def _replace(self, hand: _ActorHandle) -> None:
-        self._cluster.look(now=True)  # no actor outlives its raylet
+    def _replace(self, handle: _ActorHandle) -> None:
+        self._cluster.look(now=True)  # actors die with their raylet
         with contextlib.suppress(RayError):
-            ray.kill(hand.actor)
-        self._hands.remove(hand)
+            ray.kill(handle.actor)
+        self._handles.remove(handle)
         self._start()
 
 
 def _get(reference: Any) -> Any:
-    """The value behind a reference. What our own code raised over there is raised here as it is."""
+    """The value behind a reference. An error that our own code raised in the actor is raised here unchanged."""
     try:
         return ray.get(reference)
     except RayTaskError as error:

@@ -1,8 +1,10 @@
-"""A run that trains something as a folder: what it was begun with, and on which snapshot of the store.
+"""The folder of a training run, and what every training does around the loop.
 
-run.json            what its numbers follow from: settings, store, snapshot, splits, classes, features
-state.pt            to go on from, and metrics.jsonl, a line an epoch (vimoclip/training/loop.py)
-model.safetensors   when it is finished, with meta.json (vimoclip/models/checkpoint.py)
+run.json            what the run's numbers follow from: settings, snapshot, splits, classes, features
+state.pt            the state to continue from, until the run is finished (vimoclip/training/loop.py)
+metrics.jsonl       a line per epoch
+model.safetensors   the model of a finished run, with meta.json (vimoclip/models/checkpoint.py)
+selected/           the model of the best epoch, where one is chosen
 """
 
 import hashlib
@@ -29,22 +31,35 @@ RUN = "run.json"
 
 
 def default_folder(store: LocationLike, config: Config, what: str) -> Path:
-    """The same for the same store and settings, so that the same command goes on with the same run. what: is trained,
-    for people."""
+    """The folder of a run that was not given one, in `runs`.
+
+    It depends on store and settings alone, so that the same command continues the same run.
+
+    Args:
+        store: the store that is read.
+        config: settings of the training.
+        what: is trained, as the start of the folder's name.
+    """
     made_of = json.dumps([str(as_location(store)), config.to_dict()], sort_keys=True)
     return Path("runs") / f"{what}-{hashlib.sha256(made_of.encode()).hexdigest()[:8]}"
 
 
 def finished(folder: Path) -> bool:
-    """Whether the run is at its end."""
+    """Whether the run in a folder is finished."""
     return (folder / META).exists()
 
 
 def snapshot(folder: Path, where: LocationLike, versions: dict[str, int] | None = None) -> FeatureStore:
-    """The store as it was when the run in a folder was begun; where none was, at `versions`, or as it is now.
+    """Open the snapshot of the store that a run reads.
+
+    Args:
+        folder: of the run. Where a run was begun in it, its snapshot is opened.
+        where: the store.
+        versions: otherwise the snapshot to open, table versions by name; None is the newest.
 
     Raises:
-        RunError: run.json cannot be read, or that snapshot is gone. StoreError.
+        RunError: run.json cannot be read, or its snapshot is gone.
+        StoreError: see `FeatureStore.open`.
     """
     if not (folder / STATE).exists():
         return FeatureStore.open(where, versions)
@@ -53,7 +68,7 @@ def snapshot(folder: Path, where: LocationLike, versions: dict[str, int] | None 
         return FeatureStore.open(where, kept)
     except (StoreError, KeyError) as error:
         raise RunError(
-            f"The store is not there any more as the run in {folder} was begun on it.",
+            f"The snapshot of the store that the run in {folder} was begun on is gone.",
             received=str(error),
             expected=", ".join(f"{name} at version {version}" for name, version in kept.items()),
             hint="Name another folder with --run for a new run on the store as it is.",
@@ -61,7 +76,7 @@ def snapshot(folder: Path, where: LocationLike, versions: dict[str, int] | None 
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """What `begin` noted.
+    """Read run.json, as `begin` wrote it.
 
     Raises:
         RunError: it cannot be read.
@@ -80,15 +95,15 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def records_of(folder: Path) -> list[Record]:
-    """The records of a run's epochs so far.
+    """Read the records of a run's epochs so far.
 
     Raises:
-        RunError: they cannot be read.
+        RunError: metrics.jsonl cannot be read.
     """
     try:
         return [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
-        raise RunError(f"{folder / METRICS} cannot be read.", received=error, expected="a line an epoch") from error
+        raise RunError(f"{folder / METRICS} cannot be read.", received=error, expected="a line per epoch") from error
 
 
 def identity(
@@ -98,22 +113,36 @@ def identity(
     classes: list[str],
     split: TrainingSplit,
 ) -> dict[str, Any]:
-    """All that the numbers of a run follow from. features: that it reads, by role."""
+    """Everything that the numbers of a run follow from, as JSON for run.json.
+
+    Args:
+        store: the snapshot that the run reads.
+        config: its settings.
+        features: the features that it reads, by role.
+        classes: what it learns.
+        split: its videos.
+    """
     return {
         "config": config.to_dict(),
         "versions": store.versions,
-        "train": split.said_train,
-        "held_out": split.said_held_out,
+        "train": split.train_description,
+        "held_out": split.held_out_description,
         "classes": classes,
         "features": {role: feature.fingerprint for role, feature in features.items()},
     }
 
 
 def begin(folder: Path, store: FeatureStore, what: dict[str, Any]) -> None:
-    """Note in the folder what the run is begun with, and keep its snapshot from being cleaned away.
+    """Write run.json, and keep the run's snapshot from being cleaned up; nothing where the run was begun before.
+
+    Args:
+        folder: of the run.
+        store: the snapshot that it reads.
+        what: see `identity`.
 
     Raises:
-        RunError: the folder cannot be written. StoreError: the snapshot cannot be kept.
+        RunError: the folder cannot be written.
+        StoreError: the snapshot cannot be kept.
     """
     if (folder / STATE).exists():
         return
@@ -122,12 +151,11 @@ def begin(folder: Path, store: FeatureStore, what: dict[str, Any]) -> None:
         path.write_text(json.dumps(what, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
-# What every training does around the loop: it says when it begins, ends in order when it is interrupted, and leaves a
-# finished run's files (run_folder.py).
+# Around the training loop: the message at the start, an orderly end on Ctrl-C, and the files of a finished run.
 
 
 SELECTED = "selected"
-"""The folder, in a run's, of the best epoch's model."""
+"""The folder of the best epoch's model, in the run's folder."""
 
 Write = Callable[[Path, Mapping[str, Tensor], Record], None]
 """Writes a model's files into a folder, from its tensors and the record of its epoch."""
@@ -135,8 +163,20 @@ Write = Callable[[Path, Mapping[str, Tensor], Record], None]
 
 @dataclass
 class TrainReport:
-    """What a training did. train, held_out: which videos, in words. records: of every epoch. selected: the epoch that
-    was best on what was cut from train. known: it was finished before. epochs: done in this run."""
+    """What a training did.
+
+    Attributes:
+        folder: of the run.
+        train: which videos it learned from, in words.
+        held_out: which it was evaluated on, in words.
+        classes: how many.
+        records: figures of every epoch.
+        epochs: how many were done this time.
+        selected: the epoch that was best on the videos set aside for that; None where none is chosen.
+        known: whether the run was finished before.
+        interrupted: whether a KeyboardInterrupt ended it.
+        seconds: how long it took this time.
+    """
 
     folder: Path
     train: str = ""
@@ -151,10 +191,16 @@ class TrainReport:
 
 
 def load_finished(report: TrainReport, config: Config, asked: Config, classes: int) -> None:
-    """Put what a finished run of a `config` did into the report.
+    """Fill a report from a run that was finished before.
+
+    Args:
+        report: of the run; its folder is read.
+        config: the run's settings.
+        asked: the settings that are asked for now.
+        classes: how many the run has.
 
     Raises:
-        RunError: other settings are asked for.
+        RunError: the settings differ, or the run's files cannot be read.
     """
     if config != asked:
         raise RunError(
@@ -167,7 +213,17 @@ def load_finished(report: TrainReport, config: Config, asked: Config, classes: i
 
 
 def train_until_done(training: Training, report: TrainReport, progress: Progress, device: str) -> bool:
-    """Train to the end, which is True, or until a KeyboardInterrupt. device: in words."""
+    """Train to the end, or until a KeyboardInterrupt.
+
+    Args:
+        training: what to run.
+        report: to fill.
+        progress: a stage per epoch.
+        device: in words.
+
+    Returns:
+        Whether the training reached its end.
+    """
     report.records, before = training.records, len(training.records)
     begun = f", from epoch {before + 1} on" if before else ""
     progress.message(f"Training in {report.folder} on {device}{begun}; {report.held_out} held out.")
@@ -180,18 +236,24 @@ def train_until_done(training: Training, report: TrainReport, progress: Progress
 
 
 def save_run(training: Training, report: TrainReport, state: Mapping[str, Tensor], write: Write) -> None:
-    """Write the files of a run that is at its end. state: of the last epoch's model, as it is kept.
+    """Write the files of a training that reached its end.
+
+    Args:
+        training: with its records and, where one is chosen, the best epoch.
+        report: of the run; `selected` is filled in.
+        state: tensors of the last epoch's model.
+        write: writes a model's files.
 
     Raises:
-        RunError: they cannot be written.
+        RunError: the files cannot be written.
     """
     if training.best is not None:  # first: with the last epoch's files the run counts as finished
         report.selected = training.best.epoch
         write(report.folder / SELECTED, training.best.model, training.records[training.best.epoch - 1])
     write(report.folder, state, training.records[-1])
-    (report.folder / STATE).unlink()  # several times as large as the model, and nothing goes on from here
+    (report.folder / STATE).unlink()  # several times as large as the model, and no longer needed
 
 
 def score(record: Record) -> float | None:
-    """What the best epoch is chosen by."""
+    """The figure that the best epoch is chosen by: micro mAP on the videos set aside, or None."""
     return record["select"]["micro"] if "select" in record else None

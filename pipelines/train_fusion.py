@@ -1,7 +1,7 @@
-"""Training TFAM on a snapshot of a store: the same command goes on with a run that was broken off.
+"""Training a fusion head, such as TFAM, on a snapshot of a store.
 
-The store is only read, and needs no lock; it may be ingested into meanwhile. What comes out is a folder
-(run_folder.py).
+The store is only read, needs no lock, and may be written to meanwhile. The result is a folder (run_folder.py). The same
+command continues a run that was interrupted.
 """
 
 import time
@@ -44,8 +44,15 @@ from vimoclip.training.splits import SplitRequest, trainable_classes, training_s
 class TrainFusionRequest:
     """What to train, and on what.
 
-    folder: of the run; None is one of the store's and the settings' own, in `runs`. class_groups: a table
-    of classes (vimoclip/annotations/animal_kingdom.py). versions: the snapshot to begin on; None is the newest.
+    Attributes:
+        store: the store to read.
+        config: settings of the training.
+        folder: of the run; None is the default for the store and the settings, in `runs`.
+        split: which videos to train and to evaluate on.
+        class_groups: a table of classes and their groups (vimoclip/annotations/animal_kingdom.py); None groups the
+            classes by their training videos.
+        versions: the snapshot to begin on, table versions by name; None is the newest.
+        run: where and how to compute.
     """
 
     store: LocationLike
@@ -59,17 +66,31 @@ class TrainFusionRequest:
 
 @dataclass
 class TrainFusionReport(TrainReport):
-    """What a training did. sequences: what became of the videos of each part."""
+    """What a training did, beyond a `TrainReport`.
+
+    Attributes:
+        sequences: what each part, such as `train`, was made from.
+    """
 
     sequences: dict[str, SequenceReport] = field(default_factory=dict)
 
 
 def run(request: TrainFusionRequest, progress: Progress = NO_PROGRESS) -> TrainFusionReport:
-    """Train, or go on with it. A KeyboardInterrupt ends it with `interrupted` set; the last epoch is kept.
+    """Train, or continue training.
+
+    A KeyboardInterrupt ends it with `interrupted` set; the last epoch is kept.
+
+    Args:
+        request: what to train.
+        progress: a stage per epoch.
 
     Raises:
-        RunError: the folder holds another run, or there is nothing to train on. DivergedError. StoreError, LabelError,
-        ConfigError, UnknownColumnError.
+        RunError: the folder holds another run, or there is nothing to train on.
+        DivergedError: the loss is not finite.
+        StoreError: the store cannot be read.
+        LabelError: the labels do not fit the loss, or the table of classes does not fit the labels.
+        ConfigError: a setting does not fit the store.
+        UnknownColumnError: the store lacks a feature that the settings name.
     """
     began = time.monotonic()
     config = request.config
@@ -91,7 +112,7 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
     device = pick_device(request.run.device)
     store = snapshot(report.folder, request.store, request.versions)
     split = training_split(store, request.split, config.select_on, config.training.seed)
-    report.train, report.held_out = split.said_train, split.said_held_out
+    report.train, report.held_out = split.train_description, split.held_out_description
     classes = trainable_classes(store, split.train, request.split.min_videos)
     groups = read_class_groups(request.class_groups, classes) if request.class_groups else None
     sequences = {name: _read(request, store, videos, classes) for name, videos in split.parts.items()}
@@ -120,7 +141,7 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
 
 
 def features_of(store: FeatureStore, config: FusionConfig) -> Mapping[Modality, Feature]:
-    """The features that a run reads, by role."""
+    """The features that a run with these settings reads, by role."""
     return {role: store.features[getattr(config.sequences, role)] for role in HEADS[config.head_name].roles}
 
 

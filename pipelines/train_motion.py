@@ -1,7 +1,7 @@
-"""Training the motion student on a snapshot of a store: the same command goes on with a run that was broken off.
+"""Training the motion student on a snapshot of a store, in one process or in several on Ray.
 
-The store is only read, and needs no lock; no video is touched. What comes out is a folder (run_folder.py), from which
-`vimoclip embed --motion` makes a feature.
+The store is only read and needs no lock, and no video is opened. The result is a folder (run_folder.py), from which
+`vimoclip embed --motion` makes a feature. The same command continues a run that was interrupted.
 """
 
 import contextlib
@@ -48,8 +48,16 @@ from vimoclip.training.splits import SplitRequest, trainable_classes, training_s
 
 @dataclass(frozen=True)
 class TrainMotionRequest:
-    """What to train, and on what. folder: of the run; None is one of the store's and the settings' own, in `runs`.
-    versions: the snapshot to begin on; None is the newest."""
+    """What to train, and on what.
+
+    Attributes:
+        store: the store to read.
+        config: settings of the training.
+        folder: of the run; None is the default for the store and the settings, in `runs`.
+        split: which videos to train and to evaluate on.
+        versions: the snapshot to begin on, table versions by name; None is the newest.
+        run: where and how to compute.
+    """
 
     store: LocationLike
     config: MotionConfig
@@ -61,8 +69,12 @@ class TrainMotionRequest:
 
 @dataclass
 class TrainMotionReport(TrainReport):
-    """What a training did. segments: what became of the videos. checkpointing: whether a part of the tower was computed
-    twice."""
+    """What a training did, beyond a `TrainReport`.
+
+    Attributes:
+        segments: what each part, such as `train`, was made from.
+        checkpointing: whether activation checkpointing was used to save memory.
+    """
 
     segments: dict[str, ClipReport] = field(default_factory=dict)
     checkpointing: bool = False
@@ -71,14 +83,23 @@ class TrainMotionReport(TrainReport):
 def run(
     request: TrainMotionRequest, progress: Progress = NO_PROGRESS, peers: ProcessGroup = SINGLE_PROCESS
 ) -> TrainMotionReport:
-    """Train, or go on with it. A KeyboardInterrupt ends it with `interrupted` set; what was kept last is kept.
+    """Train, or continue training.
 
-    peers: the processes that train together, of which the first writes the folder.
+    A KeyboardInterrupt ends it with `interrupted` set; the last saved state is kept.
+
+    Args:
+        request: what to train.
+        progress: a stage per epoch.
+        peers: the processes that train together; the first one writes the folder.
 
     Raises:
-        RunError: the folder holds another run, or there is nothing to train on. DivergedError. ModelError: the
-        teacher's weights cannot be had. SettingsError: they are others than the store was made with. StoreError,
-        ConfigError, UnknownColumnError.
+        RunError: the folder holds another run, or there is nothing to train on.
+        DivergedError: the loss is not finite.
+        ModelError: the teacher's weights are not available.
+        SettingsError: the teacher's weights differ from those the store was made with.
+        StoreError: the store cannot be read.
+        ConfigError: a setting does not fit the store.
+        UnknownColumnError: the store lacks a feature that the settings name.
     """
     began = time.monotonic()
     report = TrainMotionReport(request.folder or default_folder(request.store, request.config, "motion"))
@@ -97,7 +118,7 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, progress: Pro
     set_threads(request.run)
     store = snapshot(report.folder, request.store, request.versions)
     split = training_split(store, request.split, config.select_on, config.training.seed)
-    report.train, report.held_out = split.said_train, split.said_held_out
+    report.train, report.held_out = split.train_description, split.held_out_description
     classes = trainable_classes(store, split.train, request.split.min_videos)
     segments = {
         name: read_motion_clips(store, config.image, config.segment, videos, classes)
@@ -135,10 +156,11 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, progress: Pro
 
 
 def teacher_of(store: FeatureStore, run: RunConfig) -> ClipTeacher:
-    """The store's teacher, in fp32: what a student starts from.
+    """Load the store's teacher in fp32, from which a student starts.
 
     Raises:
-        ModelError: its weights cannot be had. SettingsError: they are others than the store was made with.
+        ModelError: its weights are not available.
+        SettingsError: they differ from those the store was made with.
     """
     teacher = load_backbone(replace(store.config.clip, precision="fp32"), pick_device(run.device))
     made = store.features["clip"].weights_sha256
@@ -152,52 +174,61 @@ def teacher_of(store: FeatureStore, run: RunConfig) -> ClipTeacher:
     return teacher
 
 
-# The motion student on several GPUs: a process each, on its share of every batch, which together take one step.
+# The motion student on several GPUs: one process each, which works on its share of every batch; together they take one
+# step.
 #
-# The processes are tasks of Ray, and meet by a file in the run's folder, which all of them must see. They give the
-# numbers of one process with the same batches, but for the last bits.
+# The processes are Ray tasks, and find each other by a file in the run's folder, which all of them must see. Their
+# numbers equal those of one process with the same batches, but for the last bits.
 
 
 STEP_TIMEOUT = timedelta(minutes=30)
-"""How long a process waits for the others at one step: as long as one may need to read what it trains on."""
+"""How long a process waits for the others at one step: as long as another may need to read its training data."""
 
 
 @dataclass(frozen=True)
 class GroupMember:
-    """One of `world` processes. meeting: a file that is not there yet, and that all of them see."""
+    """One of the processes that train together.
+
+    Attributes:
+        request: what to train, the same for all.
+        rank: the process's number, from 0.
+        world: how many processes there are.
+        rendezvous_file: a file that does not exist yet, at a path that all of them see.
+    """
 
     request: TrainMotionRequest
     rank: int
     world: int
-    meeting: Path
+    rendezvous_file: Path
 
 
-def train_in_group(asked: GroupMember) -> TrainMotionReport:
-    """Train as one of several; the first leaves the run's folder.
+def train_in_group(member: GroupMember) -> TrainMotionReport:
+    """Train as one of several processes; the first writes the run's folder.
 
     Raises:
-        VimoclipError: as `train_motion.run`.
+        VimoclipError: see `run`.
     """
-    device = pick_device(asked.request.run.device)
+    device = pick_device(member.request.run.device)
     torch.distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        init_method=f"file://{asked.meeting}",
-        rank=asked.rank,
-        world_size=asked.world,
+        init_method=f"file://{member.rendezvous_file}",
+        rank=member.rank,
+        world_size=member.world,
         timeout=STEP_TIMEOUT,
     )
     try:
-        return run(asked.request, peers=ProcessGroup(asked.rank, asked.world))
+        return run(member.request, peers=ProcessGroup(member.rank, member.world))
     finally:
         torch.distributed.destroy_process_group()
 
 
 def run_distributed(request: TrainMotionRequest, engine: Engine, progress: Progress = NO_PROGRESS) -> TrainMotionReport:
-    """Train on Ray: `engine.workers` processes, or one on each GPU of this machine.
+    """Train on Ray: in `engine.workers` processes, or in one per GPU of this machine.
 
     Raises:
-        UsageError: there is no GPU, and no number of processes was given. ConfigError: more than there is room for.
-        VimoclipError: as `train_motion.run`; no cluster answers; a process died.
+        UsageError: there is no GPU, and no number of processes was given.
+        ConfigError: the cluster has no room for so many processes.
+        VimoclipError: see `run`; or no cluster answers, or a process died.
     """
     folder = (request.folder or default_folder(request.store, request.config, "motion")).absolute()
     world = engine.workers or torch.cuda.device_count()
@@ -207,13 +238,13 @@ def run_distributed(request: TrainMotionRequest, engine: Engine, progress: Progr
         raise UsageError("There is no GPU to train on with Ray.", expected="--workers N, for processes on the CPU")
     from pipelines.ray_cluster import RayRuns
 
-    versions = snapshot(folder, request.store).versions  # that all of them read, whatever is ingested meanwhile
+    versions = snapshot(folder, request.store).versions  # all processes read this one, whatever is ingested meanwhile
     folder.mkdir(parents=True, exist_ok=True)
-    meeting = folder / f".peers-{uuid.uuid4().hex}"
+    rendezvous_file = folder / f".peers-{uuid.uuid4().hex}"
     side_by_side = 1 if torch.cuda.device_count() and request.run.device != "cpu" else world
     try:
         with RayRuns(engine.address, side_by_side, request.run.device) as runs:
-            if runs.together < world:  # one that cannot start would be waited for
+            if runs.together < world:  # the others would wait for a process that cannot start
                 raise ConfigError(
                     "There is no room for so many workers.",
                     received=f"--workers {world}",
@@ -221,12 +252,12 @@ def run_distributed(request: TrainMotionRequest, engine: Engine, progress: Progr
                 )
             own = replace(request.run, threads=request.run.threads or runs.threads)
             whole = replace(request, folder=folder, store=str(as_location(request.store)), versions=versions, run=own)
-            peers = {rank: GroupMember(whole, rank, world, meeting) for rank in range(world)}
+            peers = {rank: GroupMember(whole, rank, world, rendezvous_file) for rank in range(world)}
             report = dict(runs.map(train_in_group, peers))[0]
     except KeyboardInterrupt:
         report = TrainMotionReport(folder, interrupted=True)
         report.records = records_of(folder) if (folder / METRICS).exists() else []
     finally:
         with contextlib.suppress(OSError):
-            meeting.unlink()
+            rendezvous_file.unlink()
     return report

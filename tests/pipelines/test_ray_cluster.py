@@ -49,7 +49,7 @@ def test_nodes_come_and_die_and_come_while_a_run_goes_on(
             n += 1
 
     def pids() -> set[int]:
-        return {hand.described.pid for hand in executor._hands if hand.described is not None}
+        return {handle.described.pid for handle in executor._handles if handle.described is not None}
 
     found: dict[str, list[FrameEvent]] = {}
     second: set[int] = set()
@@ -67,7 +67,7 @@ def test_nodes_come_and_die_and_come_while_a_run_goes_on(
                 second = pids()
                 kill_raylet(nodes[0])
             elif len(nodes) == 1 and second and pids() == first:  # the other is lost, and its successor has no GPU
-                assert len(executor._hands) == 2
+                assert len(executor._handles) == 2
                 done_since += isinstance(outcome, VideoDone)
                 if done_since == 3:
                     nodes.append(one_node.add_node(**GPU_NODE))
@@ -93,7 +93,7 @@ def test_a_dead_raylet_of_ones_own_ends_the_run(
         kill_raylet(one_node.head_node)
         began = time.monotonic()
         with pytest.raises(
-            VimoclipError, match=r"raylet is gone.*Connection refused.*goes on from there, once `ray st"
+            VimoclipError, match=r"raylet is gone.*Connection refused.*continues from there, once `ray st"
         ):
             list(outcomes)
         assert time.monotonic() - began < 15

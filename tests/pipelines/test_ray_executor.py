@@ -89,7 +89,7 @@ def test_two_gpus_are_two_actors_and_the_store_is_the_same(
 
 def holder(executor: RayExecutor, video_id: str) -> int:
     """The process of the actor that is at this video."""
-    at_it = [hand.described for hand in executor._hands if hand.jobs and hand.jobs[0].video_id == video_id]
+    at_it = [handle.described for handle in executor._handles if handle.jobs and handle.jobs[0].video_id == video_id]
     (described,) = at_it
     assert described is not None
     return described.pid

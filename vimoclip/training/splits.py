@@ -114,14 +114,21 @@ HELD_OUT = ("val", "test")
 
 @dataclass(frozen=True)
 class TrainingSplit:
-    """train, select, held_out: the videos of each part; nothing where it is not asked for, or not there. said_train,
-    said_held_out: which these are, for people."""
+    """The videos of each part of a training.
+
+    Attributes:
+        train: the videos to train on.
+        select: those set aside to choose the best epoch on; empty where that is not asked for.
+        held_out: those to evaluate on; may be empty.
+        train_description: which `train` are, in words; kept in run.json, so that its wording must not change.
+        held_out_description: likewise of `held_out`.
+    """
 
     train: list[Video]
     select: list[Video]
     held_out: list[Video]
-    said_train: str
-    said_held_out: str
+    train_description: str
+    held_out_description: str
 
     @property
     def parts(self) -> dict[str, list[Video]]:
