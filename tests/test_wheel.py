@@ -20,7 +20,7 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.encode import write_clip
 
 OURS = ("vimoclip", *PACKAGES)
-REPORT = HOME / "pipelines" / "report"  # with a template and a style sheet
+REPORT = HOME / "pipelines" / "demo"  # with a template and a style sheet
 DECOYS = ("cli.py", "schemas/__init__.py", "pipelines/__init__.py", "av.py")
 
 
@@ -73,7 +73,8 @@ def test_it_holds_our_four_packages_and_nothing_else(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     code = {path for name in OURS for path in (HOME / name).rglob("*.py")}
     data = {*TINY_FOLDER.iterdir(), *(path for path in REPORT.glob("page.*") if path.suffix != ".py")}
-    assert len(data) > 4 and held == {path.relative_to(HOME).as_posix() for path in code | data}
+    typed = {HOME / name / "py.typed" for name in OURS}
+    assert len(data) > 4 and held == {path.relative_to(HOME).as_posix() for path in code | data | typed}
 
 
 def test_the_tiny_model_comes_with_it(environment: Path, tmp_path: Path) -> None:
