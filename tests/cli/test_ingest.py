@@ -120,7 +120,7 @@ def test_a_config_with_an_unknown_setting_is_refused(videos: Path, tmp_path: Pat
         (["{videos}", "--fps", "0"], 1, "fps must be positive"),
         (["{videos}", "--fps", "5", "--every", "2"], 2, "fps or every, not both"),
         (["{videos}", "--labels", "/no/such.csv"], 1, "no/such.csv"),
-        (["{videos}", "--store", "ftp://host/store"], 1, "no address of an object store"),
+        (["{videos}", "--store", "ftp://host/store"], 1, "not an address of an object store"),
         (["{videos}", "--device", "abacus"], 1, "no such device"),
         (["{videos}", "--timeout", "1e7"], 1, "timeout_s is too long"),
         (["{videos}", "--clip-weights", "none", "--preprocess", "openai"], 1, "brings its own preprocessing"),

@@ -2,7 +2,7 @@
 
 `read` reads a file of any format below, and `from_folders` the folders that hold the videos; both give `Annotations`,
 where a video is named as it was written, and `match` finds the video_id behind each name. A format is recognised by
-what a file holds, so a file may have any name; only splits, and which class names belong to a list, are told by it.
+what a file holds, so a file may have any name; only splits, and which class names belong to a list, follow from it.
 
     animal_kingdom.py    Animal Kingdom: clip lists (*_multi.txt), frame tables (train.csv, val.csv: a row a frame, or
                          light) and AR_metadata.xlsx; MammalNet: clip lists (mn_*.csv)
@@ -10,9 +10,13 @@ what a file holds, so a file may have any name; only splits, and which class nam
     camtrap_dp.py        Camtrap DP: observations.csv, with media.csv beside it
     csv.py               our own: a header with filepath and label; whatever no other reader takes
 
+    record.py            `Annotations`, the form that every format becomes
+    matching.py          `match`: which stored video each written name means
+    tables.py            `LabelFile`: rows of text files and workbooks
+
 To add a format, write its module, with `sniff` and `read` as `Reader` has them, and put a row into `READERS`.
 
-What has a header and a row a label may be an Excel workbook as well, whose first sheet is read. Nothing here opens a
+A file with a header and a row a label may also be an Excel workbook, whose first sheet is read. Nothing here opens a
 video or a store.
 """
 
@@ -43,7 +47,7 @@ __all__ = [
 
 
 class Reader(Protocol):
-    """What a module that reads a format defines."""
+    """What a module that reads a format must define."""
 
     def sniff(self, file: LabelFile) -> bool:
         """Whether the file is of this format, by its first rows alone."""
@@ -63,7 +67,7 @@ READERS: tuple[tuple[str, str], ...] = (
     ("Camtrap DP", "vimoclip.annotations.camtrap_dp"),
     ("our file", "vimoclip.annotations.csv"),
 )
-"""Formats and the modules that read them. The first whose `sniff` says so reads a file; the last takes any."""
+"""Formats and the modules that read them. The first whose `sniff` accepts a file reads it; the last accepts any."""
 
 
 def read(path: Path) -> Annotations:
@@ -78,10 +82,8 @@ def read(path: Path) -> Annotations:
     return next(reader for reader in readers if reader.sniff(file)).read(file)
 
 
-# Labels from where videos lie: the name of the folder, or the label file in it.
-
-
-FOLDERS = "<folders>"  # the `source` of labels that are names of folders
+FOLDERS = "<folders>"
+"""The `source` of labels that are names of folders."""
 
 
 def from_folders(video_ids: Iterable[str]) -> Annotations:
@@ -92,6 +94,6 @@ def from_folders(video_ids: Iterable[str]) -> Annotations:
 
 
 def find_labels(root: Path) -> Path | None:
-    """The `labels.csv` in folder `root`, else the one beside it (in its parent), else None."""
+    """Find the `labels.csv` in folder `root`, else the one beside it (in its parent), else None."""
     root = Path(os.path.abspath(root))  # the parent of `.` is `.`, and that of `a/..` is `a`
     return next((path for path in (root / "labels.csv", root.parent / "labels.csv") if path.is_file()), None)

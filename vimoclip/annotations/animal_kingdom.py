@@ -5,7 +5,7 @@
     train.csv, val.csv                       frame tables: a header; a row a frame or, in the light form, a row a clip
     AR_metadata.xlsx                         metadata: a workbook with a row a clip, on its sheet AR
 
-Names of classes lie beside the file, in ak_action.csv or, of a list whose name begins with `mn_`, in mn_action.csv.
+Names of classes lie beside the file, in ak_action.csv or, for a list whose name begins with `mn_`, in mn_action.csv.
 Labels follow the ids, never the rows. `read_class_groups` reads which group (head, middle, tail) each class is in.
 """
 
@@ -27,10 +27,10 @@ def sniff(file: LabelFile) -> bool:
 
 
 def read(file: LabelFile) -> Annotations:
-    """Read a file of any of the three forms, with the class names that lie beside it.
+    """Read a file of any of these forms, with the class names that lie beside it.
 
     Raises:
-        LabelError: the file or the class names cannot be read, a line is not of the form, or an id has no name.
+        LabelError: the file or the class names cannot be read, a line is malformed, or an id has no name.
     """
     if _is_metadata(file):
         return _read_metadata(file)
@@ -39,27 +39,23 @@ def read(file: LabelFile) -> Annotations:
     return _read_frames(file.path, _frames_delimiter(file.first_line) or " ")
 
 
-# Class ids: their names, and the split and the clip that names of files tell.
-#
-# Names are in a CSV with the columns `id` and `name`, in any order of rows: Animal Kingdom's are not in the order of
-# their ids.
-
-
 _NAMES = "ak_action.csv"
 
 
 def class_names(path: Path, file: str) -> dict[int, str]:
-    """The names of classes, from the file that lies beside a label file.
+    """Read the names of classes from the file that lies beside a label file.
+
+    It is a CSV with the columns `id` and `name`; Animal Kingdom's rows are not in the order of their ids.
 
     Args:
         path: of the label file.
         file: the name of the other.
 
     Returns:
-        Id → name.
+        The name of each id.
 
     Raises:
-        LabelError: it is not there, cannot be read, or says two things of one id.
+        LabelError: the file is missing, cannot be read, or gives an id two names.
     """
     beside = path.parent / file
     if not beside.is_file():
@@ -83,13 +79,13 @@ def class_names(path: Path, file: str) -> dict[int, str]:
 
 
 def split_of(path: Path) -> str | None:
-    """The split that a file's name tells: `train`, `val` or `test`, the first that is a word of it."""
+    """Return the split in a file's name: the first of `train`, `val` and `test` that is a word of it, or None."""
     words = "".join(letter if letter.isalpha() else " " for letter in path.stem.lower()).split()
     return next((word for word in words if word in ("train", "val", "test")), None)
 
 
 def _labels(cell: str, names: Mapping[int, str]) -> tuple[list[str], list[str]]:
-    """The names of ids with commas between them, and in words what is wrong with them."""
+    """The names of comma-separated ids, and what is wrong with them in words."""
     ids = [each.strip() for each in cell.split(",") if each.strip()]
     known = [each for each in ids if each.isdecimal() and int(each) in names]
     return [names[int(each)] for each in known], [f"no class {each!r}" for each in ids if each not in known]
@@ -104,12 +100,12 @@ def _header(cells: list[str]) -> list[str]:
     return [cell.strip().strip('"').lower() for cell in cells]
 
 
-# Clip lists: no header, on every line a clip and the ids of its classes, with blanks between them.
+# Clip lists have no header; every line has a clip and the ids of its classes, with blanks between them.
 #
 #     AAACXZTV.mp4         2 40           Animal Kingdom: train_multi.txt, val_multi.txt; names in ak_action.csv
 #     trimmed_videos/Di4eEBZjkA4.mp4 1    MammalNet: mn_train.csv, mn_val.csv, mn_test.csv; names in mn_action.csv
 #
-# The split is in the name of the file.
+# The file's name has the split.
 
 
 _CLIP = re.compile(r"\s*(\S+\.[A-Za-z0-9]+)((?:\s+[0-9]+)+)\s*")
@@ -138,11 +134,11 @@ def _read_clips(path: Path) -> Annotations:
     return Annotations.of_file(path, (draft.done(name) for name, draft in drafts.items()), elsewhere=True)
 
 
-# Frame tables and metadata: a header with `labels`, whose cells are ids by commas, "2,40". Clips are named ID.mp4.
+# Frame tables and metadata have a header with `labels`, whose cells are comma-separated ids, "2,40". Clips are ID.mp4.
 #
 #     train.csv, val.csv    original_vido_id video_id frame_id path labels (sic), a row a frame, with blanks between
 #                           cells; video_id is a running number beside an original_vido_id. The light form has a row a
-#                           clip, `;` between cells, and fewer columns. The split is in the name of the file.
+#                           clip, `;` between cells, and fewer columns. The file's name has the split.
 #     AR_metadata.xlsx      sheet AR, a row a clip: video_id, type (the split: train or test), labels, and
 #                           list_animal_action, a Python list of (animal, action), or of texts that each hold one.
 #                           Class names are those of ak_action.csv where it lies beside the workbook, else those of
@@ -154,7 +150,7 @@ _EXPECTED = f"on every line a video, and the ids of its classes with commas betw
 
 
 def _frames_delimiter(header: str) -> str | None:
-    """What lies between the columns, where this is a header of train.csv or val.csv; else None."""
+    """The delimiter of the columns where this is a header of train.csv or val.csv; otherwise None."""
     for delimiter in " ;,\t":
         columns = _header(header.split(delimiter))
         if "labels" in columns and "label" not in columns and any(name in columns for name in _IDS):
@@ -163,7 +159,7 @@ def _frames_delimiter(header: str) -> str | None:
 
 
 def _read_frames(path: Path, delimiter: str) -> Annotations:
-    """One entry a clip, of millions of lines, which are read one at a time."""
+    """Read one entry a clip from millions of lines, one line at a time."""
     names = class_names(path, _NAMES)
     labels: dict[str, dict[str, None]] = {}
     problems: list[str] = []
@@ -197,7 +193,7 @@ def _is_metadata(file: LabelFile) -> bool:
 
 
 def _read_metadata(file: LabelFile) -> Annotations:
-    """Labels, split, and the animals of a clip as its `species`, joined by `; `."""
+    """Read labels, split, and the animals of a clip as its `species`, joined by `; `."""
     path, sheets = file.path, file.sheets or {}
     names = class_names(path, _NAMES) if (path.parent / _NAMES).is_file() else _actions(path, sheets)
     drafts: dict[str, Draft] = {}
@@ -222,7 +218,7 @@ def _read_metadata(file: LabelFile) -> Annotations:
 
 
 def _actions(path: Path, sheets: Mapping[str, list[Row]]) -> dict[int, str]:
-    """Id → name of sheet Action. In the published file one row has lost its id: that is the one id no other row has."""
+    """The name of each id on sheet Action. One published row has lost its id: the one id that no other row has."""
     header, *rows = [row for _, row in sheets.get("Action", [])] or [[]]
     columns = _header(header)
     if not {"label", "action"} <= set(columns):
@@ -241,7 +237,7 @@ def _actions(path: Path, sheets: Mapping[str, list[Row]]) -> dict[int, str]:
 
 
 def _animals(pairs: object) -> Iterator[str]:
-    """The animal of every (animal, action), however deep the lists, and the texts that hold one, are nested."""
+    """The animal of every (animal, action), however deeply lists, and texts that hold such pairs, are nested."""
     if isinstance(pairs, str):
         pairs = ast.literal_eval(pairs)
     if isinstance(pairs, tuple) and pairs:
@@ -253,18 +249,15 @@ def _animals(pairs: object) -> Iterator[str]:
         raise ValueError(pairs)
 
 
-# Class groups that a data set names by itself, such as head, middle and tail: the column `segment` of a table.
-#
-# A CSV file or a workbook, whose first sheet is read, with a header; classes are in the first of the columns label,
-# action, class or name that it has. Animal Kingdom's is df_action.xlsx, which writes `Being Carried` where its other
-# files have `Being carried`: a class that is not there as it is written is looked for without regard to case.
-
-
 _CLASS = ("label", "action", "class", "name")
 
 
 def read_class_groups(path: Path, classes: Sequence[str]) -> list[str]:
-    """Read the group of each class, the table's column `segment`.
+    """Read the group of each class, such as head, middle and tail, from the column `segment` of a table.
+
+    The table is a CSV file or a workbook, whose first sheet is read, with a header; classes are in the first of the
+    columns label, action, class and name that it has. Animal Kingdom's is df_action.xlsx, which writes `Being Carried`
+    where its other files have `Being carried`: a class that is missing as written is looked up without regard to case.
 
     Args:
         path: of the table.
@@ -274,7 +267,7 @@ def read_class_groups(path: Path, classes: Sequence[str]) -> list[str]:
         C names of groups, in the order of the classes.
 
     Raises:
-        LabelError: the file cannot be read, has no such columns, or leaves a class out.
+        LabelError: the file cannot be read, lacks these columns, or leaves a class out.
     """
     rows = [cells for _, cells in LabelFile.open(path).rows()]
     header = [cell.strip().lower() for cell in rows[0]] if rows else []

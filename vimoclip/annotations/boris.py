@@ -1,16 +1,16 @@
-"""Events exported from BORIS, as CSV, TSV or XLSX; the columns, of which older and newer exports have different ones:
+"""Events exported from BORIS, as CSV, TSV or XLSX. These are the columns; older and newer exports have different ones:
 
     behaviour   Behavior
-    video       Media file name, Media file path, Media file: where several are written, with `;` between them
+    video       Media file name, Media file path, Media file: where there are several, with `;` between them
     videos      Source: all those of the observation, one after the other: `player #1:a.mp4;b.mp4|player #2:c.mp4`
-    durations   Media duration (s), as Source
+    durations   Media duration (s), in the form of Source
     tabular     Time and, in Behavior type or Status: START, STOP or POINT
     aggregated  Start (s), Stop (s)
     also        Observation id, Subject, Modifiers or `Modifier #1` …, Time offset (s)
 
 Older tabular exports begin with lines about the observation: its id, its videos, its time offset, its variables.
 
-Times are seconds, or h:m:s, from the begin of the observation's first video, plus the time offset. Where an
+Times are seconds, or h:m:s, from the beginning of the observation's first video, plus the time offset. Where an
 observation has several videos in a row, the durations say in which of them a time lies. Videos of further players show
 the same from elsewhere and get no labels. A start belongs to the next stop of the same observation, subject, behaviour
 and modifiers.
@@ -55,7 +55,7 @@ def _is_header(cells: list[str]) -> bool:
 
 @dataclass(frozen=True)
 class _Event:
-    """One line. kind: START, STOP, POINT, or of aggregated events nothing. media: as written; see `_places`."""
+    """One line. kind: START, STOP or POINT, empty for aggregated events. media: as written; see `_spans`."""
 
     line: int
     key: tuple[str, ...]  # observation, subject, behaviour, modifiers
@@ -76,11 +76,11 @@ class _Event:
 def read(file: LabelFile) -> Annotations:
     """Read an export.
 
-    Starts without a stop, and stops without a start, are told in `unpaired`; events in no video, or of several videos
-    without their durations, in `unplaced`. Subjects become the metadata `subject`.
+    Starts without a stop, and stops without a start, are listed in `unpaired`; events in no video, or in one of several
+    videos whose durations are missing, in `unplaced`. Subjects become the metadata `subject`.
 
     Raises:
-        LabelError: lines without a behaviour or a time, or events on several sheets.
+        LabelError: a line has no behaviour or no time, or several sheets have events.
     """
     path = file.path
     if len(sheets := _event_sheets(file)) > 1:
@@ -117,7 +117,7 @@ def read(file: LabelFile) -> Annotations:
             continue
         for name, first, last in spans:
             seen.setdefault(name, Sightings()).see([Span(event.behaviour, first, last)], subject=event.key[1])
-    for event in unpaired:  # their videos are named too: a label made of them before the stop was lost has to go
+    for event in unpaired:  # name their videos too: a label made from one before its stop was lost has to go
         with contextlib.suppress(ValueError):
             for name, _, _ in _spans(event, event.key[0] in several):
                 seen.setdefault(name, Sightings())
@@ -131,7 +131,7 @@ def read(file: LabelFile) -> Annotations:
 
 
 def _event(line: int, cells: dict[str, str]) -> _Event:
-    """One line. Raises ValueError that says what is wrong with it."""
+    """Parse one line. Raises ValueError that says what is wrong with it."""
     behaviour = cells["behavior"]
     if not behaviour:
         raise ValueError("no behaviour")
@@ -158,7 +158,7 @@ def _event(line: int, cells: dict[str, str]) -> _Event:
 
 
 def _paired(events: list[_Event], unpaired: list[_Event]) -> Iterator[_Event]:
-    """Points, aggregated events, and starts with the time of their stop; what is left alone goes to `unpaired`."""
+    """Points, aggregated events, and starts with the time of their stop; those left alone go to `unpaired`."""
     open_: dict[tuple[str, ...], _Event] = {}
     for event in sorted(events, key=lambda each: each.start_s):  # stable: at one time, the order of the file
         if event.kind == "START":
@@ -177,13 +177,13 @@ def _paired(events: list[_Event], unpaired: list[_Event]) -> Iterator[_Event]:
 def _spans(event: _Event, several: bool) -> Iterator[tuple[str, float, float]]:
     """Video as written, start and end in it, of every video that an event lies in; ValueError where none is known.
 
-    several: other events of its observation are in other videos.
+    several: whether other events of its observation are in other videos.
     """
     media, source, durations = event.media
     if event.start_s < 0:
         raise ValueError("it is before the first video begins")
     if media and _PLAYER.sub("", source, count=1) == media and _number(durations) > 0:
-        videos = [media]  # one duration, so one video, whatever signs are in its name
+        videos = [media]  # one duration, so one video, whatever characters its name has
     else:
         videos = _first_player(source) or _first_player(media)
     if not videos:
@@ -204,7 +204,7 @@ def _spans(event: _Event, several: bool) -> Iterator[tuple[str, float, float]]:
 
 
 def _first_player(cell: str) -> list[str]:
-    """What is written of the first player, or of the only one, each video's part by itself."""
+    """What is written for the first or only player, as one entry a video."""
     parts = [part for part in _PLAYER.split(cell) if part.strip()]
     first = parts[0].split("|")[0] if parts else ""
     return [each.strip() for each in first.split(";") if each.strip().lower() not in _NOTHING]
@@ -218,12 +218,12 @@ def _number(cell: str) -> float:
 
 
 def _seconds(cell: str) -> float:
-    """Seconds, or h:m:s or m:s, in seconds; a minus sign is of the whole. Raises ValueError that shows the cell."""
+    """Parse seconds, h:m:s or m:s into seconds; a minus sign applies to all. Raises ValueError that shows the cell."""
     parts = cell.removeprefix("-").split(":")
     total = 0.0
     for part in parts:
         number = _number(part)
         if not 0 <= number < math.inf or len(parts) > 3:
-            raise ValueError(f"{cell!r} is no time in seconds")
+            raise ValueError(f"{cell!r} is not a time in seconds")
         total = total * 60 + number
     return 0.0 - total if cell.startswith("-") and total else total

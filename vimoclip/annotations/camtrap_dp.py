@@ -1,15 +1,16 @@
-"""Observations of a Camtrap DP package (Camera Trap Data Package 1.0): observations.csv, with media.csv beside it and,
-where it is there, deployments.csv.
+"""Observations of a Camtrap DP package (Camera Trap Data Package 1.0): observations.csv.
 
-    observations   observationType: those of an `animal` have labels. behavior: several with `|` between them.
-                   scientificName. mediaID: of one file; without it, of an event in a deployment.
+media.csv must lie beside it; deployments.csv is read where it does.
+
+    observations   observationType: only an `animal` has labels. behavior: several with `|` between them.
+                   scientificName. mediaID: the file observed; without it, an event in a deployment.
                    deploymentID, eventStart, eventEnd: ISO 8601
     media          mediaID, deploymentID, timestamp (ISO 8601, when a video begins), filePath, fileMediatype
     deployments    deploymentID, locationName
 
-Times become seconds from the begin of a video. An event is in the videos of its deployment that begin in it or, where
-none does, in the last one that began before it. Of those that begin in it, all but the last are in it as a whole. What
-has no end after the begin of a video is of the whole video.
+Times become seconds from the beginning of a video. An event is in the videos of its deployment that begin during it or,
+where none does, in the last one that began before it. Of those that begin during it, all but the last are in it as a
+whole. An event without an end after the beginning of a video covers the whole video.
 """
 
 import math
@@ -47,13 +48,13 @@ def _is_header(cells: list[str]) -> bool:
 
 
 def read(file: LabelFile) -> Annotations:
-    """Read observations.csv. Observations of pictures say nothing of a video and are passed over.
+    """Read observations.csv. Observations of pictures say nothing about a video and are skipped.
 
     scientificName becomes the metadata `species`, deploymentID `deployment`, and locationName `site`. Events in no
-    video are told in `unplaced`.
+    video are listed in `unplaced`.
 
     Raises:
-        LabelError: media.csv is not there, or lines are not as they should be.
+        LabelError: media.csv is missing, or lines are not as they should be.
     """
     path, rows = file.path, file.rows(file.header_delimiter(_is_header) or ",")
     problems: list[str] = []
@@ -119,7 +120,7 @@ def _media(path: Path, problems: list[str]) -> tuple[dict[str, _Media], set[str]
 
 
 def _sites(path: Path) -> dict[str, str]:
-    """deploymentID → locationName, where deployments.csv lies beside."""
+    """The locationName of each deploymentID, where deployments.csv lies beside the file."""
     file = path.parent / "deployments.csv"
     rows = _table(delimited(file)) if file.is_file() else iter(())
     return {row.get("deploymentid", ""): row.get("locationname", "") for _, row in rows}
@@ -128,7 +129,7 @@ def _sites(path: Path) -> dict[str, str]:
 def _within(
     own: list[_Media], start: datetime | None, end: datetime | None
 ) -> list[tuple[_Media, tuple[float, float]]]:
-    """Of the videos of one deployment, those that an event is in, and where; all of those that another one follows."""
+    """The videos of one deployment that an event is in, and where in each; all of one that another follows."""
     if start is None:
         return []
     timed = [(each, _after(start, each.begin)) for each in own if each.begin is not None]
@@ -141,7 +142,7 @@ def _within(
 
 
 def _span(video: _Media, start: datetime | None, end: datetime | None) -> tuple[float, float]:
-    """Start and end in a video, in seconds; the whole video where the times are not given, or not after its begin."""
+    """Start and end in a video, in seconds; the whole video where there are no times, or none after its beginning."""
     if video.begin is None or start is None:
         return _WHOLE
     first = max(_after(video.begin, start), 0.0)
@@ -162,11 +163,11 @@ def _time(cell: str) -> datetime | None:
     try:
         return datetime.fromisoformat(cell)
     except ValueError:
-        raise ValueError(f"{cell!r} is no ISO 8601 time") from None
+        raise ValueError(f"{cell!r} is not an ISO 8601 time") from None
 
 
 def _table(rows: Iterator[Row]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Every row below the header by the lower-cased names of the columns; cells that are not there are empty."""
+    """Every row below the header, by the lower-cased names of the columns; missing cells are empty."""
     columns = [cell.strip().lower() for cell in next(rows, (0, []))[1]]
     for line, row in rows:
         yield line, dict(zip(columns, [*map(str.strip, row), *[""] * len(columns)], strict=False))

@@ -1,7 +1,7 @@
-"""Our own label file: CSV or a workbook, with a header line in which case and surrounding blanks do not matter.
+"""Our own label file: CSV or a workbook, whose header line ignores case and surrounding blanks.
 
-The delimiter is the one of comma, semicolon and tab that makes most known columns of the header. Where a header has
-several names for one column, the first of this list is that column and the others are metadata:
+The delimiter is the one of comma, semicolon and tab that gives the most known columns in the header. Where a header
+has several names for one column, the first in this list is that column and the others are metadata:
 
     video     filepath, path, file, video, video_id, filename    required; relative to the file's folder, or absolute
     label     label                       required, cells may be empty; several by `;` in a cell or by repeated rows
@@ -32,7 +32,7 @@ _EXPECTED = "a filepath, 0 <= start <= end in seconds or neither, no cell withou
 
 
 def sniff(file: LabelFile) -> bool:
-    """Whether the file is of this format: any file is, and what it lacks is told when it is read."""
+    """Whether the file is of this format: any file is, and `read` says what it lacks."""
     return True
 
 
@@ -42,8 +42,8 @@ def read(file: LabelFile) -> Annotations:
     Rows of one video merge, and a repeated label of the same span counts once.
 
     Raises:
-        LabelError: there are no rows, or a column is lacking; or, with their lines, the first 5 and how many there are:
-            rows that contradict each other, have more cells than the header, no filepath or an impossible span.
+        LabelError: there are no rows, or a column is missing; or rows contradict each other, have more cells than the
+            header, or lack a filepath or a possible span. It shows the first 5 such lines, and counts them.
     """
     path, rows = file.path, file.rows(_delimiter(file))
     line, header = next(rows, (0, []))
@@ -74,8 +74,8 @@ def read(file: LabelFile) -> Annotations:
 
 
 def _delimiter(file: LabelFile) -> str:
-    """The one that makes most known columns of the header; of those that make equally many, the most frequent there."""
-    header = file.first_line.lower().replace('"', "")  # alone: cells may hold any delimiter
+    """The delimiter that gives the most known columns in the header and, among equals, is the most frequent there."""
+    header = file.first_line.lower().replace('"', "")  # the header alone: cells may hold any delimiter
     known = {each: len(_KNOWN.intersection(map(str.strip, header.split(each)))) for each in DELIMITERS}
     return max(DELIMITERS, key=lambda each: (known[each], header.count(each)))
 

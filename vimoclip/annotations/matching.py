@@ -1,4 +1,4 @@
-"""Which stored video each written name means. Nothing here opens a video or a store."""
+"""`match`: which stored video each written name means. Nothing here opens a video or a store."""
 
 import os
 import unicodedata
@@ -10,14 +10,20 @@ from pathlib import Path
 from schemas.labels import Label
 from vimoclip.annotations.record import Annotations, Draft, refuse
 
-_SEVERAL = "/"  # in place of a video_id: several are meant. No video_id is this, as none is absolute.
+_SEVERAL = "/"  # instead of a video_id where several are meant; never a video_id, since those are relative
 
 
 @dataclass(frozen=True)
 class Matched:
     """What `match` found: `unknown` and `ambiguous` hold names as written, everything else video_ids.
 
-    videos: every id matched, labelled or not, in order of first mention. splits, metadata: of those that have any.
+    Attributes:
+        labels: of the stored videos.
+        splits: by video_id, where there is one.
+        metadata: by video_id, where there is any.
+        unknown: names of no stored video.
+        ambiguous: names that may mean several videos.
+        videos: every id matched, labelled or not, in order of first mention.
     """
 
     labels: list[Label]
@@ -29,16 +35,29 @@ class Matched:
 
 
 def match(annotations: Annotations, known: Mapping[str, str]) -> Matched:
-    """Find the stored video behind every written name; `known` maps video_id → absolute path of the file.
+    """Find the stored video behind every written name.
 
-    In this order: (a) the name, joined to the label file's folder unless it is absolute, is the path of a video (`..`
-    and `.` taken out, symlinks not followed, the disk not touched); (b) the name is a video_id; (c) either of them with
-    `/` for every backslash, and without `.` and `..`; (d) one video_id ends with `/` + the name; (e) where names are
-    paths of elsewhere, (b) or (d) holds without the first folder of the name, then without the second, and so on, as
-    long as no other name ends like what is left of it: of d1/0001.mp4 and d2/0001.mp4, 0001.mp4 says too little. Where
-    none holds, all again with names and ids in Unicode NFC (macOS writes NFD) and blanks around folder and file names
-    dropped. Where the rule that finds something finds several videos, the name is ambiguous. Names of one video merge;
-    raises LabelError when what they say contradicts.
+    These rules apply in order:
+
+    (a) the name, joined to the label file's folder unless it is absolute, is the path of a video (`..` and `.`
+        resolved, symlinks not followed, the disk not touched);
+    (b) the name is a video_id;
+    (c) either of them, with `/` for every backslash, and without `.` and `..`;
+    (d) one video_id ends with `/` + the name;
+    (e) where names are paths of elsewhere, (b) or (d) holds without the first folder of the name, then without the
+        second, and so on, as long as no other name has the same ending: of d1/0001.mp4 and d2/0001.mp4, 0001.mp4 says
+        too little.
+
+    Where none holds, all are tried again with names and ids in Unicode NFC (macOS writes NFD) and without blanks around
+    folder and file names. Where the rule that finds something finds several videos, the name is ambiguous. Names of one
+    video merge.
+
+    Args:
+        annotations: what was written.
+        known: the absolute path of each stored video's file, by video_id.
+
+    Raises:
+        LabelError: what several names of one video say contradicts.
     """
     names = [video.name for video in annotations.videos]
     found = _find(names, annotations, known, str)
@@ -67,7 +86,10 @@ def match(annotations: Annotations, known: Mapping[str, str]) -> Matched:
 def _find(
     names: list[str], annotations: Annotations, known: Mapping[str, str], form: Callable[[str], str]
 ) -> dict[str, str]:
-    """Name → the video_id it means, or _SEVERAL; names of no video are left out. Compared as `form` writes them."""
+    """Map each name to the video_id it means, or to _SEVERAL; names of no video are left out.
+
+    form: how names are written before they are compared.
+    """
     index: dict[tuple[str, str], str] = {}
     for video_id, path in known.items():
         # Every end of an id, not only its basename: thousands of folders may each hold a 0001.mp4.
@@ -90,7 +112,7 @@ def _keys(name: str, folder: Path | None) -> Iterator[tuple[str, str]]:
     slashed = name.replace("\\", "/")
     forms = list(dict.fromkeys((name, slashed, os.path.normpath(slashed))))
     for each in forms:
-        # Without a folder a relative name stays relative, and so is no path of a video.
+        # Without a folder a relative name stays relative, and so is not the path of a video.
         yield "path", os.path.normpath(os.path.join(folder or "", each))
         yield "id", each
     for each in forms:

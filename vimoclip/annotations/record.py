@@ -1,4 +1,7 @@
-"""What a source of labels says, in the one form that all become: videos as named there, labels, split, metadata."""
+"""`Annotations`: the form that every source of labels becomes: videos as named there, labels, split, metadata.
+
+`Draft` and `Sightings` gather what a file says of one video; `refuse` raises all its problems as one error.
+"""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -11,7 +14,14 @@ from vimoclip.errors import LabelError
 
 @dataclass(frozen=True)
 class VideoAnnotations:
-    """Everything written about one video. `name` is its filepath exactly as written."""
+    """Everything written about one video.
+
+    Attributes:
+        name: its filepath exactly as written.
+        labels: with their spans.
+        split: None where none was written.
+        metadata: values by name.
+    """
 
     name: str
     labels: tuple[Span, ...] = ()
@@ -21,11 +31,16 @@ class VideoAnnotations:
 
 @dataclass(frozen=True)
 class Annotations:
-    """One source: its file's name or FOLDERS, that file's absolute folder or None, its videos as first mentioned.
+    """What one source of labels says.
 
-    elsewhere: names are paths of the machine or the data set that they were written in, whose upper folders need not be
-    those of this one. unpaired, unplaced: in words, starts without a stop and stops without a start, and events of
-    which the file does not say where in which video they are.
+    Attributes:
+        source: the file's name, or FOLDERS.
+        folder: the file's absolute folder; None where there is no file.
+        videos: in order of first mention.
+        elsewhere: whether names are paths on the machine, or in the data set, where they were written, whose upper
+            folders may differ from those here.
+        unpaired: starts without a stop and stops without a start, in words.
+        unplaced: events for which the file does not say where in which video they are, in words.
     """
 
     source: str
@@ -45,20 +60,34 @@ class Annotations:
         unpaired: Iterable[str] = (),
         unplaced: Iterable[str] = (),
     ) -> "Annotations":
-        """What the file at `path` says."""
+        """Make the annotations of the file at `path`."""
         folder = Path(os.path.abspath(path)).parent
         return cls(path.name, folder, tuple(videos), elsewhere, tuple(unpaired), tuple(unplaced))
 
 
 class Draft:
-    """What is known so far about one video, and where each part of it was written."""
+    """What is known so far about one video, and where each part of it was written.
+
+    Attributes:
+        labels: end and place by label and start.
+        facts: value and place by name of the split or metadata.
+    """
 
     def __init__(self) -> None:
         self.labels: dict[tuple[str, float], tuple[float, str]] = {}
-        self.facts: dict[str, tuple[str, str]] = {}  # split (never the name of a metadata column) and metadata
+        self.facts: dict[str, tuple[str, str]] = {}  # `split`, which is never the name of metadata, and metadata
 
     def add(self, where: str, labels: Iterable[Span], facts: Mapping[str, str]) -> list[str]:
-        """Add what is written at `where`; empty facts say nothing. Returns what contradicts, in words."""
+        """Add what is written about the video.
+
+        Args:
+            where: the place in the file, in words.
+            labels: with their spans.
+            facts: split and metadata; an empty value says nothing.
+
+        Returns:
+            What contradicts earlier places, in words.
+        """
         conflicts = []
         for each in labels:
             end, earlier = self.labels.setdefault((each.label, each.start_s), (each.end_s, where))
@@ -72,16 +101,19 @@ class Draft:
         return conflicts
 
     def done(self, name: str) -> VideoAnnotations:
-        """The video, under this name."""
+        """Return the video, under this name."""
         facts = {fact: value for fact, (value, _) in self.facts.items()}
         labels = tuple(Span(label, start, end) for (label, start), (end, _) in self.labels.items())
         return VideoAnnotations(name, labels, facts.pop("split", None), facts)
 
 
 class Sightings:
-    """What several animals do in one video, of which a label and a metadata value hold no more than one each.
+    """What several animals do in one video, for which the store has one label and one metadata value each.
 
-    Of the same label with the same start the longest counts, and the values of one metadata name are joined by `; `.
+    Where labels have the same name and start, the longest counts; the values of one metadata name are joined by `; `.
+
+    Attributes:
+        any: whether anything was seen.
     """
 
     def __init__(self) -> None:
@@ -100,13 +132,22 @@ class Sightings:
                 self._values.setdefault(name, {})[value] = None
 
     def done(self, name: str, split: str | None = None) -> VideoAnnotations:
-        """The video, under this name."""
+        """Return the video, under this name."""
         labels = tuple(Span(label, start, end) for (label, start), end in self._ends.items())
         return VideoAnnotations(name, labels, split, {fact: "; ".join(each) for fact, each in self._values.items()})
 
 
 def refuse(source: str, problems: list[str], expected: str) -> None:
-    """Raise one LabelError that shows the first 5 of all problems; none where there are none."""
+    """Raise one LabelError for all problems, which shows the first 5; do nothing where there are none.
+
+    Args:
+        source: what is wrong, such as a file.
+        problems: in words, each with its place.
+        expected: what there should be.
+
+    Raises:
+        LabelError: there are problems.
+    """
     if problems:
         received = "; ".join(problems[:5]) + (f"; and {len(problems) - 5} more" if len(problems) > 5 else "")
         what = f"{source} cannot be used; problems: {len(problems)}."

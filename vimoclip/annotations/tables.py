@@ -1,4 +1,4 @@
-"""Rows of text files and workbooks, before anybody knows what they mean.
+"""`LabelFile` and the rows of text files and workbooks, before their format is known.
 
 A row is its line number, from 1, and its cells as text. Rows that are all blank are left out.
 """
@@ -20,7 +20,7 @@ Row = tuple[int, list[str]]
 WORKBOOKS = (".xlsx", ".xlsm")
 DELIMITERS = ",;\t"
 
-_START = 100_000  # bytes: the hundred lines that may stand before a header, and the header
+_START = 100_000  # bytes: enough for a header and the hundred lines that may come before it
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class LabelFile:
         """Read a workbook, or the start of a text file.
 
         Raises:
-            LabelError: it cannot be read, or its suffix is a workbook's and it is not one.
+            LabelError: the file cannot be read, or its suffix is a workbook's but its content is not.
         """
         if path.suffix.lower() in WORKBOOKS:
             return cls(path, sheets=workbook(path))
@@ -60,10 +60,17 @@ class LabelFile:
         return next(iter(self._lines), "")
 
     def header_delimiter(self, is_header: Callable[[list[str]], bool], within: int = 1) -> str | None:
-        """What lies between the cells if one of the first `within` rows is a header; None if none is.
+        """Find the delimiter with which one of the first rows is a header.
 
-        A workbook, whose cells nothing lies between, has the first of DELIMITERS where it has the header. A file that
-        is not CSV down to its header has it all the same, and `rows` tells what is wrong.
+        A workbook, whose cells need no delimiter, gives the first of DELIMITERS where it has the header. A file that is
+        not CSV down to its header gives one all the same, and `rows` says what is wrong.
+
+        Args:
+            is_header: whether the cells of a row are the header.
+            within: how many rows to try.
+
+        Returns:
+            The delimiter; None where no row is a header.
         """
         found = {}
         for delimiter in DELIMITERS if self.sheets is None else DELIMITERS[:1]:
@@ -78,7 +85,7 @@ class LabelFile:
         return min(found, key=found.__getitem__, default=None)
 
     def rows(self, delimiter: str | None = None) -> Iterator[Row]:
-        """Every row of a workbook's first sheet, or of a text file, as `delimited` has them.
+        """Read every row of a workbook's first sheet, or of a text file, as `delimited` does.
 
         Raises:
             LabelError: the text file cannot be read, is not UTF-8 or not CSV.
@@ -95,7 +102,11 @@ def _first_sheet(sheets: Mapping[str, list[Row]]) -> list[Row]:
 
 
 def text(path: Path) -> str:
-    """A whole file of UTF-8, without its byte-order mark. Raises LabelError that names the line of a wrong byte."""
+    """Read a whole UTF-8 file, without its byte-order mark.
+
+    Raises:
+        LabelError: the file cannot be read, or is not UTF-8; names the line of a wrong byte.
+    """
     try:
         return path.read_bytes().decode("utf-8").removeprefix("\ufeff")
     except OSError as error:
@@ -108,11 +119,11 @@ def text(path: Path) -> str:
 
 
 def delimited(path: Path, delimiter: str | None = None) -> Iterator[Row]:
-    """Rows of a CSV file.
+    """Read the rows of a CSV file.
 
     Args:
         path: of the file.
-        delimiter: what lies between cells; None is the one of DELIMITERS that the header has most of.
+        delimiter: between cells; None is the one of DELIMITERS that the header has most often.
 
     Raises:
         LabelError: at the first row, the file cannot be read or is not UTF-8; at any row, it is not CSV.
@@ -139,22 +150,26 @@ def _csv_rows(path: Path, text: str, delimiter: str) -> Iterator[Row]:
 
 
 def workbook(path: Path) -> dict[str, list[Row]]:
-    """The rows of every sheet of an Excel workbook, by the sheet's name; formulas as what they last came to."""
+    """Read the rows of every sheet of an Excel workbook, by the sheet's name; formulas as their last values.
+
+    Raises:
+        LabelError: the file cannot be read, or is not a workbook.
+    """
     import openpyxl
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what it leaves aside: styles, drop-down lists
+            warnings.simplefilter("ignore")  # openpyxl warns of what it ignores: styles, drop-down lists
             book = openpyxl.load_workbook(path, read_only=True, data_only=True)
             try:
                 for sheet in book.worksheets:
-                    sheet.reset_dimensions()  # some programs write a wrong extent, and all beyond it would be lost
+                    sheet.reset_dimensions()  # some programs write a wrong extent, beyond which rows would be lost
                 return {sheet.title: _sheet(sheet.iter_rows(values_only=True)) for sheet in book.worksheets}
             finally:
                 book.close()
     except OSError as error:
         raise LabelError(f"{path} cannot be read: {error.strerror or error}.", expected="a workbook") from error
-    except Exception as error:  # the library passes on whatever a damaged file ran into
+    except Exception as error:  # openpyxl raises anything at all on a damaged file
         hint = "Open it in a spreadsheet and save it again, or export it as CSV."
         what = f"{path} is not an Excel workbook."
         raise LabelError(what, received=repr(error), expected="a file that is .xlsx inside", hint=hint) from error

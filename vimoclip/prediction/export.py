@@ -1,4 +1,19 @@
-"""Predictions as files: CSV and JSON for programs, the two forms of BORIS's events, and a timeline a video."""
+"""Predictions as files: CSV and JSON for programs, the two forms of BORIS's events, and an ethogram for each video.
+
+BORIS events are written for whatever reads BORIS's exports, such as vimoclip/annotations/boris.py. Columns are those,
+in that order, which BORIS 8.27.4 writes (boris/export_events.py and boris/export_observation.py of the package
+`boris-behav-obs`), without the optional `Modifier #n`:
+
+    aggregated   a line a bout, from Start (s) to Stop (s), a state
+    tabular      a line a START and a line a STOP, in the order of their times
+
+Each video is an observation of its own, with one player and an offset of 0, so that times are those of the video. No
+subject is named. The score is in the comment of the start. BORIS writes times to the millisecond; these are to the
+microsecond, so that reading gives the exact spans. Given the events of such a file as a project, that version of BORIS
+finds every state paired, and exports the same columns and cells but for these times and for the date, which is left
+empty here. BORIS itself reads neither form: it imports projects, and sheets with the columns time, subject, code,
+modifier and comment.
+"""
 
 import csv
 import io
@@ -12,24 +27,6 @@ from typing import Any, Literal
 from vimoclip.atomic import atomic_write
 from vimoclip.errors import UsageError
 from vimoclip.prediction.predictions import Prediction, Predictions, ScoredSpan
-
-# Predicted bouts as BORIS exports events, to be read by whatever reads those, boris.py here among it.
-#
-# Columns are those, in that order, which BORIS 8.27.4 writes (boris/export_events.py and boris/export_observation.py of
-# the package `boris-behav-obs`), without the optional `Modifier #n`:
-#
-#     aggregated   a line a bout, from Start (s) to Stop (s), a state
-#     tabular      a line a START and a line a STOP, in the order of their times
-#
-# Each video is an observation of its own, with one player and an offset of 0, so that times are those of the video. No
-# subject is named. The score is in the comment of the start. BORIS writes times to the millisecond, and here they are
-# to the microsecond, so that reading gives the very spans. Given the events of such a file as a project, the functions
-# of that version find every state paired, and export the same columns and cells but for that, and for the date, which
-# is left empty here.
-#
-# BORIS has no reader of its own for either form: it imports projects, and sheets with the columns time, subject, code,
-# modifier and comment.
-
 
 Form = Literal["aggregated", "tabular"]
 
@@ -82,7 +79,13 @@ TABULAR = (
 
 
 def boris_rows(predictions: Predictions, form: Form, delimiter: str = ",") -> str:
-    """All bouts of all videos, as the text of a file."""
+    """Write all bouts of all videos as the text of a BORIS events file.
+
+    Args:
+        predictions: what to write.
+        form: `aggregated` or `tabular`.
+        delimiter: between cells.
+    """
     file = io.StringIO()
     columns = AGGREGATED if form == "aggregated" else TABULAR
     writer = csv.DictWriter(file, columns, delimiter=delimiter, lineterminator="\n")
@@ -121,7 +124,7 @@ def _tabular(prediction: Prediction) -> Iterator[dict[str, str]]:
         for bout in prediction.bouts
         for time_s, kind in ((bout.start_s, "START"), (bout.end_s, "STOP"))
     ]
-    for time_s, kind, bout in sorted(moments, key=lambda each: each[0]):  # stable: no bout stops before its start
+    for time_s, kind, bout in sorted(moments, key=lambda each: each[0]):  # stable, so no bout stops before its start
         yield _observation(prediction, bout) | {
             "Observation duration": _time(prediction.duration_s),
             "Observation type": "Media file(s)",
@@ -155,12 +158,9 @@ def _score(bout: ScoredSpan) -> str:
 
 
 def _time(seconds: float) -> str:
-    """Three decimals as BORIS has them, and more where they say something."""
+    """Seconds with three decimals as BORIS has them, and with more where those are not 0."""
     whole, _, decimals = f"{seconds:.6f}".partition(".")
     return f"{whole}.{decimals[:3]}{decimals[3:].rstrip('0')}"
-
-
-# An ethogram: what is seen in a video when, as a picture. A row a label, seconds from left to right.
 
 
 MOST_ROWS = 40
@@ -168,8 +168,19 @@ _BOUT, _CURVE, _RULE = "#3d7a5c", "#123", "#c2571a"
 
 
 def ethogram(prediction: Prediction, threshold: float) -> bytes:
-    """Of each label that has a bout, its bouts, and over them the probability in each window, with the threshold; where
-    none has, of the five most probable ones. Labels are in the order of their first bouts, at most 40 of them."""
+    """Draw what is seen in a video and when: a row for each label, seconds from left to right.
+
+    A row shows the bouts of a label that has any and, over them, its probability in each window, with the threshold.
+    Where no label has bouts, the five most probable labels are shown. Labels are in the order of their first bouts, at
+    most 40.
+
+    Args:
+        prediction: of the video.
+        threshold: that of the bouts.
+
+    Returns:
+        A PNG file.
+    """
     from matplotlib.figure import Figure
 
     labels = list(dict.fromkeys(bout.label for bout in prediction.bouts))[:MOST_ROWS]
@@ -194,7 +205,7 @@ def ethogram(prediction: Prediction, threshold: float) -> bytes:
 
 
 def _row(axes: Any, prediction: Prediction, row: int, label: str, threshold: float) -> None:
-    """Probabilities of 0 and 1 are the lower and the upper edge of the row."""
+    """Draw one label; probabilities of 0 and 1 are the lower and the upper edge of the row."""
     bottom, height = row + 0.4, 0.8
     bouts = [(bout.start_s, bout.end_s - bout.start_s) for bout in prediction.bouts if bout.label == label]
     axes.broken_barh(bouts, (bottom - height, height), facecolor=_BOUT, alpha=0.45)
@@ -205,7 +216,7 @@ def _row(axes: Any, prediction: Prediction, row: int, label: str, threshold: flo
 
 
 def _plain(text: str, most: int) -> str:
-    """The end of a text, on one line in which nothing is a formula."""
+    """The end of a text, on one line, in which matplotlib reads nothing as a formula."""
     shown = "".join(each if each.isprintable() else " " for each in text)
     return (shown if len(shown) <= most else f"…{shown[1 - most :]}").replace("$", r"\$")
 
@@ -216,29 +227,40 @@ _SAFE = re.compile(r"[^\w.-]+")
 
 
 def check_table(path: Path) -> None:
-    """Refuse a file of predictions whose suffix names no form.
+    """Refuse a file of predictions whose suffix names no format.
 
     Raises:
-        UsageError.
+        UsageError: the suffix is not .csv or .json.
     """
     _check(path, (".csv", ".json"), "predictions")
 
 
 def check_events(path: Path) -> None:
-    """Refuse a file of events whose suffix names no form.
+    """Refuse a file of events whose suffix names no format.
 
     Raises:
-        UsageError.
+        UsageError: the suffix is not .csv or .tsv.
     """
     _check(path, (".csv", ".tsv"), "events")
 
 
 def write_table(predictions: Predictions, path: Path, top: int = 0) -> Path:
-    """Write a CSV or JSON file. CSV: a row a video and label, with the level `video` and no times, then a row a bout,
-    with the level `bout`. JSON: as `Predictions.to_dict`. top: labels a video; 0 is all.
+    """Write a CSV or JSON file.
+
+    CSV has a row for each video and label, with the level `video` and no times, then a row for each bout, with the
+    level `bout`. JSON is `Predictions.to_dict`.
+
+    Args:
+        predictions: what to write.
+        path: of the file; its suffix names the format.
+        top: how many labels of each video; 0 is all.
+
+    Returns:
+        The path.
 
     Raises:
-        UsageError: another suffix. RunError: it cannot be written.
+        UsageError: another suffix.
+        RunError: the file cannot be written.
     """
     check_table(path)
     if path.suffix.lower() == ".json":
@@ -251,8 +273,17 @@ def write_table(predictions: Predictions, path: Path, top: int = 0) -> Path:
 def write_events(predictions: Predictions, path: Path, form: Form = "aggregated") -> Path:
     """Write the bouts as BORIS exports events, with commas or, in a .tsv file, tabs.
 
+    Args:
+        predictions: what to write.
+        path: of the file.
+        form: `aggregated` or `tabular`.
+
+    Returns:
+        The path.
+
     Raises:
-        UsageError: another suffix. RunError: it cannot be written.
+        UsageError: another suffix.
+        RunError: the file cannot be written.
     """
     check_events(path)
     return _write(path, boris_rows(predictions, form, "\t" if path.suffix.lower() == ".tsv" else ",").encode())
@@ -261,8 +292,12 @@ def write_events(predictions: Predictions, path: Path, form: Form = "aggregated"
 def write_timelines(predictions: Predictions, path: Path) -> list[Path]:
     """Draw the ethogram of each video into a folder, or of one video into a .png file.
 
+    Returns:
+        The paths of the pictures.
+
     Raises:
-        UsageError: a file, and several videos. RunError: it cannot be written.
+        UsageError: a .png file for several videos.
+        RunError: a picture cannot be written.
     """
     if path.suffix.lower() == ".png":
         check_timeline(path, len(predictions))
@@ -275,10 +310,10 @@ def write_timelines(predictions: Predictions, path: Path) -> list[Path]:
 
 
 def check_timeline(path: Path, videos: int) -> None:
-    """Refuse one picture of several videos.
+    """Refuse one picture for several videos.
 
     Raises:
-        UsageError.
+        UsageError: `path` is a .png file, and there are several videos.
     """
     if path.suffix.lower() == ".png" and videos > 1:
         raise UsageError(

@@ -1,8 +1,10 @@
-"""Which videos are meant by paths, ids and patterns, and which of them the store holds already.
+"""Which videos are meant by paths, ids and patterns, which of them the store holds already, and their frames.
 
-A name is, in this order: a file or folder of the disk; an id of the store, or the path of a stored video's file, which
-need not be there any more; a pattern of ids (`site/*.MP4`; `*` is any text, slashes too). A file whose content the
+A name is, in this order: a file or folder on the disk; an id of the store, or the path of a stored video's file, which
+need not exist any more; a pattern of ids (`site/*.MP4`; `*` matches any text, slashes too). A file whose content the
 store holds, under whatever name, is the stored video.
+
+`stream_stored` reads the frames of stored videos; `stream_files` computes those of other files.
 """
 
 import fnmatch
@@ -24,7 +26,13 @@ from vimoclip.video.files import content_hash, videos_under
 
 @dataclass(frozen=True)
 class VideoInput:
-    """video: the id of a stored one, else the file's path as it was named. path: absolute. row: of a stored one."""
+    """A video that is meant.
+
+    Attributes:
+        video: its id if it is stored, else the file's path as it was named.
+        path: absolute.
+        row: of a stored video; None for a file.
+    """
 
     video: str
     path: str
@@ -32,10 +40,17 @@ class VideoInput:
 
 
 def resolve_videos(store: FeatureStore, names: Iterable[str | Path]) -> tuple[list[VideoInput], list[VideoFailed]]:
-    """The videos that are meant, each once, in the order of the names; and those that are there and cannot be used.
+    """Find the videos that are meant.
+
+    Args:
+        store: the snapshot.
+        names: paths, ids and patterns.
+
+    Returns:
+        The videos, each once, in the order of the names; and those that exist but cannot be used.
 
     Raises:
-        SourceError: a name of nothing.
+        SourceError: a name matches nothing.
     """
     return _Resolver(store).resolve(names)
 
@@ -120,7 +135,7 @@ class _Resolver:
 
 
 ROWS = 2048
-"""Rows read at once."""
+"""Rows of `frames` read at once."""
 
 
 def stream_stored(
@@ -130,8 +145,11 @@ def stream_stored(
 
     Args:
         store: the snapshot.
-        features: the vectors that are read; a video that lacks one of them has failed.
-        rows: the videos, in the order in which they are read.
+        features: the features whose vectors are read.
+        rows: the videos, in the order in which to read them.
+
+    Yields:
+        The frames of a video in order, then a VideoDone; a VideoFailed for a video that lacks one of the features.
 
     Raises:
         StoreDamagedError: a video's frames are not whole.
@@ -154,12 +172,21 @@ def stream_stored(
 def stream_files(
     store: FeatureStore, features: Sequence[Feature], jobs: Iterable[VideoJob], run: RunConfig
 ) -> Iterator[FrameEvent]:
-    """Decode and embed files that the store does not hold, with its settings; what it gives for the same video is what
-    `stream_stored` would.
+    """Decode and embed files that the store does not hold, with its settings.
+
+    A video gives the same as `stream_stored` would if it were stored.
+
+    Args:
+        store: the snapshot.
+        features: the features to compute.
+        jobs: the files.
+        run: where to compute.
 
     Raises:
-        SettingsError, ModelError, SearchError: see `vimoclip.embedding.worker.worker_for`.
+        SettingsError: see `vimoclip.embedding.worker.worker_for`, as for the others.
+        ModelError: see there.
+        SearchError: see there.
     """
-    from vimoclip.embedding.worker import worker_for  # loads open_clip, for which who reads a store need not wait
+    from vimoclip.embedding.worker import worker_for  # loads open_clip, which reading a store does not need
 
     yield from worker_for(store, list(features), run).embed(jobs)

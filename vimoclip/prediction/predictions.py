@@ -1,8 +1,8 @@
-"""What a run sees in videos: labels with probabilities, of the whole video and of its windows, and bouts of them.
+"""Predictions: labels with probabilities, of whole videos and of their windows, and bouts of labels.
 
-A **bout** of a label is a stretch that windows of at least the threshold cover without a gap: windows that overlap or
-touch are one bout, whose score is that of its best window. Of a video that was not cut into windows, the whole of it is
-the one window.
+A **bout** of a label is a part of a video that windows of at least the threshold cover without a gap: windows that
+overlap or touch are one bout, whose score is that of its best window. A video that was not cut into windows is a single
+window.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,11 @@ from vimoclip.frames import VideoFailed
 
 @dataclass(frozen=True)
 class ScoredSpan(Span):
-    """A predicted bout: a span, its times to the microsecond, and the probability of its label in its best window."""
+    """A predicted bout: a span whose times are to the microsecond.
+
+    Attributes:
+        score: the probability of its label in its best window.
+    """
 
     score: float = field(kw_only=True)
 
@@ -29,10 +33,18 @@ class ScoredSpan(Span):
 class Prediction:
     """What is seen in one video.
 
-    video: its id in the store, else the file's path as it was named. path: absolute. stored: whether its features came
-    from the store. frames: that are, or would be, stored. fps: mean decoded frames a second.
-    classes: C names. probabilities: fp32 (C,), of each class in its best window. starts_s, ends_s: fp64 (n,), and
-    window_probabilities, fp32 (n, C): the windows. bouts: in the order of their starts.
+    Attributes:
+        video: its id in the store, else the file's path as it was named.
+        path: absolute.
+        stored: whether its features came from the store.
+        frames: how many are stored, or would be.
+        duration_s: its length in seconds.
+        fps: mean decoded frames a second.
+        classes: C names.
+        starts_s: where the n windows start, in seconds, fp64 (n,).
+        ends_s: where they end, fp64 (n,).
+        window_probabilities: of each class in each window, fp32 (n, C).
+        bouts: in the order of their starts.
     """
 
     video: str
@@ -49,12 +61,16 @@ class Prediction:
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
-        """fp32 (C,)."""
+        """The probability of each class in its best window, fp32 (C,)."""
         best: NDArray[np.float32] = self.window_probabilities.max(axis=0)
         return best
 
     def labels(self, top: int = 0) -> list[tuple[str, float]]:
-        """The `top` most probable labels, the best first; 0 is all."""
+        """Return the most probable labels with their probabilities, the best first.
+
+        Args:
+            top: how many; 0 is all.
+        """
         found = self.probabilities
         order = np.argsort(-found, kind="stable")[: top or None]
         return [(self.classes[n], float(found[n])) for n in order]
@@ -67,7 +83,15 @@ def predicted_bouts(
     probabilities: NDArray[np.float32],
     threshold: float,
 ) -> tuple[ScoredSpan, ...]:
-    """The bouts of windows, as above, by start, then by label. probabilities: (n, C)."""
+    """Find the bouts of windows (see the module's docstring), by start, then by label.
+
+    Args:
+        classes: C names.
+        starts_s: of n windows, in seconds, fp64 (n,).
+        ends_s: of the windows, fp64 (n,).
+        probabilities: fp32 (n, C).
+        threshold: the least probability of a window of a bout.
+    """
     windows, labels = np.nonzero(probabilities >= threshold)
     scores = probabilities[windows, labels]
     merging = Bouts()
@@ -84,10 +108,16 @@ def predicted_bouts(
 
 @dataclass(frozen=True)
 class Predictions(Sequence[Prediction]):
-    """Predictions in the order in which the videos were named.
+    """Predictions, in the order in which the videos were named.
 
-    run: the run's folder. window_s, stride_s: None where whole videos were scored. threshold: of bouts. failed: videos
-    that could not be scored. left: how many an interruption left.
+    Attributes:
+        run: the run's folder.
+        window_s: None where whole videos were scored.
+        stride_s: None where whole videos were scored.
+        threshold: of bouts.
+        found: the predictions.
+        failed: videos that could not be scored.
+        left: how many videos were not scored because of an interruption.
     """
 
     run: str
@@ -112,7 +142,11 @@ class Predictions(Sequence[Prediction]):
         return iter(self.found)
 
     def to_dict(self, top: int = 0) -> dict[str, Any]:
-        """Plain dicts, lists and numbers, for JSON, with the `top` labels of each video; 0 is all."""
+        """Return plain dicts, lists and numbers, for JSON.
+
+        Args:
+            top: how many labels of each video; 0 is all.
+        """
         return {
             "run": self.run,
             "window_s": self.window_s,
@@ -135,18 +169,22 @@ class Predictions(Sequence[Prediction]):
         }
 
     def frame(self, top: int = 0) -> pl.DataFrame:
-        """One row a video and label, the best first: video, label, score."""
+        """Return one row for each video and label, the best first: video, label, score.
+
+        Args:
+            top: how many labels of each video; 0 is all.
+        """
         rows = [(each.video, label, score) for each in self for label, score in each.labels(top)]
         return pl.DataFrame(rows, {"video": pl.String, "label": pl.String, "score": pl.Float64}, orient="row")
 
     def bouts(self) -> pl.DataFrame:
-        """One row a bout: video, start_s, end_s, label, score."""
+        """Return one row for each bout: video, start_s, end_s, label, score."""
         rows = [(each.video, bout.start_s, bout.end_s, bout.label, bout.score) for each in self for bout in each.bouts]
         kinds = {"video": pl.String, "start_s": pl.Float64, "end_s": pl.Float64, "label": pl.String}
         return pl.DataFrame(rows, kinds | {"score": pl.Float64}, orient="row")
 
     def windows(self) -> pl.DataFrame:
-        """One row a window: video, start_s, end_s, and the probability of each label, a column `p(<label>)` each."""
+        """Return one row for each window: video, start_s, end_s, and a column `p(<label>)` for each label."""
         parts = [
             pl.DataFrame(
                 {"video": [each.video] * len(each.starts_s), "start_s": each.starts_s, "end_s": each.ends_s}

@@ -1,8 +1,8 @@
 """Predictor: what a trained run sees in videos, stored ones and files that are not in the store.
 
 Features of stored videos are read and never computed again; those of others are computed with the store's settings
-(inputs.py). Their frames are cut into windows (windows.py), which a run's model scores, those of several videos
-together.
+(inputs.py). Frames are cut into windows (vimoclip/windows.py), which `WindowScores` has the run's model, a
+`WindowModel`, score: windows of several videos together. `Predict` is `store.predict`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,18 +27,26 @@ from vimoclip.training.fusion import SCORE_BATCH, scores
 from vimoclip.training.loop import STATE
 from vimoclip.windows import Window, iter_windows
 
-# WindowModel: a trained run's model, which names the behaviours of windows.
-#
-# A window is scored as the video of its frames alone would be, by the very function that evaluates
-# (fusion_task.scores): logits in fp32, and of them the sigmoid, or the softmax for a run of cross-entropy.
-
 
 class WindowModel:
-    """Attributes: `features`, those of the store that it reads; `classes`, the labels, in the order of its outputs.
+    """A trained run's model, which names the behaviours of windows.
+
+    A window is scored as a video of its frames alone would be, by the same function that evaluates
+    (`vimoclip.training.fusion.scores`): logits in fp32, and their sigmoid, or softmax for a run of cross-entropy.
+
+    Args:
+        store: whose features it reads.
+        folder: of the run.
+        run: where to compute.
+
+    Attributes:
+        features: the features of the store that it reads.
+        classes: the labels, in the order of its outputs.
 
     Raises:
-        CheckpointError: no run's model, or of other features than the store has. RunError: the run is not finished.
-        ConfigError: no such device.
+        CheckpointError: the folder holds no run's model, or one of other features than the store has.
+        RunError: the run is not finished.
+        ConfigError: there is no such device.
     """
 
     def __init__(self, store: FeatureStore, folder: Path, run: RunConfig) -> None:
@@ -46,7 +54,7 @@ class WindowModel:
             raise RunError(
                 f"The run in {folder} is not finished.",
                 expected="a run that has its model",
-                hint="The `vimoclip train-fusion` that began it goes on with it.",
+                hint="The `vimoclip train-fusion` that began it resumes it.",
             )
         model, self._meta = read_checkpoint(folder)
         self._meta.check(store.features)
@@ -57,32 +65,40 @@ class WindowModel:
         self.classes = tuple(self._meta.classes)
 
     def steps(self, window: FrameBatch) -> FrameBatch:
-        """What it reads of a window."""
+        """Return what the model reads of a window."""
         return sample_window(window, self._meta)
 
     def probabilities(self, steps: Sequence[FrameBatch]) -> NDArray[np.float32]:
-        """fp32 (n, C) of n windows, of each of which these are the steps."""
+        """Compute the probability of each class in n windows, fp32 (n, C).
+
+        Args:
+            steps: of each window, from `steps`.
+        """
         logits = scores(self._model, pack_windows(steps, self._meta).to(self._device))
         one = self._meta.config.loss.name == "cross-entropy"
         found: NDArray[np.float32] = (logits.softmax(dim=1) if one else logits.sigmoid()).numpy()
         return found
 
 
-# WindowScores: windows of several videos share a batch, and a video comes out when its last window is scored.
-#
-# What is scored together changes nothing beyond 1e-5. What waits is bounded: MOST_STEPS and a window.
-
-
 MAX_STEPS = 4096
-"""Steps of windows that wait to be scored together: with two features of 512, 8 MB."""
+"""Steps of windows that are scored together: 8 MB with two features of 512."""
 
 Scored = tuple[VideoInput, Prediction | VideoFailed]
+"""A video, and what is seen in it or why that is not known."""
 
 
 @dataclass(eq=False)
 class VideoScores:
-    """One video on its way. spans, found: of its windows that are scored, start_s and end_s, and probabilities (C,).
-    waiting: how many are not. frames: how many have come. info: once it has ended."""
+    """One video while its windows are being scored.
+
+    Attributes:
+        target: the video.
+        spans: start_s and end_s of its scored windows.
+        found: their probabilities, fp32 (C,) each.
+        waiting: how many windows are not scored yet.
+        frames: how many have come.
+        info: its length and rate, once it has ended.
+    """
 
     target: VideoInput
     spans: list[tuple[float, float]] = field(default_factory=list)
@@ -93,9 +109,14 @@ class VideoScores:
 
 
 class WindowScores:
-    """Scores windows. Those of a video that failed or began again are scored for nothing.
+    """Scores windows; those of several videos share a batch, and a video comes out when its last window is scored.
 
-    threshold: the probability from which on a window belongs to a bout.
+    What else is in the batch changes a score by no more than 1e-5. At most MAX_STEPS steps and a window wait. Windows
+    of a video that failed or began again are scored in vain.
+
+    Args:
+        model: scores the windows.
+        threshold: the least probability of a window of a bout.
     """
 
     def __init__(self, model: WindowModel, threshold: float) -> None:
@@ -105,7 +126,11 @@ class WindowScores:
         self._steps = 0
 
     def add(self, video: VideoScores, window: Window) -> Iterator[Scored]:
-        """A window of a video that has not ended; videos that are complete with it come out."""
+        """Add a window of a video that has not ended.
+
+        Yields:
+            The videos that are complete with it.
+        """
         steps = self._model.steps(window.frames)
         self._waiting.append((video, (window.start_s, window.end_s), steps))
         video.waiting += 1
@@ -114,14 +139,26 @@ class WindowScores:
             yield from self.flush()
 
     def end(self, video: VideoScores, info: VideoInfo) -> Iterator[Scored]:
-        """The video has no more windows; it comes out at once where none of its windows waits."""
+        """Note that a video has no more windows.
+
+        Args:
+            video: the video.
+            info: its length and rate.
+
+        Yields:
+            The video at once where none of its windows waits.
+        """
         video.info = info
         self._complete.append(video)
         if not video.waiting:
             yield from self.flush()
 
     def flush(self) -> Iterator[Scored]:
-        """Score what waits; the videos that have ended come out."""
+        """Score the windows that wait.
+
+        Yields:
+            The videos that have ended.
+        """
         waiting, self._waiting, self._steps = self._waiting, [], 0
         if waiting:
             found = self._model.probabilities([steps for _, _, steps in waiting])
@@ -158,11 +195,16 @@ class WindowScores:
 
 @dataclass(frozen=True)
 class WindowOptions:
-    """How videos are looked at. window_s: None scores whole videos. stride_s: None is half a window. threshold: the
-    probability from which on a window belongs to a bout.
+    """How videos are cut into windows.
+
+    Attributes:
+        window_s: length of a window, in seconds; None scores whole videos.
+        stride_s: from one window to the next; None is half a window.
+        threshold: the least probability of a window of a bout.
 
     Raises:
-        UsageError: a stride of no windows, or a threshold that is no probability. ConfigError: no windows.
+        UsageError: a stride without a window, or a threshold that is not a probability.
+        ConfigError: a length or stride that is out of range.
     """
 
     window_s: float | None = None
@@ -174,14 +216,21 @@ class WindowOptions:
             raise UsageError("A stride is of windows.", received=f"stride {self.stride_s:g} s", expected="--window too")
         if not 0 < self.threshold <= 1:
             raise UsageError("The threshold is a probability.", received=self.threshold, expected="above 0, up to 1")
-        iter_windows((), self.window_s, self.stride_s)  # which refuses what are no windows
+        iter_windows((), self.window_s, self.stride_s)  # refuses lengths out of range
 
 
 class Predictor:
     """Predicts with the run in a folder, on the features of a store.
 
+    Args:
+        store: the snapshot.
+        folder: of the run.
+        run: where to compute.
+
     Raises:
-        See `WindowModel`.
+        CheckpointError: see `WindowModel`, as for the others.
+        RunError: the run is not finished.
+        ConfigError: there is no such device.
     """
 
     def __init__(self, store: FeatureStore, folder: Path, run: RunConfig) -> None:
@@ -195,20 +244,22 @@ class Predictor:
         progress: Progress = NO_PROGRESS,
         keep_partial: bool = False,
     ) -> Predictions:
-        """The videos that are meant by paths, ids and patterns (inputs.py), each once, in the order of the names.
+        """Predict the videos that are meant by paths, ids and patterns (inputs.py), each once, in that order.
 
-        What is wrong with one video is in `failed`, and the others are scored.
+        What is wrong with one video goes into `failed`, and the others are scored.
 
         Args:
             names: of videos.
             windows: None scores whole videos.
             progress: an item is a video.
             keep_partial: whether a KeyboardInterrupt ends it with what is predicted so far, and the number of the other
-                videos in `left`; else it is raised.
+                videos in `left`; otherwise it is raised.
 
         Raises:
-            SourceError: a name of nothing. ModelError, SettingsError: what made the store's features cannot be had.
-            StoreDamagedError.
+            SourceError: a name matches nothing.
+            ModelError: a model that made the store's features cannot be loaded.
+            SettingsError: its weights are not those of the store's features.
+            StoreDamagedError: frames of a video are not whole.
         """
         windows = windows or WindowOptions()
         targets, failed = resolve_videos(self._store, names)
@@ -263,7 +314,7 @@ def _scored(
     scores: WindowScores,
 ) -> Iterator[Scored]:
     """Cut the frames of each video into windows, and have them scored. targets: by the video_id of the events."""
-    videos: dict[str, VideoScores] = {}  # that have begun, and not ended
+    videos: dict[str, VideoScores] = {}  # those that have begun and not ended
 
     def counted() -> Iterator[FrameEvent]:
         for event in events:
@@ -285,7 +336,7 @@ def _scored(
 
 
 class Predict:
-    """Predicts on one snapshot of a store, as `store.predict`."""
+    """Predicts on one snapshot of a store; `store.predict` is one."""
 
     def __init__(self, store: FeatureStore) -> None:
         self._store = store
@@ -300,10 +351,18 @@ class Predict:
         threshold: float = 0.5,
         settings: RunConfig | None = None,
     ) -> Predictions:
-        """What a run of train-fusion sees in videos: files, folders, or ids and patterns of ids of the store.
+        """Predict what a run of train-fusion sees in videos.
 
-        run: its folder. window_s, stride_s, threshold: see `WindowOptions`. settings: where to compute. What is raised:
-        see `WindowOptions`, `Predictor` and its `predict`.
+        Args:
+            videos: files, folders, or ids and patterns of ids of the store.
+            run: the run's folder.
+            window_s: see `WindowOptions`, as for the next two.
+            stride_s: from one window to the next.
+            threshold: of bouts.
+            settings: where to compute.
+
+        Raises:
+            VimoclipError: see `WindowOptions`, `Predictor` and `Predictor.predict`.
         """
         names = [videos] if isinstance(videos, str | Path) else videos
         windows = WindowOptions(window_s, stride_s, threshold)

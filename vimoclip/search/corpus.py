@@ -341,8 +341,7 @@ def _videos(count: int) -> str:
 
 
 class FrameCorpus(Corpus):
-    """The stored frames of a snapshot's videos, straight from the table `frames`: a corpus whose rows are single
-    frames.
+    """The stored frames of a snapshot's videos, from the table `frames`: a corpus whose rows are single frames.
 
     A frame lasts from its own time to that of the next, so that consecutive frames make one bout. Their vectors have no
     index: each is compared, in parts where there are more than memory should hold. The spaces are those that the

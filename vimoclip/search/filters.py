@@ -27,7 +27,7 @@ class Filters:
         without: the segment has no such label.
         splits: of its video.
         where: by column of `FeatureStore.videos()`, metadata included, the values it may have, compared as text.
-        videos: ids, or patterns of ids: `*` matches any text, slashes too; `?` one letter; `[seq]` one of several.
+        videos: ids, or patterns of ids: `*` matches any text, slashes too; `?` one character, `[seq]` one of several.
     """
 
     labels: tuple[str, ...] = ()

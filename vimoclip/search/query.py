@@ -163,7 +163,7 @@ def from_vector(corpus: Corpus, space: Space, values: ArrayLike) -> Query:
     direction = unit(array) if array.shape == (dim,) else None
     if direction is None:
         raise SearchError(
-            f"This is no vector of {of}.",
+            f"This is not a vector of {of}.",
             received=f"shape {array.shape}" if array.shape != (dim,) else "zeros, or what is not finite",
             expected=f"{dim} finite numbers, not all zero",
         )

@@ -1,7 +1,7 @@
-"""`read_sequences`: from a snapshot of a store to `Sequences`. It decides which videos, which of their frames, which
-labels, and where their vectors are kept.
+"""`read_sequences`: from a snapshot of a store to `Sequences`.
 
-A video is one example of a training, or, with a window, is cut into training clips that have labels of their own
+It decides which videos are read, which of their frames, which labels they have, and where their vectors are kept. A
+video is one example of a training, or, with a window, is cut into training clips that have labels of their own
 (`TrainingClips`). In memory, vectors are read by one scan over the frames, which copies each row to where it belongs,
 whatever the order of rows on disk. Vectors that do not fit are mapped from files (cache.py).
 """

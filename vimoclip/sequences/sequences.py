@@ -360,7 +360,7 @@ class FrameSampling:
         """
         order, known, keys = self._sorted
         take = np.minimum(np.searchsorted(known, takes), len(known) - 1)
-        if len(order) == len(known):  # one stretch each
+        if len(order) == len(known):  # one clip each
             return order[take]
         return order[np.maximum(np.searchsorted(keys, take * self._beyond + indices, side="right") - 1, 0)]
 

@@ -408,7 +408,7 @@ class FeatureStore:
             raise StoreError(
                 f"A motion feature was taking the place of another in {self.place}, and was stopped.",
                 received=self.promoting,
-                hint="`vimoclip embed --motion RUN` goes on with it. Until then the store is read as it was.",
+                hint="`vimoclip embed --motion RUN` finishes it. Until then the store is read as it was.",
             )
 
     def refresh(self) -> Self:

@@ -233,7 +233,7 @@ class FeatureWriter:
             reduced_batch: whether it was embedded in smaller batches for lack of memory, which its row records.
 
         Raises:
-            VideoError: `embedding-failed`: frames are missing. What came stays buffered until `take_back`.
+            VideoError: `embedding-failed`: frames are missing. `take_back` forgets what came.
         """
         take = self._takes.pop(video.video_id, None) or self._start(video)
         if take.count != len(take.addresses):

@@ -153,7 +153,7 @@ def as_location(where: LocationLike) -> StoreLocation:
     good = scheme in SCHEMES and _BUCKET.fullmatch(host) and not {".", ".."} & set(parts)
     if not good or not all(_PART.fullmatch(part) for part in parts):
         raise StoreError(
-            "This is no address of an object store that a store can lie in.",
+            "This is not an address of an object store that can hold a store.",
             received=where,
             expected=" or ".join(f"{each}://bucket/folder" for each in SCHEMES) + ", as text, without ? and #",
             hint="A folder on a disk is given by its path.",

@@ -106,7 +106,7 @@ class Lease:
                 f"The lease of {self._at} was lost.",
                 received=f"no renewal for {_now() - self._renewed_s:.0f} s",
                 expected=f"one every {RENEW_S:.0f} s",
-                hint="Another writer may go on there by now. Everything committed is safe; run the same command again.",
+                hint="Another writer may be at work by now. Everything committed is safe; run the same command again.",
             )
 
     def publish(self, doing: dict[str, Any]) -> None:

@@ -82,6 +82,7 @@ def check_vectors(video_id: str, feature: Feature, vectors: Embeddings, due: np.
 
 
 def _refused(what: str, received: object = None, expected: object = None) -> VideoError:
+    """The error for frames that cannot be stored."""
     return VideoError("embedding-failed", what, received=received, expected=expected)
 
 

@@ -67,7 +67,7 @@ FAULTS = {  # name: what to do next
     "missing-model": _MODEL,  # of a feature, or of the behaviour space: it is not in the store, or is not whole
     "damaged-index": "`vimoclip optimize` makes it anew.",  # it cannot be read, or does not find every row
     "without-feature": "`vimoclip embed --as` its name, as often as it takes.",  # an added feature's vector is null
-    "unfinished-feature": "`vimoclip embed --as` its name goes on with it, `vimoclip features drop` takes it away.",
+    "unfinished-feature": "`vimoclip embed --as` its name continues it, `vimoclip features drop` removes it.",
     "leftover-column": "Nothing is lost: `vimoclip optimize` drops it.",  # of a feature that was dropped
     "leftover-rows": "Nothing is lost: the next ingest, or `vimoclip optimize`, drops them.",  # their take has no video
 }

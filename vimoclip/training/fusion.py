@@ -1,4 +1,7 @@
-"""Training a fusion head, as the loop of loop.py sees it: batches of sequences, their loss, the metrics of a split."""
+"""FusionTask: training a fusion head in the loop of loop.py: batches of sequences, their loss, the metrics of a split.
+
+Also `scores`, the logits of every video, and calibration, which turns them into probabilities that mean what they say.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,33 +19,40 @@ from vimoclip.sequences.sequences import Batch, Sequences, shuffled_batches
 from vimoclip.training.losses import make_loss, mixup
 from vimoclip.training.optimizer import training_precision
 
-# Calibration: a trained model's scores made into probabilities that mean what they say.
-#
-# A loss that makes little of easy negatives, and labels that are mixed, leave scores that rank well and say nothing as
-# probabilities. So the logits x of a model at its end become a x + b, a > 0, with the a and b that fit the labels of
-# the videos it was trained on (Platt, 1999); where a video shows one behaviour, a x (Guo et al., ICML 2017). Rankings,
-# and so every mAP, stay.
-
-
-STEPS = 100  # of L-BFGS; it ends by itself after some ten
+STEPS = 100  # at most, of L-BFGS, which converges after some ten
 LEAST = 0.01
-"""Of the standard deviation of calibrated logits: of worthless scores the best a is 0, where all would be one tie."""
+"""The least standard deviation of calibrated logits: for worthless scores the best a is 0, which would tie them all."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """a and b of a x + b."""
+    """The calibrated logits a x + b of logits x, a > 0.
+
+    Attributes:
+        scale: a.
+        bias: b.
+    """
 
     scale: float = 1.0
     bias: float = 0.0
 
 
 def fit_calibration(logits: Tensor, targets: Tensor, one_each: bool) -> Calibration:
-    """The a and b with the least cross-entropy. logits, targets: (N, C). one_each: of one behaviour a video; b is 0.
+    """Find the a and b with the least cross-entropy.
 
-    Targets are Platt's: (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2) in place of 1 and 0, so that scores which are right on all
-    videos give no infinite a; with one behaviour a video, (N y + 1) / (N + C). Where scores or labels are all the same
-    there is nothing to fit, and a = 1, b = 0.
+    A loss that weighs easy negatives little, and mixed labels, leave scores that rank well but mean nothing as
+    probabilities. So the logits x of a trained model become a x + b, with the a and b that fit the labels of its
+    training videos (Platt, 1999); where a video shows one behaviour, a x (Guo et al., ICML 2017). Rankings, and so
+    every mAP, stay.
+
+    Targets are Platt's: (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2) instead of 1 and 0, so that scores which are right on all
+    videos do not make a infinite; with one behaviour a video, (N y + 1) / (N + C). Where all scores or all labels are
+    the same there is nothing to fit: a = 1, b = 0.
+
+    Args:
+        logits: (N, C).
+        targets: 0 or 1, (N, C).
+        one_each: whether each video shows one behaviour; b is then 0.
     """
     x, y = logits.double().clone(), targets.double()
     center = 0.0 if one_each else float(x.mean())
@@ -79,15 +89,22 @@ SCORE_BATCH = 32  # videos
 
 
 class FusionTask:
-    """A `training.Task`. train: what it learns from. held_out, select: what it is evaluated on after every epoch, the
-    second for the best one to be chosen on.
+    """A fusion head to train: a `vimoclip.training.loop.Task` whose items are videos, or training clips.
 
-    class_groups: of each class, for the metrics; by default by how many videos, or stretches, of `train` show it.
+    Args:
+        config: of the run.
+        train: what it learns from.
+        held_out: what it is evaluated on after every epoch.
+        device: where it is trained.
+        class_groups: the group of each class, for the metrics; by default from how many items of `train` show it.
+        select: a second set to evaluate on, by which the best epoch is chosen.
 
-    Attributes: `model`; `train`, on the device.
+    Attributes:
+        model: the head.
+        train: on the device.
 
     Raises:
-        RunError: with cross-entropy, a video, or a stretch, of several behaviours or of none.
+        RunError: with cross-entropy, a video or clip shows several behaviours or none.
     """
 
     def __init__(
@@ -110,27 +127,27 @@ class FusionTask:
         self.model = build_head(config, train.dims, len(train.classes)).to(device)
 
     def plan(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Batches of about one length."""
+        """Draw the batches of an epoch: videos of similar length."""
         training = self._config.training
         return shuffled_batches(self.train.steps, training.batch_size, training.seed, epoch)
 
     def loss(self, batch: NDArray[np.int64]) -> Tensor:
-        """Of these videos, mixed where that is asked for."""
+        """Compute the loss of these videos, mixed where the config says so."""
         made = self.batch(batch)
         if self._config.mixup is not None:
             made = mixup(made, self._config.mixup)
         return self._loss(self.model(made.vectors, made.present), made.targets)
 
     def batch(self, videos: NDArray[np.int64]) -> Batch:
-        """These videos of the train split."""
+        """Cut these videos out of the train split."""
         return self.train.batch(videos)
 
     def names(self, batch: NDArray[np.int64]) -> list[str]:
-        """Ids of videos, each once."""
+        """Return the ids of the videos, each once."""
         return list(dict.fromkeys(self.train.video_ids[video] for video in batch))
 
     def evaluate(self) -> dict[str, Any]:
-        """Metrics of vimoclip.training.metrics, of `held_out` and of `select`; nothing of what there is not."""
+        """Compute the metrics (metrics.py) of `held_out` and of `select`, those that there are."""
         if not self._evaluated:
             return {}
         from vimoclip.training import metrics  # torchmetrics takes seconds to import
@@ -152,9 +169,15 @@ class FusionTask:
 
 @torch.inference_mode()
 def scores(model: FusionHead, sequences: Sequences, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Logits of every video in its order, fp32 (V, C), on the CPU. model: in eval mode, where the batches are made.
+    """Compute the logits of every video, in order.
 
-    dtype: of the arithmetic. In fp32 a video's logits are the same to 1e-5 whatever else is scored.
+    Args:
+        model: in eval mode, on the device of the sequences' batches.
+        sequences: V videos.
+        dtype: of the arithmetic. In fp32 a video's logits are the same to 1e-5 whatever else is scored.
+
+    Returns:
+        fp32 (V, C), on the CPU.
     """
     found = torch.zeros(len(sequences), model.classes)
     for batch in sequences.in_order(SCORE_BATCH):
@@ -165,16 +188,22 @@ def scores(model: FusionHead, sequences: Sequences, dtype: torch.dtype = torch.f
 
 
 def calibrate(model: FusionHead, train: Sequences, loss: Loss) -> None:
-    """Make probabilities of a trained model's logits (fusion.py), by the videos it was trained on."""
+    """Calibrate a trained model by the videos it was trained on (`fit_calibration`).
+
+    Args:
+        model: whose logits change.
+        train: the videos.
+        loss: its name; with cross-entropy, each video shows one behaviour.
+    """
     one_each = loss == "cross-entropy"
     apply_calibration(model, fit_calibration(scores(model, train), train.targets.cpu(), one_each))
 
 
 def check_labels(sequences: Sequences, loss: Loss) -> None:
-    """Refuse videos, or stretches of them, of several behaviours or of none where the loss is of one.
+    """Refuse videos, or clips, of several behaviours or of none where the loss takes one.
 
     Raises:
-        RunError: naming them.
+        RunError: names some of them.
     """
     if loss != "cross-entropy":
         return

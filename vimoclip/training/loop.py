@@ -1,10 +1,12 @@
-"""The training loop, for whatever is trained: AdamW, a cosine, an average of the weights, and a state to go on from.
+"""The training loop, for anything that is trained: AdamW, a cosine, an average of the weights, and resuming.
 
 What is trained is a `Task`: it names the batches of an epoch by the numbers of their items, which are videos or parts
-of them, and gives the loss of one. After every epoch, state.pt and metrics.jsonl in the run's folder are replaced
-whole; in a long epoch, state.pt every few minutes too. A run that is killed goes on from there. Everything random
-follows from the seed and the number of the epoch, and its state is kept: on one machine, with as many threads, a run
-gives the same numbers every time, whether it was interrupted or not.
+of them, and gives the loss of a batch. After every epoch, state.pt and metrics.jsonl in the run's folder are replaced
+whole; during a long epoch, state.pt every few minutes too. A run that is killed resumes from there. Everything random
+follows from the seed and the number of the epoch, and its state is kept: on one machine, with the same number of
+threads, a run gives the same numbers every time, whether it was interrupted or not.
+
+`EpochLosses` stops a run that diverges; `event_file` writes its records for TensorBoard, where that is installed.
 """
 
 import contextlib
@@ -37,14 +39,17 @@ from vimoclip.training.optimizer import (
     training_precision,
 )
 
-# The losses of an epoch as numbers, the first that is not finite being an error that names its videos.
-#
-# To look at each as it comes would make a GPU wait for every step.
-
 
 class EpochLosses:
-    """Looked at `together` at a time. names: of the items of a batch, for people. known: those that were looked at
-    before the run was broken off."""
+    """The losses of an epoch as numbers; the first that is not finite is an error that names its videos.
+
+    They are checked several at a time, because checking each as it comes would make a GPU wait for every step.
+
+    Args:
+        names: names the items of a batch, for people.
+        together: how many losses are checked at once.
+        known: those that were checked before the run was interrupted.
+    """
 
     def __init__(self, names: Callable[[NDArray[np.int64]], list[str]], together: int, known: list[float]) -> None:
         self._names, self._together = names, together
@@ -52,22 +57,30 @@ class EpochLosses:
         self._known = list(known)
 
     def add(self, batch: NDArray[np.int64], loss: Tensor) -> None:
-        """One more, of a batch.
+        """Add the loss of a batch.
 
         Raises:
-            DivergedError: it, or one before it that was not looked at yet, is not finite.
+            DivergedError: it, or one before it that was not checked yet, is not finite.
         """
         self._new.append((batch, loss))
         if len(self._new) >= self._together:
             self._look()
 
     def known(self) -> list[float]:
-        """All of them so far, in order. Raises DivergedError."""
+        """Return all losses so far, in order.
+
+        Raises:
+            DivergedError: one is not finite.
+        """
         self._look()
         return list(self._known)
 
     def mean(self) -> float:
-        """Their mean. Raises DivergedError."""
+        """Return their mean.
+
+        Raises:
+            DivergedError: one is not finite.
+        """
         self._look()
         return math.fsum(self._known) / len(self._known)
 
@@ -87,24 +100,22 @@ class EpochLosses:
         self._new.clear()
 
 
-# The records of a run as scalars for TensorBoard, in the run's folder, where tensorboard is installed.
-#
-# A run that goes on hides what was written before and writes all of it again: whatever moment it was killed at, every
-# epoch is there once.
-
-
 Record = dict[str, Any]
-"""Of an epoch: epoch, from 1; loss, the mean over its batches; lr, the last; seconds; and what the task evaluates."""
+"""What an epoch came to: epoch, from 1; loss, the mean over its batches; lr, the last; seconds; and the evaluation."""
 
 
 class EventFile:
-    """Takes records. writer: torch's SummaryWriter, or None where there is none."""
+    """The records of a run as scalars for TensorBoard.
+
+    Args:
+        writer: torch's SummaryWriter; None drops the records.
+    """
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
 
     def add(self, record: Record) -> None:
-        """Every number of a record, those of its parts as `part/name`, at its epoch."""
+        """Write every number of a record at its epoch, those of its parts as `part/name`."""
         if self._writer is None:
             return
         for name, value in _scalars(record):
@@ -114,7 +125,15 @@ class EventFile:
 
 @contextlib.contextmanager
 def event_file(folder: Path | None, records: list[Record]) -> Iterator[EventFile]:
-    """One that holds these records; of a run without a folder, or without tensorboard, one that keeps nothing."""
+    """Open the TensorBoard file of a run, in its folder.
+
+    A resumed run hides what was written before and writes all of it again, so that every epoch is there once, whenever
+    the run was killed.
+
+    Args:
+        folder: of the run; with None, or without tensorboard, nothing is kept.
+        records: those of the epochs before.
+    """
     writer = None
     if folder is not None:
         with contextlib.suppress(ImportError):
@@ -141,7 +160,7 @@ def _scalars(record: Record, above: str = "") -> Iterator[tuple[str, float]]:
 
 STATE, METRICS = "state.pt", "metrics.jsonl"
 
-LOSSES_PER_CHECK = 32  # losses of a GPU
+LOSSES_PER_CHECK = 32  # on a GPU
 SAVE_EVERY_S = 300.0
 
 
@@ -150,24 +169,30 @@ class Task(Protocol):
 
     @property
     def model(self) -> nn.Module:
-        """On the device. In `loss` it is in train mode and under autocast."""
+        """The model, on the device. In `loss` it is in train mode and under autocast."""
 
     def plan(self, epoch: int) -> list[NDArray[np.int64]]:
-        """The batches of an epoch, counting from 0: the numbers of the items of each. The same whenever it is asked."""
+        """List the batches of an epoch, counting from 0, as the numbers of their items; the same list each time."""
 
     def loss(self, batch: NDArray[np.int64]) -> Tensor:
-        """The loss of a batch, one number."""
+        """Compute the loss of a batch, one number."""
 
     def names(self, batch: NDArray[np.int64]) -> list[str]:
-        """The names of the videos of a batch, for people."""
+        """Return the names of the videos of a batch, for people."""
 
     def evaluate(self) -> dict[str, Any]:
-        """Figures of the model as it now is, as JSON has them."""
+        """Return figures of the model as it is now, as JSON has them."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """The epoch, from 1, whose `score` is the highest so far, the earliest of equal ones; the model after it."""
+    """The epoch with the highest score so far, the earliest of equal ones.
+
+    Attributes:
+        epoch: from 1.
+        score: its score.
+        model: the model's state after it, on the CPU.
+    """
 
     epoch: int
     score: float
@@ -175,7 +200,7 @@ class Best:
 
 
 def describe_epoch(record: Record) -> str:
-    """A record as a line for people: `epoch 3: loss 0.1234, mAP micro 77.09, macro 60.12, 3.4 s`."""
+    """Write a record as a line for people: `epoch 3: loss 0.1234, mAP micro 77.09, macro 60.12, 3.4 s`."""
     line = f"epoch {record['epoch']}: loss {record['loss']:.4f}"
     held_out = record.get("held_out", {})
     if "micro" in held_out:
@@ -184,9 +209,26 @@ def describe_epoch(record: Record) -> str:
 
 
 class Training:
-    """One run. identity: all that its numbers follow from, as JSON; a run goes on only with what it began with.
+    """One run of a task. A run resumes only with the identity it began with.
 
-    Attributes: `records` of the epochs so far; `best`, of those that have a score.
+    Args:
+        task: what is trained.
+        config: epochs, learning rate, and so on.
+        device: where.
+        folder: of the run; None keeps nothing.
+        identity: everything that the run's numbers follow from, as JSON.
+        score: what of a record the best epoch is chosen by; None chooses none.
+        rates: by name of a parameter, what its learning rate is multiplied by.
+        keep_s: seconds between two states that are kept within an epoch.
+        peers: the processes that train together; the first of them keeps.
+        items: what a batch is made of, in words.
+
+    Attributes:
+        records: of the epochs so far.
+        best: of those that have a score; None where none has.
+
+    Raises:
+        RunError: the folder holds a run of another identity, or one that cannot be read.
     """
 
     def __init__(
@@ -202,13 +244,7 @@ class Training:
         peers: ProcessGroup = SINGLE_PROCESS,
         items: str = "items",
     ) -> None:
-        """folder: of the run; None keeps nothing. score: of a record, what the best epoch is chosen by, or None.
-        rates: of parameters by name, what the learning rate is multiplied by. keep_s: seconds between two states that
-        are kept in an epoch. peers: that train together; the first of them keeps. items: what a batch is of, in words.
-
-        Raises:
-            RunError: the folder holds a run of another identity, or one that cannot be read.
-        """
+        """Prepare the run, or resume the one in the folder."""
         self.records: list[Record] = []
         self.best: Best | None = None
         self._score = score or (lambda record: None)
@@ -220,21 +256,26 @@ class Training:
         self._peers, self._items = peers, items
         self._loss = peers.synchronized(_TaskLoss(task))
         self._keep_s, self._kept = keep_s, time.monotonic()
-        self._steps, self._known = 0, list[float]()  # of the epoch that is going on
+        self._steps, self._known = 0, list[float]()  # of the current epoch
         self._random: dict[str, Tensor] | None = None
         if folder is not None and (folder / STATE).exists():
             self._go_on(folder / STATE)
 
     def run(self, progress: Progress = NO_PROGRESS) -> list[Record]:
-        """Train to the last epoch; the record of every epoch. The model is then what is to be kept: the average of its
-        weights where there is one, in eval mode.
+        """Train to the last epoch.
+
+        The model is then the one to keep: the average of its weights where there is one, in eval mode.
 
         Args:
             progress: a stage is an epoch, and an item a batch; a message follows each epoch, when it is evaluated and
                 on the disk.
 
+        Returns:
+            The record of every epoch.
+
         Raises:
-            DivergedError: a loss is not finite; it names the videos. RunError: the state cannot be written.
+            DivergedError: a loss is not finite; it names the videos.
+            RunError: the state cannot be written.
         """
         with (
             _deterministic(self._device),
@@ -284,14 +325,22 @@ class Training:
             torch.cuda.set_rng_state(states["cuda"].cpu(), self._device)
 
     def _choose(self, record: Record) -> None:
-        """Remember the model, as it would be kept, where no epoch before was as good."""
+        """Remember the model, as it would be kept, where it is the best so far."""
         score = self._score(record)
         if score is not None and (self.best is None or score > self.best.score):
             kept = {name: tensor.detach().cpu().clone() for name, tensor in self._task.model.state_dict().items()}
             self.best = Best(record["epoch"], score, kept)
 
     def step(self, batch: NDArray[np.int64], lr: float) -> Tensor:
-        """One step; the loss before it, or what is not finite where that or its gradient is not."""
+        """Take one step.
+
+        Args:
+            batch: the numbers of its items.
+            lr: the learning rate.
+
+        Returns:
+            The loss before the step; not finite where its gradient is not.
+        """
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             loss: Tensor = self._loss(batch)
         self._peers.backward(loss)
@@ -309,7 +358,7 @@ class Training:
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:
-        """The model as it would be kept, in eval mode."""
+        """Have the model as it would be kept, in eval mode."""
         self._task.model.eval()
         if self._average is None:
             yield
@@ -359,7 +408,7 @@ class Training:
                 self._steps, self._known, self._random = epoch["steps"], epoch["losses"], epoch["random"]
         except (OSError, RuntimeError, ValueError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
             raise RunError(
-                f"The run in {path.parent} cannot be gone on with.",
+                f"The run in {path.parent} cannot be resumed.",
                 received=f"{type(error).__name__}: {str(error).splitlines()[0][:160] if str(error) else path}",
                 hint=f"Remove {path} to train it from the beginning.",
             ) from error
@@ -376,20 +425,20 @@ class Training:
 
 
 class _TaskLoss(nn.Module):
-    """A task's loss as a module of the task's parameters."""
+    """A task's loss as a module with the task's parameters."""
 
     def __init__(self, task: Task) -> None:
         super().__init__()
         self.model, self._task = task.model, task
 
     def forward(self, batch: NDArray[np.int64]) -> Tensor:
-        """The loss of a batch."""
+        """Compute the loss of a batch."""
         return self._task.loss(batch)
 
 
 @contextlib.contextmanager
 def _deterministic(device: torch.device) -> Iterator[None]:
-    """Have a GPU add in the same order every time. A CPU does."""
+    """Have a GPU add in the same order every time, as a CPU does."""
     before = torch.are_deterministic_algorithms_enabled()
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS refuses
@@ -401,7 +450,7 @@ def _deterministic(device: torch.device) -> Iterator[None]:
 
 
 def _differing(old: Any, new: Any, name: str = "") -> list[tuple[str, Any, Any]]:
-    """(name, old, new) of all that differs in two JSON values."""
+    """(name, old, new) of everything that differs in two JSON values."""
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return [] if old == new else [(name, old, new)]
     names = [*old, *(each for each in new if each not in old)]

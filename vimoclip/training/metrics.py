@@ -1,4 +1,4 @@
-"""How good scores are: what the literature calls mAP is three things, and each is here under its own name.
+"""How good scores are. What the literature calls mAP is three things, and each is here under its own name.
 
     micro          average precision of all (video, class) pairs in one ranking: the paper's 77.09 on Animal Kingdom
     micro_batches  the mean of that over batches, as MSQNet and its family print: 0.5 to 1.0 higher
@@ -6,6 +6,8 @@
 
 Average precision is Σ_n (R_n − R_{n−1}) P_n over distinct scores, without interpolation; a class that no video shows
 has none. Scores are logits, float (N, C); targets are bool or 0/1, (N, C).
+
+`interval` and `paired` give means of a few repetitions with their confidence intervals, by Student's t.
 """
 
 import math
@@ -23,23 +25,27 @@ from torchmetrics.functional.classification import (
 )
 
 HEAD, MIDDLE = 500, 100
-"""Videos, or stretches of videos, of the train split from which a class is of the head, and of the middle; the rest are
-the tail."""
+"""How many videos, or clips, of the train split must show a class for it to be in the head, or in the middle; other
+classes are in the tail."""
 
 BINS = 15  # of the calibration error
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """Of one split; fractions, None where there is nothing to take them of.
+    """Metrics of one split; fractions, None where there is nothing to compute them from.
 
-    videos: of the split. stretches: into how many they were cut, N, where any was; what is said of a video here is then
-        so of each stretch.
-    classes: average precision of each class, in the model's order. class_groups: its mean over the classes of each
-        group, over those that some video shows.
-    calibration: expected calibration error over 15 bins: of all (video, class) probabilities, or, for one behaviour a
-        video, of the class that was chosen.
-    accuracy: share of videos whose highest score is their class; None for several behaviours a video.
+    Attributes:
+        videos: how many the split has.
+        micro: see above.
+        micro_batches: see above.
+        macro: see above.
+        class_groups: mean average precision over the classes of each group that some video shows.
+        classes: average precision of each class, in the model's order.
+        calibration: expected calibration error over 15 bins: of all (video, class) probabilities or, with one behaviour
+            a video, of the chosen class.
+        accuracy: share of videos whose highest score is their class; None for several behaviours a video.
+        stretches: how many clips the videos were cut into, where any was; the other fields are then about clips.
     """
 
     videos: int
@@ -53,26 +59,26 @@ class Metrics:
     stretches: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, as metrics.jsonl and --json have them: there `class_groups` is called `segments`."""
+        """Return plain values for JSON, as metrics.jsonl and --json have them; `class_groups` is `segments` there."""
         return {"segments" if name == "class_groups" else name: value for name, value in asdict(self).items()}
 
 
 def percent(fraction: float | None) -> str:
-    """A fraction as the literature has it, 0.7709 as 77.09; a dash where there is none."""
+    """Write a fraction as the literature does, 0.7709 as 77.09; None as a dash."""
     return "–" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def multilabel_metrics(
     scores: Tensor, targets: Tensor, class_groups: Sequence[str], batch_size: int, videos: int | None = None
 ) -> Metrics:
-    """Metrics where a video shows any number of behaviours. p = σ(score).
+    """Compute metrics where a video shows any number of behaviours. p = σ(score).
 
     Args:
         scores: logits, float (N, C).
         targets: bool or 0/1, (N, C).
-        class_groups: the group of each class, C names, as `by_count` or a table of them says.
+        class_groups: the group of each class, C names, as `by_count` or a table gives them.
         batch_size: of `micro_batches`, in the order of the videos.
-        videos: of how many the N scores are, which are of stretches where these are fewer; None is N.
+        videos: how many videos the N scores belong to, where they are scores of clips; None is N.
     """
     p, y = torch.sigmoid(scores.double()), targets.long()  # float64, in which high scores do not all become 1
     return _metrics(p, y, class_groups, batch_size, videos, _binary_calibration(p, y))
@@ -81,7 +87,7 @@ def multilabel_metrics(
 def multiclass_metrics(
     scores: Tensor, targets: Tensor, class_groups: Sequence[str], batch_size: int, videos: int | None = None
 ) -> Metrics:
-    """Metrics where a video shows one behaviour; arguments as of `multilabel_metrics`. p = softmax(scores)."""
+    """Compute metrics where a video shows one behaviour; arguments as `multilabel_metrics`. p = softmax(scores)."""
     p, y = torch.softmax(scores.double(), dim=1), targets.long()
     if not len(p):
         return _metrics(p, y, class_groups, batch_size, videos, None)
@@ -92,7 +98,7 @@ def multiclass_metrics(
 
 
 def by_count(counts: Sequence[int]) -> list[str]:
-    """The group of each class by how many videos, or stretches, of the train split show it: head, middle or tail."""
+    """Group each class by how many videos, or clips, of the train split show it: head, middle or tail."""
     return ["head" if n >= HEAD else "middle" if n >= MIDDLE else "tail" for n in counts]
 
 
@@ -137,12 +143,16 @@ def _mean(values: list[float | None]) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
-# Means of a few repetitions and how sure they are: Student's t, since a handful of seeds is not many.
-
-
 @dataclass(frozen=True)
 class Interval:
-    """A mean and the interval that holds the true one at the given confidence. low, high: None for one value alone."""
+    """A mean, and the interval that holds the true one at the given confidence.
+
+    Attributes:
+        mean: of the values.
+        low: the lower end; None for a single value.
+        high: the upper end; None for a single value.
+        count: how many values.
+    """
 
     mean: float
     low: float | None
@@ -151,15 +161,21 @@ class Interval:
 
     @property
     def half(self) -> float | None:
-        """Half of its width."""
+        """Half of the interval's width; None for a single value."""
         return None if self.high is None else self.high - self.mean
 
 
 def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """x̄ ± t(n − 1) · s / √n, of independent values of about a normal distribution.
+    """Compute x̄ ± t(n − 1) · s / √n of independent, about normally distributed values.
+
+    Student's t is used because a handful of seeds is few.
+
+    Args:
+        values: one or more.
+        confidence: between 0 and 1.
 
     Raises:
-        ValueError: no values.
+        ValueError: there are no values.
     """
     if not values:
         raise ValueError("an interval is of one value or more")
@@ -173,9 +189,9 @@ def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
 
 
 def paired(ours: Sequence[float], theirs: Sequence[float], confidence: float = 0.95) -> Interval:
-    """The interval of ours − theirs, pair by pair: whatever a seed does to both does not count.
+    """Compute the interval of ours − theirs, pair by pair, so that what a seed does to both does not count.
 
     Raises:
-        ValueError: no values, or not as many of one as of the other.
+        ValueError: there are no values, or not equally many of both.
     """
     return interval([a - b for a, b in zip(ours, theirs, strict=True)], confidence)

@@ -1,8 +1,7 @@
-"""Training the motion student, as the loop of loop.py sees it: batches of segments, their loss, and the metrics of
-a split.
+"""MotionTask: training the motion student in the loop of loop.py: batches of clips, their loss, the metrics of a split.
 
-Weights are fp32 and the arithmetic is under autocast, as of all that is trained here. Weights in bf16 would be a fifth
-faster, but at a fine-tuning's learning rate a step is less than half of the last of their 8 bits, and is lost.
+Weights are fp32 and the arithmetic is under autocast, as in all training here. Weights in bf16 would be a fifth faster,
+but at the learning rate of a fine-tuning a step is less than half of the last of their 8 bits, and is lost.
 """
 
 from typing import Any
@@ -24,16 +23,26 @@ from vimoclip.training.motion_dataset import MotionClips
 from vimoclip.training.optimizer import SINGLE_PROCESS, ProcessGroup, layer_rates, training_precision
 
 BATCH = 64
-"""Frames that pass the tower at once. With checkpointing these are what its gradient needs memory for."""
+"""Frames that pass the tower at once. With checkpointing, its gradient needs memory for these alone."""
 
-_FLIPS = 1  # of the seeds that follow from the run's
+_FLIPS = 1  # the number of this seed among those that follow from the run's
 
 
 class MotionTask:
-    """A `training.Task`, whose items are segments. teacher: in fp32, on the device. train: what it learns from.
-    held_out, select: what it is evaluated on after every epoch, the second for the best one to be chosen on.
+    """The motion student to train: a `vimoclip.training.loop.Task` whose items are clips.
 
-    Attributes: `model`; `rates` of its parameters; `checkpointing`, whether a part of the tower is computed twice.
+    Args:
+        config: of the run.
+        teacher: in fp32, on the device.
+        train: what it learns from.
+        held_out: what it is evaluated on after every epoch.
+        select: a second set to evaluate on, by which the best epoch is chosen.
+        peers: the processes that train together.
+
+    Attributes:
+        model: the student.
+        rates: what the learning rate of each parameter of the tower is multiplied by, by name.
+        checkpointing: whether a part of the tower is computed twice to save memory.
     """
 
     def __init__(
@@ -57,13 +66,13 @@ class MotionTask:
         self.checkpointing = config.checkpointing == "on" or (config.checkpointing == "auto" and not self._fits())
 
     def plan(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Segments in an order of the epoch's own."""
+        """Draw the batches of an epoch: clips in an order of its own."""
         self._epoch, training = epoch, self._config.training
         order = np.random.default_rng([training.seed, epoch]).permutation(len(self._train))
         return [order[i : i + training.batch_size] for i in range(0, len(order), training.batch_size)]
 
     def loss(self, batch: NDArray[np.int64]) -> Tensor:
-        """L = L_cls + L_distill (Eq. 4) of these segments; of several peers the part that this one's share makes up."""
+        """Compute L = L_cls + L_distill (Eq. 4) of these clips; with several peers, this one's part of it."""
         own = batch[self._peers.rank :: self._peers.world]
         if not len(own):
             return sum((parameter.sum() * 0 for parameter in self.model.parameters()), torch.zeros(()))
@@ -80,12 +89,16 @@ class MotionTask:
         return of_class * (len(own) / len(batch)) + of_distill * (len(z) / frames)
 
     def names(self, batch: NDArray[np.int64]) -> list[str]:
-        """Ids of videos, each once."""
+        """Return the ids of the videos, each once."""
         return list(dict.fromkeys(self._train.sequences.video_ids[video] for video in self._train.video[batch]))
 
     def evaluate(self) -> dict[str, Any]:
-        """Metrics of vimoclip.training.metrics of the accessory head, on the mean of z over each video; and `cosine`,
-        the mean of cos(ẑ, z_image) over frames. Of `held_out` and of `select`; nothing of what there is not."""
+        """Compute the metrics of `held_out` and of `select`, those that there are.
+
+        Returns:
+            For each, the metrics (metrics.py) of the accessory head on the mean of z over each video, and `cosine`, the
+            mean of cos(ẑ, z_image) over frames.
+        """
         if not self._evaluated:
             return {}
         from vimoclip.training import metrics  # torchmetrics takes seconds to import
@@ -117,8 +130,7 @@ class MotionTask:
         return self.model.head(means).float().cpu(), float(self._peers.sum(near)) / int(steps.sum())
 
     def _z(self, images: NDArray[np.uint8]) -> Tensor:
-        """z of the flow images uint8 (N, 3, 224, 224), fp32 (N, D). In the same parts with checkpointing and without,
-        so that the numbers are the same."""
+        """z of the flow images uint8 (N, 3, 224, 224), fp32 (N, D); checkpointing does not change the parts."""
         parts = torch.split(torch.from_numpy(images), BATCH)
         if self.checkpointing and torch.is_grad_enabled():
             return torch.cat([checkpoint(self._part, part, use_reentrant=False) for part in parts])
@@ -131,7 +143,7 @@ class MotionTask:
     def _flipped(
         self, planes: NDArray[np.uint8], segments: NDArray[np.int64], counts: NDArray[np.int64]
     ) -> NDArray[np.uint8]:
-        """With the mirrored ones among these segments mirrored. The lot of a segment follows from the epoch alone."""
+        """Mirror the clips that are drawn to be mirrored. Whether a clip is follows from the epoch alone."""
         if not self._config.flip:
             return planes
         lots = np.random.default_rng([self._config.training.seed, self._epoch, _FLIPS]).random(len(self._train))
@@ -141,14 +153,14 @@ class MotionTask:
         return found
 
     def _fits(self) -> bool:
-        """Whether there is memory for what the gradient of a whole batch needs."""
+        """Whether the gradient of a whole batch fits into memory."""
         count = self._train.count
         frames = int(np.sort(count)[-self._config.training.batch_size :].sum()) / self._peers.world
         of_frame = self._saved_bytes(2) - self._saved_bytes(1)
         return frames * of_frame <= MEMORY_FRACTION * free_bytes(self._teacher.device)
 
     def _saved_bytes(self, frames: int) -> int:
-        """What the gradient of so many frames keeps in memory, weights too."""
+        """Bytes that the gradient of this many frames keeps in memory, weights included."""
         storages = dict[int, int]()
 
         def pack(tensor: Tensor) -> Tensor:

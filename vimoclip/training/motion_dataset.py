@@ -1,8 +1,9 @@
-"""Segments: at most so many consecutive frames with flow of one video, what the motion student is trained on.
+"""MotionClips: what the motion student is trained on, short runs of consecutive frames with flow of one video.
 
-Of a frame there is the flow as it is served, z_image, and of its video the labels. A video of T frames with flow is cut
-into the fewest segments that are short enough, as evenly as can be; each frame is in one. Vectors and flow are kept in
-memory where they fit, else read from files and from the store (reader.py, motion_dataset.py).
+A frame has its flow as the model is given it, and z_image; the labels are those of its video. A video of T frames with
+flow is cut into the fewest clips that are short enough, as evenly as possible; each frame is in one. Vectors and flow
+stay in memory where they fit, and are otherwise read from mapped files (vimoclip/sequences/cache.py) and from the store
+(`FlowRows`).
 """
 
 from collections.abc import Sequence
@@ -24,14 +25,12 @@ from vimoclip.sequences.sequences import MEMORY_FRACTION, FrameSampling, Sequenc
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.table import Table
 
-# The encoded flow of the steps of many videos, in memory where it fits, else read as it is asked for.
-
 
 def open_flow(store: FeatureStore) -> Table:
-    """The table of a store's flow.
+    """Return the table of a store's flow.
 
     Raises:
-        RunError: the store keeps none.
+        RunError: the store does not keep flow.
     """
     if not store.config.keep_flow:
         raise RunError(
@@ -44,8 +43,13 @@ def open_flow(store: FeatureStore) -> Table:
 
 
 class FlowRows:
-    """The flow of N steps. table: `flow`. at: int64 (N,), the row of each, in the table or, where it is held, among the
-    `held` ones, which lie one chunk after another."""
+    """The encoded flow of N steps, in memory or read as it is asked for.
+
+    Args:
+        table: `flow`.
+        at: the row of each step, int64 (N,): in the table, or in `held`.
+        held: rows in memory, one chunk after another; None reads from the table.
+    """
 
     def __init__(self, table: Table, at: NDArray[np.int64], held: Sequence[pa.BinaryArray] | None) -> None:
         self._table, self._at, self._held = table, at, held
@@ -53,11 +57,14 @@ class FlowRows:
 
     @property
     def held(self) -> bool:
-        """Whether it is in memory."""
+        """Whether the flow is in memory."""
         return self._held is not None
 
     def planes(self, steps: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The codes of these steps, as they are served: uint8 (n, 2, 224, 224).
+        """Decode the flow of these steps, as codes: uint8 (n, 2, 224, 224).
+
+        Args:
+            steps: int64 (n,).
 
         Raises:
             StoreDamagedError: one cannot be decoded.
@@ -73,7 +80,12 @@ class FlowRows:
 
 
 def read_flow(table: Table, steps: FrameSampling, hold: bool | None = None) -> FlowRows:
-    """The flow of steps. hold: in memory; None is where it fits.
+    """Find, and where wanted read, the flow of steps.
+
+    Args:
+        table: `flow`.
+        steps: which frames.
+        hold: whether to keep it in memory; None does where it fits.
 
     Raises:
         StoreDamagedError: rows are missing.
@@ -103,7 +115,7 @@ def read_flow(table: Table, steps: FrameSampling, hold: bool | None = None) -> F
 
 
 def rows_by_take(table: Table) -> dict[int, int]:
-    """How many rows of `flow` each take has."""
+    """Count the rows of `flow` of each take."""
     parts = [np.unique(batch["take"].to_numpy(), return_counts=True) for batch in table.batches(["take"], rows=1 << 20)]
     found = dict[int, int]()
     for takes, counts in parts:
@@ -117,10 +129,14 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ClipBatch:
-    """B segments of N frames in all, one segment after another.
+    """B clips of N frames in total, one clip after another.
 
-    videos: of each segment, its number, int64 (B,). counts: the frames of each, int64 (B,). planes: uint8
-    (N, 2, 224, 224), codes of flow. images: z_image at unit length, fp32 (N, D). targets: fp32 (B, C).
+    Attributes:
+        videos: the number of each clip's video, int64 (B,).
+        counts: the frames of each, int64 (B,).
+        planes: codes of flow, uint8 (N, 2, 224, 224).
+        images: z_image at unit length, fp32 (N, D).
+        targets: fp32 (B, C).
     """
 
     videos: Ints
@@ -132,10 +148,16 @@ class ClipBatch:
 
 @dataclass(frozen=True)
 class ClipReport:
-    """What became of the videos of a split. videos, frames, segments: that are in the segments.
+    """What became of the videos of a split.
 
-    Left out: unlabelled, without a label of these classes; one_frame, of a single frame, which has no flow; flowless,
-    of which the store has not the flow of every frame; unembedded, without vectors of an added feature.
+    Attributes:
+        videos: those that have clips.
+        frames: of the clips.
+        segments: how many clips.
+        unlabelled: videos left out because they have no label of these classes.
+        one_frame: videos left out because they have a single frame, and so no flow.
+        flowless: videos left out because the store lacks the flow of some of their frames.
+        unembedded: videos left out because they lack vectors of an added feature.
     """
 
     videos: int = 0
@@ -149,8 +171,16 @@ class ClipReport:
 
 @dataclass(frozen=True, eq=False)
 class MotionClips:
-    """S segments. sequences: z_image and the labels of their videos. flow: of the same steps. video, first, count: of
-    each segment its video's number, its first step in it and how many, int64 (S,)."""
+    """S clips of V videos.
+
+    Attributes:
+        sequences: z_image and labels of the videos.
+        flow: of the same steps.
+        video: the number of each clip's video, int64 (S,).
+        first: its first step in the video, int64 (S,).
+        count: how many steps it has, int64 (S,).
+        report: what became of the videos that were asked for.
+    """
 
     sequences: Sequences
     flow: FlowRows
@@ -168,7 +198,10 @@ class MotionClips:
         return self.sequences.classes
 
     def batch(self, segments: Ints) -> ClipBatch:
-        """These segments, on the CPU.
+        """Read these clips, on the CPU.
+
+        Args:
+            segments: their numbers, int64 (B,).
 
         Raises:
             StoreDamagedError: their flow cannot be decoded.
@@ -196,12 +229,21 @@ def read_motion_clips(
     classes: Sequence[str],
     hold_flow: bool | None = None,
 ) -> MotionClips:
-    """The segments of videos of a snapshot. image: the feature that z_image is. segment: the most frames of one.
-    hold_flow: as of `read_flow`.
+    """Read the clips of videos of a snapshot.
+
+    Args:
+        store: the snapshot.
+        image: the feature that is z_image.
+        segment: the most frames of a clip.
+        videos: rows of live videos.
+        classes: C names.
+        hold_flow: see `hold` of `read_flow`.
 
     Raises:
-        RunError: the store keeps no flow, or no video is left. UnknownColumnError, ConfigError, StoreDamagedError: as
-        `read_sequences`.
+        RunError: the store does not keep flow, or no video is left.
+        UnknownColumnError: the store has no such feature.
+        ConfigError: the feature is not made from images.
+        StoreDamagedError: frames or flow are missing.
     """
     flow = open_flow(store)
     rows = rows_by_take(flow)
@@ -236,8 +278,15 @@ def read_motion_clips(
 
 
 def cut_clips(lengths: Ints, segment: int) -> tuple[Ints, Ints, Ints]:
-    """Videos of these lengths in segments of at most `segment` steps: of each its video, its first step and how many,
-    int64 (S,)."""
+    """Cut videos into clips of at most `segment` steps, as evenly as possible.
+
+    Args:
+        lengths: steps of each video, int64 (V,).
+        segment: the most steps of a clip.
+
+    Returns:
+        Of each clip its video, its first step in the video, and how many steps, int64 (S,) each.
+    """
     parts = -(-lengths // segment)
     video = np.repeat(np.arange(len(lengths)), parts)
     part = np.arange(len(video)) - np.repeat(np.cumsum(parts) - parts, parts)

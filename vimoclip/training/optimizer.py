@@ -1,4 +1,7 @@
-"""What a step of training does to the weights: AdamW along a cosine, and their moving average."""
+"""What a training step does to the weights: AdamW with a learning rate along a cosine, and a moving average of weights.
+
+`ProcessGroup` joins the processes that train one model together, each on its share of every batch.
+"""
 
 import math
 import re
@@ -15,10 +18,14 @@ from vimoclip.device import cpu_has_bf16
 
 
 def learning_rate(config: TrainingConfig, progress: float) -> float:
-    """η at the end of a step, progress being the share of all steps that is done then, above 0 and up to 1.
+    """Return the learning rate η at the end of a step.
 
     η = lr · progress / w in the warm-up, the first w of all steps; then, u from 0 to 1 over the others,
     η = lr_end + (lr − lr_end) (1 + cos πu) / 2.
+
+    Args:
+        config: has lr, lr_end and the warm-up w.
+        progress: the share of all steps that is done after this one, above 0 and up to 1.
     """
     if progress < config.warmup:
         return config.lr * progress / config.warmup
@@ -27,11 +34,15 @@ def learning_rate(config: TrainingConfig, progress: float) -> float:
 
 
 def adamw(model: nn.Module, config: TrainingConfig, rates: Mapping[str, float] | None = None) -> torch.optim.AdamW:
-    """AdamW over a model's parameters that are trained, in groups by learning rate, and of each the matrices first, by
-    whether they decay. Without decay it is Adam.
+    """Make AdamW over a model's trainable parameters. Without decay it is Adam.
 
-    rates: of parameters by name, what the learning rate is multiplied by; 1 for those that are not named. Each group
-    has its own as `rate`.
+    Its groups are by learning rate, and within that matrices first and then vectors, which may not decay. Each group
+    carries its factor as `rate`.
+
+    Args:
+        model: whose parameters are trained.
+        config: has lr and the decay.
+        rates: by name of a parameter, what its learning rate is multiplied by; others have 1.
     """
     rates = rates or {}
     parts: dict[tuple[float, bool], list[nn.Parameter]] = {}
@@ -47,11 +58,15 @@ def adamw(model: nn.Module, config: TrainingConfig, rates: Mapping[str, float] |
 
 
 def layer_rates(names: Sequence[str], decay: float) -> dict[str, float]:
-    """What the learning rate of a tower's parameters is multiplied by: decay^(L − l) in block l.
+    """Return what the learning rate of each parameter of a tower is multiplied by: decay^(L − l) in block l.
 
-    names: of the parameters, in the tower's order. A block is what a name has up to its first number between dots:
-    `transformer.resblocks.3`, `layer2.0`. What comes before the first is block 0. What comes after the last, and a
-    final projection `proj`, is block L, whose rate is 1.
+    A block is the part of a name up to its first number between dots: `transformer.resblocks.3`, `layer2.0`. Parameters
+    before the first block are block 0. Those after the last, and a final projection `proj`, are block L, whose rate is
+    1.
+
+    Args:
+        names: of the parameters, in the tower's order.
+        decay: of the rate from block to block.
     """
     blocks = [named[1] if (named := re.match(r"(.*?\.\d+)\.", name)) else None for name in names]
     order = [None, *dict.fromkeys(block for block in blocks if block is not None)]
@@ -66,7 +81,7 @@ def layer_rates(names: Sequence[str], decay: float) -> dict[str, float]:
 
 
 def training_precision(precision: TrainingPrecision, device: torch.device) -> Literal["bf16", "fp32"]:
-    """What `auto` is: bf16 where the hardware multiplies it. fp16, whose gradients vanish, is not used."""
+    """Resolve `auto`: bf16 where the hardware multiplies it, otherwise fp32; gradients vanish in fp16."""
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -77,7 +92,11 @@ def training_precision(precision: TrainingPrecision, device: torch.device) -> Li
 class WeightAverage:
     """An exponential moving average of a model's parameters, ā ← d ā + (1 − d) a after every step.
 
-    d = min(decay, (1 + n) / (10 + n)) after n steps: a short run is not kept near where it began.
+    d = min(decay, (1 + n) / (10 + n)) after n steps, so that a short run does not stay near where it began.
+
+    Args:
+        model: whose parameters are averaged.
+        decay: the largest d.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -87,7 +106,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """One step was made."""
+        """Take the model's parameters into the average, after a step."""
         self._steps += 1
         decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
         average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
@@ -95,52 +114,53 @@ class WeightAverage:
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Give the model the averages, and keep its weights; and the other way round."""
+        """Exchange the model's weights and the averages; a second call exchanges them back."""
         for average, parameter in zip(self._averages, self._parameters, strict=True):
             own = parameter.clone()
             parameter.copy_(average)
             average.copy_(own)
 
     def state(self) -> dict[str, Any]:
-        """For `load`."""
+        """Return what `load` takes."""
         return {"averages": self._averages, "steps": self._steps}
 
     @torch.no_grad()
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from a `state`."""
         for average, kept in zip(self._averages, state["averages"], strict=True):
             average.copy_(kept)
         self._steps = state["steps"]
 
 
-# Peers: the processes that train one model together, each on its share of every batch.
-
-
 class ProcessGroup:
-    """One of `world` processes, by its `rank`; alone by itself.
+    """The processes that train one model together, each on its share of every batch; this one is `rank` of `world`.
 
-    Each computes the part of a batch's loss that its share makes up, of which `sum` is the whole; all have the gradient
-    of the whole, and take the same step.
+    Each computes the part of a batch's loss that its share contributes, and `sum` gives the whole. All have the
+    gradient of the whole, and take the same step.
     """
 
     def __init__(self, rank: int = 0, world: int = 1) -> None:
         self.rank, self.world = rank, world
 
     def sum(self, values: Tensor) -> Tensor:
-        """Over all processes, in place."""
+        """Sum values over all processes, in place."""
         if self.world > 1:
             torch.distributed.all_reduce(values)
         return values
 
     def synchronized(self, module: nn.Module) -> nn.Module:
-        """A module whose gradients are of all processes, once `backward` was called with what it gave."""
+        """Wrap a module so that its gradients, after `backward` of its output, are those of all processes."""
         if self.world == 1:
             return module
         # A process may have no share of a batch, and so no use of a parameter. Buffers are never trained.
         return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
 
     def backward(self, part: Tensor) -> None:
-        """Compute the gradient of the whole loss. part: of it, this process's."""
+        """Compute the gradient of the whole loss.
+
+        Args:
+            part: this process's part of the loss.
+        """
         if self.world > 1:
             part = self.world * part  # DistributedDataParallel gives the mean over processes, and the loss is a sum
         part.backward()  # type: ignore[no-untyped-call]

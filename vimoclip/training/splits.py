@@ -1,4 +1,7 @@
-"""Which videos are trained on, and which are held out: by the splits of label files, or by lot where there are none."""
+"""Which videos are trained on and which are held out, by the splits of label files or else at random; and the classes.
+
+`training_split` chooses the videos, `trainable_classes` the labels of the store that a model learns to tell apart.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,10 +15,14 @@ from vimoclip.store.feature_store import FeatureStore
 
 
 def videos_of_split(store: FeatureStore, split: str | None = None) -> list[Video]:
-    """The videos of a split that are in, by video_id; None is all of them.
+    """List the live videos of a split, by video_id.
+
+    Args:
+        store: the snapshot.
+        split: its name; None is all videos.
 
     Raises:
-        RunError: there is none.
+        RunError: there is no such video.
     """
     videos = sorted(store.live_videos(), key=lambda row: row.video_id)
     chosen = [row for row in videos if split is None or row.split == split]
@@ -29,14 +36,22 @@ def videos_of_split(store: FeatureStore, split: str | None = None) -> list[Video
 
 
 def splits(store: FeatureStore) -> list[str]:
-    """The splits that videos are in, by name."""
+    """List the splits that videos are in, by name."""
     return sorted({row.split for row in store.live_videos() if row.split})
 
 
 def hold_out(videos: Sequence[Video], share: float, seed: int) -> tuple[list[Video], list[Video]]:
-    """About a share of the videos apart from the rest: (to be trained on, held out).
+    """Set about a share of the videos apart, at random.
 
-    The lot of a video follows from its id and the seed alone: new videos change nothing about the others.
+    Whether a video is held out follows from its id and the seed alone: new videos do not move the others.
+
+    Args:
+        videos: to divide.
+        share: of the videos that is held out, 0 to 1.
+        seed: another one draws other videos.
+
+    Returns:
+        The videos to train on, and those held out.
 
     Raises:
         RunError: one of the two would be empty.
@@ -48,30 +63,30 @@ def hold_out(videos: Sequence[Video], share: float, seed: int) -> tuple[list[Vid
             "Too few videos to hold some out.",
             received=f"{len(videos)} videos, of which {len(held)} would be held out",
             hint="Give the videos splits, by the column `split` of a label file (`vimoclip label FILE`); or hold out "
-            "another share of them (--hold-out 0.4), or by another lot (--seed 1).",
+            "another share of them (--hold-out 0.4), or draw others (--seed 1).",
         )
     return others, held
 
 
 def _drawn(video_id: str, seed: int) -> float:
-    """From 0 up to 1."""
+    """A number of the video's own, from 0 up to 1."""
     digest = hashlib.sha256(f"{seed} {video_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-# The classes of a model: which labels of a store it learns to tell apart.
-
-
 def list_classes(store: FeatureStore) -> list[str]:
-    """Every label that a video of the store has, in the order of their names."""
+    """List every label that a video of the store has, by name."""
     return store.labels()["label"].unique().sort().to_list()
 
 
 def trainable_classes(store: FeatureStore, train: Sequence[Video], least: int | None = None) -> list[str]:
-    """The labels that can be learned from the videos `train`, in the order of their names.
+    """List the labels that can be learned from some videos, by name.
 
-    least: how many of these videos must show a label; others are no classes. None is all labels of the store, and
-    then each must be shown.
+    Args:
+        store: the snapshot.
+        train: the videos to train on.
+        least: how many of them must show a label for it to be a class; None takes all labels of the store, and each
+            must be shown.
 
     Raises:
         RunError: there are no labels, fewer than two classes, or a class that none of these videos shows.
@@ -106,10 +121,8 @@ def trainable_classes(store: FeatureStore, train: Sequence[Video], least: int | 
     return classes
 
 
-# Which videos of a store a training learns from, and which it is evaluated on; in words too.
-
-
 HELD_OUT = ("val", "test")
+"""The splits that are held out by default, the first of them that there is."""
 
 
 @dataclass(frozen=True)
@@ -132,16 +145,21 @@ class TrainingSplit:
 
     @property
     def parts(self) -> dict[str, list[Video]]:
-        """Those parts that there are, by name."""
+        """The parts that have videos, by name."""
         found = {"select": self.select, "train": self.train, "held_out": self.held_out}
         return {name: videos for name, videos in found.items() if videos}
 
 
 @dataclass(frozen=True)
 class SplitRequest:
-    """How to split. train: the split to train on. held_out: the one that is evaluated on; None is val, or test,
-    whichever there is. share: of the videos that is held out by lot where no video has a split. min_videos: of those
-    to train on that must show a class; None refuses a label that none of them shows."""
+    """How to split.
+
+    Attributes:
+        train: the split to train on.
+        held_out: the split to evaluate on; None is val, or test, whichever there is.
+        share: of the videos that is held out at random where no video has a split.
+        min_videos: how many of the videos to train on must show a class; None refuses a label that none of them shows.
+    """
 
     train: str = "train"
     held_out: str | None = None
@@ -150,8 +168,14 @@ class SplitRequest:
 
 
 def training_split(store: FeatureStore, asked: SplitRequest, select_on: float | None, seed: int) -> TrainingSplit:
-    """The split. select_on: the share of the videos to train on that is cut from them, by lot, to choose the best epoch
-    on.
+    """Choose the videos of a training.
+
+    Args:
+        store: the snapshot.
+        asked: how to split.
+        select_on: the share of the videos to train on that is taken from them, at random, to choose the best epoch on;
+            None takes none.
+        seed: of what is drawn at random.
 
     Raises:
         RunError: there are no such videos, or too few.

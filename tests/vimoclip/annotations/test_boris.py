@@ -143,7 +143,7 @@ def test_live_observations_have_no_video(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("event", "wrong"),
     [
-        ("soon A x POINT", "'soon' is no time in seconds"),
+        ("soon A x POINT", "'soon' is not a time in seconds"),
         ("inf A x POINT", "'inf' is no time"),
         ("1:2:3:4 A x POINT", "'1:2:3:4' is no time"),
         ("1 A x DURING", "'DURING' is not START, STOP or POINT"),

@@ -111,7 +111,7 @@ def test_events_in_no_video_are_named(tmp_path: Path) -> None:
     ("observation", "wrong"),
     [
         ("d1 m9 - - animal Pan x", "no mediaID 'm9' in media.csv"),
-        ("d1 m1 soon - animal Pan x", "'2024-05-01Tsoon' is no ISO 8601 time"),
+        ("d1 m1 soon - animal Pan x", "'2024-05-01Tsoon' is not an ISO 8601 time"),
         ("d1 m1 08:00:05 08:00:06 animal Pan x", "one has a time zone"),
         ("d1 m1 08:00:06Z 08:00:05Z animal Pan x", "before eventStart"),
     ],

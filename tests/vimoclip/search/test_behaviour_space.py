@@ -162,7 +162,7 @@ def test_a_label_is_the_mean_of_its_segments_and_a_vector_is_itself(store: Store
     for asked in ({"label": LABELS[2]}, {"vector": 3 * total}):
         hits = store.search(**asked, by="behaviour")
         check(store, hits, lambda row: row["behaviour"] @ query, lambda row: True)
-    with pytest.raises(SearchError, match=r"no vector of the behaviour space.*16 finite numbers"):
+    with pytest.raises(SearchError, match=r"not a vector of the behaviour space.*16 finite numbers"):
         store.search(vector=np.ones(8), by="behaviour")
 
 

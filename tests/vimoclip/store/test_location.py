@@ -76,7 +76,7 @@ def test_an_address_is_the_same_when_read_again(parts: list[str]) -> None:
     ],
 )
 def test_what_is_no_address(address: str) -> None:
-    with pytest.raises(StoreError, match=r"no address of an object store.*s3://bucket/folder"):
+    with pytest.raises(StoreError, match=r"not an address of an object store.*s3://bucket/folder"):
         as_location(address)
 
 

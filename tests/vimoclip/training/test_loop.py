@@ -175,7 +175,7 @@ def test_a_damaged_state_is_refused(tmp_path: Path, damage: bytes | None) -> Non
     Training(Line(), LINE, CPU, tmp_path).run()
     whole = (tmp_path / STATE).read_bytes()
     (tmp_path / STATE).write_bytes(whole[: len(whole) // 2] if damage is None else damage)
-    with pytest.raises(RunError, match="cannot be gone on with"):
+    with pytest.raises(RunError, match="cannot be resumed"):
         Training(Line(), LINE, CPU, tmp_path)
 
 
