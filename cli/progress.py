@@ -2,7 +2,7 @@
 
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
@@ -58,7 +58,7 @@ class ProgressBar(Progress):
     def advance(self, n: int = 1, note: str | None = None) -> None:
         """Move the bar, and change its note where one is given."""
         assert self._stage is not None, "an operation begins with a stage"
-        changes = {} if note is None else {"note": note}
+        changes: dict[str, Any] = {} if note is None else {"note": note}
         self._bar.update(self._stage, advance=n, **changes)
         if not render.err.is_terminal and time.monotonic() - self._last_line_s > LINE_S:
             self._last_line_s = time.monotonic()

@@ -33,8 +33,9 @@ from vimoclip.config.motion import MotionConfig
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
 from vimoclip.errors import ConfigError, SettingsError, UsageError
+from vimoclip.models.backbones import load_backbone
 from vimoclip.models.checkpoint import Source
-from vimoclip.models.clip import ClipTeacher, load_backbone
+from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import StudentMeta, read_student_meta, write_student
 from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import FeatureStore
@@ -162,7 +163,7 @@ def teacher_of(store: FeatureStore, run: RunConfig) -> ClipTeacher:
         ModelError: its weights are not available.
         SettingsError: they differ from those the store was made with.
     """
-    teacher = load_backbone(replace(store.config.clip, precision="fp32"), pick_device(run.device))
+    teacher: ClipTeacher = load_backbone(replace(store.config.clip, precision="fp32"), pick_device(run.device))
     made = store.features["clip"].weights_sha256
     if teacher.weights_sha256 != made:
         raise SettingsError(

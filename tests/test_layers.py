@@ -33,7 +33,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 
 SHORT = {  # modules under 60 lines: why each is one by itself
     "vimoclip/__main__.py": "`python -m vimoclip`",
+    "vimoclip/api.py": "stands above search and prediction, and nothing inside imports it",
+    "vimoclip/flow/frame_difference.py": "an estimator is a module",
     "vimoclip/import_guard.py": "runs before anything else may be imported",
+    "vimoclip/savannah/species.py": "the registry of species, above the modules that draw them",
+    "vimoclip/search/options.py": "--help reads it, and nothing heavy with it",
+    "vimoclip/video/files.py": "which files are videos, and their content hash: nothing of it decodes",
 }
 HEIGHT = {package: number for number, layer in enumerate(LAYERS) for package in layer}
 

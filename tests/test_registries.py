@@ -23,8 +23,8 @@ from vimoclip.config.fusion import HEADS, Fusion, FusionConfig, Head
 from vimoclip.config.store import ESTIMATORS, Estimator, FlowConfig
 from vimoclip.errors import ConfigError, UsageError
 from vimoclip.flow import make_estimator, resolve
+from vimoclip.models.backbones import BACKBONES, backbone_of
 from vimoclip.models.checkpoint import META, read_checkpoint
-from vimoclip.models.clip import BACKBONES, backbone_of
 from vimoclip.models.heads import FusionHead
 from vimoclip.training.splits import SplitRequest
 from vimoclip.video.encode import write_clip

@@ -15,7 +15,8 @@ import torch
 from tests.clips import render
 from vimoclip.config.store import ClipConfig
 from vimoclip.import_guard import HOME, PACKAGES
-from vimoclip.models.clip import TINY, TINY_FOLDER, TINY_WEIGHTS, ClipTeacher
+from vimoclip.models.backbones import TINY, TINY_FOLDER, TINY_WEIGHTS
+from vimoclip.models.clip import ClipTeacher
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.encode import write_clip
 

@@ -33,7 +33,8 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.common import describe_machine
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.device import set_threads
-from vimoclip.models.clip import TINY, ClipTeacher
+from vimoclip.models.backbones import TINY
+from vimoclip.models.clip import ClipTeacher
 from vimoclip.savannah import FPS, PAIRS, Scene, plan
 from vimoclip.video.resize import resize_frames
 

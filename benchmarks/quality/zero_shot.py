@@ -28,7 +28,8 @@ from benchmarks.quality.sentences import ASKED, articled
 from benchmarks.worlds.rendered import Attribute, Shots, render
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.device import set_threads
-from vimoclip.models.clip import TINY, ClipTeacher
+from vimoclip.models.backbones import TINY
+from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.clip_text import TextTower
 from vimoclip.savannah import plan
 

@@ -28,7 +28,8 @@ from vimoclip.errors import StoreDamagedError, VideoError
 from vimoclip.flow.encoding import PLANE, REST, decode_flow, encode_flow, mean_speed, to_planes
 from vimoclip.flow.estimator import FlowEstimator
 from vimoclip.frames import Embeddings, FrameBatch, FrameEvent, VideoDone, VideoFailed, VideoInfo, VideoJob
-from vimoclip.models.clip import ClipTeacher, Input, load_backbone
+from vimoclip.models.backbones import load_backbone
+from vimoclip.models.clip import ClipTeacher, Input
 from vimoclip.models.motion_student import MotionStudent, Student
 from vimoclip.video.decode import FrameChunk
 

@@ -32,7 +32,8 @@ from vimoclip.flow import make_estimator, resolve
 from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE
 from vimoclip.flow.estimator import FlowEstimator
 from vimoclip.frames import FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
-from vimoclip.models.clip import ClipTeacher, load_backbone
+from vimoclip.models.backbones import load_backbone
+from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import MotionStudent
 from vimoclip.video.decode import FrameChunk
 from vimoclip.video.decoder_process import DecoderProcess
@@ -153,7 +154,8 @@ class EmbedWorker:
 def _tower(name: str, clip: ClipConfig, device: torch.device, alone: bool) -> ClipTeacher:
     """The tower of an added feature. alone: it was asked for by name, not along with the store's own features."""
     try:
-        return load_backbone(clip, device)
+        tower: ClipTeacher = load_backbone(clip, device)
+        return tower
     except ModelError as error:
         if alone:
             raise

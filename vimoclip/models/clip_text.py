@@ -15,7 +15,8 @@ from schemas.features import Feature
 from vimoclip.config.store import ClipConfig
 from vimoclip.device import on_device, sha256
 from vimoclip.errors import ModelError, SettingsError
-from vimoclip.models.clip import for_open_clip, load_model, quiet
+from vimoclip.models.backbones import for_open_clip
+from vimoclip.models.clip import load_model, quiet
 
 TEMPLATES = ("{}", "a photo of {}.", "a video of {}.")
 """A text stands for the mean of the vectors of these sentences, as classes do in CLIP's paper."""

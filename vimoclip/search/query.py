@@ -279,7 +279,7 @@ def from_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: 
 
     from vimoclip.device import pick_device, set_threads
     from vimoclip.embedding.worker import OTHER_WEIGHTS, tower_config
-    from vimoclip.models.clip import load_backbone
+    from vimoclip.models.backbones import load_backbone
 
     try:
         with PIL.Image.open(path) as image:

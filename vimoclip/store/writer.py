@@ -15,12 +15,13 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.labels import LABELS, Label
+from schemas.labels import Label
 from schemas.videos import VIDEOS, Video
 from vimoclip.atomic import defer_interrupts
 from vimoclip.frames import FrameBatch
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import drop_orphan_columns
+from vimoclip.store.labels import merge_labels, read_labels, write_labels
 from vimoclip.store.models import drop_unreferenced_models
 from vimoclip.store.rows import CommitBuffer, check, flow_rows, frame_rows
 from vimoclip.store.table import GRACE, CompactionStats, Table
@@ -166,22 +167,10 @@ class StoreWriter:
         Returns:
             How many rows changed.
         """
-        rows = self._label_rows()
-        old = {(label.video_id, label.label, label.start_s): label for label in rows}
-        new = {}
-        for label in labels:
-            known = old.get(key := (label.video_id, label.label, label.start_s))
-            new[key] = label if known is None or known.end_s != label.end_s else known
-        named = set(video_ids)
-        kept = {
-            key: label
-            for key, label in old.items()
-            if key not in new and (label.source != source or key[0] not in named)
-        }
-        after = kept | new
-        changed = sum(after.get(key) != old.get(key) for key in after.keys() | old.keys())
-        if changed or len(old) < len(rows):  # rows of one key would be damage, which this mends
-            self._put_labels(list(after.values()))
+        rows = read_labels(self._tables["labels"])
+        after, changed = merge_labels(rows, labels, video_ids, source)
+        if changed or len(after) < len(rows):  # rows of one key would be damage, which this mends
+            self._put_labels(after)
         return changed
 
     def flush(self) -> None:
@@ -204,7 +193,7 @@ class StoreWriter:
         for buffer in self._buffers.values():
             self._commits += buffer.flush()
         if self._moves:
-            rows = self._label_rows()
+            rows = read_labels(self._tables["labels"])
             follow = [replace(x, video_id=self._moves[x.video_id]) for x in rows if x.video_id in self._moves]
             targets = set(self._moves.values())
             if follow or any(label.video_id in targets for label in rows):
@@ -305,12 +294,8 @@ class StoreWriter:
             self.flush()
         self.flush_when_due()
 
-    def _label_rows(self) -> list[Label]:
-        return [Label(**row) for row in self._tables["labels"].read().to_pylist()]
-
     def _put_labels(self, labels: list[Label]) -> None:
-        rows = [asdict(label) for label in sorted(labels, key=lambda x: (x.video_id, x.start_s, x.label))]
-        self._locked("labels").replace(pa.Table.from_pylist(rows, schema=LABELS))
+        write_labels(self._locked("labels"), labels)
         self._commits += 1
 
     def _announce(self, video_ids: set[str]) -> None:
@@ -324,7 +309,7 @@ class StoreWriter:
 
     def _forget_labels(self, video_ids: list[str]) -> None:
         gone = set(video_ids)
-        labels = self._label_rows()
+        labels = read_labels(self._tables["labels"])
         kept = [label for label in labels if label.video_id not in gone]
         if len(kept) < len(labels):
             self._put_labels(kept)

@@ -12,7 +12,8 @@ from benchmarks.quality.zero_shot import answers, image_vectors
 from benchmarks.worlds.rendered import Shots, render
 from vimoclip.config.store import ClipConfig
 from vimoclip.errors import ModelError
-from vimoclip.models.clip import TINY, TINY_FOLDER, TINY_WEIGHTS, ClipTeacher, Preprocessing, for_open_clip
+from vimoclip.models.backbones import TINY, TINY_FOLDER, TINY_WEIGHTS, for_open_clip
+from vimoclip.models.clip import ClipTeacher, Preprocessing
 from vimoclip.models.clip_text import TextTower
 from vimoclip.savannah import SPECIES, plan
 
