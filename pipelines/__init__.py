@@ -1,1 +1,1 @@
-"""Orchestration: each pipeline is `run(config, …) → report`. Only the demo prints; else the command line does."""
+"""Pipelines: what each command does, as a function from a request to a report. They print nothing."""

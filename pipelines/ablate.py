@@ -1,8 +1,9 @@
 """Table 2 of the paper from a store: the five fusions, each trained with several seeds on the same snapshot.
 
-A run of each row and seed is one of train_fusion.py, in a folder of its own below the ablation's: the same command goes
-on where it stopped, and adds what is missing when it asks for more seeds. Runs follow one another in this process, or
-several at a time on Ray.
+Each row and seed is a run of train_fusion.py in its own folder below the ablation's. The same command continues an
+ablation that was interrupted, and trains only what is missing when it asks for more seeds or rows. Runs follow one
+another in this process, or run side by side on Ray. The results are written as results.json, results.csv, table.md and
+table.png.
 """
 
 import csv
@@ -27,7 +28,7 @@ from vimoclip.store.location import as_location
 from vimoclip.training.metrics import Interval, interval, percent
 
 PAPER = {name: head.paper for name, head in HEADS.items() if head.paper is not None}
-"""mAP, micro, in percent, on Animal Kingdom: the rows of the paper's Table 2, by the names of their heads."""
+"""The rows of the paper's Table 2: micro mAP on Animal Kingdom, in percent, by head."""
 ROWS = tuple(PAPER)
 
 ABLATION = "ablation.json"
@@ -36,10 +37,14 @@ Figure = Literal["micro", "macro", "accuracy"]
 
 @dataclass(frozen=True)
 class AblateRequest:
-    """What to compare. base: the training, whose head and seed are replaced; its folder is the ablation's.
+    """What to compare.
 
-    rows: of HEADS. seeds: how many; the first is the base's, and each further one is one more. side_by_side: runs at a
-    time on each GPU, or on the CPUs where there is none.
+    Attributes:
+        base: the training, whose head and seed are replaced in each run; its folder is the ablation's.
+        rows: names of heads in HEADS.
+        seeds: how many; the first is the base's, and each following one is larger by 1.
+        engine: where to run.
+        side_by_side: runs at a time on each GPU, or on the CPUs where there are no GPUs.
     """
 
     base: TrainFusionRequest
@@ -49,10 +54,10 @@ class AblateRequest:
     side_by_side: int = 1
 
     def __post_init__(self) -> None:
-        """Check.
+        """Check the rows and the counts.
 
         Raises:
-            ConfigError: no rows, one twice, an unknown one, or no seeds.
+            ConfigError: there are no rows, one is unknown or named twice, or a count is not positive.
         """
         if not self.rows or len(set(self.rows)) < len(self.rows) or not set(self.rows) <= set(HEADS):
             raise ConfigError(
@@ -65,10 +70,15 @@ class AblateRequest:
 
 @dataclass
 class AblateRow:
-    """One head, by its name. seeds: those that are done. paper: of Table 2, in percent, where that has it.
+    """A row of the table: one head.
 
-    last: the figures after the last epoch, by name, a value a seed. best: the highest of any epoch, which was chosen on
-    the very videos it is of, and flatters.
+    Attributes:
+        fusion: name of the head.
+        paper: its micro mAP in the paper's Table 2, in percent; None where the paper does not have it.
+        seeds: those that are done.
+        last: figures after the last epoch, as fractions, by name and then by seed in the order of `seeds`.
+        best: likewise the highest figures of any epoch. They were chosen on the videos they are measured on, and are
+            therefore too high.
     """
 
     fusion: str
@@ -78,14 +88,26 @@ class AblateRow:
     best: dict[str, list[float]] = field(default_factory=dict)
 
     def interval(self, figure: Figure) -> Interval | None:
-        """Mean and 95% interval over the seeds, after the last epoch; None where it was not measured."""
+        """The mean and 95% interval of a figure over the seeds, after the last epoch; None where it is not known."""
         values = self.last.get(figure, [])
         return interval(values) if values else None
 
 
 @dataclass
 class AblateReport:
-    """What an ablation found. trained: epochs in this run. known: runs that were finished before."""
+    """What an ablation found.
+
+    Attributes:
+        folder: of the ablation.
+        rows: of the table.
+        train: which videos were trained on, in words.
+        held_out: which were evaluated on, in words.
+        classes: how many.
+        epochs: how many were trained this time.
+        known: how many runs were finished before.
+        interrupted: whether a KeyboardInterrupt ended it.
+        seconds: how long it took this time.
+    """
 
     folder: Path
     rows: list[AblateRow]
@@ -99,25 +121,30 @@ class AblateReport:
 
 
 def parse_rows(text: str) -> tuple[str, ...]:
-    """Rows by their names, separated by commas.
+    """Parse names of heads, separated by commas.
 
     Raises:
-        ConfigError: see AblateRequest.
+        ConfigError: a name is unknown.
     """
     names = [name.strip() for name in text.split(",")]
     rows = tuple(row for name in names for row in HEADS if row == name)
     if len(rows) < len(names):
-        raise ConfigError("There is no such row.", received=text, expected=f"of {', '.join(HEADS)}")
+        raise ConfigError("There is no such row.", received=text, expected=f"some of {', '.join(HEADS)}")
     return rows
 
 
 def run_all(request: AblateRequest, progress: Progress = NO_PROGRESS) -> AblateReport:
-    """Train what is not trained yet, and gather the figures.
+    """Train the runs that are not finished, and gather the figures.
 
-    A KeyboardInterrupt ends it with `interrupted` set, and what is done is kept.
+    A KeyboardInterrupt ends it with `interrupted` set; what is done is kept.
+
+    Args:
+        request: what to compare.
+        progress: a message per run, and the stages of the runs in this process.
 
     Raises:
-        RunError: nothing is held out; the folder holds another ablation. And as `train_fusion.run`.
+        RunError: nothing is held out, or the folder holds another ablation.
+        VimoclipError: see `pipelines.train_fusion.run`.
     """
     began = time.monotonic()
     folder = request.base.folder or default_folder(request)
@@ -137,7 +164,7 @@ def run_all(request: AblateRequest, progress: Progress = NO_PROGRESS) -> AblateR
 
 
 def default_folder(request: AblateRequest) -> Path:
-    """The same for the same store and settings, whatever rows and seeds are asked for."""
+    """The folder of an ablation that was not given one; it does not depend on rows and seeds."""
     what = json.dumps([str(as_location(request.base.store)), _settings(request.base.config)], sort_keys=True)
     return Path("runs") / f"ablation-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
 
@@ -149,7 +176,7 @@ def _runs(
     folder: Path,
     progress: Progress,
 ) -> Iterator[tuple[str, int, TrainFusionReport]]:
-    """The runs in the order in which they end."""
+    """Yield (head, seed, report) of each run, in the order in which they end."""
     requests = {key: _one(base, folder, *key) for key in wanted}
     if is_ray(base.run, request.engine):
         from pipelines.ray_cluster import RayRuns
@@ -172,14 +199,14 @@ def _with_threads(one: TrainFusionRequest, threads: int) -> TrainFusionRequest:
 
 
 def _describe(fusion: str, seed: int, trained: TrainFusionReport) -> str:
-    """What came of a run, as a line for people."""
+    """The result of a run, as a line for people."""
     held_out = trained.records[-1].get("held_out", {}) if trained.records else {}
-    said = "was finished before" if trained.known else f"{trained.epochs} epochs in {trained.seconds:.1f} s"
-    return f"{fusion}, seed {seed}: {said}, mAP micro {percent(held_out.get('micro'))}"
+    done = "was finished before" if trained.known else f"{trained.epochs} epochs in {trained.seconds:.1f} s"
+    return f"{fusion}, seed {seed}: {done}, mAP micro {percent(held_out.get('micro'))}"
 
 
 def _one(base: TrainFusionRequest, folder: Path, fusion: str, seed: int) -> TrainFusionRequest:
-    """The request of a run, which names nothing by where this process stands: on Ray it stands elsewhere."""
+    """The request of a run, with absolute paths: on Ray the working folder is another one."""
     config = base.config.with_head(fusion)
     config = replace(config, training=replace(config.training, seed=seed))
     return replace(
@@ -192,7 +219,7 @@ def _one(base: TrainFusionRequest, folder: Path, fusion: str, seed: int) -> Trai
 
 
 def _begin(folder: Path, request: AblateRequest) -> dict[str, int]:
-    """The snapshot of the store that all runs read: the one the ablation was begun with, or the newest."""
+    """The snapshot that all runs read: the one the ablation was begun with, or the newest, which is then noted."""
     what = {"store": str(as_location(request.base.store)), "config": _settings(request.base.config)}
     if not (folder / ABLATION).exists():
         versions = FeatureStore.open(request.base.store).versions
@@ -215,15 +242,16 @@ def _begin(folder: Path, request: AblateRequest) -> dict[str, int]:
 
 
 def _settings(config: FusionConfig) -> dict[str, object]:
-    """What the runs of an ablation have in common."""
-    said = config.to_dict()
-    said.pop("head", None)
-    said["tfam"] = {name: value for name, value in said["tfam"].items() if name != "fusion"}
-    said["training"] = {name: value for name, value in said["training"].items() if name != "seed"}
-    return said
+    """The settings that all runs of an ablation share."""
+    shared = config.to_dict()
+    shared.pop("head", None)
+    shared["tfam"] = {name: value for name, value in shared["tfam"].items() if name != "fusion"}
+    shared["training"] = {name: value for name, value in shared["training"].items() if name != "seed"}
+    return shared
 
 
 def _add(row: AblateRow, seed: int, trained: TrainFusionReport) -> None:
+    """Add the figures of a run to its row."""
     figures = [record["held_out"] for record in trained.records if "held_out" in record]
     if not figures:
         raise RunError(
@@ -247,7 +275,10 @@ FIGURES: dict[Figure, str] = {"micro": "mAP, micro", "macro": "mAP, macro", "acc
 
 
 def write_files(report: AblateReport) -> list[Path]:
-    """Write all four into the ablation's folder; their paths.
+    """Write the results into the ablation's folder, in four formats.
+
+    Returns:
+        The paths of the files.
 
     Raises:
         RunError: they cannot be written.
@@ -265,7 +296,7 @@ def write_files(report: AblateReport) -> list[Path]:
 
 
 def cell(row: AblateRow, figure: Figure) -> str:
-    """`77.09 ± 0.41`, in percent; without ± for one seed; a dash where nothing was measured."""
+    """Format a figure in percent: `77.09 ± 0.41`; without ± for one seed; a dash where it is not known."""
     found = row.interval(figure)
     if found is None:
         return "–"
@@ -273,11 +304,12 @@ def cell(row: AblateRow, figure: Figure) -> str:
 
 
 def paper_cell(row: AblateRow) -> str:
-    """`77.09`, in percent; a dash where the paper has no such row."""
+    """Format the paper's figure in percent: `77.09`; a dash where the paper does not have the row."""
     return "–" if row.paper is None else f"{row.paper:.2f}"
 
 
 def _measured(report: AblateReport) -> list[Figure]:
+    """The figures that some row has."""
     return [figure for figure in FIGURES if any(row.interval(figure) for row in report.rows)]
 
 

@@ -1,4 +1,4 @@
-"""Is this installation, this machine and this store fit for work? Each check says what it found and what to do."""
+"""Checking the installation, the machine and the store: each check says what it found, and what to do about it."""
 
 import importlib
 import importlib.metadata
@@ -36,7 +36,14 @@ _DISTRIBUTIONS = {"open_clip": "open_clip_torch", "lance": "pylance", "cv2": "op
 
 @dataclass(frozen=True)
 class Check:
-    """One finding. remedy: what to do when it is not ok."""
+    """The result of a check.
+
+    Attributes:
+        name: of the check.
+        ok: whether it passed.
+        found: what it found, in words.
+        remedy: what to do where it failed.
+    """
 
     name: str
     ok: bool
@@ -45,7 +52,10 @@ class Check:
 
 
 def run(store: LocationLike) -> list[Check]:
-    """Every check, whatever the ones before found. In the store's folder it makes a probe file, and takes the lock."""
+    """Run every check, whatever the others find.
+
+    It makes a probe file in the store's folder for a moment, and takes the store's lock.
+    """
     checks = [_python(), *(_package(name) for name in NEEDED), *_own_packages()]
     checks += [
         _guarded("device", _device),
@@ -56,11 +66,12 @@ def run(store: LocationLike) -> list[Check]:
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
+    """Run a check; an error becomes its result."""
     try:
         return check()
     except VimoclipError as error:
         return Check(name, False, str(error), error.hint)
-    except Exception as error:  # a broken installation fails in ways nobody has foreseen
+    except Exception as error:  # a broken installation may fail with anything
         return Check(
             name, False, f"{type(error).__name__}: {error}", "Install again with the versions of constraints.txt."
         )
@@ -105,8 +116,7 @@ def _device() -> Check:
 
 
 def _decoder() -> Check:
-    """Decode a frame in a child, as ingest does: it finds what a broken FFmpeg or a forbidden subprocess would
-    break."""
+    """Decode a clip in a child process, as ingest does: it finds a broken FFmpeg, and a forbidden subprocess."""
     import numpy as np
 
     from vimoclip.config.store import RunConfig, Sampling

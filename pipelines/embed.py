@@ -1,8 +1,8 @@
-"""A further model over the videos that are in: its vectors become a feature of the store, beside the others.
+"""Adding a feature to the stored videos: by a further model from their frames, or by a motion student from their flow.
 
-The frames are the stored ones, decoded again. Resumable; readers see the feature once it is complete, and from then on
-an ingest fills it too. A video that cannot be embedded any more is named and has no vectors of it; the same command
-tries it again.
+The frames are the stored ones, decoded again. The same command continues a run that was interrupted. Readers see the
+feature once it is complete; from then on every ingest fills it too. A video that can no longer be embedded is reported
+and has no vectors of the feature; the same command retries it.
 """
 
 import os
@@ -33,13 +33,24 @@ from vimoclip.video.files import content_hash
 if TYPE_CHECKING:  # with torch, which takes seconds: a run with nothing to do needs none
     from vimoclip.models.motion_student import Student
 
-# Filling a feature that is added to a store: the outcomes of an executor, whatever it is, to a FeatureWriter.
+# Filling an added feature: the outcomes of any executor, written by a FeatureWriter.
 
 
 @dataclass
 class EmbedReport:
-    """What an embed did. known: videos that had the feature. failed: (video_id, kind, message). left: videos that an
-    interruption left. complete: whether readers see the feature."""
+    """What an embed did.
+
+    Attributes:
+        feature: its name.
+        known: videos that had the feature before.
+        embedded: videos that got it in this run.
+        frames: of those.
+        left: videos that were not reached because of an interruption.
+        failed: (video_id, kind, message) of each video that could not be embedded.
+        complete: whether readers see the feature.
+        interrupted: whether a KeyboardInterrupt ended it.
+        seconds: how long it took.
+    """
 
     feature: str
     known: int = 0
@@ -53,7 +64,11 @@ class EmbedReport:
 
 
 class FeatureBackfill(ABC):
-    """One run, with the write lock held. Attributes: `unfit`, of jobs that came to nothing, from any thread."""
+    """One run, with the write lock held.
+
+    Attributes:
+        skipped: why videos were not handed to the executor, put there from any thread.
+    """
 
     def __init__(self, feature: str, lock: WriteLock, progress: Progress) -> None:
         self._lock, self._progress = lock, progress
@@ -62,15 +77,21 @@ class FeatureBackfill(ABC):
 
     @abstractmethod
     def jobs(self, todo: list[Video]) -> Iterator[VideoJob]:
-        """The videos to embed, as the executor is given them. It may run in another thread."""
+        """Yield the videos to embed, for the executor. It may run in another thread."""
 
     def finish(self, writer: FeatureWriter) -> None:
-        """All that can be embedded is: let readers see it."""
+        """Let readers see the feature, once everything that can be embedded is."""
         writer.finish()
 
     def fill(self, writer: FeatureWriter, embedder: Executor, tower: ClipConfig, live: int) -> None:
-        """Embed what lacks vectors, and let readers see the feature. tower: for people. live: how many videos are
-        in."""
+        """Embed the videos that lack the feature, and let readers see it.
+
+        Args:
+            writer: writes the feature.
+            embedder: computes it.
+            tower: the settings to name in messages.
+            live: how many videos the store has.
+        """
         report, todo = self._report, writer.todo()
         report.known = live - len(todo)
         announce_plan(self._progress, len(todo), report.known)
@@ -142,9 +163,16 @@ class FeatureBackfill(ABC):
 class EmbedRequest:
     """What to add, and how.
 
-    feature: its name. asked: settings of its tower that the user gave, as of `vimoclip.config.store.ClipConfig`; a
-    feature that is there already, whole or not, needs none. motion: the folder of a run of train-motion: the feature is
-    made of the stored flow by its student (embed.py), and may be `moclip` itself.
+    Attributes:
+        store: the store.
+        feature: name of the feature.
+        asked: settings of its tower that the user gave, fields of `vimoclip.config.store.ClipConfig`; an existing
+            feature, complete or not, needs none.
+        motion: the folder of a run of train-motion, whose student makes the feature from the stored flow; the feature
+            may then be `moclip` itself.
+        run: where and how to compute.
+        engine: which executor to use.
+        wait: whether to wait for another writer, rather than fail.
     """
 
     store: LocationLike
@@ -157,13 +185,23 @@ class EmbedRequest:
 
 
 def run(request: EmbedRequest, progress: Progress = NO_PROGRESS) -> EmbedReport:
-    """Add a feature, or go on with it.
+    """Add a feature, or continue adding it.
 
-    A KeyboardInterrupt ends it with what is there committed and `interrupted` set.
+    A KeyboardInterrupt ends it with finished videos committed and `interrupted` set.
+
+    Args:
+        request: what to add.
+        progress: an item is a video.
 
     Raises:
-        FeatureError: a name that no added feature can have, or an unknown one and no model. SettingsError: the store
-        has another feature of this name. ModelError, SourceError, StoreError. NoSpaceError: what was committed is safe.
+        FeatureError: an added feature cannot have this name, or it is unknown and no model was given.
+        SettingsError: the store has another feature of this name.
+        ModelError: a model is not available.
+        CheckpointError: `motion` does not hold a finished run, or its student had another teacher.
+        RunError: the store keeps no flow for a student.
+        SourceError: a whole folder of videos is gone.
+        StoreError: the store cannot be read or written.
+        NoSpaceError: the disk is full; what was committed is safe.
     """
     began = time.monotonic()
     progress.stage("planning")
@@ -184,7 +222,7 @@ def _embed(request: EmbedRequest, at: StoreLocation, lock: WriteLock, progress: 
 
 
 class _Embed(FeatureBackfill):
-    """One run, with the write lock held."""
+    """One run of a further model over the frames, with the write lock held."""
 
     def __init__(self, request: EmbedRequest, store: FeatureStore, lock: WriteLock, progress: Progress) -> None:
         super().__init__(request.feature, lock, progress)
@@ -199,9 +237,9 @@ class _Embed(FeatureBackfill):
         whole = name in store.features and not videos_missing_feature(store, store.tables["frames"], name)
         if whole and _asks_for(tower, ExtraFeatures.of([store.features[name]]).towers[name]):
             self._report.known, self._report.complete = live, True
-            return self._report  # no model needs to be loaded to know this
-        # A file that was stored as far as it decodes decodes so far again; one that broke since lacks frames, and is
-        # refused for that.
+            return self._report  # without loading a model
+        # A file that was stored up to its damage decodes that far again; one that was damaged since lacks frames, and
+        # is refused for that.
         settings = replace(self._request.run, on_corrupt="keep")
         added = ExtraFeatures({name: tower}, alone=True)
         self._progress.stage("loading models")
@@ -211,7 +249,7 @@ class _Embed(FeatureBackfill):
         return self._report
 
     def _tower(self, known: Feature | None) -> ClipConfig:
-        """The settings of the feature's tower: as asked for, or for the rest as the feature has them."""
+        """The settings of the feature's tower: those asked for, and for the rest the feature's own."""
         name, asked = self._request.feature, self._request.asked
         if known is None:
             if "model" not in asked:
@@ -224,16 +262,16 @@ class _Embed(FeatureBackfill):
             return ClipConfig.from_dict(asked)
         own = ExtraFeatures.of([known]).towers[name]
         if "model" in asked:
-            own = replace(own, weights="default")  # they belong to their model
+            own = replace(own, weights="default")  # weights belong to their model
         if {"model", "weights"} & asked.keys():
-            own = replace(own, preprocess=None)  # it belongs to its weights
+            own = replace(own, preprocess=None)  # preprocessing belongs to its weights
         return replace(own, **asked)
 
     def jobs(self, todo: list[Video]) -> Iterator[VideoJob]:
-        """The videos whose files still are what was stored. It runs in the decoder's thread.
+        """Yield the videos whose files still have the stored content. It runs in the decoder's thread.
 
         Raises:
-            SourceError: after all others, when a whole folder of them is gone.
+            SourceError: a whole folder of videos is gone; raised after all other videos.
         """
         gone: dict[str, None] = {}
         for row in todo:
@@ -241,7 +279,7 @@ class _Embed(FeatureBackfill):
                 stat = os.stat(row.path)
                 same = (stat.st_size, stat.st_mtime_ns) == (row.bytes, row.mtime_ns)
                 if not same and content_hash(row.path) != row.content_hash:
-                    message = "The file has other content than what was stored; ingest its folder first."
+                    message = "The file has changed since it was stored; ingest its folder first."
                     self.skipped.put(VideoFailed(row.video_id, "changed", message))
                     continue
             except OSError as error:
@@ -253,15 +291,15 @@ class _Embed(FeatureBackfill):
             yield VideoJob(row.video_id, row.path)
         if gone:
             raise SourceError(
-                "The folder of the videos is gone; no video was blamed for it.",
+                "The folder of the videos is gone; its videos were not marked as failed.",
                 received=", ".join(gone),
-                hint="Is the drive still connected? The same command goes on from here. Where it is gone for good, "
-                "`vimoclip remove` takes its videos out.",
+                hint="Is the drive still connected? The same command continues from here. If the folder is gone for "
+                "good, `vimoclip remove` takes its videos out.",
             )
 
 
 def _asks_for(tower: ClipConfig, own: ClipConfig) -> bool:
-    """Whether settings, as they were asked for, are for certain those that a feature was made with."""
+    """Whether the settings asked for are certainly those that a feature was made with."""
     weights = own.weights if tower.weights == "default" and own.weights in ("openai", "own") else tower.weights
     return replace(tower, weights=weights) == own
 
@@ -270,15 +308,14 @@ def _added(store: FeatureStore) -> list[str]:
     return [name for name, feature in (store.features | store.unfinished).items() if feature.added]
 
 
-# A trained student over the flow of the videos that are in: a motion feature beside moclip, or in its place.
+# A trained student over the stored flow: a motion feature beside moclip, or in its place.
 #
-# No video is decoded, and none needs to be there any more. Resumable. Beside moclip it is added as any feature is. In
-# its place it is filled under a name of its own, and takes moclip's in one step when it is whole (features.py).
+# Videos are not decoded, and their files may be gone. Beside moclip the feature is added like any other. In its place
+# it is filled under a temporary name, and replaces moclip in one step once it is complete (vimoclip/store/features.py).
 
 
 class EmbedMotion(FeatureBackfill):
-    """One run, with the write lock held. folder: of a run of train-motion; None goes on with a feature that was
-    begun."""
+    """One run of a motion student over the stored flow, with the write lock held."""
 
     def __init__(
         self,
@@ -289,23 +326,37 @@ class EmbedMotion(FeatureBackfill):
         lock: WriteLock,
         progress: Progress,
     ) -> None:
+        """Prepare the run.
+
+        Args:
+            feature: name of the feature; `moclip` to replace it.
+            folder: of a run of train-motion; None continues with the student that the feature was begun with.
+            run: where and how to compute.
+            store: the store.
+            lock: held on the store.
+            progress: an item is a video.
+        """
         super().__init__(feature, lock, progress)
         self._folder, self._run, self._store = folder, run, store
 
     def run(self) -> EmbedReport:
-        """Embed.
+        """Embed the videos.
 
         Raises:
-            CheckpointError: no finished run, or one of another teacher. RunError: the store keeps no flow.
-            FeatureError: the name cannot be had. SettingsError: the store has another feature of this name.
-            ModelError, StoreError. NoSpaceError: what was committed is safe.
+            CheckpointError: the folder does not hold a finished run, or its student had another teacher.
+            RunError: the store keeps no flow.
+            FeatureError: an added feature cannot have this name, or not every video can be embedded to replace moclip.
+            SettingsError: the store has another feature of this name.
+            ModelError: the student cannot be loaded.
+            StoreError: the store cannot be read or written.
+            NoSpaceError: the disk is full; what was committed is safe.
         """
-        if self._store.promoting is not None:  # a kill came between the commits of a switch
+        if self._store.promoting is not None:  # a run was killed between the two commits that replace moclip
             self._store = promote_feature(self._store, self._lock.check)
         store, report = self._store, self._report
         from vimoclip.training.motion_dataset import open_flow
 
-        open_flow(store)  # or there is none
+        open_flow(store)  # raises where the store keeps no flow
         student = self._student()
         student.meta.check(store.features)
         name = STAGED if report.feature == PROMOTED else report.feature
@@ -314,7 +365,7 @@ class EmbedMotion(FeatureBackfill):
         made = store.features.get(report.feature)
         if made is not None and made.weights == weights_id(student) and not self._lacking(report.feature):
             report.known, report.complete = live, True
-            return report  # no model needs to be loaded to know this
+            return report  # without loading a model
         if self._folder is not None:
             self._lock.check()
             save_model(store.place, student.id, self._folder)
@@ -340,14 +391,14 @@ class EmbedMotion(FeatureBackfill):
         return videos_missing_feature(self._store, self._store.tables["frames"], name)
 
     def jobs(self, todo: list[Video]) -> Iterator[VideoJob]:
-        """Stored videos; their files are not opened."""
+        """Yield the stored videos; their files are not opened."""
         yield from (VideoJob(row.video_id, row.path) for row in todo)
 
     def finish(self, writer: FeatureWriter) -> None:
-        """Let readers see it: in the place of moclip only when no video lacks it.
+        """Let readers see the feature; in the place of moclip only when every video has it.
 
         Raises:
-            FeatureError: some do, whose flow cannot be read.
+            FeatureError: the flow of some videos cannot be read.
         """
         if self._report.feature != PROMOTED:
             writer.finish()
@@ -359,7 +410,7 @@ class EmbedMotion(FeatureBackfill):
                 f"{len(self._report.failed)} videos cannot be embedded, and {PROMOTED} stays as it was.",
                 received=f"{video_id}: {why}",
                 expected="the flow of every frame",
-                hint="Remove them and ingest them anew, then run the same command; what is done is kept.",
+                hint="Remove them and ingest them again, then run the same command; what is done is kept.",
             )
         self._store = promote_feature(self._store.refresh(), self._lock.check)
         self._report.complete = True

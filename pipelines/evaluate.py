@@ -1,6 +1,6 @@
 """Evaluating a finished run on a split of a store: every metric of vimoclip/training/metrics.py, from fp32 scores.
 
-Any store will do whose features were made with the same settings as those the run was trained on.
+The store may be any whose features were made with the settings that the run was trained on.
 """
 
 import time
@@ -23,8 +23,16 @@ from vimoclip.training.splits import videos_of_split
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """folder: of the run. split: None is all videos. class_groups: a table of classes; None goes by their counts.
-    batch_size: of the micro mean over batches; 0 is the run's own."""
+    """What to evaluate, and on what.
+
+    Attributes:
+        store: the store to read.
+        folder: of the run.
+        split: the split to evaluate on; None is all videos.
+        class_groups: a table of classes and their groups; None groups the classes by their training videos.
+        batch_size: of the mean of micro mAP over batches; 0 is the run's own.
+        run: where and how to compute.
+    """
 
     store: LocationLike
     folder: Path
@@ -36,9 +44,20 @@ class EvaluateRequest:
 
 @dataclass
 class EvaluateReport:
-    """What was found. classes: name, group, videos of the train split and of this one that show it, or stretches of
-    them where the run's settings cut videos, average precision. epoch: the one whose model it is: the last. selected:
-    the same of the epoch that was chosen on a part cut from train, where one was."""
+    """The figures of a run.
+
+    Attributes:
+        folder: of the run.
+        split: that was evaluated on; None is all videos.
+        versions: the store's snapshot, table versions by name.
+        sequences: what the videos were read as.
+        metrics: the figures, as fractions.
+        classes: of each class: name, group, how many training videos and evaluated videos show it (stretches, where
+            the run cuts videos), and average precision.
+        epoch: whose model this is: the last.
+        seconds: how long it took.
+        selected: the same for the best epoch, where one was chosen on videos set aside.
+    """
 
     folder: Path
     split: str | None
@@ -52,11 +71,13 @@ class EvaluateReport:
 
 
 def run(request: EvaluateRequest) -> EvaluateReport:
-    """Evaluate.
+    """Evaluate a run.
 
     Raises:
-        CheckpointError: no finished run, or one for other features. RunError: no video to evaluate on. StoreError,
-        LabelError.
+        CheckpointError: the folder does not hold a finished run, or it was trained on other features.
+        RunError: there is no video to evaluate on.
+        LabelError: the labels do not fit the loss, or the table of classes does not fit the run.
+        StoreError: the store cannot be read.
     """
     began = time.monotonic()
     set_threads(request.run)

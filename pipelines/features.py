@@ -1,7 +1,7 @@
-"""What features a store has; and renaming or dropping those that were added to it.
+"""Listing the features of a store, and renaming or dropping added ones.
 
-Readers go by the rows of `features`. So a column is there before a row names it and goes after none does any more, and
-each of these changes is one commit for them.
+Readers go by the rows of `features`. A column therefore exists before a row names it, and is deleted after the last row
+that does; readers see each change as one commit.
 """
 
 import json
@@ -22,8 +22,22 @@ from vimoclip.store.lock import writer_lock
 
 @dataclass(frozen=True)
 class Listed:
-    """One feature. state: `own`, which every take is made with; `added`, beside them; `unfinished`, which no reader
-    sees yet. lacking: how many of the videos that are in have no vectors of it."""
+    """A feature of a store, for people and JSON.
+
+    Attributes:
+        name: of the feature, and of its column.
+        kind: image or motion.
+        dim: length of its vectors.
+        model: that makes them.
+        weights: of the model.
+        training: how far the model is trained.
+        precision: of the model's arithmetic.
+        state: `own`, which every ingest computes; `added`, by `vimoclip embed`; `unfinished`, which readers do not see
+            yet.
+        lacking: how many stored videos have no vectors of it.
+        fingerprint: of all that its vectors follow from.
+        preprocessing: of the model's input.
+    """
 
     name: str
     kind: Kind
@@ -39,7 +53,7 @@ class Listed:
 
 
 def listed(where: LocationLike) -> list[Listed]:
-    """Every feature, the store's own first.
+    """List every feature, the store's own first.
 
     Raises:
         StoreError: see `FeatureStore.open`.
@@ -66,10 +80,17 @@ def _listed(store: FeatureStore, feature: Feature) -> Listed:
 
 
 def drop(where: LocationLike, name: str, wait: bool = True, on_wait: Callable[[str], None] | None = None) -> None:
-    """Take an added feature, whole or not, out of the store. `optimize` frees its room on the disk.
+    """Drop an added feature, complete or not. `optimize` frees its disk space.
+
+    Args:
+        where: the store.
+        name: of the feature.
+        wait: whether to wait for another writer, rather than fail.
+        on_wait: called with a message before waiting.
 
     Raises:
-        FeatureError: there is none of this name, or it is the store's own. StoreError.
+        FeatureError: the store has no such feature, or it is the store's own.
+        StoreError: see `FeatureStore.open` and `writer_lock`.
     """
     at = FeatureStore.open(where).place
     with writer_lock(at, wait, on_wait) as lock:
@@ -86,11 +107,20 @@ def drop(where: LocationLike, name: str, wait: bool = True, on_wait: Callable[[s
 def rename(
     where: LocationLike, old: str, new: str, wait: bool = True, on_wait: Callable[[str], None] | None = None
 ) -> None:
-    """Give an added feature another name. Its vectors are copied: columns cannot change their name and their row in
-    `features` at once.
+    """Rename an added feature.
+
+    Its vectors are copied, since a column and its row in `features` cannot be renamed in one commit.
+
+    Args:
+        where: the store.
+        old: its name.
+        new: its new name.
+        wait: whether to wait for another writer, rather than fail.
+        on_wait: called with a message before waiting.
 
     Raises:
-        FeatureError: there is none of this name, it is the store's own, or the new name cannot be had. StoreError.
+        FeatureError: the store has no such feature, it is the store's own, or the new name is taken or not allowed.
+        StoreError: see `FeatureStore.open` and `writer_lock`.
     """
     at = FeatureStore.open(where).place
     with writer_lock(at, wait, on_wait) as lock:
@@ -99,10 +129,10 @@ def rename(
         feature = _added(store, old)
         check_name(store, new)
         if new in store.features | store.unfinished:
-            raise FeatureError(f"The store has a feature {new} already.", hint="Drop that one first.")
+            raise FeatureError(f"The store already has a feature {new}.", hint="Drop that one first.")
         with defer_interrupts():
             frames = store.tables["frames"]
-            drop_orphan_columns(store, frames, lock.check)  # those of the new name may be left from a drop
+            drop_orphan_columns(store, frames, lock.check)  # a drop may have left columns of the new name
             if old in frames.schema.names:
                 lock.check()
                 frames.copy_columns(dict(zip(feature_columns([new]), feature_columns([old]), strict=True)))
@@ -113,13 +143,14 @@ def rename(
 
 
 def _added(store: FeatureStore, name: str) -> Feature:
+    """The added feature of this name."""
     features = store.features | store.unfinished
     feature = features.get(name)
     if feature is None or not feature.added:
         raise FeatureError(
             f"The store has no feature {name}."
             if feature is None
-            else f"{name} is the store's own: every take is made with it.",
+            else f"{name} is the store's own: every ingest computes it.",
             expected=", ".join(other for other, known in features.items() if known.added) or "a feature that was added",
             hint="`vimoclip features` lists them.",
         )

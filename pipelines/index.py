@@ -1,8 +1,8 @@
-"""Segments: windows over the stored frames, which search looks through, and the indexes by which it finds them.
+"""Making segments, the windows over stored frames that search looks through, and the vector indexes over them.
 
-Videos that have none yet get theirs; run it again after an ingest. When a feature, the model of the behaviour space,
-the window or the stride is another now, all of them are made anew. Each commit adds whole videos, so that a kill leaves
-a shorter index, and the same command goes on from there.
+Videos without segments get theirs, so it is run again after an ingest. When a feature, the model of the behaviour
+space, the window or the stride has changed, all segments are made anew. Each commit adds whole videos: a killed run
+leaves a shorter index, and the same command continues it.
 """
 
 import time
@@ -38,16 +38,22 @@ from vimoclip.store.vector_index import has_index, update, wants_rows
 
 FLUSH_ROWS, FLUSH_BYTES = 50_000, 128 << 20
 FRAGMENTS = 16
-"""From so many on they are merged: each run adds one, and to merge rewrites every segment for a few new ones."""
+"""Fragments are merged only above this number: each run adds one, and merging rewrites every segment."""
 
 
 @dataclass(frozen=True)
 class IndexRequest:
-    """What to index. window_s, stride_s, features (by space): None, or a space that is not named, is as the index has
-    it, or for a first one as `vimoclip.search.segments` says.
+    """What to index. What is not given stays as it is in the index, or is the default for a new one.
 
-    behaviour: the folder of a finished run of train-fusion, by whose model the behaviour space is made; "none" is no
-    such space, and None is as the index has it. run: where the model runs.
+    Attributes:
+        store: the store.
+        window_s: length of a segment, in s.
+        stride_s: from the start of one segment to the next, in s.
+        features: the feature to make a space from, by space.
+        behaviour: the folder of a finished run of train-fusion, whose model makes the behaviour space; "none" leaves
+            that space out.
+        run: where the model runs.
+        wait: whether to wait for another writer, rather than fail.
     """
 
     store: LocationLike
@@ -63,10 +69,17 @@ class IndexRequest:
 class IndexReport:
     """What an index run did.
 
-    settings: what the segments are made from. videos, segments: made in this run; known: videos that had theirs.
-    total: segments there are now. dropped: segments of takes that are gone. rebuilt: why all were made anew; empty
-    where they were not. vectors: by space, rows that the index of vectors got in this run; none where the table has too
-    few for one. exact: whether every search compares with every segment.
+    Attributes:
+        settings: what the segments are made from.
+        videos: videos that got segments in this run.
+        segments: how many they got.
+        known: videos that had segments before.
+        total: segments there are now.
+        dropped: segments deleted because their takes are gone.
+        rebuilt: why all segments were made anew, in words; empty where they were not.
+        vectors: rows added to the vector index, by space; empty while the table is too small for one.
+        exact: whether every search compares with every segment.
+        seconds: how long it took.
     """
 
     settings: SegmentSettings
@@ -84,9 +97,16 @@ class IndexReport:
 def run(request: IndexRequest, progress: Progress = NO_PROGRESS) -> IndexReport:
     """Bring the segments up to date.
 
+    Args:
+        request: what to index.
+        progress: an item is a video.
+
     Raises:
-        SearchError: the store has nothing to make segments from. FeatureError, ConfigError: what was asked for cannot
-        be. CheckpointError: the run is not finished, or of other features than the store's. StoreError.
+        SearchError: the store has no feature to make segments from.
+        FeatureError: a feature that was asked for does not exist, or does not fit its space.
+        ConfigError: the window or the stride is not valid.
+        CheckpointError: the run is not finished, or was trained on other features than the store's.
+        StoreError: the store cannot be read or written.
     """
     began = time.monotonic()
     at = FeatureStore.open(request.store).place
@@ -97,7 +117,7 @@ def run(request: IndexRequest, progress: Progress = NO_PROGRESS) -> IndexReport:
 
 
 class _Index:
-    """One run, with the write lock held."""
+    """One indexing run, with the write lock held."""
 
     def __init__(self, request: IndexRequest, store: FeatureStore, lock: WriteLock, progress: Progress) -> None:
         self._store, self._lock, self._progress, self._run = store, lock, progress, request.run
@@ -138,7 +158,7 @@ class _Index:
         return report
 
     def _table(self, rebuild: bool) -> Table:
-        """The table, empty where it is new or made anew."""
+        """The table of segments; empty where it is new, or made anew."""
         table = self._store.tables.get("segments")
         if table is not None and not rebuild:
             return table
@@ -169,7 +189,7 @@ class _Index:
 
 
 def _wanted(store: FeatureStore, request: IndexRequest, before: SegmentSettings | None) -> SegmentSettings:
-    """What the segments are to be made from."""
+    """What the segments are to be made from: as asked, else as before, else the defaults."""
     asked = dict(request.features)
     if before is not None:
         for space, made in before.spaces.items():
@@ -189,7 +209,7 @@ def _wanted(store: FeatureStore, request: IndexRequest, before: SegmentSettings 
 
 
 def _behaviour(store: FeatureStore, request: IndexRequest, before: SegmentSettings | None) -> MadeBy | None:
-    """The model that is asked for; else the one that there is, unless its features have changed."""
+    """The model that was asked for; else the present one, unless its features have changed."""
     if request.behaviour == "none":
         return None
     if request.behaviour is None:
@@ -200,7 +220,7 @@ def _behaviour(store: FeatureStore, request: IndexRequest, before: SegmentSettin
 
 
 def _differences(before: SegmentSettings, after: SegmentSettings) -> list[str]:
-    """What is not as it was, in words."""
+    """What has changed, in words."""
     found = [
         f"the {what} was {old:g} s and is {new:g} s"
         for what, old, new in (
@@ -234,5 +254,5 @@ def _takes(table: Table) -> set[int]:
 
 
 def _kept(store: FeatureStore) -> set[int]:
-    """The takes that some video names, removed ones included: they may be taken back."""
+    """The takes that a row of videos names, including removed videos, which may be taken back."""
     return {row.take for row in store.rows() if row.take is not None}

@@ -1,6 +1,6 @@
-"""Predicting with a run of train-fusion: stored videos, and files that are not in the store, to labels and bouts.
+"""Predicting labels and bouts with a run of train-fusion, for stored videos and for other files.
 
-The store is only read, and needs no lock. What is wrong with one video is remembered, and the others are scored.
+The store is only read, and needs no lock. A video that fails is reported, and the others are scored.
 """
 
 import time
@@ -27,10 +27,19 @@ from vimoclip.store.location import LocationLike
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """What to predict, and what to write of it.
+    """What to predict, and which files to write.
 
-    names: paths, ids or patterns of ids (vimoclip/prediction/inputs.py). folder: of the run. top: labels a video; 0 is
-    all. out: .csv or .json. boris: .csv or .tsv, in the form `form`. timeline: a folder, or a .png for one video.
+    Attributes:
+        store: the store.
+        folder: of the run.
+        names: paths, ids or patterns of ids (vimoclip/prediction/inputs.py).
+        windows: how to cut videos into windows, and which of these become bouts.
+        top: labels per video to write; 0 is all.
+        out: .csv or .json files to write the predictions to.
+        boris: a .csv or .tsv file to write the bouts to, as BORIS events.
+        form: of that file.
+        timeline: a folder to draw ethograms into, or a .png for a single video.
+        run: where and how to compute.
     """
 
     store: LocationLike
@@ -47,7 +56,13 @@ class PredictRequest:
 
 @dataclass
 class PredictReport:
-    """What was predicted, and the files that were written."""
+    """What was predicted.
+
+    Attributes:
+        predictions: of every video.
+        files: that were written.
+        seconds: how long it took.
+    """
 
     predictions: Predictions
     files: list[Path] = field(default_factory=list)
@@ -55,12 +70,21 @@ class PredictReport:
 
 
 def run(request: PredictRequest, progress: Progress = NO_PROGRESS) -> PredictReport:
-    """Predict, and write. A KeyboardInterrupt while it predicts ends it with what is predicted so far, which is
-    written, and `predictions.left` set.
+    """Predict, and write the files.
+
+    A KeyboardInterrupt ends the predicting; what is predicted so far is written, with `predictions.left` set.
+
+    Args:
+        request: what to predict.
+        progress: an item is a video.
 
     Raises:
-        UsageError: a file whose suffix says no form, or one timeline of several videos. SourceError: a name of nothing.
-        CheckpointError, StoreError, ModelError. RunError: the run is not finished, or a file cannot be written.
+        UsageError: a file's suffix is not known, or one timeline was asked for several videos.
+        SourceError: a name matches nothing.
+        CheckpointError: the folder does not hold a run, or it was trained on other features.
+        RunError: the run is not finished, or a file cannot be written.
+        ModelError: a model is not available.
+        StoreError: the store cannot be read.
     """
     began = time.monotonic()
     for path in request.out:

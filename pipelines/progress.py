@@ -1,4 +1,4 @@
-"""What ingest and embed tell of a run: rates of each worker, to people and to `status`, and what they begin with."""
+"""How ingest and embed report their progress: rates of the workers, heartbeats for `status`, opening messages."""
 
 import math
 import time
@@ -11,11 +11,18 @@ from vimoclip.progress import Progress
 from vimoclip.store.lock import WriteLock
 
 WINDOW_S = 60.0
+"""How far back the rate of a worker looks."""
 
 
 @dataclass(frozen=True)
 class WorkerRate:
-    """One worker. name: `GPU 1 of node7`. frames: so far. frames_per_s: over the last minute."""
+    """The rate of a worker.
+
+    Attributes:
+        name: of the worker, such as `GPU 1 of node7`; empty in this process.
+        frames: so far.
+        frames_per_s: over the last minute.
+    """
 
     name: str
     frames: int
@@ -23,16 +30,17 @@ class WorkerRate:
 
 
 class Rates:
-    """Counts from when it is made. clock: seconds, from anywhere."""
+    """Counts the frames of each worker, from when it is made."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start to count. clock: gives seconds, from any zero."""
         self._clock, self._began = clock, clock()
         self._lately: dict[str, deque[tuple[float, int]]] = {}  # when, and how many, by worker
-        self._sums: Counter[str] = Counter()  # of those
+        self._sums: Counter[str] = Counter()  # of `_lately`
         self._frames: Counter[str] = Counter()
 
     def add(self, worker: str, frames: int) -> None:
-        """A worker gave more frames."""
+        """Count `frames` more of a worker."""
         now = self._clock()
         self._lately.setdefault(worker, deque()).append((now, frames))
         self._sums[worker] += frames
@@ -40,7 +48,7 @@ class Rates:
         self._forget(worker, now)
 
     def workers(self) -> list[WorkerRate]:
-        """Every worker that gave any in the last minute, by name."""
+        """The rates of the workers that gave frames in the last minute, by name."""
         now = self._clock()
         seconds = max(min(now - self._began, WINDOW_S), 1e-3)
         rates = []
@@ -51,7 +59,7 @@ class Rates:
         return rates
 
     def note(self, videos: int) -> str:
-        """For people: of all since the beginning and, where there are several workers, of each lately.
+        """The rates in words: of all since the start and, where there are several workers, of each lately.
 
         Args:
             videos: how many are done.
@@ -60,35 +68,42 @@ class Rates:
             `17 frames/s, 0.52 videos/s (GPU 0 of node7: 9, GPU 1 of node7: 8)`.
         """
         seconds = max(self._clock() - self._began, 1e-3)
-        said = f"{self._frames.total() / seconds:.0f} frames/s, {videos / seconds:.2f} videos/s"
+        note = f"{self._frames.total() / seconds:.0f} frames/s, {videos / seconds:.2f} videos/s"
         workers = self.workers()
         if len(workers) > 1:
-            said += f" ({', '.join(f'{each.name}: {each.frames_per_s:.0f}' for each in workers)})"
-        return said
+            note += f" ({', '.join(f'{each.name}: {each.frames_per_s:.0f}' for each in workers)})"
+        return note
 
     def _forget(self, worker: str, now: float) -> None:
-        """Let go of what is more than a minute old."""
+        """Drop what is more than a minute old."""
         given = self._lately[worker]
         while given and given[0][0] < now - WINDOW_S:
             self._sums[worker] -= given.popleft()[1]
 
 
-# Telling: what `status`, in another process, hears of a run while it goes on.
+# Heartbeats: what `status`, in another process, shows of a run in progress.
 
 
 HEARTBEAT_S = 1.0
 
 
 class ProgressHeartbeat:
-    """Notes in the lock how far its holder is. device: of the one worker, where there is but one."""
+    """Publishes in the write lock how far its holder is."""
 
     def __init__(self, lock: WriteLock, rates: Rates, videos: int, device: str) -> None:
-        """videos: how many there are to do."""
+        """Publish nothing yet.
+
+        Args:
+            lock: held on the store.
+            rates: of the workers.
+            videos: how many there are to do.
+            device: the name to show for the worker in this process.
+        """
         self._lock, self._rates, self._videos, self._device = lock, rates, videos, device
         self._updated_s = -math.inf
 
     def update(self, done: int) -> None:
-        """`done` videos are done. Most calls do nothing."""
+        """Publish that `done` videos are done, at most once every `HEARTBEAT_S` seconds."""
         if time.monotonic() - self._updated_s < HEARTBEAT_S:
             return
         self._updated_s = time.monotonic()
@@ -96,7 +111,7 @@ class ProgressHeartbeat:
         self._lock.publish({"workers": workers, "done": done, "videos": self._videos})
 
 
-# What ingest and embed both say before they begin.
+# The opening messages of ingest and embed.
 
 
 def announce_plan(progress: Progress, todo: int, known: int) -> None:
@@ -105,15 +120,15 @@ def announce_plan(progress: Progress, todo: int, known: int) -> None:
 
 
 def announce_models(progress: Progress, clip: ClipConfig, flow: FlowConfig | None, device: str) -> None:
-    """Say what embeds, and where; and that it is worth nothing where its weights are random.
+    """Say which model embeds, and where; and warn where its weights are random.
 
     Args:
-        progress: told.
-        clip: the tower.
-        flow: None where none is computed.
+        progress: gets the messages.
+        clip: the settings of the image tower.
+        flow: those of the flow; None where none is computed.
         device: where, in words.
     """
     by = f", flow by {flow.estimator}" if flow is not None else ""
     progress.message(f"{clip.model} ({clip.weights}, {clip.precision}) on {device}{by}.")
     if clip.weights == "none":
-        progress.message("These weights are random: the vectors mean nothing, whatever the pipeline proves.")
+        progress.message("These weights are random: the vectors mean nothing, and only serve to test the pipeline.")

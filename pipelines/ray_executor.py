@@ -151,7 +151,7 @@ class RayExecutor:
 
         Raises:
             ModelError: see `EmbedWorker`.
-            ConfigError: see `EmbedWorker`; or the cluster lacks the GPUs, or cores, for so many workers.
+            ConfigError: see `EmbedWorker`; or the cluster lacks the GPUs, or cores, for that many workers.
             VimoclipError: no cluster answers, or no actor can be started.
         """
         self._run = run
@@ -168,7 +168,7 @@ class RayExecutor:
             workers = workers or (room if on_gpu else 1)
             if workers > room:
                 raise ConfigError(
-                    "There is no room for so many workers.",
+                    "The cluster has no room for that many workers.",
                     received=f"--workers {workers}",
                     expected=f"at most {room}, one a {'GPU' if on_gpu else 'core'} of the cluster",
                 )

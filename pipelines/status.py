@@ -1,4 +1,4 @@
-"""What is in a store, in numbers."""
+"""Counting what is in a store."""
 
 import json
 import re
@@ -13,12 +13,22 @@ from vimoclip.store.lock import current_writer
 
 @dataclass(frozen=True)
 class StatusReport:
-    """videos: by status. frames, hours, bytes: of the videos that are in, and on disk. failed: by kind, digits read
-    as N.
+    """What is in a store.
 
-    splits: videos by split. labels: videos by label. features: by name, those of motion with what their `flow` was made
-    by, see docs/store.md. settings: the store's own. writer: who is
-    writing to it now, and how far that is, see `vimoclip.store.lock.current_writer`; None when nobody is.
+    Attributes:
+        store: where it is.
+        videos: how many, by status.
+        frames: of the stored videos.
+        hours: their duration.
+        bytes: on the disk.
+        failed: failed videos by kind of failure, with N for the digits in it.
+        splits: stored videos by split.
+        labels: stored videos by label.
+        features: a dict per feature: its name, kind, dim, model, weights, training, precision and fingerprint, and for
+            motion how its `flow` was made (docs/store.md).
+        settings: the store's own.
+        writer: who is writing to the store now, and how far that is (`vimoclip.store.lock.current_writer`); None where
+            nothing is.
     """
 
     store: str
@@ -35,7 +45,7 @@ class StatusReport:
 
 
 def run(where: LocationLike) -> StatusReport:
-    """Count.
+    """Count what is in a store.
 
     Raises:
         StoreError: see `FeatureStore.open`.
@@ -69,5 +79,5 @@ def run(where: LocationLike) -> StatusReport:
 
 
 def _kind(error_kind: str) -> str:
-    """The kind without its number of frames: corrupt-after-N-frames."""
+    """The kind of failure without its number of frames: corrupt-after-N-frames."""
     return re.sub(r"\d+", "N", error_kind)

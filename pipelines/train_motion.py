@@ -228,7 +228,7 @@ def run_distributed(request: TrainMotionRequest, engine: Engine, progress: Progr
 
     Raises:
         UsageError: there is no GPU, and no number of processes was given.
-        ConfigError: the cluster has no room for so many processes.
+        ConfigError: the cluster has no room for that many processes.
         VimoclipError: see `run`; or no cluster answers, or a process died.
     """
     folder = (request.folder or default_folder(request.store, request.config, "motion")).absolute()
@@ -247,7 +247,7 @@ def run_distributed(request: TrainMotionRequest, engine: Engine, progress: Progr
         with RayRuns(engine.address, side_by_side, request.run.device) as runs:
             if runs.together < world:  # the others would wait for a process that cannot start
                 raise ConfigError(
-                    "There is no room for so many workers.",
+                    "The cluster has no room for that many workers.",
                     received=f"--workers {world}",
                     expected=f"at most {runs.together}, one a GPU or a core of the cluster",
                 )

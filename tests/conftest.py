@@ -21,7 +21,13 @@ CLIPS = ("walking", "resting", "jumping", "running", "approaching")
 TESTS = Path(__file__).parent
 SHARED = TESTS.resolve().parents[1] / "shared" / "videos"
 
-FOLDERS = {"docs": ("docs", "slow"), "end_to_end": ("slow",), "benchmarks": ("slow",)}
+FOLDERS = {
+    "benchmarks": ("slow",),
+    "cli": ("slow",),
+    "docs": ("docs", "slow"),
+    "end_to_end": ("slow",),
+    "pipelines": ("slow",),
+}
 """Marks of all tests of a folder."""
 FIXTURES = {"server": "s3", "remote": "s3"}
 """Marks of all tests that take a fixture."""

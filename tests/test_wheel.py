@@ -20,6 +20,8 @@ from vimoclip.models.clip import ClipTeacher
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.video.encode import write_clip
 
+pytestmark = pytest.mark.slow
+
 OURS = ("vimoclip", *PACKAGES)
 REPORT = HOME / "pipelines" / "demo"  # with a template and a style sheet
 DECOYS = ("cli.py", "schemas/__init__.py", "pipelines/__init__.py", "av.py")

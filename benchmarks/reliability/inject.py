@@ -225,7 +225,7 @@ class FaultKind:
     retry: bool = False
 
 
-_RESUMES = "the same command goes on from there"
+_RESUMES = "the same command continues from there"
 FAULT_KINDS = {
     "kill -9 of the driver": FaultKind(signal_driver(signal.SIGKILL), {-signal.SIGKILL: ""}),
     "kill -9 of the driver, Ray": FaultKind(signal_driver(signal.SIGKILL), {-signal.SIGKILL: ""}, RAY),

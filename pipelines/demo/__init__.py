@@ -1,5 +1,6 @@
-"""The demo: everything once, on a world that is rendered, so that nothing needs to be downloaded for it."""
+"""The demo: every step once, on a rendered world, so that it needs no download."""
 
 from typing import Literal
 
 SizeName = Literal["small", "full"]
+"""Names of the sizes of a demo, see `pipelines.demo.world.SIZES`."""

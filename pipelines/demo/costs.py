@@ -1,7 +1,6 @@
-"""What each step of a demo cost, kept in a file: a demo that is given again finds everything done, and the page still
-says what it took.
+"""Time and memory of each step of a demo, kept in a file, so that a rerun that finds everything done still shows them.
 
-A step's cost is that of the runs in which it was done, up to the one that finished it. When it changes, it is counted
+A step's cost is the sum over the runs up to the one that finished it. When the step's command changes, it is measured
 anew.
 """
 
@@ -20,19 +19,23 @@ from typing import Self
 
 from vimoclip.atomic import atomic_write
 
-# The most memory that a piece of work takes, in this process and in those that it starts.
+# Peak memory of a block, in this process and its child processes.
 
 
 EVERY_S = 0.2
+"""How often to look at the memory."""
 _PROC = Path("/proc/self")
 _PAGE = resource.getpagesize()
 
 
 class PeakMemory:
-    """Looks several times a second while its block lasts. bytes: the most that was seen.
+    """A context manager that samples memory in a thread.
 
-    On Linux it is the sum of the resident sets of this process and all below it, pages that they share counted in each;
-    elsewhere the most that this process alone has ever had.
+    On Linux it sums the resident sets of this process and all its descendants, counting shared pages in each; elsewhere
+    it is the peak of this process alone, since its start.
+
+    Attributes:
+        bytes: the most that was seen.
     """
 
     def __init__(self) -> None:
@@ -61,6 +64,7 @@ class PeakMemory:
 
 
 def _resident() -> int:
+    """Resident bytes now, or their peak; see `PeakMemory`."""
     if _PROC.exists():
         return _tree(_PROC.resolve())
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -68,20 +72,27 @@ def _resident() -> int:
 
 
 def _tree(process: Path) -> int:
-    """Resident bytes of a process and of those below it; 0 of one that is gone."""
+    """Resident bytes of a process and its descendants; 0 where it is gone."""
     found = 0
     with contextlib.suppress(OSError, IndexError):
         found = int((process / "statm").read_text().split()[1]) * _PAGE
         for task in list((process / "task").iterdir()):
-            with contextlib.suppress(OSError):  # a thread that has ended meanwhile
+            with contextlib.suppress(OSError):  # a thread may end meanwhile
                 found += sum(_tree(process.parent / each) for each in (task / "children").read_text().split())
     return found
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one step. line: what was done, as one would type it. at: when it was last at work, ISO 8601, UTC. peak_bytes:
-    see `PeakMemory`."""
+    """The cost of a step.
+
+    Attributes:
+        line: the command line.
+        seconds: it took.
+        peak_bytes: see `PeakMemory`.
+        at: when it last ran, ISO 8601 in UTC.
+        finished: whether it was finished.
+    """
 
     line: str
     seconds: float
@@ -91,7 +102,7 @@ class Cost:
 
 
 class Costs:
-    """The costs in a file, by step; a file that cannot be read is begun anew."""
+    """The costs in a file, by name of the step; a file that cannot be read counts as empty."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -105,7 +116,11 @@ class Costs:
 
     @contextlib.contextmanager
     def measured(self, name: str, line: str) -> Iterator[None]:
-        """Measure the block, whether it ends or is broken off. What was finished before keeps its cost.
+        """Measure the block, even if it fails. A step that was finished before keeps its cost.
+
+        Args:
+            name: of the step.
+            line: the command line.
 
         Raises:
             RunError: the file cannot be written.

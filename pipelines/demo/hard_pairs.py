@@ -1,7 +1,7 @@
-"""The hard pairs: behaviours whose single frames look alike. How often a run tells the two of a pair apart.
+"""Hard pairs, behaviours whose single frames look alike: how often a run tells the two of a pair apart.
 
-A pair is judged by the videos that show just one of the two: right is the run that gives that one the higher
-probability. Two runs that see the same videos can so be compared, whatever their probabilities are otherwise.
+A pair is judged on the videos that show only one of its two behaviours. A run is right about a video when it gives that
+behaviour the higher probability, so that runs can be compared whatever the scale of their probabilities.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,19 @@ Pair = tuple[Behaviour, Behaviour]
 
 @dataclass(frozen=True)
 class PairAccuracy:
-    """right: judgements, in halves where both were given the same. of: videos times runs."""
+    """How often runs are right about a pair.
+
+    Attributes:
+        right: right judgements; equal probabilities count as half a judgement.
+        of: judgements, videos times runs.
+    """
 
     right: float
     of: int
 
     @property
     def share(self) -> float | None:
-        """None of no videos."""
+        """The share of right judgements; None without any judgement."""
         return self.right / self.of if self.of else None
 
     def __add__(self, other: "PairAccuracy") -> "PairAccuracy":
@@ -39,10 +44,18 @@ NO_PAIRS = PairAccuracy(0, 0)
 
 
 def pair_accuracy(store: Store, videos: Sequence[Video], run: Path) -> dict[Pair, PairAccuracy]:
-    """How often a run is right about each pair of the savannah that some of the videos show just one of.
+    """How often a run is right about each hard pair of the savannah.
+
+    Args:
+        store: the store.
+        videos: to judge by.
+        run: the folder of a finished run.
+
+    Returns:
+        By pair; pairs that no video can judge are left out.
 
     Raises:
-        CheckpointError: a folder that holds no finished run of this store.
+        CheckpointError: the folder does not hold a finished run of this store.
     """
     ids = [row.video_id for row in videos]
     labels = set(store.labels().select("label", "video_id").iter_rows())
@@ -62,7 +75,14 @@ def pair_accuracy(store: Store, videos: Sequence[Video], run: Path) -> dict[Pair
 
 @dataclass(frozen=True)
 class HardPair:
-    """one, other: the two behaviours. videos: that show just one of them. told: by fusion, over all its runs."""
+    """How often fusions are right about a pair.
+
+    Attributes:
+        one: a behaviour.
+        other: the other behaviour.
+        videos: how many show only one of them.
+        told: by fusion, over all its runs.
+    """
 
     one: str
     other: str
@@ -71,10 +91,15 @@ class HardPair:
 
 
 def hard_pairs(store: Store, videos: Sequence[Video], runs: dict[Fusion, list[Path]]) -> list[HardPair]:
-    """Every pair of the savannah that some of the videos show.
+    """How often fusions are right about each hard pair that some of the videos can judge.
+
+    Args:
+        store: the store.
+        videos: to judge by.
+        runs: folders of finished runs, by fusion.
 
     Raises:
-        CheckpointError: a folder that holds no finished run of this store.
+        CheckpointError: a folder does not hold a finished run of this store.
     """
     found = {fusion: [pair_accuracy(store, videos, run) for run in folders] for fusion, folders in runs.items()}
     first = next(each for of in found.values() for each in of)
@@ -90,6 +115,6 @@ def hard_pairs(store: Store, videos: Sequence[Video], runs: dict[Fusion, list[Pa
 
 
 def overall(pairs: Sequence[HardPair]) -> dict[Fusion, PairAccuracy]:
-    """All pairs together."""
+    """The accuracy over all pairs, by fusion."""
     fusions = dict.fromkeys(fusion for pair in pairs for fusion in pair.told)
     return {fusion: sum((pair.told[fusion] for pair in pairs), NO_PAIRS) for fusion in fusions}

@@ -1,4 +1,4 @@
-"""All that a demo's page shows, gathered from what the demo left: its store, its runs, and what each step said."""
+"""The page of a demo: its data, gathered from the store, the runs and the steps' documents, and its HTML."""
 
 import importlib.metadata
 import json
@@ -27,12 +27,18 @@ from vimoclip.search.results import Hit, data_uris
 from vimoclip.training.splits import videos_of_split
 from vimoclip.video.contact_sheet import frames_at, spread
 
-# A film that was predicted, against what it shows: bouts beside spans, and how far they agree.
+# The predicted film against what it shows: bouts beside spans, and how far they agree.
 
 
 @dataclass(frozen=True)
 class TimelineRow:
-    """A label: what is to be seen of it, and what was predicted, in seconds."""
+    """A label in the timeline of the film.
+
+    Attributes:
+        label: the behaviour.
+        spans: where the film shows it.
+        bouts: where it was predicted.
+    """
 
     label: str
     spans: tuple[Span, ...]
@@ -41,8 +47,14 @@ class TimelineRow:
 
 @dataclass(frozen=True)
 class Film:
-    """lanes: by when their label is first to be seen, those that only were predicted last. recall, precision: of frames
-    and labels; precision is None where nothing was predicted."""
+    """The film, as it is and as it was predicted.
+
+    Attributes:
+        duration_s: in s.
+        lanes: rows by when the film first shows their label; labels that were only predicted come last.
+        recall: share of the true pairs of frame and label that were predicted.
+        precision: share of the predicted pairs that are true; None where nothing was predicted.
+    """
 
     duration_s: float
     lanes: tuple[TimelineRow, ...]
@@ -51,7 +63,13 @@ class Film:
 
 
 def compared(duration_s: float, spans: Sequence[Span], predicted: dict[str, Any]) -> Film:
-    """spans: some. predicted: a video of `Predictions.to_dict`."""
+    """Compare a prediction with the truth.
+
+    Args:
+        duration_s: of the film, in s.
+        spans: what it shows; at least one.
+        predicted: its entry in `Predictions.to_dict`.
+    """
     bouts = [Span(bout["label"], bout["start_s"], bout["end_s"]) for bout in predicted["bouts"]]
     labels = list(dict.fromkeys(span.label for span in (*spans, *bouts)))
     lanes = tuple(TimelineRow(label, _of(label, spans), _of(label, bouts)) for label in labels)
@@ -76,16 +94,23 @@ def _at(times: NDArray[np.float64], spans: Sequence[Span]) -> NDArray[np.bool_]:
     return inside
 
 
-# Strips of frames for a page: each frame a small picture within the page itself, with words for who cannot see it.
+# Strips of frames: small pictures inside the page, each with a text for readers who cannot see it.
 
 
 FRAMES = 4
-"""Of a strip; a phone shows so many beside each other."""
+"""Frames of a strip: as many as a phone shows side by side."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """uri: data. alt: in words. width, height: pixels."""
+    """A picture inside the page.
+
+    Attributes:
+        uri: a data URI.
+        alt: what it shows, in words.
+        width: in px.
+        height: in px.
+    """
 
     uri: str
     alt: str
@@ -95,7 +120,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class HitStrip:
-    """A hit of a search. caption: the store's, of the video."""
+    """A hit of a search, with frames of it.
+
+    Attributes:
+        hit: the hit.
+        caption: of its video, from the store's metadata.
+        pictures: evenly spread over the hit.
+    """
 
     hit: Hit
     caption: str
@@ -104,7 +135,15 @@ class HitStrip:
 
 @dataclass(frozen=True)
 class SearchShown:
-    """A search. line: its command. asked: what was searched for, as pictures; none of words. searched: segments."""
+    """A search, as the page shows it.
+
+    Attributes:
+        sought: what was searched for.
+        line: its command line.
+        asked: pictures of the query; empty for words and labels.
+        hits: best first.
+        searched: how many segments were searched.
+    """
 
     sought: SearchTarget
     line: str
@@ -114,10 +153,15 @@ class SearchShown:
 
 
 def pictures(path: str, times_s: Sequence[float], what: str) -> list[Picture]:
-    """The frames of a video at these times.
+    """Cut frames out of a video.
+
+    Args:
+        path: of the video.
+        times_s: of the frames, in s.
+        what: they show, for their `alt`.
 
     Raises:
-        VideoError: it cannot be decoded.
+        VideoError: the video cannot be decoded.
     """
     frames = frames_at(path, times_s)
     return [
@@ -127,12 +171,12 @@ def pictures(path: str, times_s: Sequence[float], what: str) -> list[Picture]:
 
 
 def strip(path: str, start_s: float, end_s: float, what: str, count: int = FRAMES) -> list[Picture]:
-    """So many frames of a span, evenly spread."""
+    """Cut `count` frames out of a span, evenly spread; see `pictures`."""
     return pictures(path, spread(start_s, end_s, count), what)
 
 
 def hit_strips(document: dict[str, Any], captions: dict[str, str]) -> list[HitStrip]:
-    """The hits of a search's document. captions: by video."""
+    """Read the hits of a search's document. captions: by video id."""
     shown = []
     for each in document["hits"]:
         hit = Hit(**each | {"labels": tuple(each["labels"]), "best_s": tuple(each["best_s"])})
@@ -141,20 +185,32 @@ def hit_strips(document: dict[str, Any], captions: dict[str, str]) -> list[HitSt
     return shown
 
 
+# The data of the page.
+
+
 HELD_OUT = ("val", TEST)
-"""The splits that no model was trained on."""
+"""The splits that were not trained on."""
 
 WITHOUT: Fusion = "image"
 WITH: Fusion = FUSED
-"""The fusions that the hard pairs are compared by."""
+"""The fusions whose hard pairs are compared: without motion, and with it."""
 
 PACKAGES = ("vimoclip", "torch", "open_clip_torch", "pylance", "lancedb", "av", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of Table 2. micro, low, high: mAP over the seeds, a fraction, and its 95% interval, None for one seed.
-    paper: in percent."""
+    """A row of Table 2.
+
+    Attributes:
+        fusion: its name on the command line.
+        name: its title.
+        micro: mean micro mAP over the seeds, a fraction.
+        low: lower end of the 95% interval; None for one seed.
+        high: upper end of it.
+        seeds: how many.
+        paper: the paper's figure, in percent.
+    """
 
     fusion: str
     name: str
@@ -167,7 +223,7 @@ class Row:
 
 @dataclass(frozen=True)
 class StepCost:
-    """A step and what it cost."""
+    """A step, what it does in a few words, and its cost."""
 
     name: str
     about: str
@@ -176,8 +232,30 @@ class StepCost:
 
 @dataclass(frozen=True)
 class ReportData:
-    """world: pictures of clips, each with its caption. rows: of Table 2, on the split `held_out`. pairs, told: on the
-    splits HELD_OUT. status: the document of `vimoclip status`. versions: by package."""
+    """Everything that the page shows.
+
+    Attributes:
+        clips: how many were rendered.
+        minutes: that all steps took.
+        peak_bytes: of the step that needed most memory.
+        world: pictures of clips, each with its caption.
+        train_clips: how many were trained on.
+        held_out: the split that Table 2 is measured on.
+        held_out_clips: of that split.
+        rows: of Table 2.
+        pairs: hard pairs, on the splits HELD_OUT.
+        told: the accuracy over all of them, by fusion.
+        searches: in the order of the steps.
+        film: that was predicted.
+        film_pictures: frames of it.
+        film_line: the command line of the prediction.
+        steps: with their costs.
+        status: the document of `vimoclip status`.
+        versions: of packages, by name.
+        machine: in words.
+        cores: of the machine.
+        at: when the page was made, UTC.
+    """
 
     clips: int
     minutes: float
@@ -204,10 +282,19 @@ class ReportData:
 def gather(
     places: DemoPaths, size: Size, steps: Sequence[Step], documents: Mapping[str, Any], costs: Costs
 ) -> ReportData:
-    """Read, score the hard pairs, and cut out pictures.
+    """Read the results of a demo, score the hard pairs, and cut out pictures.
+
+    Args:
+        places: where the demo keeps everything.
+        size: of the demo.
+        steps: that were carried out.
+        documents: what each step printed with --json, by name.
+        costs: of the steps.
 
     Raises:
-        CheckpointError, StoreError, VideoError: what the demo left was changed since.
+        CheckpointError: a run was changed since.
+        StoreError: the store was changed since.
+        VideoError: a video was changed since.
     """
     store = Store.open(places.store)
     videos = store.videos()
@@ -249,14 +336,14 @@ def gather(
 
 
 def _row(row: dict[str, Any]) -> Row:
-    """Of results.json."""
+    """A row of results.json."""
     found = row["interval"]["micro"]
     fusion: str = row["fusion"]
     return Row(fusion, HEADS[fusion].title, found["mean"], found["low"], found["high"], len(row["seeds"]), row["paper"])
 
 
 def _world(videos: pl.DataFrame, captions: dict[str, str]) -> list[Picture]:
-    """One frame of a clip of each habitat, the first of each by id."""
+    """One frame of each habitat, from its first clip by id."""
     first = videos.sort("video_id").unique("habitat", keep="first", maintain_order=True)
     return [
         picture
@@ -274,14 +361,14 @@ def _search(step: Step, document: dict[str, Any], captions: dict[str, str], path
     return SearchShown(sought, step.line, asked, hit_strips(document, captions), document["searched"])
 
 
-# The page: page.html.jinja filled with what was found. Whatever a store says is text in it, never markup.
+# The page: page.html.jinja, filled with the data. Everything from a store is text in it, never markup.
 
 
 HERE = Path(__file__).parent
 
 
 def page(found: ReportData) -> str:
-    """HTML, complete in itself."""
+    """The page as HTML, in a single file."""
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
@@ -294,12 +381,12 @@ def page(found: ReportData) -> str:
 
 
 def _percent(fraction: float, digits: int = 0) -> str:
-    """Halves upwards: 5 of 8 is 63%, not 62%."""
+    """Format in percent, rounding halves up: 5 of 8 is 63%, not 62%."""
     return f"{100 * fraction + 1e-9:.{digits}f}"
 
 
 def _size(count: float) -> str:
-    """Bytes, in powers of 1000."""
+    """Format bytes, in powers of 1000."""
     for unit in ("B", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"

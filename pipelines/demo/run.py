@@ -1,7 +1,7 @@
-"""`vimoclip demo`: render a world, carry out every step on it as a user would, and write a page of what came out.
+"""Running a demo: render a world, carry out every step on it as a user would, and write a page with the results.
 
-Steps are command lines (steps.py) and are carried out in one process by whoever asks for a demo, who hands back the
-document that each prints with --json. Each of them goes on where it was stopped, and so does the demo.
+Steps are command lines (steps.py). The caller carries them out in this process, and returns the document that each
+prints with --json. Every step continues where it was interrupted, and so does the demo.
 """
 
 import csv
@@ -22,14 +22,20 @@ from vimoclip.errors import RunError
 from vimoclip.progress import NO_PROGRESS, Progress
 
 CarryOut = Callable[[Sequence[str]], Any]
-"""Carries out a command, words after `vimoclip`, and hands back the document that it prints with --json."""
+"""Carries out a command, given as the words after `vimoclip`, and returns the document that it prints with --json."""
 
 RENDER = "render"
+"""Name of the first step, which is not a command."""
 
 
 @dataclass(frozen=True)
 class DemoRequest:
-    """folder: for all that is made. size: by name, or another one."""
+    """What to make, and where.
+
+    Attributes:
+        folder: for everything.
+        size: by name, or a size of one's own.
+    """
 
     folder: Path
     size: SizeName | Size = "small"
@@ -37,8 +43,17 @@ class DemoRequest:
 
 @dataclass
 class DemoReport:
-    """page: the HTML file. rendered: whether anything was, in this run. documents: what each step said, by name. costs:
-    see costs.py. rows, pairs: of the page's tables. seconds: of this run."""
+    """What a demo did.
+
+    Attributes:
+        page: the HTML file.
+        rendered: whether clips or film were rendered in this run.
+        documents: what each step printed with --json, by name.
+        costs: time and memory of each step, by name.
+        rows: of Table 2.
+        pairs: hard pairs.
+        seconds: how long this run took.
+    """
 
     page: Path
     rendered: bool = False
@@ -50,16 +65,15 @@ class DemoReport:
 
 
 def run(request: DemoRequest, carry_out: CarryOut, progress: Progress = NO_PROGRESS) -> DemoReport:
-    """All of it.
+    """Run a demo; whatever `carry_out` raises ends it.
 
     Args:
         request: what to make, and where.
-        carry_out: carries out a step.
-        progress: the clips that are rendered are a stage; a message is a step's command line. How far a step is,
-            `carry_out` shows as it likes.
+        carry_out: carries out a step, and shows the progress of it.
+        progress: a stage for the rendering, whose items are clips, and a message for each step's command line.
 
     Raises:
-        RunError: the folder holds a demo of another size, or cannot be written. And what `carry_out` raises.
+        RunError: the folder holds a demo of another size, or cannot be written.
     """
     began = time.monotonic()
     size = request.size if isinstance(request.size, Size) else SIZES[request.size]

@@ -1,4 +1,4 @@
-"""The steps of a demo as command lines: what is carried out is what is shown, and what anybody could type."""
+"""The steps of a demo as command lines, which are carried out as the page shows them, and as a user would type them."""
 
 import shlex
 from dataclasses import dataclass
@@ -15,20 +15,27 @@ StepName = Literal[
 ]  # fmt: skip
 
 FUSED: Fusion = "embedding"
-"""The fusion of image and motion that is searched and predicted with. From as few clips as these cross-attention, which
-asks with the image, learns images by heart; from hundreds it does not (benchmarks/RESULTS.md)."""
+"""The fusion of image and motion that searches and predicts. Trained on so few clips, cross-attention, whose queries
+are images, memorizes images; on hundreds of clips it does not (benchmarks/RESULTS.md)."""
 
 SEED = 49
-"""The first of the ablation's, which is its default."""
+"""The first seed of the ablation, its default."""
 
 LABEL, TEXT = "lying down", "an elephant in the woodland"
-"""What is searched for; the clip is the first one of the test split that shows one of a hard pair."""
+"""What is searched for, beside a span of the first test clip that shows a behaviour of a hard pair."""
 
 
 @dataclass(frozen=True)
 class SearchTarget:
-    """What a search is for. title: by what. label: that a hit should have; none of words. video_id, start_s, end_s: of
-    the stretch that is more wanted of."""
+    """What a search is for.
+
+    Attributes:
+        title: for the page.
+        label: that a hit should have; None for a search by words.
+        video_id: of the span that is searched by; None for words and labels.
+        start_s: of the span, in s.
+        end_s: of the span, in s.
+    """
 
     title: str
     label: str | None = None
@@ -39,7 +46,14 @@ class SearchTarget:
 
 @dataclass(frozen=True)
 class Step:
-    """One command. about: what it does, in a few words. command: its words after `vimoclip`."""
+    """A command of the demo.
+
+    Attributes:
+        name: of the step.
+        about: what it does, in a few words.
+        command: its words after `vimoclip`.
+        sought: what a search is for; None for other commands.
+    """
 
     name: StepName
     about: str
@@ -48,13 +62,13 @@ class Step:
 
     @property
     def line(self) -> str:
-        """To be pasted into a shell."""
+        """The command line, quoted for a shell."""
         return shlex.join(("vimoclip", *self.command))
 
 
 @dataclass(frozen=True)
 class DemoPaths:
-    """Where a demo keeps what it makes, all below one folder."""
+    """Where a demo keeps everything, below one folder."""
 
     folder: Path
 
@@ -87,12 +101,17 @@ class DemoPaths:
         return self.folder / "report.html"
 
     def run(self, fusion: Fusion, seed: int = SEED) -> Path:
-        """A run of the ablation."""
+        """The folder of a run of the ablation."""
         return self.ablation / f"{fusion}-{seed}"
 
 
 def demo_steps(size: Size, places: DemoPaths) -> list[Step]:
-    """All of them, in order."""
+    """The steps of a demo, in order.
+
+    Args:
+        size: of the demo.
+        places: where it keeps everything.
+    """
     store = ("--store", str(places.store))
     student = ("--epochs", str(size.motion_epochs), "--lr", "1e-3", "--batch-size", "4")
     narrow = ("--set", f"tfam.width={size.width}", "--set", f"tfam.feed_forward={4 * size.width}")

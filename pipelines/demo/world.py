@@ -1,4 +1,4 @@
-"""The world of a demo on disk: clips with their labels, and a film of some in a row, with what it shows when."""
+"""The world of a demo: its size, its clips with their labels, and a film that joins several of them."""
 
 import itertools
 from collections.abc import Callable
@@ -11,18 +11,26 @@ from vimoclip.savannah import FPS, PAIRS, Scene, plan, write_folder
 from vimoclip.savannah.behaviours import Behaviour
 from vimoclip.video.encode import write_clip
 
-# How large a demo is: a small one for a first look, a full one with intervals.
+# The size of a demo: small for a first look, full for figures with intervals.
 
 
 WORLD: tuple[Behaviour, ...] = (*(name for pair in PAIRS for name in pair), "running", "resting")
-"""What is rendered: the hard pairs, and two behaviours that single frames show. Their clips have no other label but
-standing, so that no label is in the held-out splits alone."""
+"""The behaviours that are rendered: the hard pairs, and two that single frames show. Beside these their clips are only
+labelled standing, so that every label of the held-out splits is also trained on."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """clips: rendered, of WORLD in turn. motion_epochs, fusion_epochs: of the two trainings. width: of TFAM. seeds: of
-    each row of Table 2. in_a_row: clips of the film that is predicted."""
+    """How large a demo is.
+
+    Attributes:
+        clips: how many are rendered; they show the behaviours of WORLD in turn.
+        motion_epochs: of the training of the motion student.
+        fusion_epochs: of the trainings of the ablation.
+        width: of TFAM.
+        seeds: per row of Table 2.
+        in_a_row: clips that the film joins.
+    """
 
     clips: int
     motion_epochs: int
@@ -39,21 +47,21 @@ SIZES: dict[SizeName, Size] = {
 
 
 TEST = "test"
-"""The split that nothing is trained on, and no run is evaluated on: the film and the queries are of it."""
+"""The split that is neither trained nor evaluated on: the film and the queries are from it."""
 
 
 WORLD_SEED = 2025
-"""The settings of world.py were chosen on the world of seed 0: what the page says is of clips that had no part in it.
-"""
+"""The settings above were chosen on the world of seed 0, so that the page's figures are from clips that had no part in
+that."""
 
 
 def scenes_of(size: Size) -> list[Scene]:
-    """What is rendered."""
+    """The scenes that are rendered as clips."""
     return plan(size.clips, WORLD_SEED, WORLD)
 
 
 def film_of(size: Size) -> list[Scene]:
-    """The scenes of the film: the first clips of the test split, one a behaviour."""
+    """The scenes of the film: the first clip of each behaviour in the test split."""
     first: dict[str, Scene] = {}
     for scene in scenes_of(size):
         if scene.split == TEST:
@@ -62,7 +70,7 @@ def film_of(size: Size) -> list[Scene]:
 
 
 def spans_of(film: list[Scene]) -> list[Span]:
-    """What is to be seen in a film, in seconds from its start. Spans of one label that touch are one."""
+    """What a film shows, in seconds from its start. Spans of the same label that touch are joined."""
     spans: list[Span] = []
     start = 0.0
     for scene in film:
@@ -78,10 +86,19 @@ def spans_of(film: list[Scene]) -> list[Span]:
 
 
 def render(videos: Path, film: Path, size: Size, rendered: Callable[[], None]) -> bool:
-    """Write what is not there yet; whether anything was not. rendered: told after each clip.
+    """Render the clips and the film, unless they exist.
+
+    Args:
+        videos: the folder of the clips.
+        film: the file of the film.
+        size: of the demo.
+        rendered: called after each clip.
+
+    Returns:
+        Whether anything was rendered.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: a file cannot be written.
     """
     todo = not (videos / "labels.csv").is_file(), not film.is_file()
     if todo[0]:

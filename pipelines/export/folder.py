@@ -1,4 +1,4 @@
-"""The folder of an export: written under another name beside it, and whole when it appears under its own."""
+"""The folder of an export: written under a temporary name beside it, and complete once it has its own."""
 
 import contextlib
 import errno
@@ -15,21 +15,28 @@ from vimoclip.errors import ExportError
 from vimoclip.store.location import LocalFolder, StoreLocation
 
 MARK = ".vimoclip-export"
-"""A file by which an unfinished export is known for ours, locked while somebody writes it."""
+"""A file that marks an unfinished export as ours, locked while a process writes the export."""
 
 
 @contextlib.contextmanager
 def whole_folder(out: Path, store: StoreLocation) -> Iterator[Path]:
-    """A folder to write into, which becomes `out` at the end of the block, and is cleared away when the block fails.
+    """Make a folder to write into, which becomes `out` at the end of the block, and is removed when the block fails.
 
-    One that a kill left is cleared away first. store: where `out` may not lie.
+    What a killed export left is removed first.
+
+    Args:
+        out: a folder that is empty or does not exist.
+        store: the store, in which `out` may not lie.
+
+    Yields:
+        The temporary folder.
 
     Raises:
         ExportError: `out` is in use, or another process exports to it; or the disk is full, or cannot be written to.
     """
     if re.match(r"[a-z][a-z0-9+]+:/", str(out)):
         raise ExportError(
-            "An export is written to a disk.", received=out, expected="a folder", hint="Copy it from there."
+            "An export is written to a disk.", received=out, expected="a folder", hint="Copy the export from there."
         )
     out = Path(os.path.expanduser(out))
     with _written(out):
@@ -38,12 +45,12 @@ def whole_folder(out: Path, store: StoreLocation) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         work = out.with_name(f".{out.name}.unfinished")
         _clear_left(work, out)
-        with contextlib.suppress(FileExistsError):  # by another export, which the lock then tells apart
+        with contextlib.suppress(FileExistsError):  # another export has made it, which the lock then finds
             work.mkdir()
         try:
             lock = _locked(work, out)
         except OSError:
-            with contextlib.suppress(OSError):  # it is empty, or it is not this one's
+            with contextlib.suppress(OSError):  # it is empty, or another export's
                 work.rmdir()
             raise
         try:
@@ -60,6 +67,7 @@ def whole_folder(out: Path, store: StoreLocation) -> Iterator[Path]:
 
 
 def _check_free(out: Path, store: StoreLocation) -> None:
+    """Refuse a folder in the store, and one with something in it."""
     if isinstance(store, LocalFolder) and out.is_relative_to(store.path.resolve()):
         raise ExportError(
             "An export may not lie in the store.", received=out, expected=f"a folder outside {store.path}"
@@ -68,19 +76,19 @@ def _check_free(out: Path, store: StoreLocation) -> None:
         raise ExportError(
             f"{out} is in use.",
             received="a folder with something in it" if out.is_dir() else "a file",
-            expected="an empty folder, or a name that nothing has",
+            expected="an empty folder, or one that does not exist",
             hint="Name another folder, or remove this one.",
         )
 
 
 def _clear_left(work: Path, out: Path) -> None:
-    """Clear away what a kill left of an export."""
+    """Remove what a killed export left."""
     if not work.is_symlink() and not work.exists():
         return
     ours = work.is_dir() and not work.is_symlink() and ((work / MARK).is_file() or not any(work.iterdir()))
     if not ours:
         raise ExportError(
-            f"{out} cannot be written: what is not ours lies where an unfinished export would.",
+            f"{out} cannot be written: what is not ours lies at the place of an unfinished export.",
             received=work,
             hint="Remove it, or name another folder.",
         )
@@ -92,7 +100,7 @@ def _clear_left(work: Path, out: Path) -> None:
 
 
 def _clear(work: Path) -> None:
-    """Remove an unfinished export, the mark that it is ours last."""
+    """Remove an unfinished export, its mark last."""
     for entry in work.iterdir():
         if entry.name != MARK:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
@@ -101,6 +109,7 @@ def _clear(work: Path) -> None:
 
 
 def _locked(work: Path, out: Path) -> filelock.BaseFileLock:
+    """Lock the mark of an unfinished export."""
     lock = filelock.FileLock(work / MARK)
     try:
         lock.acquire(blocking=False)
@@ -113,14 +122,14 @@ def _locked(work: Path, out: Path) -> filelock.BaseFileLock:
 
 @contextlib.contextmanager
 def _written(out: Path) -> Iterator[None]:
-    """Errors of the system as ours."""
+    """Turn errors of the operating system into ours."""
     try:
         yield
     except (OSError, NotImplementedError) as error:
         number = getattr(error, "errno", None)
         if number in (errno.ENOSPC, errno.EDQUOT):
             raise ExportError(
-                f"No space is left for {out}.", hint="Nothing of it was kept. Free some space, or name another disk."
+                f"No space is left for {out}.", hint="Nothing of it was kept. Free some space, or use another disk."
             ) from error
         raise ExportError(
             f"{out} cannot be written.",

@@ -1,4 +1,4 @@
-"""Exports as a folder that Hugging Face's `datasets.load_dataset` reads as it is, one row a video."""
+"""Exports as a folder that Hugging Face's `datasets.load_dataset` reads as it is: one row per video, and README.md."""
 
 import itertools
 import re
@@ -18,15 +18,22 @@ from schemas.videos import VIDEOS
 from vimoclip.progress import Progress
 from vimoclip.store.frame_reader import FrameReader
 
-# The README.md of a `datasets` folder: the YAML that names its splits and columns, and what they mean.
+# README.md: YAML that names the splits and columns for `datasets`, and what they mean.
 
 
-_NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}  # of Arrow's types; others are called alike
+_NAMES = {"halffloat": "float16", "float": "float32", "double": "float64"}  # of Arrow's types; the others are the same
 
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """A split as it was written. files: a pattern, relative to the folder. bytes: in memory."""
+    """A split as it was written.
+
+    Attributes:
+        name: as `datasets` has it.
+        files: a pattern of its files, relative to the folder.
+        videos: how many.
+        bytes: of its rows in memory.
+    """
 
     name: str
     files: str
@@ -35,7 +42,13 @@ class SplitFiles:
 
 
 def card(found: Selection, schema: pa.Schema, splits: list[SplitFiles]) -> str:
-    """The text of README.md."""
+    """The text of README.md.
+
+    Args:
+        found: what is exported.
+        schema: of the rows.
+        splits: as they were written.
+    """
     from huggingface_hub import DatasetCardData  # slow to load
 
     data = DatasetCardData(
@@ -62,29 +75,29 @@ def card(found: Selection, schema: pa.Schema, splits: list[SplitFiles]) -> str:
 
 # Features of {found.videos.height} videos, {found.frames} frames
 
-Exported from a ViMoCLIP store. One row a video; lists have one entry a stored frame.
+Exported from a ViMoCLIP store. One row per video; lists have one entry per stored frame.
 
 | column | holds |
 |---|---|
 | `video_id` | the video's path below the folder that was ingested |
 | `labels` | label, start_s, end_s; a label of the whole video has no start and end |
-| `frame_index`, `source_frame` | the frame's number among those stored, and among those decoded |
+| `frame_index`, `source_frame` | the frame's number among the stored frames, and among the decoded frames |
 | `time_s` | seconds from the first frame |
-| `flow_speed` | mean optical flow in frame widths a second; NaN at the first frame, which has none |
-| `<feature>` | float16 vectors of unit length, one a frame |
-| `<feature>_norm` | the length that they had; vector · norm is the model's raw output |
+| `flow_speed` | mean optical flow in frame widths per second; NaN at the first frame, which has none |
+| `<feature>` | float16 vectors of unit length, one per frame |
+| `<feature>_norm` | the vectors' length before; vector · norm is the model's raw output |
 | `<feature>_present` | false where there is no vector; vector and norm are zero there |
 
 | feature | of | width | model | weights | training | fingerprint |
 |---|---|---|---|---|---|---|
 {made_by}
 
-All that made them is in `features.json`.
+`features.json` has everything that made them.
 """
 
 
 def _column(kind: pa.DataType) -> dict[str, Any]:
-    """A column's type in the YAML of `datasets`."""
+    """A column's type, as the YAML of `datasets` has it."""
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         of = kind.value_type
         inner: Any
@@ -98,19 +111,25 @@ def _column(kind: pa.DataType) -> dict[str, Any]:
     return {"dtype": _NAMES.get(str(kind), str(kind))}
 
 
-# Names of splits as Hugging Face's `datasets` takes them.
+# Names of splits that Hugging Face's `datasets` accepts.
 
 
 UNSPLIT = "unsplit"
-"""The split of the videos that have none: they may not be taken for training data."""
+"""The split of videos without one; they must not be mistaken for training data."""
 
-_LONGEST = 60  # characters, in a file's name
+_LONGEST = 60  # characters in the name of a split, which is a part of file names
 
 
 def split_names(splits: Iterable[str | None]) -> dict[str | None, str]:
-    """A name for each of the splits: letters, digits and _, but not `all`; no two alike, whatever their case.
+    """Find a name for each split: letters, digits and _, but not `all`; unique even without regard to case.
 
-    What has such a name keeps it; of several that differ in case alone, one does.
+    A split that already has such a name keeps it; of several that differ only in case, one keeps it.
+
+    Args:
+        splits: of the store; None is that of videos without one.
+
+    Returns:
+        Names by split.
     """
     names: dict[str | None, str] = {}
     each = set(splits)
@@ -135,8 +154,11 @@ def _mended(split: str | None) -> str:
     return f"{name}_" if name in ("", "all") else name
 
 
+# The rows.
+
+
 GROUP_BYTES, SHARD_BYTES = 32 << 20, 512 << 20
-"""Of rows that are written, and read, at once; and about the size of a file, as the Hub advises."""
+"""Bytes of a row group, which is written and read at once; and about those of a file, as the Hub advises."""
 
 _OF_VIDEO = ("video_id", "split", "fps", "duration_s", "width", "height")
 _OF_FRAMES = {
@@ -149,12 +171,21 @@ _SPANS = pa.list_(pa.struct([("label", pa.string()), ("start_s", pa.float64()), 
 
 
 def write_dataset(found: Selection, frames: FrameReader, folder: Path, progress: Progress) -> dict[str | None, str]:
-    """Write `data/<split>-00000.parquet` … and README.md; what each of the store's splits is called there.
+    """Write `data/<split>-00000.parquet` … and README.md.
 
-    A row holds one video, so that memory is bounded by the longest one.
+    A row holds one video, so that the longest video bounds the memory.
+
+    Args:
+        found: what to export.
+        frames: reads its frames.
+        folder: where to.
+        progress: an item is a frame.
+
+    Returns:
+        Names of the splits in the export, by the store's; None is the split of videos without one.
 
     Raises:
-        ExportError: two columns would have one name.
+        ExportError: two columns would have the same name.
     """
     check_names(found, *_OF_VIDEO, "labels")
     videos = plain(_videos(found))
@@ -179,7 +210,7 @@ def write_dataset(found: Selection, frames: FrameReader, folder: Path, progress:
 
 
 def _videos(found: Selection) -> pl.DataFrame:
-    """What may be wanted of whole videos, and the store's metadata, under names that no other column has."""
+    """The columns about whole videos, and the store's metadata under names that other columns do not have."""
     taken = {*_OF_VIDEO, *_OF_FRAMES, "labels"}
     taken |= {f"{feature.name}{end}" for feature in found.features for end in ("", "_norm", "_present")}
     columns = [pl.col(name) for name in _OF_VIDEO]

@@ -1,4 +1,4 @@
-"""Exports as one npz file a video, for numpy alone: no pickles in them."""
+"""Exports as one npz file per video, which numpy reads without pickles."""
 
 import hashlib
 import json
@@ -15,15 +15,22 @@ from vimoclip.errors import ExportError
 from vimoclip.progress import Progress
 from vimoclip.store.frame_reader import FrameReader
 
-# One video's frames as numpy arrays that have a value in every row.
+# A video's frames as numpy arrays without missing values.
 
 
 def video_arrays(found: Selection, frames: FrameReader, video_id: str) -> dict[str, np.ndarray]:
-    """Arrays of the n frames of a video, by name.
+    """Read the n frames of a video.
 
-    frame_index int32, source_frame int64, time_s float64, flow_speed float32; and of each feature `<name>` float16
-    (n, D), `<name>_norm` float32 and `<name>_present` bool. Where a feature has no vector it is not present, and its
-    vector and norm are zero. flow_speed is NaN where there is no motion.
+    Args:
+        found: what is exported.
+        frames: reads its frames.
+        video_id: of the video.
+
+    Returns:
+        Arrays by name: frame_index int32, source_frame int64, time_s float64 in s and flow_speed float32, each (n,);
+        and for each feature `<name>` float16 (n, D), `<name>_norm` float32 (n,) and `<name>_present` bool (n,). Where
+        a frame has no vector, `<name>_present` is False and vector and norm are zero. flow_speed is NaN where there is
+        no motion.
     """
     rows = pa.concat_tables(frames.chunks([video_id], found.columns[1:]))
     arrays = {name: rows[name].to_numpy() for name in ("frame_index", "source_frame", "time_s")}
@@ -31,7 +38,7 @@ def video_arrays(found: Selection, frames: FrameReader, video_id: str) -> dict[s
     for feature in found.features:
         vectors = rows[feature.name].combine_chunks()
         present = vectors.is_valid().to_numpy(zero_copy_only=False)
-        values = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, feature.dim)  # of those present
+        values = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, feature.dim)  # of the present ones
         if not present.all():
             dense = np.zeros((len(present), feature.dim), np.float16)
             dense[present] = values
@@ -43,10 +50,10 @@ def video_arrays(found: Selection, frames: FrameReader, video_id: str) -> dict[s
 
 
 def check_names(found: Selection, *others: str) -> None:
-    """Refuse features whose arrays would have each other's names, or one of `others`.
+    """Refuse features whose arrays would share a name with each other, or with one of `others`.
 
     Raises:
-        ExportError: naming it.
+        ExportError: it names the array.
     """
     names = ["frame_index", "source_frame", "time_s", "flow_speed", *others]
     for feature in found.features:
@@ -60,14 +67,23 @@ def check_names(found: Selection, *others: str) -> None:
             )
 
 
-_LONGEST_PART, _LONGEST_PATH = 255, 2000  # bytes; what file systems take of a name, and leave room for in a path
+# The files.
+
+
+_LONGEST_PART, _LONGEST_PATH = 255, 2000  # bytes of a name and of a path that file systems accept
 
 
 def write_npz(found: Selection, frames: FrameReader, folder: Path, progress: Progress) -> None:
-    """Write `videos/<video_id>.npz` of each video, and `videos.json`, which says of each where it is.
+    """Write `videos/<video_id>.npz` for each video, and `videos.json`, which lists their files and metadata.
+
+    Args:
+        found: what to export.
+        frames: reads its frames.
+        folder: where to.
+        progress: an item is a frame.
 
     Raises:
-        ExportError: two ids are one file on this disk, which tells no A from a; or two arrays would have one name.
+        ExportError: two ids are the same file on this disk, which ignores case; or two arrays would have the same name.
     """
     check_names(found, "video_id", "label", "start_s", "end_s")
     labels = found.labels.with_columns(pl.col("start_s").fill_null(-np.inf), pl.col("end_s").fill_null(np.inf))
@@ -82,18 +98,18 @@ def write_npz(found: Selection, frames: FrameReader, folder: Path, progress: Pro
         arrays |= {name: its[name].to_numpy() for name in ("start_s", "end_s")}
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         _write(folder / file, arrays, video_id)
-        said = {"metadata.file" if name == "file" else name: value for name, value in video.items()}
-        listed.append({"video_id": video_id, "file": file.as_posix(), **said})
+        columns = {"metadata.file" if name == "file" else name: value for name, value in video.items()}
+        listed.append({"video_id": video_id, "file": file.as_posix(), **columns})
         progress.advance(video["frames"])
     text = json.dumps(listed, ensure_ascii=False, indent=1, default=datetime.isoformat)
     (folder / "videos.json").write_text(text, encoding="utf-8")
 
 
 def file_name(video_id: str) -> Path:
-    """The file of a video, relative, `<video_id>.npz`; no two ids have one, nor is a folder called as a file may be.
+    """The relative path of a video's file, `<video_id>.npz`: unique, and never the name of a folder.
 
-    Written otherwise, as in web addresses: `%` and a null byte; a folder that is called nothing, . or ..; and the last
-    dot of a folder that ends in .npz. An id too long for a name has a hash for it.
+    Percent-encoded, as in web addresses, are: `%` and a null byte; a folder named `.`, `..` or nothing; and the last
+    dot of a folder that ends in .npz. An id that is too long for a path is replaced by its hash.
     """
     *folders, name = [part.replace("%", "%25").replace("\0", "%00") for part in video_id.split("/")]
     folders = [f"{part[:-4]}%2E{part[-3:]}" if part.lower().endswith(".npz") else part for part in folders]
@@ -108,7 +124,7 @@ _SPECIAL = {"": "%2F", ".": "%2E", "..": "%2E%2E"}
 
 
 def _write(path: Path, arrays: dict[str, np.ndarray], video_id: str) -> None:
-    """As `numpy.savez`, which takes no array called `file`, and writes other bytes at another time of day."""
+    """Write as `numpy.savez` does, which refuses an array named `file` and writes the time of day into its file."""
     try:
         with zipfile.ZipFile(path, "x") as archive:
             for name, array in arrays.items():
@@ -118,6 +134,6 @@ def _write(path: Path, arrays: dict[str, np.ndarray], video_id: str) -> None:
         raise ExportError(
             "Two videos would be one file: this disk does not tell their names apart.",
             received=video_id,
-            expected="a file system that tells A from a",
+            expected="a file system that distinguishes A and a",
             hint="Export to another disk, or in another format.",
         ) from None

@@ -1,4 +1,4 @@
-"""An export: one snapshot of a store, or a part of it, as files. Nothing is locked, and no model is loaded."""
+"""Exporting a snapshot of a store, or a part of it, as files. The store is not locked, and models are not loaded."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -25,8 +25,16 @@ from vimoclip.store.location import LocationLike
 class ExportReport:
     """What an export wrote.
 
-    out: its folder. videos, frames, labels, bytes: how many. features: by name. split_names: of a `datasets` folder,
-    what each of the store's splits is called there; that of videos without a split under "".
+    Attributes:
+        format: of the files.
+        out: the folder.
+        videos: how many.
+        frames: how many.
+        labels: how many.
+        features: their names.
+        bytes: of the files.
+        split_names: in a `datasets` folder, the names of the splits there, by the store's; "" is the split of videos
+            without one.
     """
 
     format: Format
@@ -46,13 +54,20 @@ def run(
     query: Query | None = None,
     progress: Progress = NO_PROGRESS,
 ) -> ExportReport:
-    """Write what `query` finds, all unless it is given, into the folder `out`, which appears when it is complete.
+    """Export what a query finds.
 
-    progress: an item is a frame that is written.
+    Args:
+        store: the store.
+        out: the folder to write, which appears once it is complete.
+        form: format of the files.
+        query: what to export; None is everything.
+        progress: an item is a frame.
 
     Raises:
-        ExportError: the query names what the store does not have, or finds nothing; or `out` is in use, or cannot be
-            written. Nothing is left of it then. StoreError: see `FeatureStore.open`; StoreDamagedError.
+        ExportError: the query names something that the store does not have, or finds nothing; or `out` is in use or
+            cannot be written. Nothing is left of it then.
+        StoreError: see `FeatureStore.open`.
+        StoreDamagedError: a table cannot be read.
     """
     query = query or Query()
     if form == "datasets" and set("*?[") & set(str(Path(out).absolute())):
@@ -88,7 +103,7 @@ def run(
 
 
 def _provenance(found: Selection, query: Query) -> dict[str, Any]:
-    """What the vectors are and what made them, which videos were asked for, and of which versions of the tables."""
+    """What made the vectors, which videos were asked for, and from which versions of the tables."""
     return {
         "vimoclip": __version__,
         "query": asdict(query),
@@ -98,6 +113,6 @@ def _provenance(found: Selection, query: Query) -> dict[str, Any]:
 
 
 def _plain(feature: Feature) -> dict[str, Any]:
-    """A row of `features`, what is JSON in it unpacked."""
+    """A row of `features`, with the JSON in it parsed."""
     row = asdict(feature) | {"fingerprint": feature.fingerprint}
     return row | {name: json.loads(row[name]) for name in ("preprocessing", "packages")}

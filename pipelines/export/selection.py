@@ -1,4 +1,4 @@
-"""What an export is of: videos by split and label, and features by name."""
+"""Selecting what to export: videos by split and label, and features by name."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,12 @@ from vimoclip.store.feature_store import FeatureStore
 
 @dataclass(frozen=True)
 class Query:
-    """Videos of any of these splits that have any of these labels, whole or for a span; nothing given is all of them.
+    """What to export: videos that have one of the splits and one of the labels.
 
-    features: by name; none given is every one.
+    Attributes:
+        splits: empty is any.
+        labels: of the whole video or of a span; empty is any.
+        features: by name; empty is all.
     """
 
     splits: tuple[str, ...] = ()
@@ -26,8 +29,11 @@ class Query:
 class Selection:
     """What a query found in a snapshot.
 
-    videos: rows of `store.videos()`, by video_id. labels: all rows of `store.labels()` that are theirs. features: in
-    the store's order.
+    Attributes:
+        store: the snapshot.
+        videos: rows of `store.videos()`, in the order of video_id.
+        labels: all rows of `store.labels()` of these videos.
+        features: in the store's order.
     """
 
     store: FeatureStore
@@ -49,15 +55,19 @@ class Selection:
 
     @property
     def frames(self) -> int:
-        """How many frames the videos have."""
+        """How many frames the videos have in total."""
         return int(self.videos["frames"].sum())
 
 
 def select(store: FeatureStore, query: Query) -> Selection:
-    """Look for it.
+    """Select from a snapshot.
+
+    Args:
+        store: the snapshot.
+        query: what to select.
 
     Raises:
-        ExportError: a split, label or feature that the store does not have; or no video is both.
+        ExportError: the store does not have a split, label or feature, or no video matches.
     """
     videos, labels = store.videos(), store.labels()
     if videos.is_empty():
@@ -76,7 +86,7 @@ def select(store: FeatureStore, query: Query) -> Selection:
         raise ExportError(
             "No video matches; nothing was written.",
             received=f"split {' or '.join(query.splits)}, label {' or '.join(query.labels)}",
-            expected="a video of such a split that has such a label",
+            expected="a video in such a split with such a label",
             hint="`vimoclip status` counts the videos of each split and label.",
         )
     labels = labels.join(videos, on="video_id", how="semi")

@@ -18,6 +18,8 @@ from tests.object_store import Server
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.verify import verify
 
+pytestmark = pytest.mark.ray
+
 BUCKET = "s3://animals/store"  # that both speak of
 
 

@@ -19,6 +19,8 @@ from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
 from vimoclip.errors import VimoclipError
 from vimoclip.frames import FrameEvent, Idle, VideoDone, VideoJob
 
+pytestmark = pytest.mark.ray
+
 GPU_NODE: dict[str, Any] = {"num_cpus": 1, "num_gpus": 1}
 HASTY = {"health_check_period_ms": 500, "health_check_failure_threshold": 2}
 """Ray takes 20 s to declare a node dead, unless told otherwise."""

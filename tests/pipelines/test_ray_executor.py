@@ -24,6 +24,8 @@ from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed
 from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.verify import verify
 
+pytestmark = pytest.mark.ray
+
 BATCH = 4
 
 

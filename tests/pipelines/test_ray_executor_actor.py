@@ -10,6 +10,8 @@ from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
 from vimoclip.errors import ModelError
 from vimoclip.frames import Idle, VideoDone, VideoJob
 
+pytestmark = pytest.mark.ray
+
 
 def test_jobs_are_embedded_in_the_order_they_were_given(
     savannah: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch

@@ -181,7 +181,7 @@ def test_a_snapshot_that_is_gone(store: Path, tmp_path: Path) -> None:
     begun = json.loads((tmp_path / "run" / RUN).read_text())
     begun["versions"]["frames"] = 99
     (tmp_path / "run" / RUN).write_text(json.dumps(begun))
-    with pytest.raises(RunError, match=r"not there any more .* frames at version 99"):
+    with pytest.raises(RunError, match=r"is gone\..* frames at version 99"):
         train(store, tmp_path / "run")
 
 

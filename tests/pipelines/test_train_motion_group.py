@@ -13,7 +13,7 @@ from tests.pipelines.runs import ingest
 from tests.pipelines.test_train_motion import CONFIG, ONE, train
 from vimoclip.models.motion_student import read_student
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("one_thread")]
 
 
 def test_two_processes_train_as_one(tmp_path: Path, clips: Path, tiny_model: str) -> None:

@@ -13,6 +13,8 @@ from tests.vimoclip.annotations.files import refusal, spans, workbook, write
 from vimoclip.annotations import VideoAnnotations, match, read
 from vimoclip.errors import LabelError
 
+pytestmark = pytest.mark.slow
+
 NAMES = "id,name\n0,Abseiling\n2,Chirping\n1,Attacking\n"  # not in the order of the ids
 WHOLE = (float("-inf"), float("inf"))
 

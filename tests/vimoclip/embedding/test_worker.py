@@ -26,6 +26,8 @@ from vimoclip.video.decode import DecodeEvent, FrameChunk
 from vimoclip.video.decoder_process import DecoderProcess
 from vimoclip.video.encode import write_clip
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def worker(tiny_model: str) -> EmbedWorker:

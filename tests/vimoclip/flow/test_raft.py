@@ -17,6 +17,8 @@ from vimoclip.flow import make_estimator, resolve
 from vimoclip.flow.raft import Raft, RaftFrame
 from vimoclip.flow.raft_weights import RaftName
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 SIZE = (128, 136)
 TOLERANCE = 1e-4  # pixels

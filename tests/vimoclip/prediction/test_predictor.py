@@ -29,7 +29,7 @@ from vimoclip.training.loop import STATE
 from vimoclip.training.splits import videos_of_split
 from vimoclip.video.encode import write_clip
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture(scope="module")

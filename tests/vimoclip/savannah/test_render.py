@@ -12,6 +12,8 @@ from vimoclip.flow.dis import Dis
 from vimoclip.savannah import SIZE, Scene, render
 from vimoclip.savannah.habitats import Background
 
+pytestmark = pytest.mark.slow
+
 BASE = Scene(
     name="clip-0000",
     split="train",

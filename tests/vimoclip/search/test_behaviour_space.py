@@ -27,7 +27,7 @@ from vimoclip.store.features import put_feature
 from vimoclip.store.segments import read_segment_settings
 from vimoclip.store.verify import verify
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def indexed(store: Store, **asked: Any) -> IndexReport:

@@ -23,6 +23,8 @@ from vimoclip.models.clip_text import BASELINE_PROMPTS, TEMPLATES, TextTower
 from vimoclip.search.options import By, Space
 from vimoclip.video.contact_sheet import frames_at
 
+pytestmark = pytest.mark.slow
+
 ONE = RunConfig(device="cpu", threads=1)
 BY: tuple[By, ...] = ("behaviour", "mix")
 LENGTHS: tuple[Lengths, ...] = ("unit", "raw")

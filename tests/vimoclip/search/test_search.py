@@ -29,6 +29,8 @@ from vimoclip.store import vector_index
 from vimoclip.store.features import put_feature
 from vimoclip.store.writer import StoreWriter
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:

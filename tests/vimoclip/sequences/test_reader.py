@@ -24,6 +24,8 @@ from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.splits import list_classes, videos_of_split
 
+pytestmark = pytest.mark.slow
+
 VIDEOS = {"a.mp4": 9, "b.mp4": 1, "c/d.mp4": 2, "still.mp4": 6, "e.mp4": 30, "nothing.mp4": 4}
 SPLITS = {"e.mp4": "val"}
 LABELS = [("a.mp4", "eats"), ("a.mp4", "runs"), ("b.mp4", "rests"), ("c/d.mp4", "eats"), ("still.mp4", "rests"),

@@ -35,6 +35,8 @@ from vimoclip.store.feature_store import FeatureStore, check_free
 from vimoclip.store.table import Table
 from vimoclip.store.writer import StoreWriter
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = [
     "x' OR '1'='1",
     'say "cheese".avi',

@@ -22,6 +22,8 @@ from vimoclip.store.table import Table
 from vimoclip.store.verify import verify
 from vimoclip.store.writer import StoreWriter
 
+pytestmark = pytest.mark.slow
+
 DIM = 6
 NAME = "bio-clip_2"
 

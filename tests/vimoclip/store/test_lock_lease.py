@@ -18,6 +18,8 @@ from vimoclip.store.location import ObjectStorePrefix
 from vimoclip.store.lock import NOTE, Lease, current_writer, holder_description, writer_lock
 from vimoclip.store.writer import StoreWriter
 
+pytestmark = pytest.mark.slow
+
 QUICK = "from vimoclip.store import lock; lock.RENEW_S, lock.LAPSE_S = 0.1, 2.0"
 
 

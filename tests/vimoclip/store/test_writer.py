@@ -24,6 +24,8 @@ from vimoclip.store.table import Table
 from vimoclip.store.verify import verify
 from vimoclip.store.writer import StoreWriter
 
+pytestmark = pytest.mark.slow
+
 NO_GRACE = timedelta(0)
 
 

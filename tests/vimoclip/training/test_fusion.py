@@ -15,7 +15,7 @@ from vimoclip.training.loop import Training
 from vimoclip.training.metrics import by_count, multilabel_metrics
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def trained(config: FusionConfig, train: Sequences, held_out: Sequences | None = None) -> tuple[FusionTask, list[Any]]:

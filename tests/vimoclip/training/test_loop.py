@@ -21,7 +21,7 @@ from vimoclip.training.fusion import FusionTask
 from vimoclip.training.loop import METRICS, STATE, Record, Training
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 IDENTITY = {"config": CONFIG.to_dict(), "versions": {"frames": 3}}
 
 

@@ -22,7 +22,7 @@ from vimoclip.training.optimizer import ProcessGroup
 from vimoclip.training.splits import list_classes, videos_of_split
 
 CPU = torch.device("cpu")
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 TRAINING = TrainingConfig(epochs=2, batch_size=3, lr=1e-3, precision="fp32", warmup=0)
 CONFIG = MotionConfig(segment=4, flip=0.0, hidden=6, training=TRAINING)
 

@@ -22,6 +22,8 @@ from vimoclip.store.writer import StoreWriter
 from vimoclip.training.motion_dataset import MotionClips, cut_clips, read_flow, read_motion_clips, rows_by_take
 from vimoclip.training.splits import videos_of_split
 
+pytestmark = pytest.mark.slow
+
 VIDEOS = {"a.mp4": 12, "b.mp4": 5, "one.mp4": 1, "two.mp4": 2, "without.mp4": 4}
 
 

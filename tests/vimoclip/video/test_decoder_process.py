@@ -25,6 +25,8 @@ from vimoclip.frames import VideoDone, VideoInfo
 from vimoclip.video.decode import DecodeEvent, FrameChunk, decode
 from vimoclip.video.decoder_process import DecoderProcess
 
+pytestmark = pytest.mark.slow
+
 HOME = Path(__file__).resolve().parents[3]
 KINDS = {"no-video-stream", "no-frames", "corrupt-after-N-frames", "encrypted", "too-small", "unreadable"}
 
