@@ -47,7 +47,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
             f"{path} cannot be written.",
             received=error.strerror or error,
             expected="a folder you may write to, with free space",
-            hint="What was there before is untouched. The same command goes on from there.",
+            hint="What was there before is untouched. The same command continues from there.",
         ) from error
     finally:
         with contextlib.suppress(OSError):

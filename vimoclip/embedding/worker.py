@@ -147,7 +147,7 @@ class EmbedWorker:
             raise ModelError(
                 f"The device {self.device} has stopped working.",
                 received=str(error).splitlines()[0][:200],
-                hint="Everything committed is safe; run the same command again, which goes on from there.",
+                hint="Everything committed is safe; run the same command again, which continues from there.",
             ) from error
 
 

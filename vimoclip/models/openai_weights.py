@@ -68,7 +68,7 @@ class _Reader(pickle.Unpickler):
             return collections.OrderedDict
         if module.partition(".")[0] == "__torch__":
             return _Module
-        raise pickle.UnpicklingError(f"it holds {module}.{name}, which is no tensor")
+        raise pickle.UnpicklingError(f"it holds {module}.{name}, which is not a tensor")
 
     def persistent_load(self, pid: tuple[str, torch.dtype, str, str, int]) -> torch.Tensor:
         _, dtype, key, _, _ = pid

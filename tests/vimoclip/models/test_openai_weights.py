@@ -206,7 +206,7 @@ def test_an_archive_that_would_do_something_is_refused_and_does_nothing(
     forged(files["archive"], tmp_path / "harm.pt", pickle.dumps(Harm(), 2))
     with pytest.raises(ModelError, match="cannot be loaded"):
         ClipTeacher(ClipConfig(NAME, str(tmp_path / "harm.pt"), "openai"), CPU)
-    with pytest.raises(pickle.UnpicklingError, match="which is no tensor"):
+    with pytest.raises(pickle.UnpicklingError, match="which is not a tensor"):
         read_openai_weights(tmp_path / "harm.pt")
     assert not (tmp_path / "harmed").exists()
     pickle.loads(pickle.dumps(Harm(), 2))
