@@ -2,7 +2,7 @@
 
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
@@ -58,8 +58,9 @@ class ProgressBar(Progress):
     def advance(self, n: int = 1, note: str | None = None) -> None:
         """Move the bar, and change its note where one is given."""
         assert self._stage is not None, "an operation begins with a stage"
-        changes: dict[str, Any] = {} if note is None else {"note": note}
-        self._bar.update(self._stage, advance=n, **changes)
+        self._bar.update(self._stage, advance=n)
+        if note is not None:
+            self._bar.update(self._stage, note=note)
         if not render.err.is_terminal and time.monotonic() - self._last_line_s > LINE_S:
             self._last_line_s = time.monotonic()
             render.line(self._line())

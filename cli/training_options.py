@@ -47,7 +47,7 @@ Changes = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Any setting: --set tfam.pooling=mean --set mixup=none.",
+        help="Any setting, such as training.precision=fp32; repeat it for several.",
         rich_help_panel=ADVANCED,
     ),
 ]

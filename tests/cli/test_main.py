@@ -1,12 +1,15 @@
 """The app itself: help that is instant and complete, the version, and no traceback even for a defect."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from cli.main import app
+from cli.main import GROUPS, app
+from cli.options import ADVANCED
+from cli.render import ONE_PANEL
 from tests.cli.runner import vimoclip
 from vimoclip import __version__
 
@@ -62,3 +65,25 @@ def test_the_module_runs_like_the_script(tmp_path: Path) -> None:
     )
     assert printed.returncode == 1
     assert "There is no store" in printed.stderr
+
+
+def test_help_shows_the_commands_in_groups() -> None:
+    shown = vimoclip("--help").stdout
+    titles = [shown.index(title) for title in GROUPS]
+    assert titles == sorted(titles)
+    for (title, commands), end in zip(GROUPS.items(), [*titles[1:], len(shown)], strict=True):
+        group = shown[shown.index(title) : end]
+        assert all(f" {command.__name__.replace('_', '-')} " in group for command in commands)
+
+
+@pytest.mark.parametrize("command", ["ingest", "embed", "train-motion", "train-fusion", "ablate", "predict"])
+def test_long_commands_show_ten_options_first_and_the_rest_as_advanced(command: str) -> None:
+    everyday, _, advanced = vimoclip(command, "--help").stdout.partition(ADVANCED)
+    assert 1 < len(re.findall(r"^│ (?:\*? +)?--(?!help)", everyday, re.M)) <= ONE_PANEL
+    assert "--store" in everyday and "--device" in everyday
+    assert "--threads" in advanced and "--json" in advanced
+
+
+def test_a_short_command_shows_its_options_in_one_panel() -> None:
+    shown = vimoclip("index", "--help").stdout
+    assert "--threads" in shown and "--no-wait" in shown and ADVANCED not in shown

@@ -245,7 +245,7 @@ def test_what_cannot_be_meant(store: Store, asked: dict[str, Any], says: str) ->
     "vector", [np.ones(7), np.ones((1, 8)), np.zeros(8), np.full(8, np.nan), ["a"] * 8, [1, [2]] * 4, np.full(8, 1e400)]
 )
 def test_vectors_that_are_none(store: Store, vector: Any) -> None:
-    with pytest.raises(SearchError, match="no vector"):
+    with pytest.raises(SearchError, match="not a vector"):
         store.search(vector=vector)
 
 
