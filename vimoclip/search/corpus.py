@@ -24,7 +24,7 @@ from vimoclip.search.segments import Pool, UnindexedSegments
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.segments import DEFAULT_FEATURES, changed_spaces, made_from, read_segment_settings
 from vimoclip.store.table import Table
-from vimoclip.store.vector_index import has_index, take
+from vimoclip.store.vector_index import has_index
 
 PACKED_BYTES = 1 << 30
 """The largest space that is held in memory: 1 M vectors of 512."""
@@ -105,7 +105,7 @@ class VectorCache:
         stored = places < self._stored
         if stored.any():
             order = np.sort(places[stored])
-            found = vectors(take(self._table, order, [column])[column])
+            found = vectors(self._table.take(order, [column])[column])
             out[stored] = found[np.searchsorted(order, places[stored])]
         if not stored.all() and self._fresh is not None:
             out[~stored] = vectors(self._fresh.column(space).take(pa.array(places[~stored] - self._stored)))

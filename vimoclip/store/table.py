@@ -234,7 +234,7 @@ class Table:
             columns: those to read.
         """
         with lance_errors(self.place, self.name, "read"):
-            return self._dataset.take(rows.tolist(), columns=columns)
+            return self._dataset.take(pa.array(rows), columns=columns)
 
     def fragments(self) -> dict[str, int]:
         """Number the fragments, in order.

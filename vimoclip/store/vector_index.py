@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
@@ -125,12 +124,6 @@ def nearest_vectors(
                 break
     cosine = 1 - found["_distance"].to_numpy().astype(np.float32)
     return Nearest(found["_rowid"].to_numpy(), cosine)
-
-
-def take(table: Table, positions: NDArray[np.int64], columns: list[str]) -> pa.Table:
-    """Read the rows at these positions, int64 (n,), in the order given; positions count as `Table.batches` streams."""
-    with lance_errors(table.place, table.name, "read"):
-        return table.dataset.take(pa.array(positions), columns=columns)
 
 
 def _present(table: Table, column: str) -> int:
