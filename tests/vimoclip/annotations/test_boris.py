@@ -144,8 +144,8 @@ def test_live_observations_have_no_video(tmp_path: Path) -> None:
     ("event", "wrong"),
     [
         ("soon A x POINT", "'soon' is not a time in seconds"),
-        ("inf A x POINT", "'inf' is no time"),
-        ("1:2:3:4 A x POINT", "'1:2:3:4' is no time"),
+        ("inf A x POINT", "'inf' is not a time in seconds"),
+        ("1:2:3:4 A x POINT", "'1:2:3:4' is not a time in seconds"),
         ("1 A x DURING", "'DURING' is not START, STOP or POINT"),
         ("1 A  POINT", "no behaviour"),
     ],
