@@ -187,14 +187,21 @@ def plan_kills(count: int, seed: int) -> list[Kill]:
             OPTIMIZE,
             "optimize",
             [
-                *("index:within", "tidy:within", "delete:after", "cleanup:within"),
-                *("index:after", "tidy:before", "upsert:after", "cleanup:before"),
+                *("index:within", "compact_and_clean:within", "delete:after", "cleanup:within"),
+                *("index:after", "compact_and_clean:before", "upsert:after", "cleanup:before"),
             ],
         ),
         (
             EMBED,
             "embed",
-            ["fill:within", "add_columns:before", "fill:after", "upsert:before", "add_columns:after", "upsert:after"],
+            [
+                "update_rows:within",
+                "add_columns:before",
+                "update_rows:after",
+                "upsert:before",
+                "add_columns:after",
+                "upsert:after",
+            ],
         ),
     ]
     each = round(count / 5)

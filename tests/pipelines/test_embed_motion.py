@@ -214,7 +214,7 @@ def test_killed_before_any_commit_of_the_switch_readers_see_the_old_and_the_same
         assert not [fault for fault in verify(store) if not fault.harmless]
         if found.promoting is not None:
             assert contents(store) == old
-            with pytest.raises(StoreError, match=r"was stopped.*`vimoclip embed --motion RUN` goes on"):
+            with pytest.raises(StoreError, match=r"was stopped.*`vimoclip embed --motion RUN` finishes it"):
                 features.drop(store, "moclip-next")
             with pytest.raises(StoreError, match="was stopped"):
                 write_to(store)

@@ -123,7 +123,7 @@ def test_what_cannot_be_read(store: Store, tmp_path: Path) -> None:
         with pytest.raises(SearchError, match="image cannot be read"):
             store.search(image=tmp_path / name, run=ONE)
     for text in ("", "  \n"):
-        with pytest.raises(SearchError, match="no text"):
+        with pytest.raises(SearchError, match="text is empty"):
             store.search(text=text, run=ONE)
 
 
