@@ -51,7 +51,7 @@ _LAZY = {
     "Hits": ("vimoclip.search.results", "Hits"),
     "Predictions": ("vimoclip.prediction.predictions", "Predictions"),
     "Store": ("vimoclip.api", "Store"),
-    "decode_flow": ("vimoclip.flow.encoding", "decode"),
+    "decode_flow": ("vimoclip.flow.encoding", "decode_flow"),
 }
 __all__ = ["Filters", "Hits", "Predictions", "Store", "decode_flow", "errors", "open_store", "vectors"]
 
