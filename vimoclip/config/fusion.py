@@ -7,7 +7,7 @@ can be given by itself.
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from vimoclip.config.base import Config, at_least_one, fraction, not_negative, only_choice, positive
+from vimoclip.config.base import Config, at_least_one, check_window, fraction, not_negative, only_choice, positive
 from vimoclip.errors import ConfigError, UsageError
 
 Fusion = Literal["cross", "temporal", "embedding", "image", "motion"]
@@ -111,8 +111,6 @@ class SequenceConfig(Config):
         if self.most_frames is not None and self.most_frames < 1:
             raise ConfigError("most_frames must be positive.", received=self.most_frames, expected="1 or more")
         if self.window_s is not None:
-            from vimoclip.config.base import check_window  # numpy, for which --help need not wait
-
             check_window(self.window_s, self.window_s)
 
     @property
