@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines.ingest_plan import Source
 from schemas.labels import PAST_END_S, Label
 from schemas.videos import Video
-from vimoclip.annotations import Annotations, from_folders, match, read
+from vimoclip.annotations import Annotations, KnownVideo, from_folders, match, read
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import writer_lock
@@ -88,7 +88,7 @@ def apply(writer: StoreWriter, annotations: Annotations | None, sources: Iterabl
     rows = {video_id: row for video_id, row in writer.videos.items() if row.status != "removed"}
     found = with_sources(rows, sources or ())
     if annotations is None:
-        ids = {path: video_id for video_id, path in found.items()}
+        ids = {each.path: video_id for video_id, each in found.items()}
         annotations = from_folders(sorted(rows if sources is None else {ids[each.path] for each in sources}))
     matched = match(annotations, found)
     waiting = [video_id for video_id in matched.videos if video_id not in rows]
@@ -142,13 +142,13 @@ def _within(labels: Iterable[Label], durations: Mapping[str, float | None]) -> t
     return kept, past
 
 
-def with_sources(rows: Mapping[str, Video], sources: Iterable[Source]) -> dict[str, str]:
-    """Paths by id: of the stored videos, and of the files of an ingest that are not at a stored path.
+def with_sources(rows: Mapping[str, Video], sources: Iterable[Source]) -> dict[str, KnownVideo]:
+    """What names may mean, by id: the stored videos, and the files of an ingest that are not at a stored path.
 
     Args:
         rows: stored videos, by id.
         sources: the files of the ingest.
     """
-    stored = {video_id: row.path for video_id, row in rows.items()}
-    paths = set(stored.values())
-    return stored | {each.video_id: each.path for each in sources if each.path not in paths}
+    stored = {video_id: KnownVideo(row.path, row.duration_s, row.fps) for video_id, row in rows.items()}
+    paths = {each.path for each in stored.values()}
+    return stored | {each.video_id: KnownVideo(each.path) for each in sources if each.path not in paths}

@@ -17,9 +17,13 @@ concurrent upserts of the same new key instead of keeping both rows.
 
 import pyarrow as pa
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of everything in this package. It is kept in the `videos` table's schema metadata, and a store that names a
-newer one is refused rather than guessed at."""
+newer one is refused rather than guessed at. A store of an older one can be read; `vimoclip upgrade` makes it writable.
+
+    2   `labels` has `subject` and `clock`, and `source` and `subject` are part of its key; `videos` has
+        `repaired_times`, `repaired_at`, `container_start_s`, `first_frame_s` and `levels`. In older stores all are null.
+"""
 
 FORMAT_KEY = b"vimoclip:format"
 SETTINGS_KEY = b"vimoclip:settings"

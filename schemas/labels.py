@@ -1,13 +1,25 @@
-"""The `labels` table: what a video shows, and when.
+"""The `labels` table: what a video shows, and when, by whose word.
 
 A label covers a whole video or a span of it. Spans are half-open, [start_s, end_s), in seconds from the first frame; a
 span that ends where it starts is a point event. A label of a whole video is stored as the span from -inf to +inf:
 `start_s` is part of the key and may not be null, a real bout cannot start there, and `start_s < t and end_s > t` then
 holds for every t without a special case.
+
+Every source keeps its own word: the key is the video, the label, its start, the source and the subject. Two sources
+that say the same are two rows, and count once. `subject` is part of the key although it may be null, which Lance does
+not allow for a key field that it knows of.
+
+A copy of a video (`videos.status` is `duplicate`) keeps labels of its own. Readers see them as labels of the video that
+it duplicates.
+
+`clock` is null, and times are as above, but for a label of a video that was not decoded yet when it was applied, from a
+source whose times count from the file's start: it is `player` until the first ingest or labelling after the video is
+stored. Readers see such times from the first frame too.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import pyarrow as pa
 
@@ -15,13 +27,19 @@ from schemas import key
 
 PAST_END_S = 0.5  # how far a span may end after its video: durations are rounded when they are written down
 
+Clock = Literal["first-frame", "player"]
+"""What the times of a source count from: the first frame, as all times of a store; or the beginning of the file, sound
+and all, where a player's clock shows 0 (`schemas.videos.Video.clock_offset_s` is the difference)."""
+
 LABELS = pa.schema(
     [
         key("video_id", pa.string(), 1),
         key("label", pa.string(), 2),
         key("start_s", pa.float64(), 3),
         pa.field("end_s", pa.float64(), nullable=False),
-        pa.field("source", pa.string(), nullable=False),
+        key("source", pa.string(), 4),
+        pa.field("subject", pa.string()),
+        pa.field("clock", pa.string()),
     ]
 )
 
@@ -34,8 +52,7 @@ class Span:
         label: what the video shows.
         start_s: seconds from the first frame; -inf for the whole video.
         end_s: the first moment after the span, in the same seconds; +inf for the whole video.
-        subject: the animal that does it; None where the source does not name it. Today's sources never do, and `labels`
-            has no column for it.
+        subject: the animal that does it; None where the source does not name it.
     """
 
     label: str
@@ -51,9 +68,11 @@ class Label:
     Attributes:
         video_id: the video.
         label: what it shows.
-        source: the file that the label came from. Applying that file again replaces its labels.
+        source: the file that the label came from. Applying that file again replaces its labels, and no others.
         start_s: seconds from the first frame; -inf for the whole video.
         end_s: the first moment after the span; +inf for the whole video.
+        subject: the animal that does it; None where the source does not name it.
+        clock: `player` while the video is not decoded and its times count from the file's start; else None.
     """
 
     video_id: str
@@ -61,6 +80,13 @@ class Label:
     source: str
     start_s: float = -math.inf
     end_s: float = math.inf
+    subject: str | None = None
+    clock: Literal["player"] | None = None
+
+    @property
+    def key(self) -> tuple[str, str, float, str, str | None]:
+        """What no other row has: video, label, start, source and subject."""
+        return self.video_id, self.label, self.start_s, self.source, self.subject
 
     @property
     def whole_video(self) -> bool:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from schemas import key
 
 Status = Literal["ok", "failed", "duplicate", "removed"]
-TimeSource = Literal["pts", "rate", "assumed"]
+TimeSource = Literal["pts", "repaired", "rate", "assumed"]
 
 VIDEOS = pa.schema(
     [
@@ -31,6 +31,11 @@ VIDEOS = pa.schema(
         pa.field("height", pa.int32()),
         pa.field("fps", pa.float64()),
         pa.field("time_source", pa.string()),
+        pa.field("repaired_times", pa.int64()),
+        pa.field("repaired_at", pa.string()),
+        pa.field("container_start_s", pa.float64()),
+        pa.field("first_frame_s", pa.float64()),
+        pa.field("levels", pa.string()),
         pa.field("frames", pa.int64()),
         pa.field("decoded_frames", pa.int64()),
         pa.field("duration_s", pa.float64()),
@@ -65,8 +70,15 @@ class Video:
         width: pixels after rotation.
         height: pixels after rotation.
         fps: mean decoded frames per second, by the times that are stored.
-        time_source: where the times come from: `pts`; `rate` (n / the container's average rate, because a pts was
-            missing or not strictly increasing); `assumed` (as `rate`, but the file does not name a rate: 25).
+        time_source: where the times come from: `pts`, the file gives every one; `repaired`, it gives them, and those
+            that are missing or do not increase lie between their neighbours; `rate` (n / the container's average rate,
+            because the file gives no times); `assumed` (as `rate`, but the file does not name a rate: 25).
+        repaired_times: how many times were repaired.
+        repaired_at: the decoded frames that they belong to, as `100, 230-245`; cut short with `...` after 20 ranges.
+        container_start_s: the time at which the file begins, sound and all, on its own clock in seconds: where a
+            player's clock shows 0. None where the file does not say, and in rows that format 1 wrote.
+        first_frame_s: the first frame's time on the same clock.
+        levels: how deep pictures (more than 8 bits) became 8 bits, as `1024-4095 of 0-65535`; None for others.
         frames: the number of rows stored.
         decoded_frames: the number of frames that the file decodes to.
         duration_s: the last frame's time plus one period.
@@ -94,6 +106,11 @@ class Video:
     height: int | None = None
     fps: float | None = None
     time_source: TimeSource | None = None
+    repaired_times: int | None = None
+    repaired_at: str | None = None
+    container_start_s: float | None = None
+    first_frame_s: float | None = None
+    levels: str | None = None
     frames: int | None = None
     decoded_frames: int | None = None
     duration_s: float | None = None
@@ -105,3 +122,10 @@ class Video:
     error_kind: str | None = None
     error: str | None = None
     attempts: int = 0
+
+    @property
+    def clock_offset_s(self) -> float:
+        """What a player's clock shows at the first frame, in seconds: 0 where it is not known."""
+        if self.container_start_s is None or self.first_frame_s is None:
+            return 0.0
+        return self.first_frame_s - self.container_start_s

@@ -143,7 +143,7 @@ class VideoInfo:
         height: pixels, upright.
         pixel_aspect: width / height of one pixel.
         fps: mean decoded frames per second.
-        time_source: see `schemas.videos.Video`.
+        time_source: as all that follows but decoded_frames, duration_s and broken, see `schemas.videos.Video`.
         decoded_frames: the number of frames that the file decodes to.
         duration_s: the last frame's time plus one period.
         broken: None, or the kind of the error after which the frames decoded so far were kept.
@@ -158,6 +158,11 @@ class VideoInfo:
     decoded_frames: int
     duration_s: float
     broken: str | None = None
+    repaired_times: int = 0
+    repaired_at: str | None = None
+    container_start_s: float | None = None
+    first_frame_s: float | None = None
+    levels: str | None = None
 
     @classmethod
     def of_row(cls, row: Video) -> Self:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from schemas.labels import Span
-from vimoclip.annotations.matching import Matched, match
+from vimoclip.annotations.matching import KnownVideo, Matched, match
 from vimoclip.annotations.record import Annotations, VideoAnnotations
 from vimoclip.annotations.tables import LabelFile
 
@@ -35,6 +35,7 @@ __all__ = [
     "FOLDERS",
     "READERS",
     "Annotations",
+    "KnownVideo",
     "LabelFile",
     "Matched",
     "Reader",

@@ -14,6 +14,21 @@ _SEVERAL = "/"  # instead of a video_id where several are meant; never a video_i
 
 
 @dataclass(frozen=True)
+class KnownVideo:
+    """A video that a name may mean.
+
+    Attributes:
+        path: the absolute path of its file.
+        duration_s: how long it is; None where that is not known, as of a file that is not decoded yet.
+        fps: its mean frames per second; None where it is not known.
+    """
+
+    path: str
+    duration_s: float | None = None
+    fps: float | None = None
+
+
+@dataclass(frozen=True)
 class Matched:
     """What `match` found: `unknown` and `ambiguous` hold names as written, everything else video_ids.
 
@@ -34,7 +49,7 @@ class Matched:
     videos: list[str]
 
 
-def match(annotations: Annotations, known: Mapping[str, str]) -> Matched:
+def match(annotations: Annotations, known: Mapping[str, KnownVideo]) -> Matched:
     """Find the stored video behind every written name.
 
     These rules apply in order:
@@ -54,7 +69,7 @@ def match(annotations: Annotations, known: Mapping[str, str]) -> Matched:
 
     Args:
         annotations: what was written.
-        known: the absolute path of each stored video's file, by video_id.
+        known: the videos, by video_id.
 
     Raises:
         LabelError: what several names of one video say contradicts.
@@ -84,17 +99,17 @@ def match(annotations: Annotations, known: Mapping[str, str]) -> Matched:
 
 
 def _find(
-    names: list[str], annotations: Annotations, known: Mapping[str, str], form: Callable[[str], str]
+    names: list[str], annotations: Annotations, known: Mapping[str, KnownVideo], form: Callable[[str], str]
 ) -> dict[str, str]:
     """Map each name to the video_id it means, or to _SEVERAL; names of no video are left out.
 
     form: how names are written before they are compared.
     """
     index: dict[tuple[str, str], str] = {}
-    for video_id, path in known.items():
+    for video_id, video in known.items():
         # Every end of an id, not only its basename: thousands of folders may each hold a 0001.mp4.
         ends = [("end", video_id[at + 1 :]) for at, letter in enumerate(video_id) if letter == "/"]
-        for kind, key in [("id", video_id), ("path", os.path.normpath(path)), *ends]:
+        for kind, key in [("id", video_id), ("path", os.path.normpath(video.path)), *ends]:
             if index.setdefault((kind, form(key)), video_id) != video_id:
                 index[kind, form(key)] = _SEVERAL
     named = Counter(form(end) for video in annotations.videos for end in _ends(video.name) if annotations.elsewhere)

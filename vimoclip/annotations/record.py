@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from schemas.labels import Span
+from schemas.labels import Clock, Span
 from vimoclip.errors import LabelError
 
 
@@ -21,12 +21,16 @@ class VideoAnnotations:
         labels: with their spans.
         split: None where none was written.
         metadata: values by name.
+        duration_s: how long the video is, where the source says so.
+        fps: its frames per second, where the source says so.
     """
 
     name: str
     labels: tuple[Span, ...] = ()
     split: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    duration_s: float | None = None
+    fps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class Annotations:
             folders may differ from those here.
         unpaired: starts without a stop and stops without a start, in words.
         unplaced: events for which the file does not say where in which video they are, in words.
+        clock: what its times count from.
+        notes: what whoever applies it should know, such as labels that differ by case alone, in words.
     """
 
     source: str
@@ -49,6 +55,8 @@ class Annotations:
     elsewhere: bool = False
     unpaired: tuple[str, ...] = ()
     unplaced: tuple[str, ...] = ()
+    clock: Clock = "first-frame"
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of_file(
@@ -59,10 +67,12 @@ class Annotations:
         elsewhere: bool = False,
         unpaired: Iterable[str] = (),
         unplaced: Iterable[str] = (),
+        clock: Clock = "first-frame",
+        notes: Iterable[str] = (),
     ) -> "Annotations":
         """Make the annotations of the file at `path`."""
         folder = Path(os.path.abspath(path)).parent
-        return cls(path.name, folder, tuple(videos), elsewhere, tuple(unpaired), tuple(unplaced))
+        return cls(path.name, folder, tuple(videos), elsewhere, tuple(unpaired), tuple(unplaced), clock, tuple(notes))
 
 
 class Draft:
