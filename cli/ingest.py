@@ -91,6 +91,14 @@ def ingest(
     engine: options.Engine = "auto",
     workers: options.Workers = 0,
     ray_address: options.RayAddress = None,
+    keep_labels: Annotated[
+        bool,
+        typer.Option(
+            "--keep-labels",
+            help="Keep labels and split where a file's content was replaced by other content.",
+            rich_help_panel=options.ADVANCED,
+        ),
+    ] = False,
     on_corrupt: Annotated[
         OnCorrupt,
         typer.Option(
@@ -154,6 +162,7 @@ def ingest(
         prefix=prefix,
         labels="none" if str(labels) == "none" else labels,
         label_folders=labels_from_folders,
+        keep_labels=keep_labels,
         retry_failed=retry_failed,
         limit=limit,
         dry_run=dry_run,
@@ -199,6 +208,10 @@ def _merged(base: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
 def _print(report: Any, request: Any) -> None:
     skipped = report.known + report.duplicates + len(report.failed_before) + len(report.removed)
     rows = [("ingested", report.ingested, f"{report.frames} frames"), ("skipped", skipped, _skipped(report))]
+    if report.replaced:
+        rows.append(
+            ("replaced", len(report.replaced), f"other content under a known name: {render.listed(report.replaced)}")
+        )
     if report.moved:
         rows.append(("moved", report.moved, "features and labels followed"))
     rows.append(("failed", len(report.failed), render.listed(sorted({kind for _, kind, _ in report.failed}))))
@@ -218,19 +231,23 @@ def _print(report: Any, request: Any) -> None:
             f"Labels of {done.source}: {done.labels} on {done.videos} videos, {done.changed} changed.", markup=False
         )
         for what, names in (
-            ("named videos are not in the store", done.unknown),
+            ("named videos are not in the store", [_with_reason(done, name) for name in done.unknown]),
             ("names match several videos", done.ambiguous),
             ("labels end after their video, and were cut or left out", done.past_end),
             ("starts or stops have no other half", done.unpaired),
             ("events have no known place in a video", done.unplaced),
+            ("labels have other times in another source", done.disagreeing),
+            ("copies contradict the video that they duplicate", done.copies),
+            ("notes", done.notes),
         ):
             if names:
                 render.err.print(f"  {len(names)} {what}: {render.listed(names)}", markup=False)
     if report.relabel:
+        what = "were kept, as asked; check them" if report.labels_kept else "were dropped (--keep-labels keeps them)"
         names = render.listed(report.relabel)
-        render.err.print(
-            f"The files of these labelled videos have new content; check their labels: {names}", markup=False
-        )
+        render.line(f"The files of these labelled videos have new content. Labels, split and metadata {what}: {names}")
+    if report.unlabelled and not request.dry_run:
+        render.line(f"{render.count(report.unlabelled, 'stored video')} without a label.")
     if report.interrupted:
         render.err.print("Interrupted. Complete videos are stored; the same command continues from there.")
     elif request.dry_run:
@@ -239,6 +256,10 @@ def _print(report: Any, request: Any) -> None:
         render.err.print("Failed videos are skipped from now on; `--retry-failed` retries them.", markup=False)
     else:
         render.err.print(f"Next: vimoclip status {render.at(request.store)}", markup=False)
+
+
+def _with_reason(done: Any, name: str) -> str:
+    return f"{name} ({why})" if (why := done.nearest.get(name)) else name
 
 
 def _skipped(report: Any) -> str:

@@ -21,6 +21,7 @@ from cli.search import search
 from cli.status import status
 from cli.train_fusion import train_fusion
 from cli.train_motion import train_motion
+from cli.upgrade import upgrade
 from cli.verify import verify
 
 app = typer.Typer(
@@ -35,7 +36,7 @@ GROUPS = {
     "Start here": (demo,),
     "Fill and inspect a store": (ingest, embed, features, status, errors, label),
     "Search, train, predict": (index, search, train_motion, train_fusion, ablate, evaluate, predict, export),
-    "Maintenance": (verify, remove, optimize, doctor),
+    "Maintenance": (verify, remove, optimize, upgrade, doctor),
 }
 """Commands by the title that `vimoclip --help` shows above them, in the order it shows them."""
 

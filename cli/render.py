@@ -174,6 +174,11 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def count(number: int, noun: str) -> str:
+    """Format a number of things: `1 video`, `2 videos`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def listed(names: list[str], most: int = 5) -> str:
     """List the first few names, and how many more there are: `a, b and 3 more`."""
     shown = ", ".join(names[:most])

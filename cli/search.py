@@ -155,10 +155,11 @@ def _make(hits: "Hits", contact_sheet: Path | None, clips: Path | None) -> dict[
     """Write the files that were asked for; their paths, and as `unwritten` (video, why) of each clip not cut."""
     made: dict[str, Any] = {}
     if contact_sheet is not None and hits:
-        from vimoclip.search.results import sheet
+        from vimoclip.search.results import cannot_be_shown, sheet
         from vimoclip.video.contact_sheet import write
 
         made["contact_sheet"] = str(write(contact_sheet, sheet(hits)))
+        made["undrawn"] = cannot_be_shown(hits)
     if clips is not None and hits:
         from vimoclip.search.results import export_clips
 
@@ -195,6 +196,8 @@ def _print_rest(hits: "Hits", made: dict[str, Any], store: str) -> None:
         render.err.print(note, markup=False, highlight=False)
     if "contact_sheet" in made:
         render.err.print(f"Drawn: {made['contact_sheet']}", markup=False, highlight=False)
+    for video_id, why in made.get("undrawn", ()):
+        render.line(f"No pictures of {video_id}: {why}")
     if made.get("clips"):
         render.err.print(f"Cut: {len(made['clips'])} clips, {made['clips'][0]} …", markup=False, highlight=False)
     for video_id, why in made.get("unwritten", ()):

@@ -28,7 +28,7 @@ from vimoclip.store.features import PROMOTED, STAGED, FeatureWriter, check_name,
 from vimoclip.store.location import LocationLike, StoreLocation
 from vimoclip.store.lock import WriteLock, writer_lock
 from vimoclip.store.models import save_model
-from vimoclip.video.files import content_hash
+from vimoclip.video.files import StoredFile
 
 if TYPE_CHECKING:  # with torch, which takes seconds: a run with nothing to do needs none
     from vimoclip.models.motion_student import Student
@@ -230,7 +230,7 @@ class _Embed(FeatureBackfill):
 
     def run(self) -> EmbedReport:
         store, name = self._store, self._request.feature
-        store.check_settled()
+        store.check_writable()
         check_name(store, name)
         tower = self._tower(store.features.get(name) or store.unfinished.get(name))
         live = len(store.live_videos())
@@ -276,17 +276,12 @@ class _Embed(FeatureBackfill):
         gone: dict[str, None] = {}
         for row in todo:
             try:
-                stat = os.stat(row.path)
-                same = (stat.st_size, stat.st_mtime_ns) == (row.bytes, row.mtime_ns)
-                if not same and content_hash(row.path) != row.content_hash:
-                    message = "The file has changed since it was stored; ingest its folder first."
-                    self.skipped.put(VideoFailed(row.video_id, "changed", message))
-                    continue
-            except OSError as error:
-                if not os.path.isdir(row.root):
+                StoredFile.of(row).check()
+            except VideoError as error:
+                if error.kind == "unreadable" and not os.path.isdir(row.root):
                     gone[row.root] = None
-                    continue
-                self.skipped.put(VideoFailed(row.video_id, "unreadable", f"The file cannot be read: {error.strerror}."))
+                else:
+                    self.skipped.put(VideoFailed(row.video_id, error.kind, error.what))
                 continue
             yield VideoJob(row.video_id, row.path)
         if gone:

@@ -95,7 +95,7 @@ def drop(where: LocationLike, name: str, wait: bool = True, on_wait: Callable[[s
     at = FeatureStore.open(where).place
     with writer_lock(at, wait, on_wait) as lock:
         store = FeatureStore.open(at)
-        store.check_settled()
+        store.check_writable()
         _added(store, name)
         with defer_interrupts():
             lock.check()
@@ -125,7 +125,7 @@ def rename(
     at = FeatureStore.open(where).place
     with writer_lock(at, wait, on_wait) as lock:
         store = FeatureStore.open(at)
-        store.check_settled()
+        store.check_writable()
         feature = _added(store, old)
         check_name(store, new)
         if new in store.features | store.unfinished:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pipelines import label
 from pipelines.executor import Engine, Executor, consumed, executor
-from pipelines.ingest_plan import Identify, Plan, Source, Sources, discover, make_plan
+from pipelines.ingest_plan import Identify, Plan, Source, Sources, discover, make_plan, replaced
 from pipelines.ingest_recorder import IngestReport, Recorder
 from pipelines.progress import ProgressHeartbeat, announce_models, announce_plan
 from schemas.videos import Video
@@ -41,6 +41,7 @@ class IngestRequest:
         prefix: put before every video's id, as `PREFIX/`.
         labels: a label file; None looks for labels.csv in or beside the folder, "none" does not.
         label_folders: whether to label each video with the name of its folder.
+        keep_labels: whether labels, split and metadata stay with a path whose content is replaced by other content.
         retry_failed: whether to retry videos that failed before.
         limit: ingest at most this many new videos.
         dry_run: whether to report only, and write nothing.
@@ -55,6 +56,7 @@ class IngestRequest:
     prefix: str | None = None
     labels: Path | Literal["none"] | None = None
     label_folders: bool = False
+    keep_labels: bool = False
     retry_failed: bool = False
     limit: int | None = None
     dry_run: bool = False
@@ -135,6 +137,8 @@ def _dry_run(request: IngestRequest, at: StoreLocation, sources: Sources, progre
     announce_plan(progress, len(plan.todo[: request.limit]), plan.known)
     report = _report(sources, plan)
     report.left = len(plan.todo)
+    report.replaced = replaced(plan.todo, rows)
+    report.labels_kept = request.keep_labels
     return report
 
 
@@ -187,7 +191,8 @@ class _Ingest:
         writer.drop_orphan_rows()
         identify = Identify(todo, writer.videos, store.fingerprint)
         labelled = {row.video_id for row in store.label_rows()} if todo else set()
-        recorder = Recorder(writer, report, self._progress, identify, todo, labelled)
+        keep = self._request.keep_labels
+        recorder = Recorder(writer, report, self._progress, identify, todo, labelled, keep)
         try:
             for row, source in plan.relocated:
                 recorder.relocate(row, source)
@@ -203,7 +208,9 @@ class _Ingest:
         if recorder.leftovers:
             writer.drop_orphan_rows()
         report.left = len(plan.todo) - recorder.finished
+        writer.settle_labels()
         report.labels = [label.apply(writer, annotations, self._sources.videos) for annotations in self._annotations]
+        report.unlabelled = _count_unlabelled(store.refresh())
 
     def _check_labels(self, rows: dict[str, Video]) -> None:
         """Match the labels before anything is computed: the names of one video may contradict each other."""
@@ -222,6 +229,12 @@ def _embed(
             recorder.record(outcome)
             heartbeat.update(recorder.finished)
         recorder.record_seen()
+
+
+def _count_unlabelled(store: FeatureStore) -> int:
+    """How many of the stored videos have no label; 0 where none has, since labels are then not wanted."""
+    labelled = set(store.labels()["video_id"])
+    return sum(row.video_id not in labelled for row in store.live_videos()) if labelled else 0
 
 
 def _added(store: FeatureStore) -> ExtraFeatures:

@@ -229,6 +229,18 @@ def _as(source: Source, row: Video) -> Source:
     return Source(row.video_id, source.path, source.root, source.bytes, source.mtime_ns)
 
 
+def replaced(todo: Iterable[Source], rows: Mapping[str, Video]) -> list[str]:
+    """The ids of stored videos whose files have other content now. It reads those that changed in size or date."""
+    return [
+        source.video_id
+        for source in todo
+        if (row := rows.get(source.video_id)) is not None
+        and row.status == "ok"
+        and (row.bytes, row.mtime_ns) != (source.bytes, source.mtime_ns)
+        and _content(source.path) not in ("", row.content_hash)
+    ]
+
+
 class Identify:
     """Hashes the sources to look into, one by one, whenever the decoder asks for the next job.
 

@@ -32,7 +32,10 @@ class IngestReport:
         failed: (video_id or path, kind, message) of each video that failed in this run.
         failed_before: ids that were skipped because they failed before.
         removed: ids that were skipped because they were removed.
-        relabel: labelled ids whose file has new content, so that their labels may be wrong.
+        replaced: ids whose file has other content than before: what was extracted from the old content is gone.
+        relabel: those of them that had labels or a split, which were of the old content.
+        labels_kept: whether these were kept, as asked, rather than dropped.
+        unlabelled: stored videos that no label is of, once everything was applied.
         labels: what applying each label file did.
         interrupted: whether a KeyboardInterrupt ended it.
         seconds: how long it took.
@@ -48,7 +51,10 @@ class IngestReport:
     failed: list[tuple[str, str, str]] = field(default_factory=list)
     failed_before: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
     relabel: list[str] = field(default_factory=list)
+    labels_kept: bool = False
+    unlabelled: int = 0
     labels: list[LabelReport] = field(default_factory=list)
     interrupted: bool = False
     seconds: float = 0.0
@@ -72,6 +78,7 @@ class Recorder:
         identify: Identify,
         todo: Iterable[Source],
         labelled: set[str],
+        keep_labels: bool = False,
     ) -> None:
         """Start with an empty record.
 
@@ -82,7 +89,9 @@ class Recorder:
             identify: looks into the sources.
             todo: the sources it looks into.
             labelled: ids that have labels.
+            keep_labels: whether labels, split and metadata stay with a path whose content is replaced.
         """
+        report.labels_kept = self._keep_labels = keep_labels
         self._writer, self.report, self._progress, self._identify = writer, report, progress, identify
         self._sources = {source.video_id: source for source in todo}
         self._labelled = labelled
@@ -136,7 +145,6 @@ class Recorder:
 
     def _commit(self, source: Source, content_hash: str, done: VideoDone) -> None:
         take, info = self._takes.pop(source.video_id), done.info
-        self._note_labels(source.video_id, content_hash)
         frames = self._writer.frames_in(take)
         self._put(
             self._row(source, content_hash, done.attempts),
@@ -176,9 +184,12 @@ class Recorder:
         self._act_on_copies(source.video_id)
 
     def _row(self, source: Source, content_hash: str, attempts: int) -> Video:
-        """A fresh row that keeps the video's split and metadata, but not its take."""
+        """A fresh row without a take. It keeps the video's split and metadata, unless its content is replaced."""
         before = self._writer.videos.get(source.video_id)
         self.leftovers |= before is not None and before.take is not None
+        attempts += before.attempts if before else 0
+        if before is not None and self._replaces(before, content_hash):
+            before = None
         return Video(
             video_id=source.video_id,
             status="failed",
@@ -190,7 +201,7 @@ class Recorder:
             ingested_at=datetime.now(UTC),
             split=before.split if before else None,
             metadata=before.metadata if before else "{}",
-            attempts=(before.attempts if before else 0) + attempts,
+            attempts=attempts,
         )
 
     def _put(self, row: Video, source: Source, **changes: Any) -> None:
@@ -221,12 +232,17 @@ class Recorder:
                 # Until that video is stored, readers would see a copy of nothing, or of what is about to be replaced.
                 self._copies.setdefault(seen.of, []).append(seen)
                 return
-            self._note_labels(source.video_id, seen.content_hash)
+            of = self._writer.videos[seen.of]
+            if of.content_hash != seen.content_hash or of.status == "failed":
+                self._fail(source, seen.content_hash, of.error_kind or "unreadable", of.error or "", attempts=0)
+                return
             copy = self._row(source, seen.content_hash, 0)
             self._put(copy, source, status="duplicate", duplicate_of=seen.of, attempts=0)
             self.report.duplicates += 1
         else:
-            self._note_labels(source.video_id, seen.content_hash)
+            before = self._writer.videos.get(source.video_id)
+            if before is not None:
+                self._replaces(before, seen.content_hash)
             old = self._writer.videos[seen.of]
             place = replace(old, video_id=source.video_id, path=source.path, root=source.root)
             self._writer.move(old, replace(place, bytes=source.bytes, mtime_ns=source.mtime_ns))
@@ -240,8 +256,17 @@ class Recorder:
         for seen in self._copies.pop(video_id, []):
             self._act(seen)
 
-    def _note_labels(self, video_id: str, content_hash: str) -> None:
-        """Report a labelled id that is about to stand for other content: its labels need checking."""
-        before = self._writer.videos.get(video_id)
-        if before is not None and before.content_hash != content_hash and video_id in self._labelled:
-            self.report.relabel.append(video_id)
+    def _replaces(self, before: Video, content_hash: str) -> bool:
+        """Report an id that is about to stand for other content, and drop its labels; whether they are dropped.
+
+        What a copy or a file that failed was said to show is of the file that is to come, not of what was there.
+        """
+        if before.status != "ok" or before.content_hash == content_hash:
+            return False
+        self.report.replaced.append(before.video_id)
+        if before.video_id in self._labelled or before.split is not None or before.metadata != "{}":
+            self.report.relabel.append(before.video_id)
+        if self._keep_labels:
+            return False
+        self._writer.drop_labels(before.video_id)
+        return True

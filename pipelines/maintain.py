@@ -1,15 +1,17 @@
-"""Maintaining a store: removing videos and taking them back, and optimizing what is on the disk."""
+"""Maintaining a store: removing videos and taking them back, optimizing what is on the disk, upgrading its format."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from schemas import FORMAT_VERSION
 from schemas.videos import Status
 from vimoclip.errors import UnknownVideoError, nearest
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.table import GRACE
+from vimoclip.store.upgrade import upgrade as upgrade_tables
 from vimoclip.store.writer import OptimizeStats, StoreWriter
 
 
@@ -102,3 +104,37 @@ def optimize(
     at = FeatureStore.open(store).place
     with writer_lock(at, wait, on_wait) as lock:
         return StoreWriter(FeatureStore.open(at), lock.check).optimize(grace)
+
+
+@dataclass(frozen=True)
+class UpgradeReport:
+    """What upgrading a store did.
+
+    Attributes:
+        store: where it is.
+        before: the format that it had.
+        after: the format that it has.
+        tables: those that were rewritten.
+    """
+
+    store: str
+    before: int
+    after: int
+    tables: list[str]
+
+
+def upgrade(store: LocationLike, wait: bool = True, on_wait: Callable[[str], None] | None = None) -> UpgradeReport:
+    """Bring a store of an older version to today's format. It can be killed and run again at any moment.
+
+    Args:
+        store: the store.
+        wait: whether to wait for another writer, rather than fail.
+        on_wait: called with a message before waiting.
+
+    Raises:
+        StoreError: see `FeatureStore.open` and `writer_lock`.
+    """
+    at = FeatureStore.open(store).place
+    with writer_lock(at, wait, on_wait) as lock:
+        before, tables = upgrade_tables(at, lock.check)
+    return UpgradeReport(str(at), before, FORMAT_VERSION, tables)

@@ -52,11 +52,8 @@ def run(where: LocationLike) -> StatusReport:
     """
     store = FeatureStore.open(where)
     rows = store.rows()
-    live = [row for row in rows if row.status == "ok"]
-    ids = {row.video_id for row in live}
-    labels = Counter(
-        label for _, label in {(row.video_id, row.label) for row in store.label_rows() if row.video_id in ids}
-    )
+    live = store.live_videos()
+    labels = Counter(store.labels().select("video_id", "label").unique()["label"])
     kept = ("name", "kind", "dim", "model", "weights", "training", "precision")
     features = [
         {name: value for name, value in asdict(feature).items() if name in kept}

@@ -22,8 +22,15 @@ FORMAT_VERSION = 2
 newer one is refused rather than guessed at. A store of an older one can be read; `vimoclip upgrade` makes it writable.
 
     2   `labels` has `subject` and `clock`, and `source` and `subject` are part of its key; `videos` has
-        `repaired_times`, `repaired_at`, `container_start_s`, `first_frame_s` and `levels`. In older stores all are null.
+        `repaired_times`, `repaired_at`, `container_start_s`, `first_frame_s` and `levels`. All were null before.
 """
+
+SINCE_FORMAT: dict[str, dict[str, int]] = {
+    "labels": {"subject": 2, "clock": 2},
+    "videos": {"repaired_times": 2, "repaired_at": 2, "container_start_s": 2, "first_frame_s": 2, "levels": 2},
+}
+"""The format with which a column came, by table; a column that is not here was there from the first. All of them may be
+null, and a table that lacks one is read as if it were null."""
 
 FORMAT_KEY = b"vimoclip:format"
 SETTINGS_KEY = b"vimoclip:settings"

@@ -18,8 +18,8 @@ stored. Readers see such times from the first frame too.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import pyarrow as pa
 
@@ -87,6 +87,24 @@ class Label:
     def key(self) -> tuple[str, str, float, str, str | None]:
         """What no other row has: video, label, start, source and subject."""
         return self.video_id, self.label, self.start_s, self.source, self.subject
+
+    def from_first_frame(self, offset_s: float) -> Self | None:
+        """The label with times from the first frame, whichever clock they were on.
+
+        Args:
+            offset_s: what the player's clock shows at the first frame (`schemas.videos.Video.clock_offset_s`).
+
+        Returns:
+            The label; what it says of the time before the first frame is cut off. None where nothing is left.
+        """
+        if self.clock is None:
+            return self
+        if self.whole_video:
+            return replace(self, clock=None)
+        end_s = self.end_s - offset_s
+        if end_s < 0 or (end_s == 0 and self.start_s < self.end_s):
+            return None
+        return replace(self, start_s=max(self.start_s - offset_s, 0.0), end_s=end_s, clock=None)
 
     @property
     def whole_video(self) -> bool:

@@ -90,7 +90,8 @@ class VideoError(VimoclipError):
 
     Attributes:
         kind: `no-video-stream`, `no-frames`, `corrupt-after-N-frames`, `encrypted`, `too-small`, `unreadable`,
-            `decoder-crashed`, `timed-out`; or, where the video decodes, `embedding-failed`, `not-finite` or `no-flow`.
+            `decoder-crashed`, `timed-out`; `changed`, its content is not what was stored; or, where the video decodes,
+            `embedding-failed`, `not-finite` or `no-flow`.
     """
 
     def __init__(

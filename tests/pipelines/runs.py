@@ -18,12 +18,11 @@ def contents(store: Path) -> dict[str, Any]:
     """All that a reader sees, by video, apart from takes and times of ingest."""
     snapshot = Store.open(store)
     seen = {}
-    for row in snapshot.rows():
-        if row.status == "ok":
-            frames = snapshot.sequence(row.video_id).drop_columns(["take"]).to_pydict()
-            flow = snapshot.flow(row.video_id).to_pydict()
-            seen[row.video_id] = (row.content_hash, row.frames, row.split, row.metadata, frames, flow)
-    labels = {(label.video_id, label.label, label.start_s, label.end_s) for label in snapshot.label_rows()}
+    for row in snapshot.live_videos():
+        frames = snapshot.sequence(row.video_id).drop_columns(["take"]).to_pydict()
+        flow = snapshot.flow(row.video_id).to_pydict()
+        seen[row.video_id] = (row.content_hash, row.frames, row.split, row.metadata, frames, flow)
+    labels = set(snapshot.labels().select("video_id", "label", "start_s", "end_s").iter_rows())
     return {"videos": seen, "labels": labels}
 
 

@@ -25,6 +25,7 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.segments import DEFAULT_FEATURES, changed_spaces, made_from, read_segment_settings
 from vimoclip.store.table import Table
 from vimoclip.store.vector_index import has_index
+from vimoclip.video.files import StoredFile
 
 PACKED_BYTES = 1 << 30
 """The largest space that is held in memory: 1 M vectors of 512."""
@@ -130,7 +131,8 @@ def _zeroed(found: NDArray[np.float16]) -> Vectors:
     return found, lengths(found)
 
 
-_OF_VIDEOS = ["video_id", "take", "split", "path", "duration_s"]
+_OF_FILES = ["path", "bytes", "mtime_ns", "content_hash"]
+_OF_VIDEOS = ["video_id", "take", "duration_s", *_OF_FILES]
 _COLUMNS = ["take", "start_s", "end_s"]
 Rows = NDArray[np.int64]
 
@@ -144,7 +146,6 @@ class Corpus:
         video_ids: of V videos.
         takes: their takes, int64 (V,).
         splits: their splits, or None.
-        paths: of their files.
         durations: in seconds, or None.
         video: the number of each row's video, int32 (n,).
         start_s: where each row starts, in seconds, fp64 (n,).
@@ -167,7 +168,9 @@ class Corpus:
         live = pc.field("status") == "ok"
         videos = store.tables["videos"].read(_OF_VIDEOS, live & pc.field("take").is_valid()).to_pydict()
         self.video_ids, self.takes = videos["video_id"], np.array(videos["take"], np.int64)
-        self.splits, self.paths, self.durations = videos["split"], videos["path"], videos["duration_s"]
+        splits = store.splits()
+        self.splits, self.durations = [splits[video_id] for video_id in self.video_ids], videos["duration_s"]
+        self._files = [videos[name] for name in _OF_FILES]
         stored, missing = self._open()
         self._pool = functools.cache(functools.partial(_model, store, self.settings))
         fresh = UnindexedSegments(store, self.settings, missing, self._pool) if missing else None
@@ -249,6 +252,11 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.video)
+
+    def file(self, video: int) -> StoredFile:
+        """The file of a video, by its number."""
+        path, size, mtime_ns, digest = (column[video] for column in self._files)
+        return StoredFile(path, size, mtime_ns, digest)
 
     def of_video(self, video: int) -> slice:
         """Return the rows of one video, by its number."""

@@ -6,7 +6,7 @@ import html as escaping
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -18,6 +18,7 @@ from vimoclip.errors import VideoError
 
 if TYPE_CHECKING:  # pictures and clips load a decoder, which a reader of hits alone should not wait for
     from vimoclip.video.contact_sheet import Strip
+    from vimoclip.video.files import StoredFile
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Hit:
         best_s: start and end of its best segment.
         split: of its video.
         path: of the file, when it was last seen.
+        file: the file as it was when it was stored, to know whether it still shows this; not part of `Hits.to_dict`.
     """
 
     video_id: str
@@ -45,6 +47,16 @@ class Hit:
     best_s: tuple[float, float]
     split: str | None
     path: str
+    file: "StoredFile | None" = None
+
+    def check_file(self) -> None:
+        """Make sure that the file still shows what was found in it.
+
+        Raises:
+            VideoError: it is gone, or has other content.
+        """
+        if self.file is not None:
+            self.file.check()
 
 
 _COLUMNS: dict[str, Any] = {
@@ -117,7 +129,7 @@ class Hits(Sequence[Hit]):
             "exact": self.exact,
             "closest": None if self.closest is None else dict(zip(("score", "percentile"), self.closest, strict=True)),
             "notes": list(self.notes),
-            "hits": [asdict(hit) for hit in self],
+            "hits": [{name: getattr(hit, name) for name in (*_COLUMNS, "best_s", "path")} for hit in self],
         }
 
     def frame(self) -> pl.DataFrame:
@@ -137,6 +149,9 @@ FRAMES = 6
 _QUALITY = 80
 
 
+_NOT_SHOWN = {"changed": "its file has other content now", "unreadable": "its file is gone, or cannot be read"}
+
+
 def strip(hit: Hit, frames: int = FRAMES) -> "Strip":
     """Draw one hit as a row of pictures; without any where its file can no longer be decoded."""
     from vimoclip.video.contact_sheet import Strip, frames_at, spread
@@ -144,10 +159,23 @@ def strip(hit: Hit, frames: int = FRAMES) -> "Strip":
     shown: list[NDArray[np.uint8]] = []
     missing = ""
     try:
+        hit.check_file()
         shown = frames_at(hit.path, spread(hit.start_s, hit.end_s, frames))
-    except VideoError:
-        missing = "; its file is gone, or cannot be decoded"
+    except VideoError as error:
+        missing = f"; {_NOT_SHOWN.get(error.kind, 'its file cannot be decoded')}"
     return Strip(f"{hit.video_id}  {span_text(hit)}", f"{percentile_text(hit)}{missing}", shown)
+
+
+def cannot_be_shown(hits: Iterable[Hit]) -> list[tuple[str, str]]:
+    """List the videos of hits whose files no longer show them, with why. Files of another date are read whole."""
+    found: dict[str, str] = {}
+    for hit in hits:
+        if hit.video_id not in found:
+            try:
+                hit.check_file()
+            except VideoError as error:
+                found[hit.video_id] = error.what
+    return list(found.items())
 
 
 def span_text(hit: Hit) -> str:
@@ -226,6 +254,7 @@ def export_clips(hits: Hits, folder: Path) -> tuple[list[str], list[tuple[str, s
         name = _SAFE.sub("_", PurePosixPath(hit.video_id).stem)[:80]
         target = folder / f"{n:03d}-{name}-{hit.start_s:.2f}-{hit.end_s:.2f}.mp4"
         try:
+            hit.check_file()
             cut_clip(hit.path, hit.start_s, hit.end_s, target)
             written.append(str(target))
         except VideoError as error:

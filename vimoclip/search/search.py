@@ -249,7 +249,8 @@ class Search:
             labels=labels_at(self._spans, video_id, bout.start_s, bout.end_s),
             best_s=(float(corpus.start_s[bout.row]), float(corpus.end_s[bout.row])),
             split=corpus.splits[bout.key],
-            path=corpus.paths[bout.key],
+            path=(file := corpus.file(bout.key)).path,
+            file=file,
         )
 
 

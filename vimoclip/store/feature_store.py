@@ -299,11 +299,33 @@ def _lost(at: StoreLocation, name: str) -> StoreDamagedError:
     )
 
 
+def with_missing(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Add the columns of a schema that rows of an older format lack, as nulls."""
+    absent = {
+        field.name: pa.nulls(rows.num_rows, field.type) for field in schema if field.name not in rows.column_names
+    }
+    columns = [absent[name] if name in absent else rows[name] for name in schema.names]
+    return pa.Table.from_arrays(columns, names=schema.names)
+
+
+def _with_copies(row: Video, copies: Iterable[Video]) -> Video:
+    """The row with what its copies alone have: their split, unless they contradict each other, and metadata."""
+    splits = {copy.split for copy in copies if copy.split is not None}
+    if row.split is None and len(splits) == 1:
+        row = replace(row, split=splits.pop())
+    metadata: dict[str, str] = {}
+    for copy in copies:
+        metadata = json.loads(copy.metadata) | metadata
+    merged = json.dumps(metadata | json.loads(row.metadata), sort_keys=True)
+    return replace(row, metadata=merged) if metadata else row
+
+
 class FeatureStore:
     """A snapshot of the store at a place.
 
     Attributes:
         place: where the store lies.
+        format: the version of schemas/ that it was written by.
         config: the store's settings.
         features: the complete features, each of which is a vector column of `frames`, by name.
         unfinished: the features that are still being added, by name; no reader sees them.
@@ -315,6 +337,7 @@ class FeatureStore:
     def __init__(self, at: StoreLocation, tables: dict[str, Table]) -> None:
         self.place, self.tables = at, tables
         metadata = tables["videos"].schema.metadata or {}
+        self.format = int(metadata[FORMAT_KEY])
         self.config = StoreConfig.from_dict(json.loads(metadata[SETTINGS_KEY]))
         features = stored_features(tables["features"])
         self.features = {feature.name: feature for feature in features if feature.complete}
@@ -398,12 +421,21 @@ class FeatureStore:
         for table in TABLES:
             self.tables[table].tag(name)
 
-    def check_settled(self) -> None:
-        """Refuse to write while a feature is taking another's place; under the write lock, none can begin after this.
+    def check_writable(self) -> None:
+        """Refuse to write to a store of an older format, and while a feature is taking another's place.
+
+        Under the write lock, neither can begin after this.
 
         Raises:
-            StoreError: a promotion was interrupted, and is to be finished first.
+            StoreError: the store has an older format; or a promotion was interrupted, and is to be finished first.
         """
+        if self.format < FORMAT_VERSION:
+            raise StoreError(
+                f"The store {self.place} was made by an older version of ViMoCLIP, and can only be read.",
+                received=f"format {self.format}",
+                expected=f"format {FORMAT_VERSION}",
+                hint=f"`vimoclip upgrade --store {self.place}` takes seconds and computes nothing again.",
+            )
         if self.promoting is not None:
             raise StoreError(
                 f"A motion feature was taking the place of another in {self.place}, and was stopped.",
@@ -420,8 +452,23 @@ class FeatureStore:
         return [Video(**row) for row in self.tables["videos"].read().to_pylist()]
 
     def live_videos(self) -> list[Video]:
-        """Read the rows of the videos that readers see: those with status `ok`, which have frames."""
-        return [row for row in self.rows() if row.status == "ok"]
+        """Read the rows of the videos that readers see: those with status `ok`, which have frames.
+
+        A split or metadata that only a copy of a video has counts as the video's own.
+        """
+        rows = self.rows()
+        copies: dict[str, list[Video]] = {}
+        for row in rows:
+            if row.status == "duplicate" and row.duplicate_of is not None:
+                copies.setdefault(row.duplicate_of, []).append(row)
+        return [_with_copies(row, copies.get(row.video_id, ())) for row in rows if row.status == "ok"]
+
+    def splits(self) -> dict[str, str | None]:
+        """Read the split of each video that readers see, by video_id."""
+        if self._copied():
+            return {row.video_id: row.split for row in self.live_videos()}
+        rows = self.tables["videos"].read(["video_id", "split"], pc.field("status") == "ok")
+        return dict(zip(rows["video_id"].to_pylist(), rows["split"].to_pylist(), strict=True))
 
     def live_takes(self) -> list[int]:
         """Read the takes that readers see."""
@@ -435,7 +482,12 @@ class FeatureStore:
             The columns of schemas/videos.py, and one column a metadata key: strings, null where a video lacks the key.
             A key that has the name of another column is called `metadata.<key>`.
         """
-        frame = pl.DataFrame(self.tables["videos"].read(where=pc.field("status") == "ok"))
+        frame = pl.DataFrame(with_missing(self.tables["videos"].read(where=pc.field("status") == "ok"), VIDEOS))
+        own = {row.video_id: (row.split, row.metadata) for row in self.live_videos()} if self._copied() else {}
+        if own:
+            for at, name in enumerate(("split", "metadata")):
+                values = [own[video_id][at] for video_id in frame["video_id"]]
+                frame = frame.with_columns(pl.Series(name, values, pl.String))
         metadata = [json.loads(text) for text in frame["metadata"]]
         keys = sorted({name for entry in metadata for name in entry})
         names: dict[str, str] = {}
@@ -448,16 +500,38 @@ class FeatureStore:
         return frame.drop("metadata").with_columns(columns).sort("video_id")
 
     def labels(self) -> pl.DataFrame:
-        """Read the labels of the videos that are in the store.
+        """Read the labels of the videos that are in the store, and of their copies as theirs.
 
         Returns:
-            Columns video_id, label, start_s, end_s and source. Spans are half-open, in seconds from the first frame;
-            both ends are null for a label of the whole video.
+            Columns video_id, label, start_s, end_s, source and subject; one row for each source that says so. Spans are
+            half-open, in seconds from the first frame; both ends are null for a label of the whole video, and subject
+            where the source does not name the animal.
         """
-        known = self.tables["videos"].read(["video_id"], pc.field("status") == "ok")
-        frame = pl.DataFrame(self.tables["labels"].read()).join(pl.DataFrame(known), on="video_id", how="semi")
+        known = pl.DataFrame(self.tables["videos"].read(["video_id", "status", "duplicate_of"]))
+        live = known.filter(pl.col("status") == "ok").select("video_id", owner="video_id")
+        copies = known.filter(pl.col("status") == "duplicate").select("video_id", owner="duplicate_of")
+        owners = pl.concat([live, copies.join(live, on="owner", how="semi")])
+        frame = pl.DataFrame(with_missing(self.tables["labels"].read(), LABELS)).join(owners, on="video_id")
+        frame = frame.drop("video_id").rename({"owner": "video_id"}).select(LABELS.names)
+        if frame["clock"].is_not_null().any():
+            frame = self._from_first_frame(frame)
+        frame = frame.drop("clock").unique()
         finite = [pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name) for name in ("start_s", "end_s")]
-        return frame.with_columns(finite).sort("video_id", "start_s", "label", nulls_last=False)
+        order = ["video_id", "start_s", "label", "source", "subject", "end_s"]
+        return frame.with_columns(finite).sort(order, nulls_last=False)
+
+    def _from_first_frame(self, labels: pl.DataFrame) -> pl.DataFrame:
+        """The labels of stored videos, those on the player's clock with times from the first frame."""
+        offsets = {row.video_id: row.clock_offset_s for row in self.live_videos()}
+        waiting = (Label(**row) for row in labels.filter(pl.col("clock").is_not_null()).iter_rows(named=True))
+        moved = [asdict(each) for label in waiting if (each := label.from_first_frame(offsets[label.video_id]))]
+        settled = labels.filter(pl.col("clock").is_null())
+        return pl.concat([settled, pl.DataFrame(pa.Table.from_pylist(moved, schema=LABELS))])
+
+    def _copied(self) -> bool:
+        """Whether a copy of a video has a split or metadata."""
+        said = pc.field("split").is_valid() | (pc.field("metadata") != "{}")
+        return self.tables["videos"].count((pc.field("status") == "duplicate") & said) > 0
 
     def label_rows(self) -> list[Label]:
         """Read every `labels` row."""

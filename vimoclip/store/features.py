@@ -167,7 +167,7 @@ class FeatureWriter:
 
     def __init__(self, store: FeatureStore, feature: Feature, check: Callable[[], None] = lambda: None) -> None:
         """Write the feature's row and add its columns, where they are not there yet."""
-        store.check_settled()
+        store.check_writable()
         check_name(store, feature.name)
         self._store, self._check = store, check
         self._frames = store.tables["frames"].latest()

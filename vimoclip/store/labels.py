@@ -35,10 +35,14 @@ def held_by(span: Span, start_s: NDArray[np.float64], end_s: NDArray[np.float64]
 
 
 def label_spans(store: FeatureStore) -> dict[str, list[Span]]:
-    """Read the labels of the videos that are in the store, by video_id; a label of the whole video ends at ±inf."""
+    """Read the labels of the videos that are in the store, by video_id; a label of the whole video ends at ±inf.
+
+    What several sources say in the same words counts once.
+    """
     found: dict[str, list[Span]] = {}
-    for video_id, label, start_s, end_s in store.labels().select("video_id", "label", "start_s", "end_s").iter_rows():
-        span = Span(label, -math.inf if start_s is None else start_s, math.inf if end_s is None else end_s)
+    labels = store.labels().select("video_id", "label", "start_s", "end_s", "subject").unique(maintain_order=True)
+    for video_id, label, start_s, end_s, subject in labels.iter_rows():
+        span = Span(label, -math.inf if start_s is None else start_s, math.inf if end_s is None else end_s, subject)
         found.setdefault(video_id, []).append(span)
     return found
 
@@ -64,33 +68,56 @@ def read_labels(table: Table) -> list[Label]:
 def merge_labels(
     rows: Sequence[Label], labels: Iterable[Label], video_ids: Iterable[str], source: str
 ) -> tuple[list[Label], int]:
-    """Make `labels` everything that one source says of some videos.
-
-    A label that another source has given already stays that source's: it still holds when this source withdraws it.
+    """Make `labels` everything that one source says of some videos; what other sources say stays as it is.
 
     Args:
         rows: the labels so far, of every video and source.
-        labels: of these videos.
+        labels: of these videos and this source.
         video_ids: the videos; other labels of theirs from this source end.
         source: who says so, such as a file.
 
     Returns:
-        All labels after it, one per video, label and start; and how many rows changed.
+        All labels after it, one a key; and how many rows changed.
     """
-    old = {(label.video_id, label.label, label.start_s): label for label in rows}
-    new = {}
-    for label in labels:
-        known = old.get(key := (label.video_id, label.label, label.start_s))
-        new[key] = label if known is None or known.end_s != label.end_s else known
+    old = {label.key: label for label in rows}
     named = set(video_ids)
-    kept = {
-        key: label for key, label in old.items() if key not in new and (label.source != source or key[0] not in named)
-    }
-    after = kept | new
+    kept = {key: label for key, label in old.items() if label.source != source or label.video_id not in named}
+    after = kept | {label.key: label for label in labels}
     return list(after.values()), sum(after.get(key) != old.get(key) for key in after.keys() | old.keys())
+
+
+def disagreements(rows: Iterable[Label], labels: Iterable[Label]) -> list[tuple[Label, Label]]:
+    """Find spans that two sources end or begin at different moments.
+
+    Args:
+        rows: labels of other sources, and of the same one, which are passed over.
+        labels: the labels to compare with them, of one source.
+
+    Returns:
+        (label, another source's) of each label of a span that another source gives to the same video and subject at
+        overlapping but other times; the first such of each source. A subject that is not named is any.
+    """
+    others: dict[tuple[str, str], list[Label]] = {}
+    for row in rows:
+        if not row.whole_video:
+            others.setdefault((row.video_id, row.label), []).append(row)
+    found = []
+    for label in labels:
+        near: dict[str, Label] = {}
+        same = set()
+        for other in others.get((label.video_id, label.label), ()):
+            if other.source == label.source or (label.subject and other.subject not in (None, label.subject)):
+                continue
+            if (other.start_s, other.end_s) == (label.start_s, label.end_s):
+                same.add(other.source)
+            elif other.start_s < label.end_s and label.start_s < other.end_s:
+                near.setdefault(other.source, other)
+        if not label.whole_video:
+            found += [(label, other) for source, other in near.items() if source not in same]
+    return found
 
 
 def write_labels(table: Table, labels: Iterable[Label]) -> None:
     """Replace the `labels` table by these rows, in one commit. Call it with the write lock held."""
-    rows = [asdict(label) for label in sorted(labels, key=lambda x: (x.video_id, x.start_s, x.label))]
-    table.replace(pa.Table.from_pylist(rows, schema=LABELS))
+    ordered = sorted(labels, key=lambda x: (x.video_id, x.start_s, x.label, x.source, x.subject or ""))
+    table.replace(pa.Table.from_pylist([asdict(label) for label in ordered], schema=LABELS), LABELS)

@@ -289,10 +289,16 @@ class Table:
             merge.execute(rows)
             self._dataset = lance.dataset(self._dataset.uri)
 
-    def replace(self, rows: pa.Table) -> None:
-        """Put `rows` in the place of all rows; the schema and its metadata stay."""
+    def replace(self, rows: pa.Table, schema: pa.Schema | None = None) -> None:
+        """Put `rows` in the place of all rows.
+
+        Args:
+            rows: the new rows.
+            schema: the table's from now on, with its metadata; None keeps the one it has.
+        """
+        schema = self.schema if schema is None else schema
         with lance_errors(self.place, self.name, "written"):
-            self._dataset = lance.write_dataset(rows.cast(self.schema), self._dataset, mode="overwrite")
+            self._dataset = lance.write_dataset(rows.cast(schema), self._dataset, schema=schema, mode="overwrite")
 
     def add_columns(self, columns: pa.Schema) -> None:
         """Add columns, null in every row."""

@@ -24,7 +24,7 @@ from schemas.videos import VIDEOS
 from vimoclip.config.store import StoreConfig
 from vimoclip.errors import ConfigError, StoreDamagedError
 from vimoclip.progress import NO_PROGRESS, Progress
-from vimoclip.store.feature_store import TABLES, check_format, missing
+from vimoclip.store.feature_store import TABLES, check_format, missing, with_missing
 from vimoclip.store.location import LocationLike, StoreLocation, as_location
 from vimoclip.store.table import Table
 from vimoclip.store.verify_checks import check_models, check_segments, counted, decodes, order_faults, vector_faults
@@ -197,12 +197,12 @@ class _Verify:
 
     def _check_labels(self) -> None:
         self._sound.check_schema("labels", LABELS)
-        key = ["video_id", "label", "start_s"]
-        if (table := self._sound.table("labels", *key, "end_s")) is None:
+        key = ["video_id", "label", "start_s", "source", "subject"]
+        if (table := self._sound.table("labels", *key, "end_s", "clock")) is None:
             return
         with self._sound.reading("labels"):
             self._progress.stage("labels", table.count())
-            labels = pl.DataFrame(table.read([*key, "end_s"]))
+            labels = pl.DataFrame(with_missing(table.read(), LABELS))
             self._progress.advance(labels.height)
             start, end = pl.col("start_s"), pl.col("end_s")
             whole = (start == -math.inf) & (end == math.inf)
@@ -210,7 +210,7 @@ class _Verify:
             if self._videos is not None:
                 self._note_labels("label-of-unknown", labels.join(self._videos, on="video_id", how="anti"))
                 labels = labels.join(self._videos, on="video_id", how="left")
-                bad |= (end > pl.col("duration_s") + PAST_END_S).fill_null(False)
+                bad |= (pl.col("clock").is_null() & (end > pl.col("duration_s") + PAST_END_S)).fill_null(False)
             self._note_labels("duplicate-label", labels.filter(~pl.struct(key).is_first_distinct()))
             self._note_labels("bad-span", labels.filter(~whole & bad))
 

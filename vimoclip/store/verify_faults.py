@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from schemas import SINCE_FORMAT
 from vimoclip.errors import StoreDamagedError, StoreError, StoreMissingError, StoreUnreachableError
 from vimoclip.progress import Progress
 from vimoclip.store.feature_store import open_snapshot
@@ -196,6 +197,8 @@ class ReadableTables:
         for field in expected:
             at = table.schema.get_field_index(field.name)
             found = table.schema.field(at) if at >= 0 else None
+            if found is None and field.name in SINCE_FORMAT.get(name, {}):
+                continue  # read as null
             if found is None or found.type != field.type or (found.nullable and not field.nullable):
                 self._unsound.add((name, field.name))
                 is_now = "missing" if found is None else _describe(found)

@@ -71,7 +71,7 @@ class StoreWriter:
     """
 
     def __init__(self, store: FeatureStore, check: Callable[[], None] = lambda: None) -> None:
-        store.check_settled()
+        store.check_writable()
         self._store, self._check = store, check
         self._tables = {name: table.latest() for name, table in store.tables.items()}
         self._of_takes = [name for name in ("frames", "flow", "segments") if name in self._tables]
@@ -85,6 +85,7 @@ class StoreWriter:
             for name in ("frames", "flow")
         }
         self._pending: dict[str, Video] = {}
+        self._unlabelled: set[str] = set()
         self._moves: dict[str, str] = {}
         self._last_flush = time.monotonic()
         self._commits = 0
@@ -157,7 +158,7 @@ class StoreWriter:
     def set_labels(self, labels: Iterable[Label], video_ids: Iterable[str], source: str) -> int:
         """Make `labels` everything that `source` says of some videos. One commit, at once.
 
-        A label that another source has given already stays that source's: it still holds when this source withdraws it.
+        What other sources say stays as it is.
 
         Args:
             labels: of these videos.
@@ -167,11 +168,50 @@ class StoreWriter:
         Returns:
             How many rows changed.
         """
-        rows = read_labels(self._tables["labels"])
+        stored = self.label_rows()
+        rows = self._settled(stored)
         after, changed = merge_labels(rows, labels, video_ids, source)
-        if changed or len(after) < len(rows):  # rows of one key would be damage, which this mends
+        if changed or len(after) < len(stored) or rows != stored:  # rows of one key would be damage, which this mends
             self._put_labels(after)
         return changed
+
+    def remove_source(self, source: str) -> int:
+        """Drop everything that one source says. One commit, at once.
+
+        Returns:
+            How many labels were dropped.
+        """
+        rows = self.label_rows()
+        kept = [label for label in rows if label.source != source]
+        if len(kept) < len(rows):
+            self._put_labels(kept)
+        return len(rows) - len(kept)
+
+    def drop_labels(self, video_id: str) -> None:
+        """Drop what all sources say of a video, in the next commit, before the row of the video that was put."""
+        self._unlabelled.add(video_id)
+
+    def settle_labels(self) -> None:
+        """Count the times of labels from the first frame that were waiting for their videos to be decoded."""
+        stored = self.label_rows()
+        if (rows := self._settled(stored)) != stored:
+            self._put_labels(rows)
+
+    def label_rows(self) -> list[Label]:
+        """Read every label as it is on disk."""
+        return read_labels(self._tables["labels"])
+
+    def _settled(self, rows: list[Label]) -> list[Label]:
+        """Labels with times from the first frame, where the video is decoded, and without what lies before it."""
+
+        def first(label: Label) -> Label | None:
+            row = self.videos.get(label.video_id)
+            of = self.videos.get(row.duplicate_of or "", row) if row is not None else None
+            if label.clock is None or of is None or of.status != "ok":
+                return label
+            return label.from_first_frame(of.clock_offset_s)
+
+        return [label for each in rows if (label := first(each)) is not None]
 
     def flush(self) -> None:
         """Commit everything buffered: frames, flow, labels, then videos. Ctrl-C waits until it is done."""
@@ -192,8 +232,11 @@ class StoreWriter:
     def _flush(self) -> None:
         for buffer in self._buffers.values():
             self._commits += buffer.flush()
+        if self._unlabelled:
+            self._forget_labels(list(self._unlabelled))
+            self._unlabelled.clear()
         if self._moves:
-            rows = read_labels(self._tables["labels"])
+            rows = self.label_rows()
             follow = [replace(x, video_id=self._moves[x.video_id]) for x in rows if x.video_id in self._moves]
             targets = set(self._moves.values())
             if follow or any(label.video_id in targets for label in rows):
@@ -309,7 +352,7 @@ class StoreWriter:
 
     def _forget_labels(self, video_ids: list[str]) -> None:
         gone = set(video_ids)
-        labels = read_labels(self._tables["labels"])
+        labels = self.label_rows()
         kept = [label for label in labels if label.video_id not in gone]
         if len(kept) < len(labels):
             self._put_labels(kept)

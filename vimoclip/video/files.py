@@ -1,10 +1,14 @@
-"""Video files on a disk: finding them below a folder, and identifying their content."""
+"""Video files on a disk: finding them below a folder, identifying their content, and whether it is still the same."""
 
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
+from schemas.videos import Video
+from vimoclip.errors import VideoError
 from vimoclip.video.decode import EXTENSIONS
 
 
@@ -42,3 +46,42 @@ def content_hash(path: str) -> str:
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16))
     return f"blake2b-128:{digest.hexdigest()}"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file as it was when its content was stored. A path is not an identity: ask `check` before decoding it again.
+
+    Attributes:
+        path: absolute.
+        bytes: its size.
+        mtime_ns: its modification time, ns since 1970.
+        content_hash: as the function of that name gives it.
+    """
+
+    path: str
+    bytes: int
+    mtime_ns: int
+    content_hash: str
+
+    @classmethod
+    def of(cls, row: Video) -> Self:
+        """The file of a stored video."""
+        return cls(row.path, row.bytes, row.mtime_ns, row.content_hash)
+
+    def check(self) -> None:
+        """Make sure that the file still has the stored content: by size and date, else by its hash.
+
+        Raises:
+            VideoError: `changed`: it has other content. `unreadable`: it is gone, or cannot be read.
+        """
+        try:
+            stat = os.stat(self.path)
+            same = (stat.st_size, stat.st_mtime_ns) == (self.bytes, self.mtime_ns)
+            if same or (stat.st_size == self.bytes and content_hash(self.path) == self.content_hash):
+                return
+        except OSError as error:
+            raise VideoError("unreadable", f"The file cannot be read: {error.strerror}.", received=self.path) from error
+        raise VideoError(
+            "changed", "The file has changed since it was stored; ingest its folder first.", received=self.path
+        )

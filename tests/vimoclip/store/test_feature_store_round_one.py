@@ -6,16 +6,24 @@ spaces, and a run of train-fusion. round_one/expected.json is what the code of t
 
 import hashlib
 import json
+import shutil
+import signal
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
 import vimoclip
+from benchmarks.common import finish, start
+from benchmarks.reliability.inject import target_command
+from pipelines import label, maintain
+from schemas import FORMAT_VERSION, SINCE_FORMAT
 from tests.vimoclip.made_up_runs import ONE
+from vimoclip.errors import StoreError
 from vimoclip.search.segments import iter_segments
 from vimoclip.store.segments import read_segment_settings
 from vimoclip.store.verify import verify
@@ -51,9 +59,17 @@ def test_it_verifies(folder: Path) -> None:
 
 
 def test_rows_and_vectors_are_equal(folder: Path) -> None:
-    store = vimoclip.open_store(folder / "store")
-    assert plain(store.videos().to_dicts()) == EXPECTED["videos"]
-    assert plain(store.labels().to_dicts()) == EXPECTED["labels"]
+    equal(vimoclip.open_store(folder / "store"))
+
+
+def equal(store: vimoclip.Store) -> None:
+    """Every row and vector is as version 0.1.0 read it, and what it did not know is null."""
+    for seen, expected in ((store.videos(), EXPECTED["videos"]), (store.labels(), EXPECTED["labels"])):
+        columns = list(expected[0])
+        assert plain(seen.select(columns).to_dicts()) == expected
+        newer = seen.drop(columns)
+        assert set(newer.columns) in (set(SINCE_FORMAT["videos"]), {"subject"})
+        assert newer.select(pl.all().is_null().all()).row(0) == (True,) * newer.width
     assert {name: feature.fingerprint for name, feature in store.features.items()} == EXPECTED["features"]
     assert store.fingerprint == EXPECTED["fingerprint"]
     assert {name: digest(store.sequence(name)) for name in EXPECTED["sequences"]} == EXPECTED["sequences"]
@@ -80,3 +96,58 @@ def test_segments_made_anew_have_the_same_bits(folder: Path) -> None:
     stored = store.tables["segments"].read(made.column_names)
     order = [("video_id", "ascending"), ("start_frame", "ascending")]
     assert made.sort_by(order).cast(stored.schema).equals(stored.sort_by(order))
+
+
+# Upgrading it.
+
+
+@pytest.fixture
+def old(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder / "store", tmp_path / "store"))
+
+
+def test_it_is_read_and_not_written_before_it_is_upgraded(old: Path) -> None:
+    before = {name: table.version for name, table in vimoclip.open_store(old).tables.items()}
+    with pytest.raises(StoreError, match=f"older version.*format 1.*format {FORMAT_VERSION}.*vimoclip upgrade --store"):
+        maintain.optimize(old)
+    assert {name: table.version for name, table in vimoclip.open_store(old).tables.items()} == before
+
+
+def test_upgraded_it_gives_the_same_rows_and_takes_labels(old: Path) -> None:
+    report = maintain.upgrade(old)
+    assert (report.before, report.after, report.tables) == (1, FORMAT_VERSION, ["videos", "labels"])
+    assert verify(old) == []
+    store = vimoclip.open_store(old)
+    equal(store)
+    assert store.format == FORMAT_VERSION
+    assert maintain.upgrade(old).tables == []
+    first = store.videos()["video_id"][0]
+    (old.parent / "more.csv").write_text(f"filepath,label\n{first},new\n")
+    assert label.run(old, old.parent / "more.csv").changed == 1
+    assert verify(old) == []
+
+
+def test_a_snapshot_of_before_stays_readable(old: Path) -> None:
+    versions = vimoclip.open_store(old).versions
+    maintain.upgrade(old)
+    equal(vimoclip.Store.open(old, versions))
+
+
+MOMENTS = [
+    *(("replace:" + when, number) for number in (1, 2) for when in ("before", "within", "after")),
+    *((f"open:{when}", number) for when, number in (("after", 1), ("before", 8), ("after", 8), ("after", 12))),
+]
+
+
+@pytest.mark.parametrize(("how", "number"), MOMENTS)
+def test_a_kill_while_it_is_upgraded_leaves_the_old_store_or_the_new_one(old: Path, how: str, number: int) -> None:
+    command = start(["upgrade", "--store", str(old)], program=target_command(how, number))
+    said = finish(command)
+    assert command.returncode == -signal.SIGKILL, said
+    assert verify(old) == []
+    equal(vimoclip.open_store(old))
+    said = finish(again := start(["upgrade", "--store", str(old)]))
+    assert again.returncode == 0, said
+    assert verify(old) == []
+    equal(vimoclip.open_store(old))
+    assert vimoclip.open_store(old).format == FORMAT_VERSION
