@@ -217,6 +217,9 @@ def _print(report: Any, request: Any) -> None:
     rows.append(("failed", len(report.failed), render.listed(sorted({kind for _, kind, _ in report.failed}))))
     if report.left:
         rows.append(("left", report.left, "would be looked into" if request.dry_run else "not reached in this run"))
+    if report.left_out:
+        names = render.listed([f"{name} ({count})" for name, count in sorted(report.left_out.items())])
+        rows.append(("left out", sum(report.left_out.values()), f"system folders and hidden files: {names}"))
     title = f"{report.found} videos in {report.seconds:.1f} s"
     render.err.print(render.table(title, ("", "videos", "what"), rows, numbers=("videos",)))
     if report.failed:

@@ -116,7 +116,8 @@ def _annotations(request: IngestRequest, sources: Sources) -> list[Annotations |
 
 def _report(sources: Sources, plan: Plan) -> IngestReport:
     """What the plan alone tells."""
-    report = IngestReport(found=len(sources.videos) + len(sources.problems), known=plan.known)
+    found = len(sources.videos) + len(sources.problems)
+    report = IngestReport(found=found, left_out=sources.left_out, known=plan.known)
     report.failed_before = [row.video_id for row in plan.failed_before]
     report.removed = list(plan.removed)
     report.failed = [(path, "unreadable", why) for path, why in sources.problems]

@@ -51,17 +51,20 @@ class Sources:
         videos: the files to ingest.
         roots: the folders they were found under.
         problems: (path, why) of each file that cannot be ingested.
+        left_out: how many system folders and hidden files were left out, by name; see `videos_under`.
     """
 
     videos: list[Source]
     roots: list[Path]
     problems: list[tuple[str, str]]
+    left_out: dict[str, int] = field(default_factory=dict)
 
 
 def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
     """Find every video below the given folders, by suffix in any case, and every file that is given itself.
 
-    Hidden files and folders are left out: `._IMG_0001.MP4` is a Mac's note about a video.
+    Hidden files and folders, and those of the system, are left out: `._IMG_0001.MP4` is a Mac's note about a video, and
+    `@eaDir` holds a NAS's small copies of them.
 
     Args:
         paths: folders, and files.
@@ -82,9 +85,10 @@ def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
     found: dict[str, Source] = {}
     seen: dict[str, Source] = {}
     problems: list[tuple[str, str]] = []
+    left_out: dict[str, int] = {}
     for path in named:
         root = path if path.is_dir() else path.parent
-        for file in videos_under(path, problems) if path.is_dir() else [path]:
+        for file in videos_under(path, problems, left_out) if path.is_dir() else [path]:
             if str(file) in seen:
                 continue
             try:
@@ -117,7 +121,7 @@ def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
             expected="files with a suffix such as .mp4 .mov .avi .mkv .webm, in any case",
             hint="A video with another suffix is ingested when it is named itself.",
         )
-    return Sources(list(found.values()), roots, problems)
+    return Sources(list(found.values()), roots, problems, left_out)
 
 
 @dataclass

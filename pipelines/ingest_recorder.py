@@ -23,6 +23,7 @@ class IngestReport:
 
     Attributes:
         found: videos found.
+        left_out: system folders and hidden files that were left out, by name, with how many.
         known: those that were stored before.
         ingested: those that were embedded and stored.
         frames: of those.
@@ -42,6 +43,7 @@ class IngestReport:
     """
 
     found: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)
     known: int = 0
     ingested: int = 0
     frames: int = 0

@@ -93,7 +93,7 @@ def test_sources_are_listed_and_taken_out(store: Path) -> None:
     ]
     assert label.remove_source(store, "first.csv") == 3
     assert rows(store) == [("a.mp4", "groom", None, None, "second.csv", None)]
-    with pytest.raises(LabelError, match=r"received: second.*second\.csv.*--sources"):
+    with pytest.raises(LabelError, match=r"Received: second.*second\.csv.*--sources"):
         label.remove_source(store, "second")
     assert rows(store) == [("a.mp4", "groom", None, None, "second.csv", None)]
 

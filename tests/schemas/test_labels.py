@@ -16,18 +16,19 @@ ROWS = [
     Label(video_id="a", label="grooming", source="labels.csv"),
     Label(video_id="a", label='"eats", 50%', source="labels.csv", start_s=0.0, end_s=1.5),
     Label(video_id="猿", label="call", source="folders", start_s=2.25, end_s=2.25),
+    Label(video_id="a", label="call", source="e.tsv", start_s=1.0, end_s=2.0, subject="m1", clock="player"),
 ]
 
 
 def test_record_and_schema_name_the_same_fields() -> None:
     assert {f.name for f in dataclasses.fields(Label)} == set(LABELS.names)
-    assert not any(field.nullable for field in LABELS)
+    assert [field.name for field in LABELS if field.nullable] == ["subject", "clock"]
 
 
 def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     rows = round_trip(tmp_path, pa.Table.from_pylist([asdict(row) for row in ROWS], schema=LABELS))
     assert [Label(**row) for row in rows.to_pylist()] == ROWS
-    assert_keys(rows.schema, ["video_id", "label", "start_s"])
+    assert_keys(rows.schema, ["video_id", "label", "start_s", "source"])  # and subject, which may be null
 
 
 def test_a_label_without_a_span_is_of_the_whole_video() -> None:

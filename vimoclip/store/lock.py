@@ -246,11 +246,26 @@ def _is_dead(note: dict[str, Any]) -> bool:
     return False
 
 
+_QUEUED = "This command runs as soon as the store is free; Ctrl-C takes it out of the queue and changes nothing."
+
+
 def holder_description(where: LocationLike) -> str:
-    """Say in words who holds the store's lock."""
+    """Say in words who holds the store's lock, for how long, and how far it is."""
     if (who := current_writer(where)) is None:
         return "another process"
-    return f"{who['command']} (process {who['pid']} on {who['host']}, since {who['since']})"
+    far = f", {who['done']} of {who['videos']} videos done" if {"done", "videos"} <= who.keys() else ""
+    return f"{who['command']} (process {who['pid']} on {who['host']}, since {who['since']}{_for(who['since'])}{far})"
+
+
+def _for(since: object) -> str:
+    """How long ago a time was, in words; empty where that is not known or less than a minute."""
+    try:
+        minutes = int((datetime.now(UTC) - datetime.fromisoformat(str(since))).total_seconds() // 60)
+    except (ValueError, TypeError):  # TypeError: without a time zone
+        return ""
+    if minutes < 1:
+        return ""
+    return f", for {minutes // 60} h {minutes % 60} min" if minutes >= 60 else f", for {minutes} min"
 
 
 @contextlib.contextmanager
@@ -292,7 +307,7 @@ def writer_lock(
                     hint="Wait for it to end, or leave out --no-wait.",
                 )
             if wait and not told and on_wait is not None:
-                on_wait(f"Waiting for {holder_description(at)} to finish writing…")
+                on_wait(f"Waiting for {holder_description(at)} to finish writing… {_QUEUED}")
                 told = True
             time.sleep(claim.poll_s)
         yield claim

@@ -11,17 +11,33 @@ from schemas.videos import Video
 from vimoclip.errors import VideoError
 from vimoclip.video.decode import EXTENSIONS
 
+_OF_SYSTEMS = """
+    @eaDir @Recycle @Recently-Snapshot @tmp #recycle #snapshot #trash $RECYCLE.BIN RECYCLER RECYCLED lost+found
+    __MACOSX System,Volume,Information Network,Trash,Folder Temporary,Items FOUND.000
+"""
+SYSTEM_FOLDERS = frozenset(name.replace(",", " ").lower() for name in _OF_SYSTEMS.split())
+"""Folders of Synology, QNAP, Windows and macOS, in lower case: previews and deleted files, never a user's videos. Those
+whose names begin with a dot (.Trashes, .@__thumb, .Spotlight-V100) are hidden, and left out with all hidden ones."""
 
-def videos_under(folder: Path, problems: list[tuple[str, str]]) -> Iterator[Path]:
-    """Find every video below a folder, by suffix in any case, except in hidden files and folders.
+
+def videos_under(
+    folder: Path, problems: list[tuple[str, str]], left_out: dict[str, int] | None = None
+) -> Iterator[Path]:
+    """Find every video below a folder, by suffix in any case, except in hidden files and folders and SYSTEM_FOLDERS.
 
     Args:
         folder: where to look; links are followed.
         problems: receives (path, why) of each folder that cannot be listed.
+        left_out: receives how many folders, or videos by their suffix, were left out for their name, by that name:
+            `@eaDir`, `.Trashes`; `._*` for the notes that macOS leaves beside files, `.*` for what else is hidden.
 
     Yields:
         Paths of videos: files before subfolders, each sorted by name.
     """
+    counts = {} if left_out is None else left_out
+
+    def leave_out(name: str) -> None:
+        counts[name] = counts.get(name, 0) + 1
 
     def unlisted(error: OSError) -> None:
         problems.append((str(error.filename), f"The folder cannot be listed: {error.strerror}."))
@@ -33,11 +49,17 @@ def videos_under(folder: Path, problems: list[tuple[str, str]]) -> Iterator[Path
             folders.clear()
             continue
         visited.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in [name for name in folders if name.startswith(".") or name.lower() in SYSTEM_FOLDERS]:
+            folders.remove(name)
+            leave_out(".*" if name.startswith(".") and not name.lower().startswith(".trash") else name)
+        folders.sort()
         for name in sorted(files):
             file = Path(place, name)
-            dangling = os.path.islink(file) and not os.path.exists(file)
-            if not name.startswith(".") and file.suffix.lower() in EXTENSIONS and not dangling:
+            if file.suffix.lower() not in EXTENSIONS or (os.path.islink(file) and not os.path.exists(file)):
+                continue
+            if name.startswith("."):
+                leave_out("._*" if name.startswith("._") else ".*")
+            else:
                 yield file
 
 

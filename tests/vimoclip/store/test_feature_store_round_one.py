@@ -74,8 +74,9 @@ def equal(store: vimoclip.Store) -> None:
     assert store.fingerprint == EXPECTED["fingerprint"]
     assert {name: digest(store.sequence(name)) for name in EXPECTED["sequences"]} == EXPECTED["sequences"]
     assert {name: digest(store.flow(name)) for name in EXPECTED["flow"]} == EXPECTED["flow"]
-    order = [("video_id", "ascending"), ("start_frame", "ascending")]
-    assert digest(store.tables["segments"].read().sort_by(order)) == EXPECTED["segments"]
+    if "segments" in store.tables:  # they are not part of a snapshot by its versions
+        order = [("video_id", "ascending"), ("start_frame", "ascending")]
+        assert digest(store.tables["segments"].read().sort_by(order)) == EXPECTED["segments"]
 
 
 def test_search_and_prediction_say_the_same(folder: Path) -> None:

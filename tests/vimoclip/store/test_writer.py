@@ -345,13 +345,17 @@ def test_labels_of_a_source_are_replaced_and_only_its_own(store: FeatureStore) -
     # Only the videos named: one.mp4 keeps what the source said of it. One dropped and one added.
     assert writer.set_labels([label("a.mp4", "z", "one")], ["a.mp4"], "one") == 2
     assert now() == {("a.mp4", "z", "one"), ("one.mp4", "x", "one"), ("a.mp4", "y", "two")}
-    # What two has said stays two's, also when one says it too and takes it back.
-    for said in ("yz", "z"):
-        assert writer.set_labels([label("a.mp4", name, "one") for name in said], ["a.mp4"], "one") == 0
-        assert now() == {("a.mp4", "z", "one"), ("one.mp4", "x", "one"), ("a.mp4", "y", "two")}
-    # Another end is another statement, and the last one holds.
-    assert writer.set_labels([label("a.mp4", "y", "one", 2.0), label("a.mp4", "z", "one")], ["a.mp4"], "one") == 1
-    assert now() == {("a.mp4", "z", "one"), ("one.mp4", "x", "one"), ("a.mp4", "y", "one")}
+    # What two has said stays two's, also when one says it too, or with another end, and takes it back.
+    others = {("a.mp4", "z", "one"), ("one.mp4", "x", "one"), ("a.mp4", "y", "two")}
+    for end_s in (math.inf, 2.0):
+        said = [label("a.mp4", "y", "one", end_s), label("a.mp4", "z", "one")]
+        assert writer.set_labels(said, ["a.mp4"], "one") == 1
+        assert now() == others | {("a.mp4", "y", "one")}
+        assert writer.set_labels(said[1:], ["a.mp4"], "one") == 1
+        assert now() == others
+    assert {x.end_s for x in store.refresh().label_rows() if x.source == "two"} == {math.inf}
+    assert writer.set_labels([], ["a.mp4"], "two") == 1
+    assert writer.set_labels([label("a.mp4", "y", "one"), label("a.mp4", "z", "one")], ["a.mp4"], "one") == 1
     # An altered row is one change.
     assert writer.set_labels([label("one.mp4", "x", "one", 3.0)], ["one.mp4"], "one") == 1
     assert {x.end_s for x in store.refresh().label_rows() if x.video_id == "one.mp4"} == {3.0}
