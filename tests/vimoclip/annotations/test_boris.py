@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.vimoclip.annotations.files import refusal, spans, workbook, write
+from tests.vimoclip.annotations.files import refusal, spans, stored, workbook, write
 from vimoclip.annotations import match, read
 from vimoclip.errors import LabelError
 
@@ -54,9 +54,9 @@ def test_old_tabular_events(tmp_path: Path) -> None:
     assert sorted(spans(annotations)[WINDOWS]) == [("groom", 1.5, 4.0), ("look", 2.0, 2.0)]
     assert annotations.videos[0].metadata == {"subject": "Ada"}
     assert annotations.unpaired == annotations.unplaced == ()
-    assert match(annotations, {"site/a.mp4": "/x/site/a.mp4"}).videos == ["site/a.mp4"]
-    assert match(annotations, {"me/a.mp4": "/x", "you/a.mp4": "/y"}).videos == ["me/a.mp4"]
-    assert match(annotations, {"us/a.mp4": "/x", "you/a.mp4": "/y"}).ambiguous == [WINDOWS]
+    assert match(annotations, stored({"site/a.mp4": "/x/site/a.mp4"})).videos == ["site/a.mp4"]
+    assert match(annotations, stored({"me/a.mp4": "/x", "you/a.mp4": "/y"})).videos == ["me/a.mp4"]
+    assert match(annotations, stored({"us/a.mp4": "/x", "you/a.mp4": "/y"})).ambiguous == [WINDOWS]
 
 
 def test_new_tabular_events(tmp_path: Path) -> None:

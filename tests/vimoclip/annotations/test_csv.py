@@ -13,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.labels import Label, Span
+from tests.vimoclip.annotations.files import stored as paths
 from vimoclip.annotations import (
     FOLDERS,
     Annotations,
+    KnownVideo,
     VideoAnnotations,
     find_labels,
     from_folders,
@@ -59,8 +61,8 @@ def named(*names: str, folder: Path | None = Path("/data")) -> Annotations:
     return Annotations("labels.csv", folder, tuple(VideoAnnotations(name, (Span("x"),)) for name in names))
 
 
-def stored(*video_ids: str, root: str = "/videos") -> dict[str, str]:
-    return {video_id: f"{root}/{video_id}" for video_id in video_ids}
+def stored(*video_ids: str, root: str = "/videos") -> dict[str, KnownVideo]:
+    return {video_id: KnownVideo(f"{root}/{video_id}") for video_id in video_ids}
 
 
 def test_labels_split_spans_and_metadata(tmp_path: Path) -> None:
@@ -300,14 +302,14 @@ def test_folder_per_class() -> None:
 )
 def test_order_of_the_matching_rules(name: str, known: dict[str, str], video_id: str) -> None:
     for order in (known, dict(reversed(known.items()))):
-        matched = match(named(name), order)
+        matched = match(named(name), paths(order))
         assert (matched.videos, matched.unknown, matched.ambiguous) == ([video_id], [], [])
         assert matched.labels == [Label(video_id=video_id, label="x", source="labels.csv")]
 
 
 def test_unknown_and_ambiguous_names() -> None:
     known = {"s/a.mp4": "/x/1", "t/a.mp4": "/x/2", "c": "/data/one.mp4", "d": "/data/one.mp4"}
-    matched = match(named("a.mp4", "none.mp4", "/s/a.mp4", "t/a.mp4", "p4", "one.mp4", "", "."), known)
+    matched = match(named("a.mp4", "none.mp4", "/s/a.mp4", "t/a.mp4", "p4", "one.mp4", "", "."), paths(known))
     assert matched.ambiguous == ["a.mp4", "one.mp4"]
     assert matched.unknown == ["none.mp4", "/s/a.mp4", "p4", "", "."]
     assert matched.videos == ["t/a.mp4"]
@@ -315,8 +317,8 @@ def test_unknown_and_ambiguous_names() -> None:
 
 def test_without_a_folder_a_relative_name_is_no_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert match(named("a.mp4", folder=None), {"b": str(tmp_path / "a.mp4")}).unknown == ["a.mp4"]
-    assert match(named(str(tmp_path / "a.mp4"), folder=None), {"b": str(tmp_path / "a.mp4")}).videos == ["b"]
+    assert match(named("a.mp4", folder=None), paths({"b": str(tmp_path / "a.mp4")})).unknown == ["a.mp4"]
+    assert match(named(str(tmp_path / "a.mp4"), folder=None), paths({"b": str(tmp_path / "a.mp4")})).videos == ["b"]
 
 
 def test_unicode_is_compared_exactly_first() -> None:
@@ -382,7 +384,7 @@ def test_the_interactions_file() -> None:
         {row["filepath"][len("clips/") :]: str(path.absolute().parent / row["filepath"]) for row in rows},
         {f"ut/{row['filepath']}": f"/elsewhere/{row['filepath']}" for row in rows},
     ):
-        matched = match(annotations, known)
+        matched = match(annotations, paths(known))
         assert matched.videos == list(known)
         assert [each.label for each in matched.labels] == [row["label"] for row in rows]
         assert list(matched.splits.values()) == [row["split"] for row in rows]

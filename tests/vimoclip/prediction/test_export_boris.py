@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.vimoclip.annotations.files import spans, write
 from tests.vimoclip.made_up_predictions import prediction, predictions
-from vimoclip.annotations import match, read
+from vimoclip.annotations import KnownVideo, match, read
 from vimoclip.prediction.export import AGGREGATED, TABULAR, Form, boris_rows
 
 FORMS: list[Form] = ["aggregated", "tabular"]
@@ -28,7 +28,7 @@ def test_reading_gives_the_same_spans(tmp_path: Path, form: Form, delimiter: str
         each.path: sorted((bout.label, bout.start_s, bout.end_s) for bout in each.bouts) for each in found
     }
     assert len(LONG.bouts) > 2
-    stored = {each.video: each.path for each in found}
+    stored = {each.video: KnownVideo(each.path, each.duration_s, each.fps) for each in found}
     assert sorted(match(annotations, stored).videos) == sorted(stored)
     assert all(not video.metadata for video in annotations.videos)
 
