@@ -280,11 +280,11 @@ def _looks_like_time(name: str, column: Sequence[str], dated: bool) -> bool:
     """
     words, cells = set(_words(name)), _filled(column)
     edge = bool(words & _EDGES) and not words & _ANOTHER
-    if not cells or not (edge or words <= _MOMENTS) or words <= _NOUNS | _COUNTERS:
+    if not cells or not (edge or words <= _MOMENTS):
         return False
     if 2 * sum(bool(_RANGE.fullmatch(cell)) for cell in cells) >= len(cells):
         return True
-    if not edge and (words <= {"frames"} | _NOUNS or words <= _NUMBERED or (dated and "time" in words)):
+    if not edge and (words <= {"frames"} | _NOUNS | _NUMBERED or (dated and "time" in words)):
         return False  # how many there are, a number, or a time of the day
     if words & {"time", "timestamp"} and any(_number(cell) > 1e8 for cell in cells):
         return False  # seconds since 1970
