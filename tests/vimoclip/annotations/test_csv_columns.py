@@ -22,8 +22,9 @@ def labels(folder: Path, header: str, *rows: str) -> Annotations:
 @pytest.mark.parametrize(
     "names",
     [
-        "start_s,end_s", "start,stop", "start_time,end_time", "time_start,time_end", "Start (s),Stop (s)", "st_time,ed_time",
-        "t_start,t_end", "startTime,endTime", "STARTTIME,ENDTIME", "begin,end", "Begin Time - ss.msec,End Time - ss.msec",
+        "start_s,end_s", "start,stop", "start_time,end_time", "time_start,time_end", "Start (s),Stop (s)",
+        "st_time,ed_time", "t_start,t_end", "startTime,endTime", "STARTTIME,ENDTIME", "begin,end",
+        "Begin Time - ss.msec,End Time - ss.msec",
         "onset,offset", "onset_s,offset_s", "start [s],end [s]", "start_sec,end_sec", "start_seconds,stop_seconds",
         "event_start,event_end", "bout_onset (s),bout_offset (s)", "from,to", "begin_time,finish_time",
     ],
@@ -84,8 +85,9 @@ def test_times_of_a_workbook(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "cell"),
     [
-        ("time", "0.2"), ("time", "0:01"), ("frame", "12"), ("frame_idx", "12"), ("timecode", "00:00:01:12"), ("t", "3"),
-        ("clip_start", "0.2"), ("start_min", "2"), ("interval", "0.2-0.4"), ("frames", "12-20"), ("time_range", "[1, 2]"),
+        ("time", "0.2"), ("time", "0:01"), ("frame", "12"), ("frame_idx", "12"), ("timecode", "00:00:01:12"),
+        ("clip_start", "0.2"), ("start_min", "2"), ("interval", "0.2-0.4"), ("frames", "12-20"), ("t", "3"),
+        ("time_range", "[1, 2]"),
         ("time_s", "1,5"), ("seconds", "3"), ("offset", "3"), ("starting_at", "1.5"), ("Segment", "0:01 - 0:05"),
     ],
 )  # fmt: skip
@@ -103,7 +105,8 @@ def test_what_looks_like_a_time_is_not_kept_beside_a_label_of_the_whole_video(
         ("start_date", "2024-05-01"), ("start_time", "2024-05-01T10:00:00"), ("timestamp", "2024-05-01 10:00"),
         ("timestamp", "1714557600"), ("time_of_day", "10:30"), ("time", "morning"), ("recorded_at", "10:30"),
         ("weekend", "1"), ("gender", "f"), ("frame", "carbon"), ("frame_width", "640"), ("n_frames", "250"),
-        ("frames", "250"), ("end_lat", "1.5"), ("start_depth_m", "12"), ("exposure_time", "0.01"), ("local_time", "10:30"),
+        ("frames", "250"), ("end_lat", "1.5"), ("start_depth_m", "12"), ("exposure_time", "0.01"),
+        ("local_time", "10:30"),
         ("segment_id", "3"), ("latency_s", "3"), ("sunset", "18:30"), ("body_length", "12"), ("event_id", "7"),
     ],
 )  # fmt: skip
