@@ -146,9 +146,9 @@ class _Row:
         columns = self._columns
         first = next((edge for edge in columns.starts if self.cell(edge.at)), None)
         last = next((edge for edge in columns.ends if self.cell(edge.at)), None)
-        length = (
-            columns.duration if first and not last and self.cell(columns.duration and columns.duration.at) else None
-        )
+        length = None if last else columns.duration
+        if length and not (first and self.cell(length.at)):
+            length = None
         if first is None and last is None:
             return -math.inf, math.inf
         start, end = (self._cells[edge.at].strip() if edge else "" for edge in (first, last or length))

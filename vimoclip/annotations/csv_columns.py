@@ -22,7 +22,7 @@ _STARTS = {"start", "starts", "begin", "begins", "beginning", "onset", "st", "fr
 _ENDS = {"end", "ends", "stop", "stops", "ed", "et", "to", "until", "finish", "fin", "ende"}
 _SHORT = {"st", "ed", "et", "fin", "until"}  # edges only beside another word
 _FUSED = re.compile(r"(start|begin|end|stop|onset|offset)(time|frame|s|sec|ms)|(time|frame)(start|begin|end|stop)")
-_TIMES = {"time", "t", "at", "position"}
+_TIMES = {"time", "t", "at"}
 _NOUNS = {"event", "bout", "behavior", "behaviour", "label", "segment", "action", "annotation", "interval"}
 _SECONDS = {"s", "sec", "secs", "second", "seconds", "hh", "mm", "ss", "hms", "hhmmss"}
 _MS = {"ms", "msec", "msecs", "millis", "millisecond", "milliseconds"}
@@ -257,7 +257,7 @@ def _duration(at: int, name: str, of_video: bool = False) -> Edge | None:
         or not words <= _DURATIONS | _SECONDS | _MS | _FRAMES | of | _NOUNS
     ):
         return None
-    if "length" in words and not (of or words & (_SECONDS | _MS)):
+    if "length" in words and not (of - {"total"} or words & (_SECONDS | _MS)):
         return None  # of an animal, for all that is known
     frames = bool(words & _FRAMES)
     return Edge(at, "frame" if frames else "ms" if words & _MS and not words & {"ss", "s"} else "s")

@@ -5,11 +5,11 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from schemas.labels import Label
-from vimoclip.annotations.record import Annotations, Draft, VideoAnnotations, refuse
+from vimoclip.annotations.record import Annotations, Draft, Sightings, VideoAnnotations, refuse
 from vimoclip.annotations.sequences import differ, place
 
 _SEVERAL = "/"  # instead of a video_id where several are meant; never a video_id, since those are relative
@@ -120,7 +120,8 @@ def match(annotations: Annotations, known: Mapping[str, KnownVideo]) -> Matched:
             problems.extend(f"{conflict} (both are video {video_id!r})" for conflict in conflicts)
 
     for video in annotations.videos:
-        add(video)
+        finder.find(video)  # first: these say how long they are
+    seen: dict[str, Sightings] = {}
     for sequence in annotations.sequences:
         rates = sequence.fps or (None,) * len(sequence.names)
         parts = [
@@ -131,9 +132,15 @@ def match(annotations: Annotations, known: Mapping[str, KnownVideo]) -> Matched:
         spans, left = place(sequence, [known[each].duration_s if each else None for each in ids])
         unplaced += left
         placed_by_store += len(sequence.events) - len(left)
-        for part in parts:
-            if part.name in spans:
-                add(VideoAnnotations(part.name, tuple(spans[part.name]), None, {}, part.duration_s, part.fps))
+        for name, several in spans.items():
+            seen.setdefault(name, Sightings()).see(several)
+    for video in annotations.videos:
+        if video.name in seen:
+            seen[video.name].see(video.labels)
+            video = replace(video, labels=())
+        add(video)
+    for name, each in seen.items():
+        add(each.done(name))
     refuse(annotations.source, problems, "one split, one value and one end, however a video is named")
     notes = [*annotations.notes, *finder.notes()]
     if placed_by_store:

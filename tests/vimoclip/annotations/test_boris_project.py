@@ -52,7 +52,7 @@ def test_states_are_paired_and_points_are_points(tmp_path: Path) -> None:
 
 def test_offsets_and_videos_in_a_row(tmp_path: Path) -> None:
     events = [[1058.0, "", "groom", "", ""], [1062.0, "", "groom", "", ""], [1070.0, "", "look", "", ""]]
-    row = {"file": {"1": ["v/a.mp4", "v/b.mp4"], "2": ["side.mp4"]}, "time offset": 1000.0}
+    row: dict[str, Any] = {"file": {"1": ["v/a.mp4", "v/b.mp4"], "2": ["side.mp4"]}, "time offset": 1000.0}
     expected = {"v/a.mp4": [("groom", 58.0, 60.0)], "v/b.mp4": [("groom", 0.0, 2.0), ("look", 10.0, 10.0)]}
     assert spans(read(project(tmp_path, *events, **row))) == expected
     lost = read(project(tmp_path, *events, media_info={}, **row))

@@ -87,8 +87,8 @@ def test_times_of_a_workbook(tmp_path: Path) -> None:
     [
         ("time", "0.2"), ("time", "0:01"), ("frame", "12"), ("frame_idx", "12"), ("timecode", "00:00:01:12"),
         ("clip_start", "0.2"), ("start_min", "2"), ("interval", "0.2-0.4"), ("frames", "12-20"), ("t", "3"),
-        ("time_range", "[1, 2]"),
-        ("time_s", "1,5"), ("seconds", "3"), ("offset", "3"), ("starting_at", "1.5"), ("Segment", "0:01 - 0:05"),
+        ("time_range", "[1, 2]"), ("start_position", "3"),
+        ("time_s", "1,5"), ("seconds", "3"), ("offset", "3"),  ("starting_at", "1.5"), ("Segment", "0:01 - 0:05"),
     ],
 )  # fmt: skip
 def test_what_looks_like_a_time_is_not_kept_beside_a_label_of_the_whole_video(
@@ -108,6 +108,7 @@ def test_what_looks_like_a_time_is_not_kept_beside_a_label_of_the_whole_video(
         ("frames", "250"), ("end_lat", "1.5"), ("start_depth_m", "12"), ("exposure_time", "0.01"),
         ("local_time", "10:30"),
         ("segment_id", "3"), ("latency_s", "3"), ("sunset", "18:30"), ("body_length", "12"), ("event_id", "7"),
+        ("total_length", "250"), ("start_zone", "b"),
     ],
 )  # fmt: skip
 def test_what_is_no_time_in_the_video_is_metadata(tmp_path: Path, column: str, cell: str) -> None:

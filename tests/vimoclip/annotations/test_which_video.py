@@ -10,9 +10,9 @@ from tests.vimoclip.annotations.test_boris import AGGREGATED, NEW, OLD, new
 from vimoclip.annotations import Annotations, KnownVideo, Matched, VideoAnnotations, match, read
 
 
-def elsewhere(*names: str, **said: float) -> Annotations:
+def elsewhere(*names: str, duration_s: float | None = None, fps: float | None = None) -> Annotations:
     """Labels of videos that are named by paths of another machine."""
-    videos = tuple(VideoAnnotations(name, (Span("x"),), **said) for name in names)
+    videos = tuple(VideoAnnotations(name, (Span("x"),), duration_s=duration_s, fps=fps) for name in names)
     return Annotations("events.tsv", Path("/labels"), videos, elsewhere=True)
 
 
@@ -200,6 +200,15 @@ def test_sources_without_durations_are_placed_by_the_store(tmp_path: Path, sourc
         media = in_video(event) if named else ""
         text += new(event, source=source.format("/data/a.mp4;/data/b.mp4"), durations="", media=media)[len(NEW) :]
     assert found(match(read(write(tmp_path, "e.csv", text)), ROW)) == IN_TWO
+
+
+def test_the_longest_of_events_that_differ_by_their_modifier_counts_there_too(tmp_path: Path) -> None:
+    source = {"source": "player #1:/data/a.mp4;/data/b.mp4", "durations": "", "media": "/data/b.mp4"}
+    events = ("11 A eat/leaf START", "11 A eat/fruit START", "13 A eat/leaf STOP", "17 A eat/fruit STOP")
+    row = new("11 A eat/x START", "19 A eat/x STOP", source="player #1:/data/b.mp4", durations="", media="/data/b.mp4")
+    text = new(*events, **source) + row[len(NEW) :].replace("obs 1", "obs 2")
+    matched = match(read(write(tmp_path, "e.csv", text)), ROW)
+    assert found(matched) == {"b.mp4": [("eat", 1.0, 7.0), ("eat", 11.0, 19.0)]}
 
 
 def test_before_boris_8_9_11_one_player_has_no_name(tmp_path: Path) -> None:
