@@ -216,7 +216,9 @@ class _Finder:
                     self.unknown[video.name] = f"{hit} {wrong}"
                     return None
                 bare = used != video.name and "/" not in used and len(video.aliases) > 1
-                if self._annotations.elsewhere and _unconfirmed(used, hit, self._known[hit], bare):
+                path = os.path.normpath(self._known[hit].path)
+                by_path = os.path.normpath(os.path.join(self._annotations.folder or "", used)) == path
+                if self._annotations.elsewhere and not by_path and _unconfirmed(used, hit, path, bare):
                     self._unconfirmed.append(f"{used!r} is taken for {hit}")
                 return hit
         base = _ends(video.aliases[-1] if video.aliases else video.name)[-1]
@@ -309,18 +311,18 @@ def _contradict(name: str, video_id: str, form: Callable[[str], str]) -> bool:
     return any(form(one).lower() != form(other).lower() for one, other in pairs)
 
 
-def _unconfirmed(name: str, video_id: str, known: KnownVideo, bare: bool) -> bool:
-    """Whether a name was taken for a video though one of both has a telling folder that the other does not confirm.
+def _unconfirmed(name: str, video_id: str, path: str, bare: bool) -> bool:
+    """Whether a name was taken for a video that has a telling folder which the name does not confirm.
 
     bare: whether the name is a file's own name, though the source says more.
     """
-    if os.path.normpath(name) == os.path.normpath(known.path) or not (bare or "/" in name.replace("\\", "/")):
+    if not (bare or "/" in name.replace("\\", "/")):
         return False
-    folders = video_id.split("/")[:-1] or known.path.split("/")[-2:-1]
-    mine, its = _telling(name)[-1:], _telling_of(folders)[-1:]
-    if "/" not in video_id and not mine:
-        return False
-    return bool(its) and [each.lower() for each in mine] != [each.lower() for each in its]
+    mine, its = _telling(name), _telling_of(video_id.split("/")[:-1])
+    if "/" in video_id:
+        return len(its) > len(mine)  # those that both have are the same
+    its = _telling_of(path.split("/")[-2:-1])
+    return bool(mine and its) and mine[-1].lower() != its[-1].lower()
 
 
 def _telling(name: str) -> list[str]:

@@ -47,6 +47,7 @@ def test_a_folder_that_contradicts_is_a_contradiction(name: str, video_id: str) 
         ("C:\\Users\\me\\Videos\\IMG_0001.AVI", "IMG_0001.AVI", False),
         ("D:\\study\\SITEA\\clips\\x.avi", "siteA/x.avi", False),
         ("C:\\Users\\me\\x.avi", "siteA/x.avi", True),
+        ("E:\\DCIM\\100MEDIA\\x.avi", "siteA/DCIM/100MEDIA/x.avi", True),  # off the card, whose site nobody wrote
         ("D:\\study\\siteB\\x.avi", "x.avi", False),
     ],
 )
