@@ -7,10 +7,13 @@ what a file holds, so a file may have any name; only splits, and which class nam
     animal_kingdom.py    Animal Kingdom: clip lists (*_multi.txt), frame tables (train.csv, val.csv: a row a frame, or
                          light) and AR_metadata.xlsx; MammalNet: clip lists (mn_*.csv)
     boris.py             BORIS: tabular and aggregated events
+    boris_project.py     BORIS: projects, which are JSON
     camtrap_dp.py        Camtrap DP: observations.csv, with media.csv beside it
     csv.py               our own: a header with filepath and label; whatever no other reader takes
+    csv_columns.py       what the columns of our own are
 
     record.py            `Annotations`, the form that every format becomes
+    sequences.py         recordings in several files: in which of them an event lies
     matching.py          `match`: which stored video each written name means
     tables.py            `LabelFile`: rows of text files and workbooks
 
@@ -28,7 +31,7 @@ from typing import Protocol, cast
 
 from schemas.labels import Span
 from vimoclip.annotations.matching import KnownVideo, Matched, match
-from vimoclip.annotations.record import Annotations, VideoAnnotations
+from vimoclip.annotations.record import Annotations, VideoAnnotations, plain
 from vimoclip.annotations.tables import LabelFile
 
 __all__ = [
@@ -63,6 +66,7 @@ class Reader(Protocol):
 
 
 READERS: tuple[tuple[str, str], ...] = (
+    ("BORIS project", "vimoclip.annotations.boris_project"),
     ("Animal Kingdom", "vimoclip.annotations.animal_kingdom"),
     ("BORIS", "vimoclip.annotations.boris"),
     ("Camtrap DP", "vimoclip.annotations.camtrap_dp"),
@@ -90,7 +94,9 @@ FOLDERS = "<folders>"
 def from_folders(video_ids: Iterable[str]) -> Annotations:
     """Label each video with the name of the folder that directly holds it; one with no folder in its id gets none."""
     folders = {video_id: video_id.rpartition("/")[0].rpartition("/")[2] for video_id in video_ids}
-    videos = (VideoAnnotations(each, (Span(folder),) if folder else ()) for each, folder in folders.items())
+    videos = (
+        VideoAnnotations(each, (Span(plain(folder)),) if plain(folder) else ()) for each, folder in folders.items()
+    )
     return Annotations(FOLDERS, None, tuple(videos))
 
 

@@ -4,11 +4,13 @@ A row is its line number, from 1, and its cells as text. Rows that are all blank
 """
 
 import csv
+import gzip
 import io
 import warnings
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -29,7 +31,7 @@ class LabelFile:
 
     Attributes:
         path: of the file, as it was given.
-        start: the first 100,000 bytes of a text file, without a byte-order mark; a byte that is not UTF-8 is U+FFFD.
+        start: the first 100,000 bytes of a text file, without a byte-order mark; a byte that is not text is U+FFFD.
             Empty for a workbook.
         sheets: the rows of each sheet of a workbook, by the sheet's name. None for a text file.
     """
@@ -47,12 +49,8 @@ class LabelFile:
         """
         if path.suffix.lower() in WORKBOOKS:
             return cls(path, sheets=workbook(path))
-        try:
-            with path.open("rb") as file:
-                start = file.read(_START)
-        except OSError as error:
-            raise LabelError(f"{path} cannot be read: {error.strerror}.", expected="a file of labels") from error
-        return cls(path, start.decode("utf-8", "replace").removeprefix("\ufeff"))
+        start = _bytes(path, _START)
+        return cls(path, start.decode(_encoding(start), "replace").removeprefix("\ufeff"))
 
     @property
     def first_line(self) -> str:
@@ -88,7 +86,7 @@ class LabelFile:
         """Read every row of a workbook's first sheet, or of a text file, as `delimited` does.
 
         Raises:
-            LabelError: the text file cannot be read, is not UTF-8 or not CSV.
+            LabelError: the text file cannot be read, is neither UTF-8 nor UTF-16, or not CSV.
         """
         return delimited(self.path, delimiter) if self.sheets is None else iter(_first_sheet(self.sheets))
 
@@ -101,21 +99,42 @@ def _first_sheet(sheets: Mapping[str, list[Row]]) -> list[Row]:
     return next(iter(sheets.values()), [])
 
 
+def _bytes(path: Path, most: int = -1) -> bytes:
+    """The first bytes of a file, or all, without the compression of gzip."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            if not packed:
+                return file.read(most)
+            with gzip.open(file) as inside:
+                return inside.read(most)
+    except (OSError, EOFError, zlib.error) as error:
+        what = f"{path} cannot be read: {getattr(error, 'strerror', None) or error}."
+        raise LabelError(what, expected="a file of labels") from error
+
+
+def _encoding(content: bytes) -> str:
+    """UTF-16 where a byte-order mark says so, as Excel writes `Unicode Text`; else UTF-8."""
+    return "utf-16" if content.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
+
+
 def text(path: Path) -> str:
-    """Read a whole UTF-8 file, without its byte-order mark.
+    """Read a whole file in UTF-8, or in UTF-16 with a byte-order mark, without that mark.
 
     Raises:
-        LabelError: the file cannot be read, or is not UTF-8; names the line of a wrong byte.
+        LabelError: the file cannot be read, or is neither; names the line of a wrong byte.
     """
+    content = _bytes(path)
+    encoding = _encoding(content)
     try:
-        return path.read_bytes().decode("utf-8").removeprefix("\ufeff")
-    except OSError as error:
-        raise LabelError(f"{path} cannot be read: {error.strerror}.", expected="a file of labels") from error
+        return content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
+        name = encoding.upper()
         line = len((error.object[: error.start] + b".").splitlines())
         received = f"byte 0x{error.object[error.start]:02x} at position {error.start}, on line {line}"
         hint = "Save the file as UTF-8 (spreadsheets call it 'CSV UTF-8')."
-        raise LabelError(f"{path} is not UTF-8 text.", received=received, expected="UTF-8", hint=hint) from error
+        raise LabelError(f"{path} is not {name} text.", received=received, expected=name, hint=hint) from error
 
 
 def delimited(path: Path, delimiter: str | None = None) -> Iterator[Row]:
@@ -126,7 +145,7 @@ def delimited(path: Path, delimiter: str | None = None) -> Iterator[Row]:
         delimiter: between cells; None is the one of DELIMITERS that the header has most often.
 
     Raises:
-        LabelError: at the first row, the file cannot be read or is not UTF-8; at any row, it is not CSV.
+        LabelError: at the first row, the file cannot be read or is not text; at any row, it is not CSV.
     """
     whole = text(path)
     if delimiter is None:
@@ -186,4 +205,7 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, timedelta):  # a time of more than a day, or in the format [h]:mm:ss
+        minutes, seconds = divmod(round(value.total_seconds(), 6), 60)
+        return f"{int(minutes // 60)}:{int(minutes % 60):02d}:{seconds:09.6f}"
     return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,11 +1,11 @@
 """Label files as tests write them, and what is read from them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
-from vimoclip.annotations import Annotations, read
+from vimoclip.annotations import Annotations, KnownVideo, read
 from vimoclip.errors import LabelError
 
 
@@ -40,3 +40,8 @@ def refusal(path: Path) -> str:
     with pytest.raises(LabelError) as caught:
         read(path)
     return str(caught.value)
+
+
+def stored(paths: Mapping[str, str]) -> dict[str, KnownVideo]:
+    """Stored videos of which nothing but the path of each id is known."""
+    return {video_id: KnownVideo(path) for video_id, path in paths.items()}

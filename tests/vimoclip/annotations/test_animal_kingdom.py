@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.labels import Span
-from tests.vimoclip.annotations.files import refusal, spans, workbook, write
+from tests.vimoclip.annotations.files import refusal, spans, stored, workbook, write
 from vimoclip.annotations import VideoAnnotations, match, read
 from vimoclip.errors import LabelError
 
@@ -85,13 +85,13 @@ def test_a_list(tmp_path: Path) -> None:
 def test_folders_of_the_data_set_need_not_be_in_the_store(tmp_path: Path) -> None:
     write(tmp_path, "mn_action.csv", NAMES)
     annotations = read(write(tmp_path, "mn_test.csv", "trimmed_videos/a.mp4 1\ntrimmed_videos/b.mp4 2\n"))
-    matched = match(annotations, {"a.mp4": "/x/a.mp4", "mammals/trimmed_videos/b.mp4": "/y/b.mp4"})
+    matched = match(annotations, stored({"a.mp4": "/x/a.mp4", "mammals/trimmed_videos/b.mp4": "/y/b.mp4"}))
     assert [(label.video_id, label.label) for label in matched.labels] == [
         ("a.mp4", "Attacking"),
         ("mammals/trimmed_videos/b.mp4", "Chirping"),
     ]
     assert matched.splits == {"a.mp4": "test", "mammals/trimmed_videos/b.mp4": "test"}
-    assert match(annotations, {"s/a.mp4": "/x", "t/a.mp4": "/y"}).ambiguous == ["trimmed_videos/a.mp4"]
+    assert match(annotations, stored({"s/a.mp4": "/x", "t/a.mp4": "/y"})).ambiguous == ["trimmed_videos/a.mp4"]
 
 
 FULL = (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.vimoclip.annotations.files import refusal, spans, write
+from tests.vimoclip.annotations.files import refusal, spans, stored, write
 from vimoclip.annotations import match, read
 from vimoclip.errors import LabelError
 
@@ -61,9 +61,11 @@ def test_observations_of_a_file(tmp_path: Path) -> None:
         {"species": "Pan", "deployment": "d2"},
     ]
     known = {"d1/0001.mp4": "/x/d1/0001.mp4", "d1/0002.mp4": "/x/d1/0002.mp4", "d2/0001.mp4": "/x/d2/0001.mp4"}
-    assert match(annotations, known).videos == list(known)
+    assert match(annotations, stored(known)).videos == list(known)
     # Two of the written names end in 0001.mp4, which therefore says too little.
-    assert match(annotations, {"d3/0001.mp4": "/x/d3/0001.mp4", "0002.mp4": "/x/0002.mp4"}).videos == ["0002.mp4"]
+    assert match(annotations, stored({"d3/0001.mp4": "/x/d3/0001.mp4", "0002.mp4": "/x/0002.mp4"})).videos == [
+        "0002.mp4"
+    ]
 
 
 def test_sites_come_from_the_deployments(tmp_path: Path) -> None:
