@@ -198,17 +198,17 @@ def apply(
         splits=sum(video_id in matched.splits for video_id in named),
         videos_changed=videos_changed,
         unknown=[*matched.unknown, *waiting],
-        nearest={},
+        nearest=dict(matched.nearest),
         ambiguous=list(matched.ambiguous),
         past_end=past_end,
         unpaired=list(annotations.unpaired),
-        unplaced=list(annotations.unplaced),
+        unplaced=list(matched.unplaced),
         disagreeing=[
             f"{mine.video_id}: {mine.label!r} {_times(mine)}, and {other.source} has {_times(other)}"
             for mine, other in disagreements(before, labels)
         ],
         copies=_contradicting(named, writer.videos, [*before, *labels], annotations.source),
-        notes=list(annotations.notes),
+        notes=list(matched.notes),
     )
 
 
@@ -283,6 +283,16 @@ def with_sources(rows: Mapping[str, Video], sources: Iterable[Source]) -> dict[s
         rows: stored videos, by id.
         sources: the files of the ingest.
     """
-    stored = {video_id: KnownVideo(row.path, row.duration_s, row.fps) for video_id, row in rows.items()}
+    stored = {video_id: _known(row, rows.get(row.duplicate_of or "", row)) for video_id, row in rows.items()}
     paths = {each.path for each in stored.values()}
     return stored | {each.video_id: KnownVideo(each.path) for each in sources if each.path not in paths}
+
+
+def _known(row: Video, content: Video) -> KnownVideo:
+    """What can be held against a label file: not the length of a file that broke off, nor a rate that was assumed."""
+    whole = content.status == "ok" and content.error_kind is None
+    return KnownVideo(
+        row.path,
+        duration_s=content.duration_s if whole else None,
+        fps=content.fps if content.time_source != "assumed" else None,
+    )
