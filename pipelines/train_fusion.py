@@ -37,6 +37,7 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
 from vimoclip.training.fusion import FusionTask, calibrate
 from vimoclip.training.loop import Record, Training
+from vimoclip.training.losses import explain_loss
 from vimoclip.training.splits import SplitRequest, trainable_classes, training_split
 
 
@@ -117,6 +118,7 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
     groups = read_class_groups(request.class_groups, classes) if request.class_groups else None
     sequences = {name: _read(request, store, videos, classes) for name, videos in split.parts.items()}
     config = replace(config, loss=config.loss.fitting(all(each.one_each for each in sequences.values())))
+    report.loss = explain_loss(request.config.loss, config.loss, store, sequences.values())
     report.classes = len(classes)
     report.sequences = {name: each.report for name, each in sequences.items()}
     features = features_of(store, config)
@@ -124,7 +126,7 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
     task = FusionTask(config, sequences["train"], sequences.get("held_out"), device, groups, sequences.get("select"))
     items = config.sequences.examples
     training = Training(task, config.training, device, report.folder, what, score, items=items)
-    begin(report.folder, store, what)
+    begin(report.folder, store, what, report.loss)
     if not train_until_done(training, report, progress, str(device)):
         return
     sources = {role: Source.of(feature) for role, feature in features.items()}

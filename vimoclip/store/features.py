@@ -89,8 +89,13 @@ def replace_feature(table: Table, name: str, feature: Feature) -> None:
     table.replace(pa.Table.from_pylist(rows, schema=FEATURES))
 
 
-def check_name(store: FeatureStore, name: str) -> None:
+def check_name(store: FeatureStore, name: str, hint: str = "Choose another with --as.") -> None:
     """Refuse a name that no added feature can have.
+
+    Args:
+        store: the snapshot.
+        name: of a feature.
+        hint: what the error advises where the name is taken.
 
     Raises:
         FeatureError: the name is malformed, or belongs to a feature that every take is made with, or to a column.
@@ -109,7 +114,7 @@ def check_name(store: FeatureStore, name: str) -> None:
             "The frames of the store have a column of this name already.",
             received=", ".join(sorted(clash)),
             expected="a name of its own",
-            hint="Choose another with --as.",
+            hint=hint,
         )
 
 
