@@ -39,6 +39,7 @@ from vimoclip.training.fusion import FusionTask, calibrate
 from vimoclip.training.loop import Record, Training
 from vimoclip.training.losses import explain_loss
 from vimoclip.training.splits import SplitRequest, trainable_classes, training_split
+from vimoclip.windows import check_window_rate
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
     store = snapshot(report.folder, request.store, request.versions)
     split = training_split(store, request.split, config.select_on, config.training.seed)
     report.train, report.held_out = split.train_description, split.held_out_description
+    rows = [row for videos in split.parts.values() for row in videos]
+    check_window_rate(config.sequences.window_s, ((row.frames, row.duration_s) for row in rows))
     classes = trainable_classes(store, split.train, request.split.min_videos)
     groups = read_class_groups(request.class_groups, classes) if request.class_groups else None
     sequences = {name: _read(request, store, videos, classes) for name, videos in split.parts.items()}

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,28 @@ def test_reading_gives_the_same_spans(tmp_path: Path, form: Form, delimiter: str
         each.path: sorted((bout.label, bout.start_s, bout.end_s) for bout in each.bouts) for each in found
     }
     assert len(LONG.bouts) > 2
-    stored = {each.video: each.path for each in found}
+    stored = {each.video: KnownVideo(each.path) for each in found}
     assert sorted(match(annotations, stored).videos) == sorted(stored)
     assert all(not video.metadata for video in annotations.videos)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_times_are_those_of_the_player_that_counts_from_where_the_file_begins(tmp_path: Path, form: Form) -> None:
+    """A recording whose sound begins 0.75 s before its first frame."""
+    late = replace(SHORT, clock_offset_s=0.75)
+    rows = list(csv.DictReader(io.StringIO(boris_rows(predictions(late), form))))
+    if form == "aggregated":
+        assert [rows[0][name] for name in ("Start (s)", "Stop (s)", "Duration (s)")] == [
+            "0.750",
+            "1.083333",
+            "0.333333",
+        ]
+    else:
+        assert [row["Time"] for row in rows] == ["0.750", "1.083333"]
+    assert {row["Media duration (s)"] for row in rows} == {"1.083333"}
+    assert [(bout["start_s"], bout["end_s"]) for bout in predictions(late).to_dict()["videos"][0]["bouts"]] == [
+        (0.0, 0.333333)
+    ]
 
 
 def test_columns_and_cells() -> None:
