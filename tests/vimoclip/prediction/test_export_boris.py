@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.vimoclip.annotations.files import spans, write
 from tests.vimoclip.made_up_predictions import prediction, predictions
-from vimoclip.annotations import match, read
+from vimoclip.annotations import KnownVideo, match, read
 from vimoclip.prediction.export import AGGREGATED, TABULAR, Form, boris_rows
 
 FORMS: list[Form] = ["aggregated", "tabular"]
