@@ -132,7 +132,7 @@ def check_window_rate(window_s: float | None, videos: Iterable[tuple[int | None,
     """
     if window_s is None:
         return
-    cut = [stored_rate(frames, duration) for frames, duration in videos if frames and (duration or 0) > window_s]
+    cut = [stored_rate(frames, long) for frames, long in videos if frames and long is not None and long > window_s]
     if cut and too_short(window_s, max(cut)):
         raise too_short_error(window_s, max(cut), "Or ingest into another store with a higher --fps.")
 

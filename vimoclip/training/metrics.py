@@ -138,7 +138,8 @@ def leads(scores: Tensor) -> Tensor:
     Args:
         scores: logits, float (N, C), of two classes or more.
     """
-    first, second = scores.topk(2, dim=1).values.split(1, dim=1)
+    highest = scores.topk(2, dim=1).values
+    first, second = highest[:, :1], highest[:, 1:]
     return scores - torch.where(scores == first, second, first)
 
 
@@ -179,7 +180,8 @@ def _metrics(
 def _ranks(scores: Tensor) -> Tensor:
     """The place of each score among all of them, above 0 and up to 1: a sigmoid would make high scores equal."""
     _, places = torch.unique(scores, return_inverse=True)
-    return (places.double() + 1) / max(places.numel(), 1)
+    ranks: Tensor = (places.double() + 1) / max(places.numel(), 1)
+    return ranks
 
 
 def _average_precision(p: Tensor, y: Tensor) -> float | None:

@@ -28,10 +28,11 @@ def test_a_bout_is_drawn_where_it_is() -> None:
     assert not green(none).any()
 
 
-def runs_of(columns: np.ndarray) -> list[int]:
-    """How long each run of True is."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], columns.astype(int), [0]])))
-    return (edges[1::2] - edges[::2]).tolist()
+def drawn(data: bytes) -> list[int]:
+    """How wide each bout of a picture is, in pixels."""
+    columns = np.asarray(green(data).any(axis=0)).astype(int)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], columns, [0]])))
+    return [int(width) for width in edges[1::2] - edges[::2]]
 
 
 def test_the_timeline_of_an_hour_is_as_wide_as_its_shortest_bout_needs() -> None:
@@ -40,7 +41,7 @@ def test_the_timeline_of_an_hour_is_as_wide_as_its_shortest_bout_needs() -> None
     hour = prediction("hour.mp4", spans, [[0.9 if n in on else 0.1, 0.0] for n in range(len(spans))])
     assert len(hour.bouts) == 5 and min(bout.end_s - bout.start_s for bout in hour.bouts) == 1.0
     data = ethogram(hour, 0.5)
-    seen = runs_of(green(data).any(axis=0))
+    seen = drawn(data)
     assert len(seen) == 5 and min(seen) >= 2
     assert max(seen) / min(seen) < 3  # as long as they are
     assert timeline_note(hour) is None
@@ -59,7 +60,7 @@ def test_a_video_that_is_too_long_for_that_is_binned_and_says_so() -> None:
     note = timeline_note(long)
     assert note is not None and note.startswith("binned: a pixel is 2.") and note.endswith("drawn wider")
     data = ethogram(long, 0.5)
-    seen = runs_of(green(data).any(axis=0))
+    seen = drawn(data)
     assert len(seen) == 3 and min(seen) >= 2
     with PIL.Image.open(io.BytesIO(data)) as picture:
         assert picture.width * picture.height <= 32_000_000
