@@ -84,11 +84,11 @@ def ablate(
 
 def _print(report: Any, files: list[Path], console: Console) -> None:
     """Print the table to `console`, and the rest to stderr."""
-    from pipelines.ablate import FIGURES, cell, paper_cell
+    from pipelines.ablate import FIGURES, cell, heading, paper_cell
     from vimoclip.training.metrics import percent
 
     figures = [figure for figure in FIGURES if any(row.last.get(figure) for row in report.rows)]
-    columns = ("fusion", *(FIGURES[figure] for figure in figures), "best epoch", "seeds", "paper")
+    columns = ("fusion", *(heading(report, figure) for figure in figures), "best epoch", "seeds", "paper")
     rows = [
         (
             HEADS[row.fusion].title,

@@ -41,13 +41,13 @@ def evaluate(
 
 def _print(report: Any, which: str, per_class: bool) -> None:
     """Print the figures of the epoch that `which` describes."""
-    from vimoclip.training.metrics import percent
+    from vimoclip.training.metrics import over_classes, percent
 
     metrics = report.metrics
     rows = [
         ("mAP, micro", percent(metrics.micro)),
         ("mAP, micro of batches", percent(metrics.micro_batches)),
-        ("mAP, macro", percent(metrics.macro)),
+        (f"mAP, macro, {over_classes(metrics.classes)}", percent(metrics.macro)),
         *((f"mAP, {name}", percent(value)) for name, value in metrics.class_groups.items()),
         ("calibration error", percent(metrics.calibration)),
     ]

@@ -113,3 +113,7 @@ def _print(predictions: "Predictions", top: int) -> None:
     title = f"Bouts: windows of {predictions.window_s:g} s, of at least {percent(predictions.threshold)}%"
     columns = ("video", "from s", "to s", "label", "%")
     render.out.print(render.table(title, columns, bouts, ("from s", "to s", "%")))
+    if not bouts and (best := predictions.best_window()) is not None:
+        video, label, score, start_s, _ = best
+        said = f"No bout reaches {percent(predictions.threshold)}%; the best is {label} with {percent(score)}%"
+        render.err.print(f"{said} at {start_s:.2f} s of {video.video}.", markup=False, highlight=False)

@@ -175,11 +175,12 @@ def finish(report: Any) -> bool:
         Whether the run is finished; False where it was interrupted.
     """
     from pipelines.run_folder import SELECTED
-    from vimoclip.training.metrics import percent
+    from vimoclip.training.metrics import over_classes, percent
 
     last = report.records[-1] if report.records else {}
     metrics = last.get("held_out", {})
-    shown = [("mAP, micro", "micro"), ("mAP, micro of batches", "micro_batches"), ("mAP, macro", "macro")]
+    over = f", {over_classes(metrics['classes'])}" if "classes" in metrics else ""
+    shown = [("mAP, micro", "micro"), ("mAP, micro of batches", "micro_batches"), (f"mAP, macro{over}", "macro")]
     figures = [(name, percent(metrics[key])) for name, key in shown if key in metrics]
     figures += [(f"mAP, {name}", percent(value)) for name, value in metrics.get("segments", {}).items()]
     figures += [("accuracy", percent(metrics["accuracy"]))] if metrics.get("accuracy") is not None else []
@@ -189,6 +190,8 @@ def finish(report: Any) -> bool:
     if report.interrupted:
         render.err.print("Interrupted. The last epoch is kept; the same command continues from there.")
         return False
+    if report.known and report.loss:
+        render.err.print(report.loss, markup=False, highlight=False)
     if report.selected is not None:
         chosen = f"Epoch {report.selected} is the best on what was cut from train"
         render.err.print(f"{chosen}: {report.folder / SELECTED}.", markup=False, highlight=False)

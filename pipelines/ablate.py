@@ -25,7 +25,7 @@ from vimoclip.errors import ConfigError, RunError
 from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import as_location
-from vimoclip.training.metrics import Interval, interval, percent
+from vimoclip.training.metrics import Interval, classes_shown, interval, percent
 
 PAPER = {name: head.paper for name, head in HEADS.items() if head.paper is not None}
 """The rows of the paper's Table 2: micro mAP on Animal Kingdom, in percent, by head."""
@@ -103,6 +103,7 @@ class AblateReport:
         train: which videos were trained on, in words.
         held_out: which were evaluated on, in words.
         classes: how many.
+        macro_classes: how many of them macro mAP is the mean over: those that a held-out video shows.
         epochs: how many were trained this time.
         known: how many runs were finished before.
         interrupted: whether a KeyboardInterrupt ended it.
@@ -114,6 +115,7 @@ class AblateReport:
     train: str = ""
     held_out: str = ""
     classes: int = 0
+    macro_classes: int = 0
     epochs: int = 0
     known: int = 0
     interrupted: bool = False
@@ -158,7 +160,7 @@ def run_all(request: AblateRequest, progress: Progress = NO_PROGRESS) -> AblateR
             break
         report.train, report.held_out, report.classes = trained.train, trained.held_out, trained.classes
         report.epochs, report.known = report.epochs + trained.epochs, report.known + trained.known
-        _add(rows[fusion], seed, trained)
+        report.macro_classes = _add(rows[fusion], seed, trained)
     report.seconds = time.monotonic() - began
     return report
 
@@ -250,8 +252,8 @@ def _settings(config: FusionConfig) -> dict[str, object]:
     return shared
 
 
-def _add(row: AblateRow, seed: int, trained: TrainFusionReport) -> None:
-    """Add the figures of a run to its row."""
+def _add(row: AblateRow, seed: int, trained: TrainFusionReport) -> int:
+    """Add the figures of a run to its row; return how many classes its macro mAP is over."""
     figures = [record["held_out"] for record in trained.records if "held_out" in record]
     if not figures:
         raise RunError(
@@ -266,6 +268,7 @@ def _add(row: AblateRow, seed: int, trained: TrainFusionReport) -> None:
         if known and math.isfinite(known[-1]):
             row.last.setdefault(name, []).append(known[-1])
             row.best.setdefault(name, []).append(max(known))
+    return classes_shown(figures[-1]["classes"])
 
 
 # An ablation as files: results.json and results.csv for programs, table.md and table.png for papers.
@@ -295,6 +298,14 @@ def write_files(report: AblateReport) -> list[Path]:
     return [report.folder / name for name in made]
 
 
+def heading(report: AblateReport, figure: Figure) -> str:
+    """Name a figure; macro mAP with the number of classes it is over: `mAP, macro, over 12 of 140 classes`."""
+    if figure != "macro":
+        return FIGURES[figure]
+    over = f"{report.macro_classes} of {report.classes}"
+    return f"{FIGURES[figure]}, over {over if report.macro_classes < report.classes else report.classes} classes"
+
+
 def cell(row: AblateRow, figure: Figure) -> str:
     """Format a figure in percent: `77.09 ± 0.41`; without ± for one seed; a dash where it is not known."""
     found = row.interval(figure)
@@ -319,7 +330,7 @@ def _json(report: AblateReport) -> str:
         asdict(row) | {"interval": {name: asdict(found) for name in figures if (found := row.interval(name))}}
         for row in report.rows
     ]
-    head = {"train": report.train, "held_out": report.held_out, "classes": report.classes}
+    head = {name: getattr(report, name) for name in ("train", "held_out", "classes", "macro_classes")}
     return json.dumps(head | {"rows": rows}, indent=2, allow_nan=False) + "\n"
 
 
@@ -337,7 +348,7 @@ def _csv(report: AblateReport) -> str:
 
 def _markdown(report: AblateReport) -> str:
     figures = _measured(report)
-    names = [FIGURES[figure] for figure in figures]
+    names = [heading(report, figure) for figure in figures]
     lines = [
         f"| fusion | {' | '.join(f'{name} (95%)' for name in names)} | seeds | paper, Animal Kingdom |",
         f"|---|{'---|' * len(names)}---|---|",

@@ -127,9 +127,12 @@ def rename(
         store = FeatureStore.open(at)
         store.check_writable()
         feature = _added(store, old)
-        check_name(store, new)
-        if new in store.features | store.unfinished:
-            raise FeatureError(f"The store already has a feature {new}.", hint="Drop that one first.")
+        if (taken := (store.features | store.unfinished).get(new)) is not None:
+            other = f"Choose another name, or `vimoclip features drop {new}` first."
+            raise FeatureError(
+                f"The store already has a feature {new}.", hint=other if taken.added else "Choose another name."
+            )
+        check_name(store, new, "Choose another name.")
         with defer_interrupts():
             frames = store.tables["frames"]
             drop_orphan_columns(store, frames, lock.check)  # a drop may have left columns of the new name

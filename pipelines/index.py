@@ -35,6 +35,7 @@ from vimoclip.store.segments import (
 )
 from vimoclip.store.table import GRACE, Table
 from vimoclip.store.vector_index import has_index, update, wants_rows
+from vimoclip.windows import check_window_rate
 
 FLUSH_ROWS, FLUSH_BYTES = 50_000, 128 << 20
 FRAGMENTS = 16
@@ -104,7 +105,7 @@ def run(request: IndexRequest, progress: Progress = NO_PROGRESS) -> IndexReport:
     Raises:
         SearchError: the store has no feature to make segments from.
         FeatureError: a feature that was asked for does not exist, or does not fit its space.
-        ConfigError: the window or the stride is not valid.
+        ConfigError: the window or the stride is not valid, or no video has two stored frames in a window.
         CheckpointError: the run is not finished, or was trained on other features than the store's.
         StoreError: the store cannot be read or written.
     """
@@ -198,6 +199,8 @@ def _wanted(store: FeatureStore, request: IndexRequest, before: SegmentSettings 
     window = request.window_s if request.window_s is not None else before.window_s if before else WINDOW_S
     stride = request.stride_s if request.stride_s is not None else before.stride_s if before else STRIDE_S
     check_window(window, stride)
+    if request.window_s is not None:
+        check_window_rate(window, ((row.frames, row.duration_s) for row in store.live_videos()))
     spaces = made_from(store, asked)
     if not spaces:
         raise SearchError(

@@ -13,6 +13,7 @@ from vimoclip.prediction.export import (
     check_events,
     check_table,
     check_timeline,
+    timeline_note,
     write_events,
     write_table,
     write_timelines,
@@ -81,6 +82,7 @@ def run(request: PredictRequest, progress: Progress = NO_PROGRESS) -> PredictRep
     Raises:
         UsageError: a file's suffix is not known, or one timeline was asked for several videos.
         SourceError: a name matches nothing.
+        ConfigError: no stored video has two frames in a window, and no other file is asked for.
         CheckpointError: the folder does not hold a run, or it was trained on other features.
         RunError: the run is not finished, or a file cannot be written.
         ModelError: a model is not available.
@@ -101,6 +103,10 @@ def run(request: PredictRequest, progress: Progress = NO_PROGRESS) -> PredictRep
     if request.boris is not None:
         report.files.append(write_events(report.predictions, request.boris, request.form))
     if request.timeline is not None:
-        report.files += write_timelines(report.predictions, request.timeline)
+        timelines = write_timelines(report.predictions, request.timeline)
+        report.files += timelines
+        for path, prediction in zip(timelines, report.predictions, strict=True):
+            if (note := timeline_note(prediction)) is not None:
+                progress.message(f"{path} is {note}.")
     report.seconds = time.monotonic() - began
     return report

@@ -132,13 +132,14 @@ def identity(
     }
 
 
-def begin(folder: Path, store: FeatureStore, what: dict[str, Any]) -> None:
+def begin(folder: Path, store: FeatureStore, what: dict[str, Any], loss: str) -> None:
     """Write run.json, and keep the run's snapshot from being cleaned up; nothing where the run was begun before.
 
     Args:
         folder: of the run.
         store: the snapshot that it reads.
         what: see `identity`.
+        loss: which loss it takes and why, in words.
 
     Raises:
         RunError: the folder cannot be written.
@@ -148,7 +149,7 @@ def begin(folder: Path, store: FeatureStore, what: dict[str, Any]) -> None:
         return
     store.tag(f"run-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]}")
     with atomic_write(folder / RUN) as path:
-        path.write_text(json.dumps(what, ensure_ascii=False, indent=2), encoding="utf-8")
+        path.write_text(json.dumps(what | {"loss": loss}, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
 # Around the training loop: the message at the start, an orderly end on Ctrl-C, and the files of a finished run.
@@ -170,6 +171,7 @@ class TrainReport:
         train: which videos it learned from, in words.
         held_out: which it was evaluated on, in words.
         classes: how many.
+        loss: which loss it took and which videos are the reason, in words; empty where the run did not note it.
         records: figures of every epoch.
         epochs: how many were done this time.
         selected: the epoch that was best on the videos set aside for that; None where none is chosen.
@@ -182,6 +184,7 @@ class TrainReport:
     train: str = ""
     held_out: str = ""
     classes: int = 0
+    loss: str = ""
     records: list[Record] = field(default_factory=list)
     epochs: int = 0
     selected: int | None = None
@@ -209,7 +212,7 @@ def load_finished(report: TrainReport, config: Config, asked: Config, classes: i
         )
     what: dict[str, Any] = read_run(report.folder)
     report.known, report.records, report.classes = True, records_of(report.folder), classes
-    report.train, report.held_out = what["train"], what["held_out"]
+    report.train, report.held_out, report.loss = what["train"], what["held_out"], str(what.get("loss", ""))
 
 
 def train_until_done(training: Training, report: TrainReport, progress: Progress, device: str) -> bool:
@@ -227,6 +230,7 @@ def train_until_done(training: Training, report: TrainReport, progress: Progress
     report.records, before = training.records, len(training.records)
     begun = f", from epoch {before + 1} on" if before else ""
     progress.message(f"Training in {report.folder} on {device}{begun}; {report.held_out} held out.")
+    progress.message(report.loss)
     try:
         training.run(progress)
     except KeyboardInterrupt:

@@ -37,7 +37,9 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
 from vimoclip.training.fusion import FusionTask, calibrate
 from vimoclip.training.loop import Record, Training
+from vimoclip.training.losses import explain_loss
 from vimoclip.training.splits import SplitRequest, trainable_classes, training_split
+from vimoclip.windows import check_window_rate
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,13 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
     store = snapshot(report.folder, request.store, request.versions)
     split = training_split(store, request.split, config.select_on, config.training.seed)
     report.train, report.held_out = split.train_description, split.held_out_description
+    rows = [row for videos in split.parts.values() for row in videos]
+    check_window_rate(config.sequences.window_s, ((row.frames, row.duration_s) for row in rows))
     classes = trainable_classes(store, split.train, request.split.min_videos)
     groups = read_class_groups(request.class_groups, classes) if request.class_groups else None
     sequences = {name: _read(request, store, videos, classes) for name, videos in split.parts.items()}
     config = replace(config, loss=config.loss.fitting(all(each.one_each for each in sequences.values())))
+    report.loss = explain_loss(request.config.loss, config.loss, store, sequences.values())
     report.classes = len(classes)
     report.sequences = {name: each.report for name, each in sequences.items()}
     features = features_of(store, config)
@@ -124,7 +129,7 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
     task = FusionTask(config, sequences["train"], sequences.get("held_out"), device, groups, sequences.get("select"))
     items = config.sequences.examples
     training = Training(task, config.training, device, report.folder, what, score, items=items)
-    begin(report.folder, store, what)
+    begin(report.folder, store, what, report.loss)
     if not train_until_done(training, report, progress, str(device)):
         return
     sources = {role: Source.of(feature) for role, feature in features.items()}

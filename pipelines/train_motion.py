@@ -41,6 +41,7 @@ from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike, as_location
 from vimoclip.training.loop import METRICS, Record, Training
+from vimoclip.training.losses import NAMES, explain_labels
 from vimoclip.training.motion import MotionTask
 from vimoclip.training.motion_dataset import ClipReport, read_motion_clips
 from vimoclip.training.optimizer import SINGLE_PROCESS, ProcessGroup
@@ -127,6 +128,8 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, progress: Pro
     }
     report.classes = len(classes)
     report.segments = {name: each.report for name, each in segments.items()}
+    shown = explain_labels(store, (each.sequences for each in segments.values()))
+    report.loss = f"Loss: {NAMES['bce']}, the only one there is; {shown}."
     teacher = teacher_of(store, request.run)
     feature = store.features["clip"]
     what = identity(store, config, {"image": store.features[config.image], "teacher": feature}, classes, split)
@@ -144,7 +147,7 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, progress: Pro
         items="segments",
     )
     if not peers.rank:
-        begin(report.folder, store, what)
+        begin(report.folder, store, what, report.loss)
     if not train_until_done(training, report, progress, str(teacher.device)) or peers.rank:
         return
     counts, where = segments["train"].sequences.counts(), str(store.place)

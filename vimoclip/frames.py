@@ -164,6 +164,13 @@ class VideoInfo:
     first_frame_s: float | None = None
     levels: str | None = None
 
+    @property
+    def clock_offset_s(self) -> float:
+        """What a player's clock shows at the first frame, in seconds: 0 where it is not known."""
+        if self.container_start_s is None or self.first_frame_s is None:
+            return 0.0
+        return self.first_frame_s - self.container_start_s
+
     @classmethod
     def of_row(cls, row: Video) -> Self:
         """What an ingest found out about a stored video, as far as its row keeps it."""
@@ -176,6 +183,8 @@ class VideoInfo:
             time_source=row.time_source or "rate",
             decoded_frames=row.decoded_frames or 0,
             duration_s=row.duration_s or 0.0,
+            container_start_s=row.container_start_s,
+            first_frame_s=row.first_frame_s,
         )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vimoclip.config.base import check_window
+from vimoclip.errors import ConfigError
 from vimoclip.frames import Embeddings, FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoReset
 
 CLOCK_S = 1e-6
@@ -58,6 +59,82 @@ def spans(duration_s: float, window_s: float, stride_s: float) -> tuple[NDArray[
         return np.zeros(1), np.array([duration_s])
     starts = np.append(np.arange(np.ceil((last - CLOCK_S) / stride_s)) * stride_s, last)
     return starts, starts + window_s
+
+
+def frames_in(time_s: NDArray[np.float64], start_s: float, end_s: float) -> tuple[int, int]:
+    """Find the frames of a span: those in [start_s, end_s), or, where it lies between two, the nearest to its middle.
+
+    Args:
+        time_s: of the frames of a video, ascending, fp64 (n,), n > 0.
+        start_s: where the span starts, in seconds.
+        end_s: the first moment after it.
+
+    Returns:
+        The first of them, and one past the last.
+    """
+    first, last = np.searchsorted(time_s, [start_s - CLOCK_S, end_s - CLOCK_S], "left").tolist()
+    if first >= last:
+        near = np.clip([first - 1, first], 0, len(time_s) - 1)
+        first = int(near[np.abs(time_s[near] - (start_s + end_s) / 2).argmin()])
+        last = first + 1
+    return first, last
+
+
+def stored_rate(frames: int, duration_s: float) -> float:
+    """How many frames a second a video is stored with, on average.
+
+    Args:
+        frames: how many are stored.
+        duration_s: of the video.
+    """
+    return frames / duration_s if duration_s > 0 else 0.0
+
+
+_RATE_SLACK = 0.95
+"""A window may be this share of two frames long: at 2 frames a second of 25, stored frames are 0.48 or 0.52 s apart."""
+
+
+def too_short(window_s: float, rate: float) -> bool:
+    """Whether a window is shorter than two frames at a rate.
+
+    Args:
+        window_s: length of the window, seconds.
+        rate: frames a second.
+    """
+    return window_s * rate < 2 * _RATE_SLACK
+
+
+def too_short_error(window_s: float, rate: float, hint: str = "") -> ConfigError:
+    """The error of a window that is `too_short`, which names the rate.
+
+    Args:
+        window_s: length of the window, seconds.
+        rate: stored frames a second.
+        hint: what the error advises.
+    """
+    return ConfigError(
+        "The window is shorter than two stored frames.",
+        received=f"{window_s:g} s, at {rate:.3g} stored frames a second",
+        expected=f"a window of at least {2 / rate:.3g} s",
+        hint=hint,
+    )
+
+
+def check_window_rate(window_s: float | None, videos: Iterable[tuple[int | None, float | None]]) -> None:
+    """Refuse windows that are shorter than two stored frames in every video that they would cut.
+
+    Args:
+        window_s: length of a window, seconds; None cuts nothing.
+        videos: how many frames each has, and its length in seconds.
+
+    Raises:
+        ConfigError: no video that is longer than a window has two frames in one; names the highest rate.
+    """
+    if window_s is None:
+        return
+    cut = [stored_rate(frames, long) for frames, long in videos if frames and long is not None and long > window_s]
+    if cut and too_short(window_s, max(cut)):
+        raise too_short_error(window_s, max(cut), "Or ingest into another store with a higher --fps.")
 
 
 def mean_direction(total: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -50,6 +50,12 @@ def test_embed_list_rename_drop(made: Path, store: Path) -> None:
     assert "second" in shown and "starting" in shown
     assert document("features", "rename", "second", "third", "--store", store) == {"renamed": "second", "to": "third"}
     assert "third" in FeatureStore.open(store).frames().column_names
+    for taken, hint in (("third", "or `vimoclip features drop third` first"), ("clip", "Choose another name.")):
+        refused = vimoclip("features", "rename", "third", taken, "--store", store)
+        said = " ".join(refused.stderr.split())
+        assert refused.exit_code == 1 and f"already has a feature {taken}" in said and hint in said
+    refused = vimoclip("features", "rename", "third", "take", "--store", store)  # a column, not a feature
+    assert refused.exit_code == 1 and "Choose another name." in refused.stderr and "--as" not in refused.stderr
     assert "`vimoclip optimize`" in vimoclip("features", "drop", "third", "--store", store).stderr
     assert [feature["name"] for feature in document("features", "--store", store)] == ["clip", "moclip"]
 

@@ -57,6 +57,21 @@ def test_bouts_in_windows(place: Path) -> None:
         assert f"{bout['start_s']:.2f}" in result.stdout and bout["label"] in result.stdout
 
 
+def test_without_a_bout_the_best_window_is_named(place: Path) -> None:
+    flags = ["--window", "400ms", "--threshold", "0.999"]
+    result = vimoclip("predict", "long.mp4", *HERE, *flags)
+    (found,) = document("predict", "long.mp4", *HERE, *flags)["videos"]
+    best = found["labels"][0]
+    assert found["bouts"] == []
+    said = " ".join(result.stderr.split())
+    assert f"No bout reaches 99.90%; the best is {best['label']} with {100 * best['score']:.2f}% at " in said
+    assert " s of long.mp4." in said
+    assert (
+        "No bout reaches"
+        not in vimoclip("predict", "long.mp4", *HERE, "--window", "400ms", "--threshold", "0.1").stderr
+    )
+
+
 def test_files(place: Path) -> None:
     flags = ["--window", "0.4", "--out", "p.csv", "--out", "p.json", "--boris", "e.tsv", "--timeline", "t.png"]
     found = document("predict", "long.mp4", *HERE, *flags, "--boris-form", "tabular")

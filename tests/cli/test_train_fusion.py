@@ -62,20 +62,26 @@ def test_train_and_evaluate(place: Path) -> None:
     (run,) = (place / "runs").iterdir()
     assert "split train; split val held out; 3 classes" in result.stderr
     assert "epoch 2: loss" in result.stderr and "mAP, tail" in result.stderr
+    said = " ".join(result.stderr.split())
+    assert "mAP, macro, over 3 classes" in said and " over 3 classes, " in said
+    assert "Loss: cross-entropy, since every video shows exactly one behaviour." in said
     assert f"Next: vimoclip evaluate runs/{run.name} --store vimoclip-store" in result.stderr
     shown = vimoclip("evaluate", f"runs/{run.name}", "--split", "val", "--classes")
     assert shown.exit_code == 0 and "mAP, micro of batches" in shown.stdout and "AP %" in shown.stdout
     found = document("evaluate", f"runs/{run.name}", "--split", "val")
     assert f"{100 * found['metrics']['micro']:.2f}" in shown.stdout
+    assert found["metrics"]["macro_classes"] == 3 and "mAP, macro, over 3 classes" in shown.stdout
     assert list(found["metrics"]["segments"]) == ["tail"] and "class_groups" not in found["metrics"]
     again = vimoclip("train-fusion", *SMALL)
     assert again.exit_code == 0 and "was finished before" in again.stderr
+    assert "Loss: cross-entropy, since every video shows exactly one behaviour." in " ".join(again.stderr.split())
 
 
 def test_json_is_one_document(place: Path) -> None:
     found = document("train-fusion", *SMALL, "--run", "here")
     assert (found["folder"], found["epochs"], found["known"]) == ("here", 2, False)
     assert [record["epoch"] for record in found["records"]] == [1, 2]
+    assert found["loss"].startswith("Loss: cross-entropy, since every video")
 
 
 def test_flags_are_above_set_above_the_file_above_the_preset(place: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines import ablate, train_fusion
-from pipelines.ablate import PAPER, ROWS, AblateReport, AblateRequest, cell, write_files
+from pipelines.ablate import PAPER, ROWS, AblateReport, AblateRequest, cell, heading, write_files
 from pipelines.executor import Engine
 from pipelines.ray_cluster import RayRuns
 from pipelines.train_fusion import TrainFusionRequest
@@ -140,11 +140,14 @@ def test_its_files_say_what_the_report_says(whole: AblateReport) -> None:
     said = json.loads(paths["results.json"].read_text())
     assert [row["last"] for row in said["rows"]] == [row.last for row in whole.rows]
     assert said["rows"][4]["interval"]["micro"]["mean"] == pytest.approx(sum(whole.rows[4].last["micro"]) / 2)
+    assert (said["classes"], said["macro_classes"]) == (3, 3)
     rows = list(csv.DictReader(paths["results.csv"].read_text().splitlines()))
     assert len(rows) == 5 * 2 * 2  # rows, seeds, micro and macro
     assert float(rows[0]["last_epoch"]) == whole.rows[0].last[rows[0]["figure"]][0]
     lines = paths["table.md"].read_text().splitlines()
     assert len(lines) == 7 and len({line.count("|") for line in lines}) == 1
+    assert "| mAP, macro, over 3 classes (95%) |" in lines[0]
+    assert heading(replace(whole, macro_classes=2), "macro") == "mAP, macro, over 2 of 3 classes"
     assert cell(whole.rows[4], "micro") in lines[6] and "77.09" in lines[6]
     assert paths["table.png"].read_bytes().startswith(b"\x89PNG")
 

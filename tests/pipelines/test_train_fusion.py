@@ -100,6 +100,54 @@ def test_a_run_is_a_folder_of_its_own(store: Path, tmp_path: Path) -> None:
     assert [json.loads(line) for line in lines] == report.records
 
 
+class Said(Progress):
+    """Keeps the messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+    @property
+    def loss(self) -> str:
+        (said,) = (text for text in self.messages if text.startswith("Loss: "))
+        return said
+
+
+def relabel(store: Path, source: str, labels: dict[str, str]) -> None:
+    opened = FeatureStore.open(store)
+    with writer_lock(opened.place):
+        writer = StoreWriter(opened)
+        rows = [Label(video_id=video_id, label=label, source=source) for video_id, label in labels.items()]
+        writer.set_labels(rows, list(labels), source)
+        writer.flush()
+
+
+def test_the_loss_that_was_chosen_is_said_with_the_videos_that_made_it(store: Path, tmp_path: Path) -> None:
+    """One label in another file, which leaves the first one standing, changes the loss of the whole training."""
+    said = Said()
+    auto = replace(CONFIG, loss=LossConfig("bce", "cross-entropy"))
+    report = train(store, tmp_path / "one", said, config=auto)
+    assert said.loss == "Loss: cross-entropy, since every video shows exactly one behaviour."
+    assert report.loss == said.loss == json.loads((tmp_path / "one" / RUN).read_text())["loss"]
+    assert train(store, tmp_path / "one", config=auto).loss == said.loss
+    relabel(store, "corrected.csv", {"5.mp4": "a", "6.mp4": "a"})  # t says c of 5 and a of 6
+    said = Said()
+    several = train(store, tmp_path / "several", said, config=auto)
+    shown = "1 of 23 videos shows several behaviours (5.mp4: a from corrected.csv, c from t)"
+    assert several.loss == said.loss == f"Loss: binary cross-entropy, since {shown}."
+    assert read_checkpoint(several.folder)[1].config.loss.name == "bce"
+    said = Said()
+    train(store, tmp_path / "asked", said, config=replace(CONFIG, loss=LossConfig("bce", "bce")))
+    assert said.loss == f"Loss: binary cross-entropy, as the settings say; {shown}."
+    relabel(store, "t", {f"{n}.mp4": "ab"[n % 2] for n in (8, 9, 10, 11)})
+    relabel(store, "u", {f"{n}.mp4": "c" for n in (5, 8, 9, 10, 11)})
+    train(store, tmp_path / "many", said := Said(), config=auto)
+    assert "since 5 of 23 videos show several behaviours (" in said.loss and said.loss.endswith("; …).")
+    assert said.loss.count(".mp4: ") == 3
+
+
 def test_evaluating_gives_what_training_measured(store: Path, tmp_path: Path) -> None:
     trained = train(store, tmp_path / "run").records[-1]["held_out"]
     report = measure(store, tmp_path / "run", split="val")

@@ -66,7 +66,10 @@ def test_a_run_is_a_folder_with_all_that_serving_needs(store: Path, whole: Train
     assert names == ["meta.json", METRICS, "model.safetensors", RUN]
     assert whole.epochs == 3 and sum(found.videos for found in whole.segments.values()) == 10
     assert all(found.segments == 2 * found.videos for found in whole.segments.values())
-    assert {"videos", "micro", "macro", "cosine"} <= whole.records[-1]["held_out"].keys()
+    assert {"videos", "micro", "macro", "macro_classes", "cosine"} <= whole.records[-1]["held_out"].keys()
+    one_each = "every video shows exactly one behaviour"
+    assert whole.loss == f"Loss: binary cross-entropy, the only one there is; {one_each}."
+    assert json.loads((whole.folder / RUN).read_text())["loss"] == whole.loss
     student = read_student(whole.folder)
     opened = FeatureStore.open(store)
     meta = student.meta

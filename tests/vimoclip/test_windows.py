@@ -14,7 +14,7 @@ from tests.vimoclip.stores import frames_of, info_of
 from vimoclip.config.base import check_window
 from vimoclip.errors import ConfigError
 from vimoclip.frames import Embeddings, FrameBatch, Idle, VideoDone, VideoFailed, VideoReset
-from vimoclip.windows import Window, iter_windows, mean_direction, spans, vector_sum
+from vimoclip.windows import Window, check_window_rate, frames_in, iter_windows, mean_direction, spans, vector_sum
 
 
 def test_one_begins_every_stride_and_the_last_ends_with_the_video() -> None:
@@ -162,6 +162,45 @@ def test_vectors_that_cancel_out_have_no_direction() -> None:
     z = unit(1, 4)
     both = Embeddings(np.concatenate([z, -z]), np.ones(2, np.float32))
     assert mean_direction(vector_sum(both)) is None
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "found"),
+    [
+        (0.0, 1.0, (0, 2)),  # both that lie in it
+        (0.5, 0.6, (1, 2)),
+        (0.51, 0.6, (1, 2)),  # between two frames: the nearest
+        (0.9, 0.95, (2, 3)),
+        (0.7, 0.8, (1, 2)),  # in the middle: the earlier one
+        (5.0, 6.0, (2, 3)),  # after the last
+        (-2.0, -1.0, (0, 1)),
+    ],
+)
+def test_a_span_between_two_frames_takes_the_nearest(start_s: float, end_s: float, found: tuple[int, int]) -> None:
+    assert frames_in(np.array([0.0, 0.5, 1.0]), start_s, end_s) == found
+
+
+@pytest.mark.parametrize(
+    ("window_s", "videos", "refused"),
+    [
+        (None, [(2, 100.0)], False),
+        (0.5, [(60, 60.0)], True),
+        (2.0, [(60, 60.0)], False),
+        (1.0, [(20, 10.04)], False),  # two frames a second, and a little more than ten seconds
+        (0.5, [(60, 60.0), (1500, 60.0)], False),  # one of them has enough
+        (0.5, [(60, 60.0), (13, 0.5)], True),  # the other is no longer than a window
+        (0.5, [(1, 0.04), (12, 0.48)], False),
+        (0.5, [(0, None), (None, 3.0)], False),
+    ],
+)
+def test_windows_shorter_than_two_stored_frames(
+    window_s: float | None, videos: list[tuple[int | None, float | None]], refused: bool
+) -> None:
+    if not refused:
+        check_window_rate(window_s, videos)
+        return
+    with pytest.raises(ConfigError, match=r"0\.5 s, at 1 stored frames a second.*a window of at least 2 s"):
+        check_window_rate(window_s, videos)
 
 
 @pytest.mark.parametrize("of", [(0, 1), (2, 0), (-1, 1), (float("nan"), 1), (1, float("inf"))])

@@ -7,12 +7,13 @@ in that order, which BORIS 8.27.4 writes (boris/export_events.py and boris/expor
     aggregated   a line a bout, from Start (s) to Stop (s), a state
     tabular      a line a START and a line a STOP, in the order of their times
 
-Each video is an observation of its own, with one player and an offset of 0, so that times are those of the video. No
-subject is named. The score is in the comment of the start. BORIS writes times to the millisecond; these are to the
-microsecond, so that reading gives the exact spans. Given the events of such a file as a project, that version of BORIS
-finds every state paired, and exports the same columns and cells but for these times and for the date, which is left
-empty here. BORIS itself reads neither form: it imports projects, and sheets with the columns time, subject, code,
-modifier and comment.
+Each video is an observation of its own, with one player and an offset of 0. Its times are those of the clock of BORIS's
+player, which begins with the file, sound and all; everything else here counts from the first frame. No subject is
+named. The score is in the comment of the start. BORIS writes times to the millisecond; these are to the microsecond, so
+that reading gives the exact spans. Given the events of such a file as a project, that version of BORIS finds every
+state paired, and exports the same columns and cells but for these times and for the date, which is left empty here.
+BORIS itself reads neither form: it imports projects, and sheets with the columns time, subject, code, modifier and
+comment.
 """
 
 import csv
@@ -102,12 +103,12 @@ def _aggregated(prediction: Prediction) -> Iterator[dict[str, str]]:
             "Observation type": "Media file",
             "Subject": "No focal subject",
             "Behavioral category": "Not defined",
-            "Coding duration": _time(prediction.duration_s),
+            "Coding duration": _time(_length_s(prediction)),
             "FPS (frame/s)": f"{prediction.fps:.3f}",
             "Observation duration by subject by observation": f"{covered:.3f}",
             "Behavior type": "STATE",
-            "Start (s)": _time(bout.start_s),
-            "Stop (s)": _time(bout.end_s),
+            "Start (s)": _time(bout.start_s + prediction.clock_offset_s),
+            "Stop (s)": _time(bout.end_s + prediction.clock_offset_s),
             "Duration (s)": _time(bout.end_s - bout.start_s),
             "Image index start": "NA",
             "Image index stop": "NA",
@@ -126,13 +127,13 @@ def _tabular(prediction: Prediction) -> Iterator[dict[str, str]]:
     ]
     for time_s, kind, bout in sorted(moments, key=lambda each: each[0]):  # stable, so no bout stops before its start
         yield _observation(prediction, bout) | {
-            "Observation duration": _time(prediction.duration_s),
+            "Observation duration": _time(_length_s(prediction)),
             "Observation type": "Media file(s)",
             "Subject": "",
             "Behavioral category": "",
             "FPS": f"{prediction.fps:.3f}",
             "Behavior type": kind,
-            "Time": _time(time_s),
+            "Time": _time(time_s + prediction.clock_offset_s),
             "Image index": "NA",
             "Image file path": "NA",
             "Comment": _score(bout) if kind == "START" else "",
@@ -147,10 +148,15 @@ def _observation(prediction: Prediction, bout: ScoredSpan) -> dict[str, str]:
         "Description": "",
         "Source": f"player #1:{prediction.path}",
         "Time offset (s)": "0",
-        "Media duration (s)": _time(prediction.duration_s),
+        "Media duration (s)": _time(_length_s(prediction)),
         "Behavior": bout.label,
         "Media file name": prediction.path,
     }
+
+
+def _length_s(prediction: Prediction) -> float:
+    """The length of a video on the clock of the player, which may begin before the first frame."""
+    return prediction.duration_s + prediction.clock_offset_s
 
 
 def _score(bout: ScoredSpan) -> str:
@@ -166,13 +172,59 @@ def _time(seconds: float) -> str:
 MOST_ROWS = 40
 _BOUT, _CURVE, _RULE = "#3d7a5c", "#123", "#c2571a"
 
+_DPI = 144
+_WIDTH = 9.6  # inches, of a picture whose bouts need no more
+_BESIDE = 2.4  # inches: the names of labels, and what is around the rows
+_LEAST_PIXELS = 3.0  # of a bout
+_MOST_PIXELS = 32_000_000  # of a picture: 128 MB while it is drawn
+_MOST_WIDTH = 30_000  # pixels; matplotlib draws 65,535, and some viewers fewer
+
+
+def timeline_note(prediction: Prediction) -> str | None:
+    """Say so where an ethogram is too long to show its shortest bouts as long as they are; None where it shows them.
+
+    Args:
+        prediction: of the video.
+    """
+    _, pixel_s = _width(prediction)
+    shortest = _shortest_s(prediction)
+    if shortest is None or shortest >= _LEAST_PIXELS * pixel_s * 0.999:
+        return None
+    return f"binned: a pixel is {pixel_s:.2g} s, and bouts of less than {_LEAST_PIXELS * pixel_s:.2g} s are drawn wider"
+
+
+def _shortest_s(prediction: Prediction) -> float | None:
+    return min((bout.end_s - bout.start_s for bout in prediction.bouts), default=None)
+
+
+def _labels(prediction: Prediction) -> list[str]:
+    """The labels that have a row: those with bouts, or else the most probable ones."""
+    labels = list(dict.fromkeys(bout.label for bout in prediction.bouts))[:MOST_ROWS]
+    return labels or [label for label, _ in prediction.labels(5)]
+
+
+def _height(prediction: Prediction) -> float:
+    return 1.1 + 0.42 * len(_labels(prediction))
+
+
+def _width(prediction: Prediction) -> tuple[float, float]:
+    """The width of an ethogram in inches: as wide as its shortest bout needs, up to a limit; and seconds a pixel."""
+    duration_s, shortest = max(prediction.duration_s, 1e-9), _shortest_s(prediction)
+    rows = _WIDTH - _BESIDE
+    if shortest is not None and shortest > 0:
+        rows = max(rows, _LEAST_PIXELS * duration_s / shortest / _DPI)
+    most = min(_MOST_WIDTH, _MOST_PIXELS / (_height(prediction) * _DPI)) / _DPI
+    rows = min(rows, most - _BESIDE)
+    return rows + _BESIDE, duration_s / (rows * _DPI)
+
 
 def ethogram(prediction: Prediction, threshold: float) -> bytes:
     """Draw what is seen in a video and when: a row for each label, seconds from left to right.
 
     A row shows the bouts of a label that has any and, over them, its probability in each window, with the threshold.
     Where no label has bouts, the five most probable labels are shown. Labels are in the order of their first bouts, at
-    most 40.
+    most 40. The picture is as wide as the shortest bout needs to be seen; a very long video is binned, which its title
+    says (`timeline_note`).
 
     Args:
         prediction: of the video.
@@ -183,31 +235,38 @@ def ethogram(prediction: Prediction, threshold: float) -> bytes:
     """
     from matplotlib.figure import Figure
 
-    labels = list(dict.fromkeys(bout.label for bout in prediction.bouts))[:MOST_ROWS]
-    labels = labels or [label for label, _ in prediction.labels(5)]
-    picture = Figure(figsize=(9.6, 1.1 + 0.42 * len(labels)), layout="constrained")
+    labels = _labels(prediction)
+    width, pixel_s = _width(prediction)
+    picture = Figure(figsize=(width, _height(prediction)), layout="constrained")
     axes = picture.add_subplot()
     for row, label in enumerate(labels):
-        _row(axes, prediction, row, label, threshold)
+        _row(axes, prediction, row, label, threshold, _LEAST_PIXELS * pixel_s)
     axes.set_yticks(range(len(labels)), [_plain(label, 30) for label in labels])
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, prediction.duration_s)
     axes.set_xlabel("seconds")
-    axes.set_title(_plain(prediction.video, 80), loc="left", fontsize=9)
+    axes.locator_params(axis="x", nbins=max(9, round(width)))
+    title = _plain(prediction.video, 80)
+    if (note := timeline_note(prediction)) is not None:
+        title += f"   {note}"
+    axes.set_title(title, loc="left", fontsize=9)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)
     data = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)  # it is drawn as a box
-        picture.savefig(data, format="png", dpi=144)
+        picture.savefig(data, format="png", dpi=_DPI)
     return data.getvalue()
 
 
-def _row(axes: Any, prediction: Prediction, row: int, label: str, threshold: float) -> None:
-    """Draw one label; probabilities of 0 and 1 are the lower and the upper edge of the row."""
+def _row(axes: Any, prediction: Prediction, row: int, label: str, threshold: float, least_s: float) -> None:
+    """Draw one label, each bout at least `least_s` wide. 0 and 1 are the lower and the upper edge of the row."""
     bottom, height = row + 0.4, 0.8
-    bouts = [(bout.start_s, bout.end_s - bout.start_s) for bout in prediction.bouts if bout.label == label]
+    own = [bout for bout in prediction.bouts if bout.label == label]
+    widths = [max(bout.end_s - bout.start_s, least_s) for bout in own]
+    starts = [min(bout.start_s, prediction.duration_s - width) for bout, width in zip(own, widths, strict=True)]
+    bouts = list(zip(starts, widths, strict=True))
     axes.broken_barh(bouts, (bottom - height, height), facecolor=_BOUT, alpha=0.45)
     axes.axhline(bottom - height * threshold, color=_RULE, lw=0.5, ls=":")
     found = prediction.window_probabilities[:, prediction.classes.index(label)]

@@ -45,6 +45,8 @@ class Prediction:
         ends_s: where they end, fp64 (n,).
         window_probabilities: of each class in each window, fp32 (n, C).
         bouts: in the order of their starts.
+        clock_offset_s: what the clock of a player shows at the first frame, from which all times here count
+            (`schemas.videos.Video.clock_offset_s`).
     """
 
     video: str
@@ -58,6 +60,7 @@ class Prediction:
     ends_s: NDArray[np.float64]
     window_probabilities: NDArray[np.float32]
     bouts: tuple[ScoredSpan, ...]
+    clock_offset_s: float = 0.0
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
@@ -182,6 +185,20 @@ class Predictions(Sequence[Prediction]):
         rows = [(each.video, bout.start_s, bout.end_s, bout.label, bout.score) for each in self for bout in each.bouts]
         kinds = {"video": pl.String, "start_s": pl.Float64, "end_s": pl.Float64, "label": pl.String}
         return pl.DataFrame(rows, kinds | {"score": pl.Float64}, orient="row")
+
+    def best_window(self) -> tuple[Prediction, str, float, float, float] | None:
+        """Find the window with the highest probability of any label.
+
+        Returns:
+            The video, the label, its probability, and where the window starts and ends in seconds; None without videos.
+        """
+        best: tuple[Prediction, str, float, float, float] | None = None
+        for each in self:
+            window, label = np.unravel_index(each.window_probabilities.argmax(), each.window_probabilities.shape)
+            score = float(each.window_probabilities[window, label])
+            if best is None or score > best[2]:
+                best = each, each.classes[label], score, float(each.starts_s[window]), float(each.ends_s[window])
+        return best
 
     def windows(self) -> pl.DataFrame:
         """Return one row for each window: video, start_s, end_s, and a column `p(<label>)` for each label."""

@@ -25,7 +25,7 @@ from vimoclip.sequences.sequences import pack_windows, sample_window
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.fusion import SCORE_BATCH, scores
 from vimoclip.training.loop import STATE
-from vimoclip.windows import Window, iter_windows
+from vimoclip.windows import Window, check_window_rate, iter_windows, stored_rate, too_short, too_short_error
 
 
 class WindowModel:
@@ -97,6 +97,7 @@ class VideoScores:
         found: their probabilities, fp32 (C,) each.
         waiting: how many windows are not scored yet.
         frames: how many have come.
+        times_s: when they are, in the pieces in which they came, fp64.
         info: its length and rate, once it has ended.
     """
 
@@ -105,7 +106,20 @@ class VideoScores:
     found: list[NDArray[np.float32]] = field(default_factory=list)
     waiting: int = 0
     frames: int = 0
+    times_s: list[NDArray[np.float64]] = field(default_factory=list)
     info: VideoInfo | None = None
+
+    @property
+    def rate(self) -> float:
+        """Stored frames a second: by the mean of the times between two, or by the median, whichever is higher.
+
+        A long pause lowers the mean alone; frames that are stored at uneven times may lower the median alone.
+        """
+        if self.info is None or self.frames < 2:
+            return 0.0
+        mean = stored_rate(self.frames, self.info.duration_s)
+        between = np.diff(np.concatenate(self.times_s)) if self.times_s else np.empty(0)
+        return max(mean, 1 / float(np.median(between))) if len(between) else mean
 
 
 class WindowScores:
@@ -117,10 +131,11 @@ class WindowScores:
     Args:
         model: scores the windows.
         threshold: the least probability of a window of a bout.
+        window_s: length of a window, by which windows that are shorter than two frames are refused.
     """
 
-    def __init__(self, model: WindowModel, threshold: float) -> None:
-        self._model, self._threshold = model, threshold
+    def __init__(self, model: WindowModel, threshold: float, window_s: float | None = None) -> None:
+        self._model, self._threshold, self._window_s = model, threshold, window_s
         self._waiting: list[tuple[VideoScores, tuple[float, float], FrameBatch]] = []
         self._complete: list[VideoScores] = []
         self._steps = 0
@@ -172,7 +187,9 @@ class WindowScores:
 
     def _prediction(self, video: VideoScores) -> Prediction | VideoFailed:
         assert video.info is not None
-        target, classes = video.target, self._model.classes
+        target, classes, window_s, rate = video.target, self._model.classes, self._window_s, video.rate
+        if window_s is not None and rate and video.info.duration_s > window_s and too_short(window_s, rate):
+            return VideoFailed(target.video, "window-too-short", str(too_short_error(window_s, rate)))
         if not video.found:
             why = f"No window holds one of its {video.frames} frames: take longer ones, or a smaller stride."
             return VideoFailed(target.video, "no-window", why)
@@ -190,6 +207,7 @@ class WindowScores:
             ends,
             found,
             predicted_bouts(classes, starts, ends, found, self._threshold),
+            video.info.clock_offset_s,
         )
 
 
@@ -257,6 +275,7 @@ class Predictor:
 
         Raises:
             SourceError: a name matches nothing.
+            ConfigError: no stored video has two frames in a window, and no other file is asked for.
             ModelError: a model that made the store's features cannot be loaded.
             SettingsError: its weights are not those of the store's features.
             StoreDamagedError: frames of a video are not whole.
@@ -267,6 +286,9 @@ class Predictor:
         done: dict[VideoInput, Prediction] = {}
         stored = [target for target in targets if target.row is not None]
         files = [target for target in targets if target.row is None]
+        if not files:
+            rows = [target.row for target in stored if target.row is not None]
+            check_window_rate(windows.window_s, ((row.frames, row.duration_s) for row in rows))
         progress.message(f"{len(stored)} videos from the store, {len(files)} files to decode.")
         progress.stage("predicting", len(targets))
         try:
@@ -288,7 +310,7 @@ class Predictor:
     def _outcomes(
         self, stored: list[VideoInput], files: list[VideoInput], windows: WindowOptions, progress: Progress
     ) -> Iterator[Scored]:
-        scores, throughput = WindowScores(self._model, windows.threshold), Throughput("frames")
+        scores, throughput = WindowScores(self._model, windows.threshold, windows.window_s), Throughput("frames")
 
         def counted(events: Iterable[FrameEvent]) -> Iterator[FrameEvent]:
             for event in events:
@@ -319,7 +341,10 @@ def _scored(
     def counted() -> Iterator[FrameEvent]:
         for event in events:
             if isinstance(event, FrameBatch):
-                videos.setdefault(event.video_id, VideoScores(targets[event.video_id])).frames += len(event)
+                video = videos.setdefault(event.video_id, VideoScores(targets[event.video_id]))
+                video.frames += len(event)
+                if windows.window_s is not None:
+                    video.times_s.append(event.time_s.copy())
             yield event
 
     for event in iter_windows(counted(), windows.window_s, windows.stride_s):

@@ -22,7 +22,7 @@ from vimoclip.search.corpus import Corpus
 from vimoclip.search.cosine import unit
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.labels import held_by
-from vimoclip.windows import mean_direction, vector_sum
+from vimoclip.windows import CLOCK_S, frames_in, mean_direction, vector_sum
 
 if TYPE_CHECKING:
     from vimoclip.models.clip_text import TextTower
@@ -35,7 +35,7 @@ Kind = Literal["span", "video", "clip", "image", "text", "label", "vector"]
 
 @dataclass(frozen=True)
 class QuerySource:
-    """The part of a stored video that a query is made from, in seconds."""
+    """The part of a stored video that a query is made from, in seconds, with every frame that it was made from."""
 
     video_id: str
     start_s: float
@@ -90,7 +90,8 @@ def from_span(
 ) -> Query:
     """Make a query from a stored video, or a span of it.
 
-    Its vectors are the mean directions of its frames; its behaviour is what the model makes of them as one segment.
+    Its vectors are the mean directions of its frames; its behaviour is what the model makes of them as one segment. A
+    span that lies between two stored frames is made from the nearest.
 
     Args:
         store: the snapshot.
@@ -120,9 +121,7 @@ def from_span(
             received=f"from {start:g} s to {end:g} s",
             expected=f"0 <= from < to <= {length:.3f} s",
         )
-    first, last = np.searchsorted(time_s, [start - 1e-6, end - 1e-6])
-    if first == last:  # between two frames: the one that is shown there
-        first, last = max(0, first - 1), max(1, first)
+    first, last = frames_in(time_s, start, end)
     found = {}
     for space, feature in features.items():
         mean = mean_direction(vector_sum(frames[first:last].features[feature]))
@@ -133,7 +132,11 @@ def from_span(
         if z is not None:
             found["behaviour"] = z
     about = video_id if whole else f"{video_id} from {start:.2f} s to {end:.2f} s"
-    return Query("video" if whole else "span", about, found, QuerySource(video_id, start, end))
+    own = QuerySource(video_id, start, end)
+    near = float(time_s[first])
+    if not start - CLOCK_S <= near < end:  # a frame outside of the span, which must not be an answer either
+        own = QuerySource(video_id, min(start, near), max(end, float(np.nextafter(near, np.inf))))
+    return Query("video" if whole else "span", about, found, own)
 
 
 def read_by(settings: SegmentSettings, spaces: Collection[Space]) -> list[str]:

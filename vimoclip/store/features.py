@@ -2,8 +2,8 @@
 
 Its `features` row comes first, marked as incomplete; then its two columns, null everywhere; then the vectors, in
 bounded commits; and last the row again, complete. Readers see that last commit: until then no complete row names the
-columns. So a kill leaves a feature that nobody sees, and the next run continues where it stopped. Hold
-`lock.writer_lock` around it.
+columns. So a kill leaves a feature that nobody sees, and the next run continues where it stopped. Once the feature is
+complete, a video that lacks it gets all of its vectors in one commit. Hold `lock.writer_lock` around it.
 
 `promote_feature` puts the staged feature in the place of `moclip`, in one step for readers. The rest of the file names,
 finds and drops features: rows of `features`, and the columns of `frames` that they name.
@@ -13,7 +13,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -89,8 +89,13 @@ def replace_feature(table: Table, name: str, feature: Feature) -> None:
     table.replace(pa.Table.from_pylist(rows, schema=FEATURES))
 
 
-def check_name(store: FeatureStore, name: str) -> None:
+def check_name(store: FeatureStore, name: str, hint: str = "Choose another with --as.") -> None:
     """Refuse a name that no added feature can have.
+
+    Args:
+        store: the snapshot.
+        name: of a feature.
+        hint: what the error advises where the name is taken.
 
     Raises:
         FeatureError: the name is malformed, or belongs to a feature that every take is made with, or to a column.
@@ -109,7 +114,7 @@ def check_name(store: FeatureStore, name: str) -> None:
             "The frames of the store have a column of this name already.",
             received=", ".join(sorted(clash)),
             expected="a name of its own",
-            hint="Choose another with --as.",
+            hint=hint,
         )
 
 
@@ -141,16 +146,27 @@ FLUSH_S = 120.0
 
 @dataclass
 class _Take:
-    """A video that is being filled: addresses and source_frame of its stored frames, and how many have come (count)."""
+    """A video that is being filled.
+
+    Attributes:
+        video: its row.
+        addresses: of its stored frames in the table.
+        source_frame: of them.
+        count: how many have come.
+        held: rows that wait until the video is whole, where readers see the feature already.
+    """
 
     video: Video
     addresses: np.ndarray
     source_frame: np.ndarray
     count: int = 0
+    held: list[pa.Table] = field(default_factory=list)
 
 
 class FeatureWriter:
     """Adds a feature to a store, or continues an interrupted addition.
+
+    In memory are rows up to FLUSH_BYTES; of a feature that is complete also those of the videos that have begun.
 
     Args:
         store: the snapshot to write after; taken with the write lock held.
@@ -222,7 +238,12 @@ class FeatureWriter:
         vectors = frames.features[self.feature.name]
         due = np.arange(first, first + n) > 0 if self.feature.kind == "motion" else np.ones(n, np.bool_)
         check_vectors(video.video_id, self.feature, vectors, due)
-        self._buffer_rows(take.addresses[first : first + n], vectors)
+        rows = self._rows(take.addresses[first : first + n], vectors)
+        if self.feature.complete:  # readers would see a part of the video if this were killed
+            take.held.append(rows)
+        else:
+            self._buffer.add(rows)
+            self._flush_if_due()
         take.count += n
 
     def end(self, video: Video, reduced_batch: bool) -> None:
@@ -245,6 +266,9 @@ class FeatureWriter:
                 expected=len(take.addresses),
                 hint="Is it damaged now? Ingest its folder, then add the feature again.",
             )
+        for rows in take.held:
+            self._buffer.add(rows)
+        self._flush_if_due()
         if reduced_batch and not video.reduced_batch:
             self._halved.append(replace(video, reduced_batch=True))
         if time.monotonic() - self._last_flush > FLUSH_S:
@@ -253,10 +277,11 @@ class FeatureWriter:
     def take_back(self, video: Video) -> None:
         """Forget what came of a video, because it begins again or cannot be embedded."""
         take = self._takes.pop(video.video_id, None)
-        if take is not None and take.count:
+        if take is not None and take.count and not self.feature.complete:
             dim, n = self.feature.dim, take.count
             nothing = Embeddings(np.zeros((n, dim), np.float16), np.zeros(n, np.float32))
-            self._buffer_rows(take.addresses[:n], nothing)
+            self._buffer.add(self._rows(take.addresses[:n], nothing))
+            self._flush_if_due()
 
     def flush(self) -> None:
         """Commit what is buffered. Ctrl-C waits until it is done."""
@@ -286,9 +311,11 @@ class FeatureWriter:
         self._takes[video.video_id] = take
         return take
 
-    def _buffer_rows(self, addresses: np.ndarray, vectors: Embeddings) -> None:
+    def _rows(self, addresses: np.ndarray, vectors: Embeddings) -> pa.Table:
         columns = {"_rowid": pa.array(addresses, pa.uint64())} | feature_arrays(self.feature.name, vectors)
-        self._buffer.add(pa.table(columns))
+        return pa.table(columns)
+
+    def _flush_if_due(self) -> None:
         if self._buffer.due:
             self.flush()
 

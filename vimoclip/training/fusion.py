@@ -42,8 +42,9 @@ def fit_calibration(logits: Tensor, targets: Tensor, one_each: bool) -> Calibrat
 
     A loss that weighs easy negatives little, and mixed labels, leave scores that rank well but mean nothing as
     probabilities. So the logits x of a trained model become a x + b, with the a and b that fit the labels of its
-    training videos (Platt, 1999); where a video shows one behaviour, a x (Guo et al., ICML 2017). Rankings, and so
-    every mAP, stay.
+    training videos (Platt, 1999); where a video shows one behaviour, a x (Guo et al., ICML 2017). Every mAP stays,
+    because a > 0 (metrics.py). The order of one class's softmax over videos may change where a video shows one
+    behaviour; the order of the classes of a video does not.
 
     Targets are Platt's: (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2) instead of 1 and 0, so that scores which are right on all
     videos do not make a infinite; with one behaviour a video, (N y + 1) / (N + C). Where all scores or all labels are

@@ -29,7 +29,7 @@ from vimoclip.atomic import atomic_write
 from vimoclip.config.fusion import TrainingConfig
 from vimoclip.errors import DivergedError, RunError
 from vimoclip.progress import NO_PROGRESS, Progress, Throughput
-from vimoclip.training.metrics import percent
+from vimoclip.training.metrics import over_classes, percent
 from vimoclip.training.optimizer import (
     SINGLE_PROCESS,
     ProcessGroup,
@@ -200,11 +200,12 @@ class Best:
 
 
 def describe_epoch(record: Record) -> str:
-    """Write a record as a line for people: `epoch 3: loss 0.1234, mAP micro 77.09, macro 60.12, 3.4 s`."""
+    """Write a record as a line: `epoch 3: loss 0.1234, mAP micro 77.09, macro 60.12 over 9 classes, 3.4 s`."""
     line = f"epoch {record['epoch']}: loss {record['loss']:.4f}"
     held_out = record.get("held_out", {})
     if "micro" in held_out:
-        line += f", mAP micro {percent(held_out['micro'])}, macro {percent(held_out['macro'])}"
+        over = f" {over_classes(held_out['classes'])}" if "classes" in held_out else ""
+        line += f", mAP micro {percent(held_out['micro'])}, macro {percent(held_out['macro'])}{over}"
     return f"{line}, {record['seconds']:.1f} s"
 
 

@@ -4,18 +4,95 @@ y is 1 where a video shows a behaviour, otherwise 0; or in between where two vid
 means over videos (and classes).
 
 The motion student's are L = L_cls + L_distill (Eq. 4): `weighted` and `distillation`.
+
+`explain_labels` says which videos show several behaviours, on which the choice of the loss depends.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+import polars as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vimoclip.config.fusion import LossConfig
-from vimoclip.sequences.sequences import Batch
+from vimoclip.config.fusion import Loss, LossConfig
+from vimoclip.sequences.sequences import Batch, Sequences
+from vimoclip.store.feature_store import FeatureStore
+
+NAMES: dict[Loss, str] = {
+    "bce": "binary cross-entropy",
+    "asymmetric": "asymmetric loss",
+    "cross-entropy": "cross-entropy",
+}
+"""The losses as messages name them."""
+
+_NAMED = 3  # videos that a message names
 
 _TINY = 1e-30  # in place of 0 under a power, whose gradient may be infinite there
+
+
+def explain_loss(asked: LossConfig, chosen: LossConfig, store: FeatureStore, parts: Iterable[Sequences]) -> str:
+    """Say which loss a training takes, and which of its videos are the reason.
+
+    Args:
+        asked: the settings, before they were fitted to the labels.
+        chosen: after.
+        store: the snapshot that has the labels.
+        parts: the videos, or clips, of every part of the training.
+    """
+    labels = explain_labels(store, parts)
+    if asked.name == asked.of_one:
+        return f"Loss: {NAMES[chosen.name]}, as the settings say; {labels}."
+    return f"Loss: {NAMES[chosen.name]}, since {labels}."
+
+
+def explain_labels(store: FeatureStore, parts: Iterable[Sequences]) -> str:
+    """Say how many videos, or clips, show several behaviours or none, and which: a clause, for a message.
+
+    Of a few videos it names the labels and, where they come from more than one source, who gave which.
+
+    Args:
+        store: the snapshot that has the labels.
+        parts: the videos, or clips, of every part of a training.
+    """
+    parts = list(parts)
+    item = "training clip" if any(part.report.cut for part in parts) else "video"
+    several: dict[str, set[str]] = {}  # labels that clips with several show, by video
+    count = many = none = 0
+    for part in parts:
+        shown = part.targets.sum(dim=1, dtype=torch.int64).tolist()
+        count += len(shown)
+        none += shown.count(0)
+        for video_id, number, own in zip(part.video_ids, shown, part.targets, strict=True):
+            if number > 1:
+                many += 1
+                several.setdefault(video_id, set()).update(part.classes[c] for c in own.nonzero().flatten().tolist())
+    if not many and not none:
+        return f"every {item} shows exactly one behaviour"
+    said = []
+    if many:
+        named = _labels_by_source(store, dict(list(several.items())[:_NAMED]))
+        more = ["…"] if len(several) > _NAMED else []
+        said.append(
+            f"{many} of {count} {item}s {'shows' if many == 1 else 'show'} several behaviours "
+            f"({'; '.join(named + more)})"
+        )
+    if none:
+        said.append(f"{none} of {count} {item}s {'shows' if none == 1 else 'show'} none")
+    return " and ".join(said)
+
+
+def _labels_by_source(store: FeatureStore, several: dict[str, set[str]]) -> list[str]:
+    """`a.mp4: groom from first.csv, rest from second.csv`, of each video; without sources where there is one."""
+    every = store.labels().filter(pl.col("video_id").is_in(list(several)))
+    found = []
+    for video_id, labels in several.items():
+        own = every.filter((pl.col("video_id") == video_id) & pl.col("label").is_in(sorted(labels)))
+        by = {label: rows["source"].unique().sort().to_list() for (label,), rows in own.group_by("label")}
+        differ = len({tuple(sources) for sources in by.values()}) > 1
+        said = (f"{label} from {' and '.join(by[label])}" if differ else str(label) for label in sorted(by))
+        found.append(f"{video_id}: {', '.join(said)}")
+    return found
 
 
 def make_loss(config: LossConfig) -> Callable[[Tensor, Tensor], Tensor]:

@@ -7,6 +7,12 @@
 Average precision is Σ_n (R_n − R_{n−1}) P_n over distinct scores, without interpolation; a class that no video shows
 has none. Scores are logits, float (N, C); targets are bool or 0/1, (N, C).
 
+Only the order of scores counts, so a calibration, which turns logits x into a x + b with a > 0, must leave every mAP as
+it is. Logits of several behaviours are ranked as they are. With one behaviour a video, logits of different videos can
+only be compared after something common to all logits of a video is taken away; softmax does that, but then the order of
+two videos changes with a. So a class is ranked by its **lead**, x_c − max_{k ≠ c} x_k: how far its logit lies above the
+highest of the others, which is a times as large after a calibration.
+
 `interval` and `paired` give means of a few repetitions with their confidence intervals, by Student's t.
 """
 
@@ -60,7 +66,33 @@ class Metrics:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, as metrics.jsonl and --json have them; `class_groups` is `segments` there."""
-        return {"segments" if name == "class_groups" else name: value for name, value in asdict(self).items()}
+        plain = {"segments" if name == "class_groups" else name: value for name, value in asdict(self).items()}
+        return plain | {"macro_classes": self.macro_classes}
+
+    @property
+    def macro_classes(self) -> int:
+        """How many classes `macro` is the mean over: those that some video shows."""
+        return classes_shown(self.classes)
+
+
+def classes_shown(classes: Sequence[float | None]) -> int:
+    """Count the classes that have an average precision, over which macro mAP is the mean.
+
+    Args:
+        classes: average precision of each class.
+    """
+    return sum(value is not None for value in classes)
+
+
+def over_classes(classes: Sequence[float | None]) -> str:
+    """Say which classes macro mAP is the mean over: `over 140 classes`, or `over 12 of 140 classes`.
+
+    Args:
+        classes: average precision of each class.
+    """
+    shown, all_of_them = classes_shown(classes), len(classes)
+    share = f"{shown} of {all_of_them}" if shown < all_of_them else f"{shown}"
+    return f"over {share} {'class' if all_of_them == 1 else 'classes'}"
 
 
 def percent(fraction: float | None) -> str:
@@ -80,21 +112,35 @@ def multilabel_metrics(
         batch_size: of `micro_batches`, in the order of the videos.
         videos: how many videos the N scores belong to, where they are scores of clips; None is N.
     """
-    p, y = torch.sigmoid(scores.double()), targets.long()  # float64, in which high scores do not all become 1
-    return _metrics(p, y, class_groups, batch_size, videos, _binary_calibration(p, y))
+    x, y = scores.double(), targets.long()
+    return _metrics(x, y, class_groups, batch_size, videos, _binary_calibration(torch.sigmoid(x), y))
 
 
 def multiclass_metrics(
     scores: Tensor, targets: Tensor, class_groups: Sequence[str], batch_size: int, videos: int | None = None
 ) -> Metrics:
-    """Compute metrics where a video shows one behaviour; arguments as `multilabel_metrics`. p = softmax(scores)."""
-    p, y = torch.softmax(scores.double(), dim=1), targets.long()
-    if not len(p):
-        return _metrics(p, y, class_groups, batch_size, videos, None)
-    chosen = y.argmax(dim=1)
+    """Compute metrics where a video shows one behaviour; arguments as `multilabel_metrics`.
+
+    Classes are ranked by their leads (see the module's docstring); the calibration is that of p = softmax(scores).
+    """
+    x, y = scores.double(), targets.long()
+    if not len(x):
+        return _metrics(x, y, class_groups, batch_size, videos, None)
+    p, chosen = torch.softmax(x, dim=1), y.argmax(dim=1)
     calibration = float(multiclass_calibration_error(p, chosen, num_classes=p.shape[1], n_bins=BINS))
-    accuracy = float((p.argmax(dim=1) == chosen).double().mean())
-    return _metrics(p, y, class_groups, batch_size, videos, calibration, accuracy)
+    accuracy = float((x.argmax(dim=1) == chosen).double().mean())
+    return _metrics(leads(x), y, class_groups, batch_size, videos, calibration, accuracy)
+
+
+def leads(scores: Tensor) -> Tensor:
+    """Compute how far each logit lies above the highest of the others of its video, float (N, C).
+
+    Args:
+        scores: logits, float (N, C), of two classes or more.
+    """
+    highest = scores.topk(2, dim=1).values
+    first, second = highest[:, :1], highest[:, 1:]
+    return scores - torch.where(scores == first, second, first)
 
 
 def by_count(counts: Sequence[int]) -> list[str]:
@@ -103,7 +149,7 @@ def by_count(counts: Sequence[int]) -> list[str]:
 
 
 def _metrics(
-    p: Tensor,
+    scores: Tensor,
     y: Tensor,
     class_groups: Sequence[str],
     batch_size: int,
@@ -111,6 +157,7 @@ def _metrics(
     calibration: float | None,
     accuracy: float | None = None,
 ) -> Metrics:
+    p = _ranks(scores)
     classes = [_average_precision(p[:, c], y[:, c]) for c in range(p.shape[1])]
     parts = [_average_precision(p[i : i + batch_size], y[i : i + batch_size]) for i in range(0, len(p), batch_size)]
     of = {
@@ -128,6 +175,13 @@ def _metrics(
         accuracy=accuracy,
         stretches=None if videos in (None, len(p)) else len(p),
     )
+
+
+def _ranks(scores: Tensor) -> Tensor:
+    """The place of each score among all of them, above 0 and up to 1: a sigmoid would make high scores equal."""
+    _, places = torch.unique(scores, return_inverse=True)
+    ranks: Tensor = (places.double() + 1) / max(places.numel(), 1)
+    return ranks
 
 
 def _average_precision(p: Tensor, y: Tensor) -> float | None:

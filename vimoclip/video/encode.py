@@ -12,15 +12,20 @@ from numpy.typing import NDArray
 
 from vimoclip.config.store import Sampling
 from vimoclip.errors import ConfigError, SearchError
-from vimoclip.frames import VideoReset
+from vimoclip.frames import VideoDone, VideoReset
 from vimoclip.video.decode import FrameChunk, decode
 
 _TICK = Fraction(1, 90_000)
-_OPTIONS = {"crf": "20", "preset": "veryfast"}
+_CLOCK_S = 1e-6  # as in vimoclip/windows.py: the rounding of floats must not decide
+_OPTIONS = {"crf": "20", "preset": "veryfast", "bf": "0"}  # without B-frames a file lasts what its frames add up to
 
 
 def cut_clip(source: str | Path, start_s: float, end_s: float, target: Path) -> int:
-    """Write the frames that a video shows in a span as a file: H.264 in MP4, upright, at the frames' own times.
+    """Write what a video shows in a span as a file: H.264 in MP4, upright, frames at their own times.
+
+    The file lasts as long as the span, or up to the end of the video: a frame is shown until the next one comes, and
+    the last one until the span ends. Where no frame begins with the span, the one that is on the screen then comes
+    first, so that a span between two frames shows the frame before it.
 
     Decoding begins at the file's first frame, because the store's times count from there.
 
@@ -35,7 +40,7 @@ def cut_clip(source: str | Path, start_s: float, end_s: float, target: Path) -> 
 
     Raises:
         VideoError: the source cannot be decoded that far.
-        SearchError: the target cannot be written, or the span does not hold a frame.
+        SearchError: the target cannot be written, or the span lies outside of the video.
     """
     part = target.with_name(f".{target.name}.unfinished")
     try:
@@ -60,38 +65,91 @@ def cut_clip(source: str | Path, start_s: float, end_s: float, target: Path) -> 
 
 
 def _encode(source: str | Path, start_s: float, end_s: float, target: Path) -> int:
-    count = 0
-    output: Any = None
-    stream: Any = None
+    clip = _Clip(target)
+    shown: tuple[NDArray[np.uint8], float] | None = None  # the last frame before the span, and its pixel aspect
     try:
         for event in decode(source, Sampling(), on_corrupt="keep"):
-            if isinstance(event, VideoReset) and output is not None:
-                output.close()
-                output, count = None, 0
+            if isinstance(event, VideoReset):
+                clip.close()
+                clip, shown = _Clip(target), None
+            elif isinstance(event, VideoDone):
+                end_s = min(end_s, event.info.duration_s)
             if not isinstance(event, FrameChunk):
                 continue
-            if event.time_s[0] >= end_s:
+            if event.time_s[0] >= end_s - _CLOCK_S:
                 break
             for frame, time_s in zip(event.frames, event.time_s.tolist(), strict=True):
-                if not start_s - 1e-6 <= time_s < end_s - 1e-6:
-                    continue
-                if output is None:
-                    output = av.open(str(target), "w", format="mp4")
-                    stream = output.add_stream("libx264", 25)
-                    stream.height, stream.width = (side - side % 2 for side in frame.shape[:2])
-                    stream.pix_fmt, stream.options = "yuv420p", dict(_OPTIONS)
-                    stream.codec_context.time_base = stream.time_base = _TICK
-                    stream.codec_context.sample_aspect_ratio = Fraction(event.pixel_aspect).limit_denominator(1000)
-                picture = av.VideoFrame.from_ndarray(_even(frame), format="rgb24")
-                picture.pts, picture.time_base = round((time_s - start_s) / _TICK), _TICK
-                output.mux(stream.encode(picture))
-                count += 1
-        if output is not None:
-            output.mux(stream.encode(None))
+                if time_s < start_s - _CLOCK_S:
+                    shown = frame, event.pixel_aspect
+                elif time_s < end_s - _CLOCK_S:
+                    if not clip.count and shown is not None and round((time_s - start_s) / _TICK) > 0:
+                        clip.add(*shown, 0.0)
+                    clip.add(frame, event.pixel_aspect, time_s - start_s)
+        if not clip.count and shown is not None and start_s < end_s - _CLOCK_S:
+            clip.add(*shown, 0.0)
+        clip.finish(end_s - start_s)
     finally:
-        if output is not None:
-            output.close()
-    return count
+        clip.close()
+    return clip.count
+
+
+class _Clip:
+    """A clip being written. A frame waits until the next one comes, and so its duration is known.
+
+    Attributes:
+        count: how many frames came.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._output: Any = None
+        self._stream: Any = None
+        self._waiting: av.VideoFrame | None = None
+        self._durations: dict[int, int] = {}
+        self.count = 0
+
+    def add(self, frame: NDArray[np.uint8], pixel_aspect: float, time_s: float) -> None:
+        """Add a frame that is shown from `time_s` on, seconds from the start of the clip."""
+        if self._output is None:
+            self._open(frame, pixel_aspect)
+        picture = av.VideoFrame.from_ndarray(_even(frame), format="rgb24")
+        picture.pts, picture.time_base = round(time_s / _TICK), _TICK
+        self._write_until(picture.pts)
+        self._waiting = picture
+        self.count += 1
+
+    def finish(self, duration_s: float) -> None:
+        """Write what is left; the last frame is shown until the end of the clip."""
+        if self._output is not None:
+            self._write_until(round(duration_s / _TICK))
+            self._mux(self._stream.encode(None))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._output is not None:
+            self._output.close()
+            self._output = None
+
+    def _open(self, frame: NDArray[np.uint8], pixel_aspect: float) -> None:
+        self._output = av.open(str(self._target), "w", format="mp4")
+        stream = self._stream = self._output.add_stream("libx264", 25)
+        stream.height, stream.width = (side - side % 2 for side in frame.shape[:2])
+        stream.pix_fmt, stream.options = "yuv420p", dict(_OPTIONS)
+        stream.codec_context.time_base = stream.time_base = _TICK
+        stream.codec_context.sample_aspect_ratio = Fraction(pixel_aspect).limit_denominator(1000)
+
+    def _write_until(self, end: int) -> None:
+        if self._waiting is None:
+            return
+        frame, self._waiting = self._waiting, None
+        assert frame.pts is not None
+        self._durations[frame.pts] = max(end - frame.pts, 1)
+        self._mux(self._stream.encode(frame))
+
+    def _mux(self, packets: Any) -> None:
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts)
+            self._output.mux(packet)
 
 
 def _even(frame: Any) -> Any:

@@ -3,6 +3,7 @@
 import csv
 import io
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,25 @@ def test_reading_gives_the_same_spans(tmp_path: Path, form: Form, delimiter: str
     stored = {each.video: KnownVideo(each.path, each.duration_s, each.fps) for each in found}
     assert sorted(match(annotations, stored).videos) == sorted(stored)
     assert all(not video.metadata for video in annotations.videos)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_times_are_those_of_the_player_that_counts_from_where_the_file_begins(tmp_path: Path, form: Form) -> None:
+    """A recording whose sound begins 0.75 s before its first frame."""
+    late = replace(SHORT, clock_offset_s=0.75)
+    rows = list(csv.DictReader(io.StringIO(boris_rows(predictions(late), form))))
+    if form == "aggregated":
+        assert [rows[0][name] for name in ("Start (s)", "Stop (s)", "Duration (s)")] == [
+            "0.750",
+            "1.083333",
+            "0.333333",
+        ]
+    else:
+        assert [row["Time"] for row in rows] == ["0.750", "1.083333"]
+    assert {row["Media duration (s)"] for row in rows} == {"1.083333"}
+    assert [(bout["start_s"], bout["end_s"]) for bout in predictions(late).to_dict()["videos"][0]["bouts"]] == [
+        (0.0, 0.333333)
+    ]
 
 
 def test_columns_and_cells() -> None:

@@ -1,6 +1,9 @@
 """Predictions against the model itself, evaluated on the store; stored videos, files that hold the same; windows."""
 
+import csv
+import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +23,12 @@ from vimoclip.config.fusion import Fusion, LossConfig, Modality, SequenceConfig
 from vimoclip.errors import CheckpointError, ConfigError, RunError, SettingsError, SourceError, UsageError
 from vimoclip.frames import vectors
 from vimoclip.models.checkpoint import read_checkpoint
+from vimoclip.prediction.export import boris_rows
 from vimoclip.prediction.predictor import Predictor, WindowOptions
 from vimoclip.progress import Progress
 from vimoclip.sequences.reader import read_sequences
 from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
 from vimoclip.training.fusion import scores
 from vimoclip.training.loop import STATE
 from vimoclip.training.splits import videos_of_split
@@ -249,11 +254,45 @@ def test_what_cannot_be_meant(store: Store, run: Path) -> None:
         store.predict("*", run, window_s=0.0, settings=ONE)
 
 
-def test_windows_between_the_frames(store: Store, run: Path) -> None:
-    found = store.predict(["long.mp4", "7.mp4"], run, window_s=0.002, stride_s=0.03, settings=ONE)
-    assert not found.failed and all(len(each.starts_s) for each in found)
-    only_between = store.predict("1.mp4", run, window_s=0.001, stride_s=9.0, settings=ONE)
-    assert len(only_between) == 1  # its first frame
+def test_windows_shorter_than_two_frames_are_refused_with_the_rate(store: Store, run: Path, tmp_path: Path) -> None:
+    """They hold one frame or none, of which a model that reads motion sees nothing."""
+    with pytest.raises(ConfigError, match=r"shorter than two.*0\.05 s, at 25 stored frames a second.*at least 0\.08 s"):
+        store.predict(["long.mp4", "7.mp4"], run, window_s=0.05, stride_s=0.03, settings=ONE)
+    assert len(store.predict("long.mp4", run, window_s=0.08, settings=ONE)) == 1
+    assert len(store.predict("0.mp4", run, window_s=0.05, settings=ONE)) == 1  # one frame, no longer than a window
+    slow = make_store(tmp_path / "slow", VIDEOS)
+    with writer_lock(slow.place):
+        writer = StoreWriter(slow)
+        writer.put(replace(writer.videos["7.mp4"], duration_s=20.0))  # most of it a pause
+        writer.flush()
+    found = slow.refresh().predict(["long.mp4", "7.mp4"], run, window_s=0.5, settings=ONE)
+    assert len(found) == 2 and not found.failed
+
+
+def test_a_slow_file_among_others_is_refused_by_itself(real: tuple[Store, Path, Path], tmp_path: Path) -> None:
+    store, run, folder = real
+    write_clip(tmp_path / "slow.mp4", render("still", 1, 6, (96, 64)), 2.0)
+    shutil.copy(folder / "new" / "still.mp4", tmp_path / "fast.mp4")
+    found = store.predict(tmp_path, run, window_s=0.5, settings=ONE)
+    assert [Path(each.video).name for each in found] == ["fast.mp4"]
+    (failed,) = found.failed
+    assert failed.kind == "window-too-short" and "0.5 s, at 2 stored frames a second" in failed.message
+
+
+def test_the_clock_of_a_player_is_kept_for_boris(store: Store, run: Path, tmp_path: Path) -> None:
+    """A recording whose sound begins 1.5 s before its pictures."""
+    late = Store.open(shutil.copytree(str(store.place), tmp_path / "late"))
+    with writer_lock(late.place):
+        writer = StoreWriter(late)
+        writer.put(replace(writer.videos["long.mp4"], container_start_s=-0.5, first_frame_s=1.0))
+        writer.flush()
+    found = late.refresh().predict(["long.mp4", "7.mp4"], run, window_s=0.4, threshold=0.05, settings=ONE)
+    assert [each.clock_offset_s for each in found] == [1.5, 0.0]
+    same = store.predict("long.mp4", run, window_s=0.4, threshold=0.05, settings=ONE)
+    assert found[0].bouts == same[0].bouts and found[0].bouts
+    rows = list(csv.DictReader(io.StringIO(boris_rows(found, "aggregated"))))
+    starts = sorted(float(row["Start (s)"]) for row in rows if row["Observation id"] == "long.mp4")
+    assert starts == pytest.approx(sorted(1.5 + bout.start_s for bout in found[0].bouts))
 
 
 def test_an_interruption_keeps_what_is_there_where_that_is_asked_for(

@@ -265,6 +265,23 @@ def test_a_span_between_two_frames_is_the_one_that_is_shown(store: Store) -> Non
     assert shown.found == store.search(video="a.mp4", start_s=1.0, end_s=1.04, exclude="nothing").found
 
 
+@pytest.mark.parametrize(("span", "frame"), [((1.001, 1.002), 25), ((1.03, 1.035), 26), ((6.37, 6.39), 159)])
+def test_the_nearest_frame_of_a_span_between_two_is_no_answer(
+    store: Store, span: tuple[float, float], frame: int
+) -> None:
+    """Frames of a.mp4 are 0.04 s apart: the query is one frame, which would find itself."""
+    asked: dict[str, Any] = {"video": "a.mp4", "start_s": span[0], "end_s": span[1], "unit": "frames", "top": 1000}
+    everything = store.search(**asked, exclude="nothing")
+    best = next(hit for hit in everything if hit.score > 1 - 1e-5)
+    assert best.video_id == "a.mp4" and best.best_s[0] == pytest.approx(frame / 25)
+    others = store.search(**asked)
+    assert others.found and others.searched == everything.searched - len({frame, int(span[0] * 25)})
+    assert not any(
+        hit.video_id == "a.mp4" and hit.start_s <= frame / 25 < hit.end_s - 1e-6 and hit.score > 1 - 1e-5
+        for hit in others
+    )
+
+
 def test_without_an_index_or_a_space(tmp_path: Path) -> None:
     store = make_store(tmp_path / "store", {"a.mp4": 60, "b.mp4": 60}, {"clip": 8})
     with pytest.raises(SearchError, match="vimoclip index"):

@@ -1,5 +1,7 @@
 """A feature beside the others: what readers see of it and when, and what cannot be added."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +149,67 @@ def test_a_video_that_begins_again_or_fails_leaves_nothing_of_its_first_try(tmp_
     fill(again)
     again.finish()
     check_filled(store.refresh(), "b/c.mp4", 3)
+    assert verify(tmp_path / "store") == []
+
+
+def filled_but_for(tmp_path: Path, video_id: str) -> FeatureStore:
+    """A store whose feature is complete, and which holds no vectors of one video, as after a failure."""
+    store = make_store(tmp_path / "store", chunk=2)
+    writer = FeatureWriter(store, added())
+    fill(writer, *(set(VIDEOS) - {video_id}))
+    writer.finish()
+    return store.refresh()
+
+
+def test_of_a_complete_feature_no_half_of_a_video_is_seen_wherever_a_retry_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vimoclip.store.features.FLUSH_BYTES", 60)  # a commit every few frames
+    store = filled_but_for(tmp_path, "a.mp4")
+    assert store.features[NAME].complete
+    for frames in range(VIDEOS["a.mp4"]):
+        writer = FeatureWriter(store.refresh(), added())
+        (row,) = writer.todo()
+        for n in range(frames):
+            writer.add(row, vectors("a.mp4", n, 1))
+        writer.flush()  # as beside another video that ends, and here it is killed
+        assert store.refresh().sequence("a.mp4", [NAME])[NAME].null_count == VIDEOS["a.mp4"]
+    again = FeatureWriter(store.refresh(), added())
+    again.add(row, embedded("a.mp4", 0, 4, {NAME: DIM}, seed=9))
+    again.take_back(row)  # it begins again
+    fill(again)
+    check_filled(store.refresh(), "a.mp4", VIDEOS["a.mp4"])  # before it is finished: the video is whole
+    again.finish()
+    assert verify(tmp_path / "store") == []
+
+
+RETRY = """
+import sys, time
+from tests.vimoclip.store.test_features import added, vectors
+from vimoclip.store import features
+from vimoclip.store.feature_store import FeatureStore
+
+features.FLUSH_BYTES = 60
+writer = features.FeatureWriter(FeatureStore.open(sys.argv[1]), added())
+(row,) = writer.todo()
+for n in range(row.frames - 1):
+    writer.add(row, vectors(row.video_id, n, 1))
+    writer.flush()
+print("nearly", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_retry_that_is_killed_by_sigkill_leaves_nothing_of_its_video(tmp_path: Path) -> None:
+    store = filled_but_for(tmp_path, "a.mp4")
+    with subprocess.Popen([sys.executable, "-c", RETRY, str(tmp_path / "store")], stdout=subprocess.PIPE) as killed:
+        assert killed.stdout is not None and killed.stdout.readline() == b"nearly\n"
+        killed.kill()
+    assert store.refresh().sequence("a.mp4", [NAME])[NAME].null_count == VIDEOS["a.mp4"]
+    again = FeatureWriter(store.refresh(), added())
+    fill(again)
+    again.finish()
+    check_filled(store.refresh(), "a.mp4", VIDEOS["a.mp4"])
     assert verify(tmp_path / "store") == []
 
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import accuracy_score, average_precision_score
 from torch import Tensor
 
-from vimoclip.training.metrics import Metrics, by_count, multiclass_metrics, multilabel_metrics
+from vimoclip.training.metrics import Metrics, by_count, leads, multiclass_metrics, multilabel_metrics, over_classes
 
 GROUPS = ["head", "head", "middle", "middle", "tail", "tail", "tail"]
 
@@ -107,7 +107,9 @@ def test_one_behaviour_a_video() -> None:
     found = multiclass_metrics(logits, targets, GROUPS, 16)
     p = torch.softmax(logits.double(), dim=1)
     assert found.accuracy == pytest.approx(accuracy_score(chosen, logits.argmax(dim=1)))
-    assert found.micro == pytest.approx(ap(p, targets), abs=1e-6)  # a ranking of p, not of logits
+    others = torch.stack([torch.cat([logits[:, :c], logits[:, c + 1 :]], dim=1).amax(dim=1) for c in range(7)], dim=1)
+    assert found.micro == pytest.approx(ap(logits - others, targets), abs=1e-6)  # of leads, which scale with the logits
+    assert found.classes == [pytest.approx(ap((logits - others)[:, c], targets[:, c]), abs=1e-6) for c in range(7)]
     sure, right = p.max(dim=1).values.numpy(), (p.argmax(dim=1) == chosen).numpy()
     error = 0.0
     for bin in range(15):
@@ -115,6 +117,33 @@ def test_one_behaviour_a_video() -> None:
         if held.any():
             error += held.mean() * abs(sure[held].mean() - right[held].mean())
     assert found.calibration == pytest.approx(error, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0, 0.01])
+def test_calibration_moves_no_map(temperature: float) -> None:
+    """Softmax does: the order of two videos in one class changes with the temperature (56.7 became 45.7 so)."""
+    generator = torch.Generator().manual_seed(4)
+    targets = torch.nn.functional.one_hot(torch.randint(7, (80,), generator=generator), 7)
+    logits = torch.randn(80, 7, generator=generator, dtype=torch.float64) + targets
+    plain, scaled = (multiclass_metrics(each, targets, GROUPS, 16) for each in (logits, logits / temperature))
+    for name in ("micro", "micro_batches", "macro", "classes", "class_groups", "accuracy"):
+        assert getattr(scaled, name) == pytest.approx(getattr(plain, name), abs=1e-9)
+    assert temperature == 1 or scaled.calibration != plain.calibration
+    several_plain = multilabel_metrics(logits, targets, GROUPS, 16)
+    several_scaled = multilabel_metrics(logits / temperature + 5, targets, GROUPS, 16)
+    assert several_scaled.macro == pytest.approx(several_plain.macro, abs=1e-9)
+    assert several_scaled.micro == pytest.approx(several_plain.micro, abs=1e-9)
+
+
+def test_leads_with_ties() -> None:
+    found = leads(torch.tensor([[3.0, 1.0, 2.0], [2.0, 2.0, 1.0], [0.0, 0.0, 0.0]]))
+    assert found.tolist() == [[1, -2, -1], [0, 0, -1], [0, 0, 0]]
+
+
+def test_macro_says_over_how_many_classes() -> None:
+    assert over_classes([0.5, None, 0.25]) == "over 2 of 3 classes"
+    assert over_classes([0.5, 1.0]) == "over 2 classes"
+    assert over_classes([None]) == "over 0 of 1 class"
 
 
 def test_a_perfect_and_a_hopeless_ranking() -> None:
@@ -135,5 +164,6 @@ def test_files_and_json_call_class_groups_segments(scored: tuple[Tensor, Tensor]
         "calibration": found.calibration,
         "accuracy": None,
         "stretches": None,
+        "macro_classes": 6,
     }
     assert list(found.to_dict())[4] == "segments"
