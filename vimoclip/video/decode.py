@@ -181,8 +181,10 @@ class ChunkBuilder:
 
 
 _SUFFIXES = """
-    3g2 3gp asf avi divx dv flv gif h264 h265 hevc m2ts m2v m4v mjpeg mjpg mkv mod mov mp4 mpeg mpg mts mxf ogm ogv tod
-    ts vob webm wmv y4m
+    264 265 3g2 3gp 3gp2 3gpp 3gpp2 amv asf av1 avc avi bik braw cavs dav divx dv dvr-ms evo f4v flv gif gxf
+    h261 h263 h264 h265 h266 hevc insv ismv ivf k3g lrv m1v m2p m2t m2ts m2v m4s m4v mj2 mjp mjpeg mjpg mk3d mkv
+    mod mov mp2v mp4 mp4v mpe mpeg mpg mpv mts mxf nsv nut obu ogm ogv qt r3d rm rmvb smk tod tp trp ts vc1
+    vob vro vvc webm wmv wtv xvid y4m
 """
 EXTENSIONS = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
 """Suffixes, lower case, of the files in a folder that are taken for videos."""
@@ -387,8 +389,13 @@ def _timed(
     yield from clock.end()
 
 
+def video_streams(container: av.container.InputContainer) -> list[VideoStream]:
+    """The streams of moving pictures in an open file: no cover art."""
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+
+
 def _video_stream(container: av.container.InputContainer, path: Path) -> VideoStream:
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]  # no cover art
+    streams = video_streams(container)
     if not streams:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "none"
         raise VideoError("no-video-stream", f"{path.name} holds no video.", received=f"streams: {kinds}")
