@@ -17,12 +17,13 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import av
 from rich.console import Console
 
 from benchmarks.common import describe_machine
 from vimoclip.config.store import Sampling
 from vimoclip.errors import VideoError
-from vimoclip.frames import VideoDone, VideoReset
+from vimoclip.frames import VideoDone, VideoInfo, VideoReset
 from vimoclip.video.decode import EXTENSIONS, FrameChunk, decode
 
 TOLERANCE_S = 1e-5
@@ -43,6 +44,7 @@ class Compared:
         untimed: frames to which ffprobe gives no time.
         differ: the rest of frames, whose times are not equal.
         resets: how often chunks were taken back.
+        broken: whether we stopped at damage, which ffprobe passes over.
     """
 
     name: str
@@ -54,11 +56,12 @@ class Compared:
     untimed: int
     differ: int
     resets: int
+    broken: bool = False
 
     @property
     def right(self) -> bool:
         """Whether all that differs was repaired."""
-        counted = self.theirs in (self.frames, 0)
+        counted = self.broken or self.theirs in (self.frames, 0)
         return counted and self.differ <= self.repaired and (self.untimed <= self.repaired or self.by_rate)
 
     @property
@@ -72,8 +75,8 @@ class Compared:
         return self.frames > 0
 
 
-def ours(path: Path) -> tuple[list[float], str, int, int]:
-    """Our times, their source, how many were repaired, and how often chunks were taken back."""
+def ours(path: Path) -> tuple[list[float], VideoInfo, int]:
+    """Our times, what else we say about them, and how often chunks were taken back."""
     times: list[float] = []
     resets = 0
     for event in decode(path, Sampling(), "keep"):
@@ -82,14 +85,22 @@ def ours(path: Path) -> tuple[list[float], str, int, int]:
         elif isinstance(event, VideoReset):
             times, resets = [], resets + 1
         elif isinstance(event, VideoDone):
-            return times, event.info.time_source, event.info.repaired_times, resets
+            return times, event.info, resets
     raise AssertionError("a video that ends without VideoDone")
 
 
 def ffprobes(path: Path) -> list[float | None]:
     """The frames' times by ffprobe, None where it gives none."""
-    entries = "frame=best_effort_timestamp:stream=time_base,codec_type:stream_disposition=attached_pic"
-    command = ["ffprobe", "-v", "quiet", "-threads", "1", "-select_streams", "v:0", "-show_entries", entries, "-of"]
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            best = container.streams.best("video")
+            if best is None:
+                return []
+            index = str(best.index)
+    except (av.FFmpegError, OSError):
+        return []
+    entries = "frame=best_effort_timestamp:stream=time_base"
+    command = ["ffprobe", "-v", "quiet", "-threads", "1", "-select_streams", index, "-show_entries", entries, "-of"]
     said = subprocess.run([*command, "json", "-i", str(path.absolute())], capture_output=True, text=True, check=False)
     found = json.loads(said.stdout or "{}")
     if not found.get("streams"):
@@ -105,15 +116,17 @@ def compare(path: Path, name: str) -> Compared:
     """Decode a file with both."""
     theirs = ffprobes(path)
     try:
-        times, source, repaired, resets = ours(path)
+        times, info, resets = ours(path)
     except VideoError as error:
         return Compared(name, 0, len(theirs), error.kind, 0, 0, 0, 0, 0)
     known = [n for n, at in enumerate(theirs) if at is not None]
     shared = [n for n in known if n < len(times)]
     first = theirs[shared[0]] - times[shared[0]] if shared else 0.0  # type: ignore[operator]
     equal = sum(abs(theirs[n] - first - times[n]) < TOLERANCE_S for n in shared)  # type: ignore[operator]
-    untimed = len(theirs) - len(known)
-    return Compared(name, len(times), len(theirs), source, equal, repaired, untimed, len(shared) - equal, resets)
+    untimed = sum(at is None for at in theirs[: len(times)])
+    differ, broken = len(shared) - equal, info.broken is not None
+    counts = (equal, info.repaired_times, untimed, differ, resets)
+    return Compared(name, len(times), len(theirs), info.time_source, *counts, broken)
 
 
 def ffmpeg(*arguments: str) -> Callable[[Path], None]:
@@ -248,7 +261,8 @@ def summed(name: str, rows: list[Compared]) -> Compared:
         key: sum(getattr(row, key) for row in rows)
         for key in ("frames", "theirs", "equal", "repaired", "untimed", "differ", "resets")
     }
-    return Compared(f"{name}: {len(rows)} files", source=", ".join(sources), **sums)
+    broken = any(row.broken for row in rows)
+    return Compared(f"{name}: {len(rows)} files", source=", ".join(sources), broken=broken, **sums)
 
 
 def main() -> int:

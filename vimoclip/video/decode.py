@@ -416,7 +416,7 @@ def _frames(container: av.container.InputContainer, stream: VideoStream, path: P
         ValueError: the file was cut off, which to FFmpeg is an end like any other.
     """
     promised = shortfall(path, container, stream)
-    lossy = container.format.name in CONTINUITY  # any packet may be marked as corrupt, and none says that it is short
+    lossy = container.format.name in CONTINUITY  # where any packet may be marked as corrupt
     last = None  # it may have been cut short
     for packet in container.demux(stream):
         if packet.has_sidedata("encryption_info"):
@@ -431,7 +431,7 @@ def _frames(container: av.container.InputContainer, stream: VideoStream, path: P
         if promised.cut and packet.is_corrupt and not lossy:
             break
     cut = last is not None and (promised.misses(last) or (last.is_corrupt and not lossy))
-    if last is not None and not (cut and (lossy or last.is_corrupt)):
+    if last is not None and not (cut and (promised.last_short or last.is_corrupt)):
         yield from last.decode()
     yield from stream.decode(None)
     if cut:

@@ -39,7 +39,7 @@ class Levels:
     def to_rgb(self, frame: VideoFrame) -> NDArray[np.uint8]:
         """A deep gray frame as uint8 (H, W, 3)."""
         scale = np.arange(self.top + 1, dtype=np.float64) - self.low
-        table = np.clip(np.rint(scale * (255 / (self.high - self.low))), 0, 255).astype(np.uint8)
+        table = np.clip(np.rint(scale * 255 / (self.high - self.low)), 0, 255).astype(np.uint8)
         gray = table[np.minimum(samples(frame), self.top)]
         return np.repeat(gray[..., None], 3, axis=2)
 

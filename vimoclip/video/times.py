@@ -182,7 +182,7 @@ class StreamClock:
             return []
         if not self._gaps:
             raise UndecidedError
-        step = median(self._gaps)
+        step = median(map(Fraction, self._gaps))
         times: list[Ticks] = [self._last + step * k for k in range(1, len(self._waiting) + 1)]
         decided, self._waiting = self._waiting, []
         return self._give(decided, times, len(times))

@@ -31,11 +31,13 @@ class Shortfall:
         cut: whether it promises anything.
         frames: where not None, it counts only if fewer frames are there.
         end_s: where not None, it counts only if the last packet ends before this time.
+        last_short: whether the last packet is cut short, which FFmpeg does not see.
     """
 
     cut: bool = False
     frames: int | None = None
     end_s: float | None = None
+    last_short: bool = False
 
     def misses(self, last: "Packet[VideoStream]") -> bool:
         """Whether frames are missing, by the last packet that is there."""
@@ -71,13 +73,15 @@ def shortfall(path: Path, container: av.container.InputContainer, stream: VideoS
             if "mov" in kind:
                 return Shortfall(_index(container, stream) or _fragments(file, size))
             if kind == "mpegts":
-                return Shortfall(_transport(file, size))
+                return Shortfall(_transport(file, size), last_short=True)
             if kind == "flv":
                 return _flash(file, size, container)
             if kind == "asf":
-                return Shortfall(_asf(file, size))
+                return Shortfall(_asf(file, size), last_short=True)
             if kind == "mxf":
                 return Shortfall(_mxf(file, size))
+            if kind == "gif":
+                return Shortfall(_gif(file.read()), last_short=True)
             if kind == "ogg":
                 return Shortfall(_ogg(file, size))
     except (OSError, struct.error):
@@ -269,3 +273,23 @@ def _ogg(file: BinaryIO, size: int) -> bool:
     count = tail[at + 26]
     lengths = tail[at + 27 : at + 27 + count]
     return len(lengths) < count or start + at + 27 + count + sum(lengths) > size
+
+
+def _gif(data: bytes) -> bool:
+    """GIF: whether a block is cut short. The one that ends the file is often left out."""
+
+    def colours(flags: int) -> int:
+        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+    pos = 13 + colours(data[10])
+    while pos < len(data):
+        if data[pos] == 0x2C:
+            pos += 11 + (colours(data[pos + 9]) if pos + 9 < len(data) else 0)
+        elif data[pos] == 0x21:
+            pos += 2
+        else:
+            return False
+        while pos < len(data) and data[pos]:
+            pos += 1 + data[pos]
+        pos += 1
+    return pos > len(data)
