@@ -1,6 +1,7 @@
 """Video files on a disk: finding them below a folder, and identifying their content."""
 
 import hashlib
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,9 +79,9 @@ def looks_like_video(path: str | os.PathLike[str]) -> bool:
                 return False
             stream = streams[0]
             stream.thread_count = 1
-            frames = container.decode(stream)
-            return all(min((frame := next(frames)).width, frame.height) >= MIN_SIDE for _ in range(2))
-    except (av.FFmpegError, OSError, ValueError, StopIteration):
+            sides = [min(frame.width, frame.height) for frame in itertools.islice(container.decode(stream), 2)]
+            return len(sides) == 2 and min(sides) >= MIN_SIDE
+    except (av.FFmpegError, OSError, ValueError):
         return False
 
 

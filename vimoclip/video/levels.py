@@ -7,6 +7,7 @@ of its batch, and brightness can be compared between frames. Colour pictures kee
 
 import sys
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from av.video.frame import VideoFrame
@@ -82,6 +83,6 @@ def samples(frame: VideoFrame) -> NDArray[np.uint16]:
     """A deep gray frame's samples, uint16 (H, W)."""
     plane = frame.planes[0]
     order = ">" if frame.format.name.endswith("be") else "<"
-    rows = np.frombuffer(plane, f"{order}u2").reshape(-1, plane.line_size // 2)
+    rows: NDArray[np.uint16] = np.frombuffer(cast(bytes, plane), f"{order}u2").reshape(-1, plane.line_size // 2)
     values = rows[: frame.height, : frame.width]
     return values if order == ("<" if sys.byteorder == "little" else ">") else values.astype(np.uint16)

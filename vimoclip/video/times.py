@@ -127,6 +127,7 @@ class StreamClock:
         self.repairs = Repairs()
         self.given = array("d")
         self._time_base = stream.time_base or Fraction(1, 1)
+        self._numerator, self._denominator = self._time_base.numerator, self._time_base.denominator
         self._guess = BestEffort()
         self._first = self._last = 0
         self._gaps: deque[Ticks] = deque(maxlen=LOCAL_GAPS)
@@ -149,6 +150,12 @@ class StreamClock:
             UndecidedError: the rest of the file has to be seen first.
         """
         ticks = self._guess(frame)
+        if ticks is not None and ticks > self._last and not self._waiting and self.given:  # nearly every frame
+            self._gaps.append(ticks - self._last)
+            self._last = ticks
+            time_s = (ticks - self._first) * self._numerator / self._denominator  # as of a Fraction, to the last bit
+            self.given.append(time_s)
+            return [(frame, time_s)]
         if not self.given:
             if ticks is None:
                 raise UndecidedError
@@ -156,7 +163,7 @@ class StreamClock:
             return self._give([frame], [ticks], 0)
         if ticks is not None and ticks > self._last:
             count = len(self._waiting)
-            step = Fraction(ticks - self._last, count + 1) if count else ticks - self._last
+            step = Fraction(ticks - self._last, count + 1)
             self._gaps.append(step)
             decided = [*self._waiting, frame]
             times: list[Ticks] = [*(self._last + step * k for k in range(1, count + 1)), ticks]
