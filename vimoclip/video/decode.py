@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -63,7 +63,7 @@ def _name_side_data(kinds: type[SideDataType], value: int) -> SideDataType:
 
     PyAV names all side data of a frame before it gives any, and would refuse the frame.
     """
-    member = object.__new__(kinds)
+    member: Any = object.__new__(kinds)
     member._name_, member._value_ = f"UNKNOWN_{value}", value
     return cast(SideDataType, kinds._value2member_map_.setdefault(value, member))
 
@@ -136,6 +136,7 @@ class ChunkBuilder:
 
     def _upright(self, frame: VideoFrame) -> np.ndarray:
         assert self._size is not None
+        rgb: np.ndarray
         # One thread gives the same pixels at less cost; by default swscale starts one per core.
         if self._levels is not None and deep_bits(frame):
             if (frame.width, frame.height) != self._size:
@@ -281,7 +282,7 @@ def _survey(path: Path, on_frame: Callable[[], None] | None) -> _Survey:
     guesses: list[int | None] = []
     with _open(path) as container:
         stream = _video_stream(container, path)
-        timeless = container.format.flags & FormatFlags.no_timestamps.value
+        timeless = container.format.flags & cast(int, FormatFlags.no_timestamps.value)
         with contextlib.suppress(av.FFmpegError, OSError, ValueError):  # decoding again meets it again, and tells
             for frame in _frames(container, stream, path):
                 guesses.append(guess(frame))
@@ -301,7 +302,7 @@ def _open(path: Path) -> av.container.InputContainer:
             "unreadable", f"{path.name} cannot be opened as a video.", received=_reason(error), hint="Is it complete?"
         ) from error
     # PyAV has pts made up where the file has none, which FFmpeg's tools and players do not: AVI with B-frames.
-    container.flags &= ~ContainerFlags.gen_pts.value
+    container.flags &= ~cast(int, ContainerFlags.gen_pts.value)
     return container
 
 
@@ -336,6 +337,7 @@ def _decode(
                 if stored and n >= skip:
                     chunk.add([row] if previous is None or previous[-1] else [previous, row])
             except UndecidedError:
+                assert isinstance(clock, StreamClock)
                 raise _SurveyNeededError(clock.given) from None
             except (av.FFmpegError, OSError, ValueError) as error:
                 broken = _broken(path, n, error, on_corrupt)
