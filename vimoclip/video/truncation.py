@@ -256,8 +256,8 @@ def _mxf(file: BinaryIO, size: int) -> bool:
     if at < 0 or len(head) < at + 64:
         return False
     width = head[at + 16] & 0x7F if head[at + 16] & 0x80 else 0
-    footer = struct.unpack_from(">Q", head, at + 17 + width + 24)[0]
-    return footer > size
+    footer = at + 17 + width + 24
+    return int.from_bytes(head[footer : footer + 8]) > size
 
 
 def _ogg(file: BinaryIO, size: int) -> bool:

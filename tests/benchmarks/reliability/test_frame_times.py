@@ -1,6 +1,7 @@
 """The comparison with ffprobe: what counts as equal, as repaired and as wrong. ffprobe itself is not needed."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_a_sum_of_files_is_wrong_if_times_differ(equal: Path, monkeypatch: pytes
 def test_ffprobes_answer_is_read(equal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = {"streams": [{"time_base": "1/1000"}], "frames": [{"best_effort_timestamp": 100}, {}]}
     done = subprocess.CompletedProcess([], 0, stdout=json.dumps(answer))
-    monkeypatch.setattr(frame_times.subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: done)
     assert frame_times.ffprobes(equal) == [0.1, None]
 
 
@@ -58,7 +59,7 @@ def test_the_script_runs(
     assert len(GENERATED) >= 30
     said(monkeypatch, [n / 10 for n in range(60)])
     monkeypatch.setattr(frame_times, "GENERATED", {"made.mkv": lambda path: awkward.moved(path, {})})
-    monkeypatch.setattr(frame_times.shutil, "which", lambda name: name)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(sys, "argv", ["frame_times", str(equal.parent), "--json", str(tmp_path / "rows.json")])
     assert frame_times.main() == 0
     assert "1 real and 1 generated files, wrong: none" in capsys.readouterr().out

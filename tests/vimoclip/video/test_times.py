@@ -105,7 +105,9 @@ def test_times_rise_and_as_many_as_can_are_the_files(guesses: list[int | None]) 
     times, own = repaired(guesses, 3)
     longest: list[int] = []  # of a rise that ends at each frame
     for n, value in enumerate(guesses):
-        before = [longest[k] for k in range(n) if guesses[k] is not None and value is not None and guesses[k] < value]
+        before = (
+            [0] if value is None else [longest[k] for k, t in enumerate(guesses[:n]) if t is not None and t < value]
+        )
         longest.append(0 if value is None else 1 + max(before, default=0))
     if len(times):
         assert all(a < b for a, b in itertools.pairwise(times))
