@@ -1,9 +1,11 @@
 """The `frames` table: one row per stored frame, with a column per feature. Its conventions hold everywhere:
 
 - `frame_index` counts stored frames from 0; `source_frame` counts decoded ones. Ranges of either are half-open.
-- Times are seconds from the first frame. Frames stay in decode order: real files have pts that fall although the decode
-  order is correct, and sorting by them would shuffle the frames. When any pts is missing or not strictly increasing,
-  every time of that video is n / average rate, and `videos.time_source` says so.
+- Times are seconds from the first frame, and strictly increase. They are the file's, as FFmpeg's best_effort_timestamp
+  has them: pts, or dts where these do better. Frames stay in decode order: real files have pts that fall although the
+  decode order is correct, and sorting by them would shuffle the frames. A time that is missing or does not increase is
+  repaired alone: it lies evenly between the trusted ones around it. `videos.time_source`, `repaired_times` and
+  `repaired_at` say so. Only where a file gives no times at all are they n / average rate.
 - Motion at stored frame t runs from the frame decoded just before it to t, whatever the sampling, so that storing fewer
   frames stores a subset of the same vectors. It is in frame widths per second, u to the right and v down. Frame 0 has
   no motion: its `moclip` is null.

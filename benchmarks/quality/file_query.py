@@ -26,7 +26,8 @@ from pipelines.ingest import IngestRequest
 from pipelines.ingest import run as ingest
 from vimoclip.api import Store
 from vimoclip.config.store import RunConfig, Sampling
-from vimoclip.video.decode import EXTENSIONS, FrameChunk, decode
+from vimoclip.video.decode import FrameChunk, decode
+from vimoclip.video.files import EXTENSIONS
 
 
 def main() -> None:

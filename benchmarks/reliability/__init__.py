@@ -4,6 +4,7 @@
     python -m benchmarks.reliability.kills --kills 30
     python -m benchmarks.reliability.files ingest FOLDER
     python -m benchmarks.reliability.camera_traps CAMERA_TRAPS
+    python -m benchmarks.reliability.frame_times FOLDER
 
 The scripts run the real command, harm it or its files, and compare the store with one that nothing harmed. They exit 1
 unless every outcome was as it should be. inject.py has the faults, compare.py says what two stores hold differently,

@@ -35,8 +35,8 @@ from tests.vimoclip import awkward
 from vimoclip.config.store import RunConfig, Sampling
 from vimoclip.errors import VideoError
 from vimoclip.frames import VideoDone
-from vimoclip.video.decode import EXTENSIONS
 from vimoclip.video.decoder_process import DecoderProcess
+from vimoclip.video.files import EXTENSIONS
 
 LARGEST_DECODED = 4 << 20
 """Bytes of a clip that is mutated and decoded; a byte flipped in a long clip mostly says the same again."""

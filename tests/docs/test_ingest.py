@@ -12,8 +12,8 @@ from tests.models import write_tiny_clip
 from vimoclip.config.store import StoreConfig
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.verify import verify
-from vimoclip.video.decode import EXTENSIONS
 from vimoclip.video.encode import write_clip
+from vimoclip.video.files import EXTENSIONS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

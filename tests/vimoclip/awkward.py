@@ -290,6 +290,75 @@ def falling(path: Path, *, late: bool) -> None:
     write(path, 60, codec="mjpeg", pix_fmt="yuvj420p", times=times)
 
 
+def moved(path: Path, changes: Mapping[int, int]) -> None:
+    """60 frames; changes: what some of them have for a time, in periods."""
+    times = [changes.get(n, n) for n in range(60)]
+    write(path, 60, codec="mjpeg", pix_fmt="yuvj420p", times=times)
+
+
+def dropped(path: Path, first: int, last: int, **settings: Any) -> None:
+    """An AVI of 40 frames whose camera dropped some, and left empty chunks for them: no packet, but its place."""
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream(settings.pop("codec", "libx264"), RATE)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, settings.pop("pix_fmt", "yuv420p")
+        stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"bf": "0"} | settings
+        for n in [*range(first), *range(last + 1, 40)]:
+            frame = av.VideoFrame.from_ndarray(picture(n), format="rgb24")
+            frame.pts = n
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
+def within_a_group(path: Path) -> None:
+    """A transport stream that begins 2.5 s before its first key frame, as a recorder that splits its files has it."""
+    whole = path.with_suffix(".whole.ts")
+    write(whole, 80, options={"g": "40", "sc_threshold": "0"}, format="mpegts")
+    data = whole.read_bytes()
+    whole.unlink()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    starts = [n for n, packet in enumerate(packets) if packet[1] & 0x40 and (packet[1] & 0x1F, packet[2]) == (1, 0)]
+    path.write_bytes(b"".join(packets[:3] + packets[starts[15] :]))
+
+
+def side_data(path: Path) -> None:
+    """JPEG pictures, the first with EXIF: side data of a type that PyAV does not know. It says: mirrored."""
+    write(path, codec="mjpeg", pix_fmt="yuvj420p")
+    data = bytearray(path.read_bytes())
+    tiff = b"II*\0\x08\0\0\0\x01\0" + struct.pack("<HHII", 0x0112, 3, 1, 2) + bytes(4)
+    exif = b"\xff\xe1" + struct.pack(">H", len(tiff) + 8) + b"Exif\0\0" + tiff
+    with av.open(str(path)) as container:
+        first = bytes(next(container.demux(video=0)))
+    with av.open(str(path)) as source:
+        packets = [bytes(packet) for packet in source.demux(video=0) if packet.size]
+    assert data.count(first) == 1
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream("mjpeg", RATE)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        output.start_encoding()
+        for n, content in enumerate(packets):
+            packet: Any = av.Packet(content[:2] + exif + content[2:] if n == 0 else content)
+            packet.stream, packet.time_base, packet.is_keyframe = stream, stream.codec_context.time_base, True
+            packet.pts = packet.dts = n
+            output.mux(packet)
+
+
+def deep(path: Path, format: str = "gray16le", low: int = 7000, high: int = 7400, codec: str = "ffv1") -> None:
+    """A gray video of whose samples' range only low to high is used, each in every frame."""
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream(codec, RATE)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, format
+        for n in range(FRAMES):
+            ramp = np.rint(np.linspace(low, high, WIDTH)).astype(np.uint16)
+            frame = av.VideoFrame(WIDTH, HEIGHT, format)
+            rows = np.zeros((HEIGHT, frame.planes[0].line_size // 2), ">u2" if format.endswith("be") else "<u2")
+            rows[:, :WIDTH] = np.roll(ramp, n)
+            frame.planes[0].update(rows.tobytes())
+            frame.pts = n
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
 FILES: dict[str, tuple[Callable[[Path], None], Expected]] = {
     "plain.mp4": (write, Expected()),
     "sound.mp4": (audio_only, Expected("no-video-stream")),
@@ -313,17 +382,30 @@ FILES: dict[str, tuple[Callable[[Path], None], Expected]] = {
     "one-frame.mp4": (lambda path: write(path, 1), Expected(frames=1)),
     "no-rate.mkv": (no_rate, Expected(frames=1)),
     "raw.h264": (write, Expected(time_source="rate")),
-    "2000-a-second.mkv": (  # which no camera does; and its times, in whole milliseconds, stand still
+    "2000-a-second.mkv": (  # its times, in whole milliseconds, stand still every other frame: those lie between
         lambda path: write(path, codec="mjpeg", pix_fmt="yuvj420p", rate=2000),
-        Expected(time_source="assumed"),
+        Expected(time_source="repaired"),
     ),
     "rotated-90.mp4": (lambda path: rotated(path, 90), Expected(size=(HEIGHT, WIDTH))),
     "rotated-180.mp4": (lambda path: rotated(path, 180), Expected()),
     "rotated-270.mp4": (lambda path: rotated(path, 270), Expected(size=(HEIGHT, WIDTH))),
     "rotated-45.mp4": (lambda path: rotated(path, 45), Expected()),
     "broken-matrix.mp4": (broken_matrix, Expected()),
-    "falling-early.mkv": (lambda path: falling(path, late=False), Expected(frames=60, time_source="rate")),
-    "falling-late.mkv": (lambda path: falling(path, late=True), Expected(frames=60, time_source="rate", restarts=1)),
+    # One time of 60 is wrong in each: it alone is repaired, and nothing that was handed out is taken back for it.
+    "falling-early.mkv": (lambda path: falling(path, late=False), Expected(frames=60, time_source="repaired")),
+    "falling-late.mkv": (lambda path: falling(path, late=True), Expected(frames=60, time_source="repaired")),
+    # This one has been handed out before the frames after it contradict it.
+    "far-ahead.mkv": (lambda path: moved(path, {15: 500}), Expected(frames=60, time_source="repaired", restarts=1)),
+    "far-ahead-early.mkv": (lambda path: moved(path, {3: 500}), Expected(frames=60, time_source="repaired")),
+    "equal.mkv": (lambda path: moved(path, {20: 19, 40: 39, 41: 39}), Expected(frames=60, time_source="repaired")),
+    "dropped.avi": (lambda path: dropped(path, 10, 29), Expected(frames=20)),
+    "dropped-b-frames.avi": (
+        lambda path: dropped(path, 10, 29, bf="2"),
+        Expected(frames=20, time_source="repaired"),
+    ),
+    "within-a-group.ts": (within_a_group, Expected(frames=40)),
+    "exif.avi": (side_data, Expected()),
+    "exif.mkv": (side_data, Expected()),
     "late-start.mkv": (lambda path: write(path, times=range(500, 500 + FRAMES)), Expected()),
     "uneven.mkv": (lambda path: write(path, times=[n * (n + 3) // 2 for n in range(FRAMES)]), Expected()),
     "giant.mov": (giant, Expected("unreadable")),

@@ -5,25 +5,30 @@ plain PyAV decode, in decode order, turned upright. schemas/frames.py says how f
 `Sampler` chooses the frames that are stored, and `ChunkBuilder` collects frames into a `FrameChunk`.
 """
 
+import contextlib
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import av
 import numpy as np
+from av.container import Flags as ContainerFlags
+from av.format import Flags as FormatFlags
 from av.sidedata.sidedata import SideData
+from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from schemas.videos import TimeSource
 from vimoclip.config.store import OnCorrupt, Sampling
 from vimoclip.errors import VideoError
 from vimoclip.frames import VideoDone, VideoInfo, VideoReset
+from vimoclip.video.levels import Histogram, Levels, deep_bits
+from vimoclip.video.times import ASSUMED_RATE, BestEffort, FileClock, StreamClock, UndecidedError
+from vimoclip.video.truncation import CONTINUITY, shortfall
 
 CHUNK_FRAMES = 16
 CHUNK_BYTES = 8 << 20
@@ -53,9 +58,25 @@ class FrameChunk:
 Row = tuple[VideoFrame, int, float, bool]  # a frame, its source_frame, its time_s, whether it is stored
 
 
+def _name_side_data(kinds: type[SideDataType], value: int) -> SideDataType:
+    """Make up a name for a type of side data that PyAV does not know, such as EXIF and the eyes of spatial video.
+
+    PyAV names all side data of a frame before it gives any, and would refuse the frame.
+    """
+    member: Any = object.__new__(kinds)
+    member._name_, member._value_ = f"UNKNOWN_{value}", value
+    return cast(SideDataType, kinds._value2member_map_.setdefault(value, member))
+
+
+SideDataType._missing_ = classmethod(_name_side_data)  # type: ignore[assignment]
+
+
 def _mirrors(frame: VideoFrame) -> bool:
     """Whether the display matrix turns the picture over, as front cameras do: upside down, and then by its rotation."""
-    matrix = cast(SideData | None, frame.side_data.get("DISPLAYMATRIX"))
+    try:
+        matrix = cast(SideData | None, frame.side_data.get("DISPLAYMATRIX"))
+    except ValueError:  # of a type that PyAV does not know, in spite of _name_side_data
+        return False
     if matrix is None:
         return False
     a, b, _, c, d = struct.unpack_from("=5i", matrix)
@@ -63,17 +84,18 @@ def _mirrors(frame: VideoFrame) -> bool:
 
 
 class ChunkBuilder:
-    """Collects frames as upright RGB. All frames of a video get the first one's size.
+    """Collects frames as upright RGB, of the size of the first, which `start` is given before any is added.
 
     Attributes:
         codec: name of the codec.
         aspect: width / height of one pixel, upright.
     """
 
-    def __init__(self, stream: VideoStream) -> None:
+    def __init__(self, stream: VideoStream, levels: Levels | None = None) -> None:
         assert stream.codec_context is not None
         self.codec = stream.codec_context.name
         self.aspect = float(stream.sample_aspect_ratio or 1) or 1.0
+        self._levels = levels
         self._reformatter = VideoReformatter()
         self._size: tuple[int, int] | None = None
         self._turns = 0
@@ -92,26 +114,46 @@ class ChunkBuilder:
         self._frames += frames
         self._rows += [row[1:] for row in rows]
 
+    def start(self, frame: VideoFrame) -> None:
+        """See the video's first frame: all that are added get its size and its rotation.
+
+        Raises:
+            VideoError: `too-small`.
+        """
+        self._size = (frame.width, frame.height)
+        if min(self._size) < MIN_SIDE:
+            raise VideoError(
+                "too-small", "The frames are too small for optical flow.",
+                received=f"{frame.width}x{frame.height}", expected=f"at least {MIN_SIDE} pixels a side",
+            )  # fmt: skip
+        # The rotation is that of the display matrix, degrees counter-clockwise; a broken matrix gives nonsense.
+        if frame.rotation % 90 == 0 and abs(frame.rotation) <= 360:
+            self._turns, self._mirrored = frame.rotation // 90 % 4, _mirrors(frame)
+        if self._turns % 2:
+            self.aspect = 1 / self.aspect
+        if deep_bits(frame) and self._levels is None:
+            raise _SurveyNeededError
+
     def _upright(self, frame: VideoFrame) -> np.ndarray:
-        if self._size is None:
-            self._size = (frame.width, frame.height)
-            if min(self._size) < MIN_SIDE:
-                raise VideoError(
-                    "too-small", "The frames are too small for optical flow.",
-                    received=f"{frame.width}x{frame.height}", expected=f"at least {MIN_SIDE} pixels a side",
-                )  # fmt: skip
-            # The rotation is that of the display matrix, degrees counter-clockwise; a broken matrix gives nonsense.
-            if frame.rotation % 90 == 0 and abs(frame.rotation) <= 360:
-                self._turns, self._mirrored = frame.rotation // 90 % 4, _mirrors(frame)
-            if self._turns % 2:
-                self.aspect = 1 / self.aspect
+        assert self._size is not None
+        rgb: np.ndarray
         # One thread gives the same pixels at less cost; by default swscale starts one per core.
-        rgb = self._reformatter.reformat(frame, *self._size, "rgb24", threads=1).to_ndarray()
+        if self._levels is not None and deep_bits(frame):
+            if (frame.width, frame.height) != self._size:
+                frame = self._reformatter.reformat(frame, *self._size, threads=1)
+            rgb = self._levels.to_rgb(frame)
+        else:
+            rgb = self._reformatter.reformat(frame, *self._size, "rgb24", threads=1).to_ndarray()
         return np.rot90(rgb[::-1] if self._mirrored else rgb, self._turns)
 
     @property
+    def levels(self) -> str | None:
+        """As `videos.levels`."""
+        return None if self._levels is None else str(self._levels)
+
+    @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the frames, upright. At least one frame must have been added."""
+        """Width and height of the frames, upright, once the first has been seen."""
         assert self._size is not None
         return (self._size[1], self._size[0]) if self._turns % 2 else self._size
 
@@ -139,14 +181,6 @@ class ChunkBuilder:
         return chunk
 
 
-_SUFFIXES = """
-    3g2 3gp asf avi divx dv flv gif h264 h265 hevc m2ts m2v m4v mjpeg mjpg mkv mod mov mp4 mpeg mpg mts mxf ogm ogv tod
-    ts vob webm wmv y4m
-"""
-EXTENSIONS = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
-"""Suffixes, lower case, of the files in a folder that are taken for videos."""
-
-ASSUMED_RATE = 25.0
 MIN_SIDE = 8
 """Pixels. Flow estimators do not work on less."""
 MAX_PIXELS = 1 << 27  # a damaged header may promise a frame of gigabytes
@@ -181,17 +215,14 @@ class Sampler:
         return True
 
 
-class _UnusableTimesError(Exception):
-    """A pts is missing or not larger than the one before."""
-
-
 def decode(
     path: str | Path, sampling: Sampling, on_corrupt: OnCorrupt = "fail", on_frame: Callable[[], None] | None = None
 ) -> Iterator[DecodeEvent]:
     """Decode the frames that `sampling` stores, and the frame before each.
 
-    Times are presentation times until one of them proves unusable; then all times must be n / rate, and the video is
-    decoded again from its start.
+    Times are the file's (see vimoclip/video/times.py) as they come. Where one of them puts others in doubt, or pictures
+    are so deep that all of them decide what is black and white, the file is looked through and then decoded again: from
+    where it was left, if what was handed out still holds.
 
     Args:
         path: the video file.
@@ -206,51 +237,103 @@ def decode(
     Raises:
         VideoError: the file cannot be decoded; `.kind` names how.
     """
-    handed_out = False
+    file = Path(path)
+    taken = 0  # frames up to the last that was handed out
     try:
-        for event in _decode(Path(path), sampling, on_corrupt, on_frame, by_pts=True):
+        for event in _decode(file, sampling, on_corrupt, on_frame):
             yield event
-            handed_out = True
-    except _UnusableTimesError:
-        if handed_out:
+            if isinstance(event, FrameChunk):
+                taken = int(event.source_frame[-1]) + 1
+    except _SurveyNeededError as needed:
+        survey = _survey(file, on_frame)
+        if not survey.clock.agrees_with(needed.given[:taken]):
             yield VideoReset(str(path))
-        yield from _decode(Path(path), sampling, on_corrupt, on_frame, by_pts=False)
+            taken = 0
+        yield from _decode(file, sampling, on_corrupt, on_frame, survey, taken)
 
 
-def _decode(
-    path: Path, sampling: Sampling, on_corrupt: OnCorrupt, on_frame: Callable[[], None] | None, *, by_pts: bool
-) -> Iterator[DecodeEvent]:
+class _SurveyNeededError(Exception):
+    """Frames cannot be handed out before the whole file has been seen. given: the times so far."""
+
+    def __init__(self, given: Sequence[float] = ()) -> None:
+        super().__init__()
+        self.given = given
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What only the whole file says: times, and the levels of deep pictures."""
+
+    clock: FileClock
+    levels: Levels | None
+
+
+def _survey(path: Path, on_frame: Callable[[], None] | None) -> _Survey:
+    guess, histogram = BestEffort(), Histogram()
+    guesses: list[int | None] = []
+    with _open(path) as container:
+        stream = _video_stream(container, path)
+        timeless = container.format.flags & cast(int, FormatFlags.no_timestamps.value)
+        with contextlib.suppress(av.FFmpegError, OSError, ValueError):  # decoding again meets it again, and tells
+            for frame in _frames(container, stream, path):
+                guesses.append(guess(frame))
+                histogram.add(frame)
+                if timeless and guesses == [None] and not deep_bits(frame):
+                    break  # a bare stream; there is nothing to be found
+                if on_frame is not None:
+                    on_frame()
+        return _Survey(FileClock(stream, container.format.name, guesses, guess.first_pts), histogram.levels())
+
+
+def _open(path: Path) -> av.container.InputContainer:
     try:
         container = av.open(str(path.absolute()), metadata_errors="ignore")
     except (av.FFmpegError, OSError, ValueError) as error:
         raise VideoError(
             "unreadable", f"{path.name} cannot be opened as a video.", received=_reason(error), hint="Is it complete?"
         ) from error
-    with container:
+    # PyAV has pts made up where the file has none, which FFmpeg's tools and players do not: AVI with B-frames.
+    container.flags &= ~cast(int, ContainerFlags.gen_pts.value)
+    return container
+
+
+def _decode(
+    path: Path,
+    sampling: Sampling,
+    on_corrupt: OnCorrupt,
+    on_frame: Callable[[], None] | None,
+    survey: _Survey | None = None,
+    skip: int = 0,
+) -> Iterator[DecodeEvent]:
+    """Decode from the start. survey: of the file, once it is needed. skip: frames that are not handed out again."""
+    with _open(path) as container:
         stream = _video_stream(container, path)
-        clock = _Clock(stream, by_pts)
-        chunk = ChunkBuilder(stream)
+        clock = StreamClock(stream, container.format.name) if survey is None else survey.clock
+        chunk = ChunkBuilder(stream, None if survey is None else survey.levels)
         sampler = Sampler(sampling)
         previous: Row | None = None
         n = 0
         broken = None
-        frames = _frames(container, stream, path)
+        rows = _timed(_frames(container, stream, path), clock, on_frame)
         while True:
             try:
-                frame = next(frames, None)
-                if frame is None:
+                timed = next(rows, None)
+                if timed is None:
                     break
-                time_s = clock.time(frame, n)
+                frame, time_s = timed
+                if n == 0:
+                    chunk.start(frame)
                 stored = sampler.stores(n, time_s)
                 row = (frame, n, time_s, stored)
-                if stored:
+                if stored and n >= skip:
                     chunk.add([row] if previous is None or previous[-1] else [previous, row])
+            except UndecidedError:
+                assert isinstance(clock, StreamClock)
+                raise _SurveyNeededError(clock.given) from None
             except (av.FFmpegError, OSError, ValueError) as error:
                 broken = _broken(path, n, error, on_corrupt)
                 break
-            if on_frame is not None:
-                on_frame()
-            if stored and chunk.full:
+            if stored and not chunk.empty and chunk.full:
                 yield chunk.take()
             previous = row
             n += 1
@@ -259,15 +342,53 @@ def _decode(
         if not chunk.empty:
             yield chunk.take()
         last_s = previous[2]
-        fps = clock.fps(n, last_s)
+        by_rate = clock.source in ("rate", "assumed")
+        fps = float(clock.rate or ASSUMED_RATE) if by_rate or n == 1 else (n - 1) / last_s
         width, height = chunk.size
-        end_s = last_s + 1 / fps
-        info = VideoInfo(chunk.codec, width, height, chunk.aspect, fps, clock.source, n, end_s, broken)
-        yield VideoDone(str(path), info)
+        begins = container.start_time
+        yield VideoDone(
+            str(path),
+            VideoInfo(
+                codec=chunk.codec,
+                width=width,
+                height=height,
+                pixel_aspect=chunk.aspect,
+                fps=fps,
+                time_source=clock.source,
+                decoded_frames=n,
+                duration_s=last_s + 1 / fps,
+                broken=broken,
+                repaired_times=clock.repairs.count,
+                repaired_at=clock.repairs.text(),
+                container_start_s=None if begins is None else begins / av.time_base,
+                first_frame_s=clock.first_s,
+                levels=chunk.levels,
+            ),
+        )
+
+
+def _timed(
+    frames: Iterator[VideoFrame], clock: StreamClock | FileClock, on_frame: Callable[[], None] | None
+) -> Iterator[tuple[VideoFrame, float]]:
+    """Frames with their times, those before damage as well; then the damage is raised."""
+    try:
+        for frame in frames:
+            yield from clock.add(frame)
+            if on_frame is not None:
+                on_frame()
+    except (av.FFmpegError, OSError, ValueError):
+        yield from clock.end()
+        raise
+    yield from clock.end()
+
+
+def video_streams(container: av.container.InputContainer) -> list[VideoStream]:
+    """The streams of moving pictures in an open file: no cover art."""
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
 
 
 def _video_stream(container: av.container.InputContainer, path: Path) -> VideoStream:
-    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]  # no cover art
+    streams = video_streams(container)
     if not streams:
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "none"
         raise VideoError("no-video-stream", f"{path.name} holds no video.", received=f"streams: {kinds}")
@@ -287,25 +408,27 @@ def _frames(container: av.container.InputContainer, stream: VideoStream, path: P
     Raises:
         ValueError: the file was cut off, which to FFmpeg is an end like any other.
     """
-    cut_off = _cut_off(container, stream)
+    promised = shortfall(path, container, stream)
+    lossy = container.format.name in CONTINUITY  # where any packet may be marked as corrupt
+    last = None  # it may have been cut short
     for packet in container.demux(stream):
         if packet.has_sidedata("encryption_info"):
             raise VideoError(
                 "encrypted", f"{path.name} is encrypted.", hint="Decrypt it first: without its key it is noise."
             )
-        if cut_off and packet.is_corrupt:
-            break  # this packet was cut short
-        if packet.size:
-            yield from packet.decode()
+        if not packet.size:
+            continue
+        if last is not None:
+            yield from last.decode()
+        last = packet
+        if promised.cut and packet.is_corrupt and not lossy:
+            break
+    cut = last is not None and (promised.misses(last) or (last.is_corrupt and not lossy))
+    if last is not None and not (cut and (promised.last_short or last.is_corrupt)):
+        yield from last.decode()
     yield from stream.decode(None)
-    if cut_off:
+    if cut:
         raise ValueError("the file ends before its last frame")
-
-
-def _cut_off(container: av.container.InputContainer, stream: VideoStream) -> bool:
-    """Whether the index of an MP4 or MOV file names a frame beyond the end. Other containers' are partial, or wrong."""
-    index = stream.index_entries
-    return "mov" in container.format.name and len(index) > 0 and index[-1].pos + index[-1].size > container.size
 
 
 def _broken(path: Path, n: int, error: Exception, on_corrupt: OnCorrupt) -> str:
@@ -324,29 +447,3 @@ def _broken(path: Path, n: int, error: Exception, on_corrupt: OnCorrupt) -> str:
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-class _Clock:
-    """Times in seconds from the first frame: by pts, or n / rate."""
-
-    def __init__(self, stream: VideoStream, by_pts: bool) -> None:
-        rate = next((r for r in (stream.average_rate, stream.base_rate) if r is not None and 0 < r < 1000), None)
-        self._rate = float(rate) if rate else ASSUMED_RATE
-        self._time_base = stream.time_base or Fraction(1, 1)
-        self._by_pts = by_pts
-        self.source: TimeSource = "pts" if by_pts else ("rate" if rate else "assumed")
-        self._first = self._last = 0
-
-    def time(self, frame: VideoFrame, n: int) -> float:
-        if not self._by_pts:
-            return n / self._rate
-        if frame.pts is None or (n > 0 and frame.pts <= self._last):
-            raise _UnusableTimesError
-        if n == 0:
-            self._first = frame.pts
-        self._last = frame.pts
-        return float((frame.pts - self._first) * self._time_base)
-
-    def fps(self, n: int, last_s: float) -> float:
-        """Mean rate of n frames, the last at last_s."""
-        return (n - 1) / last_s if self._by_pts and n > 1 else self._rate

@@ -9,7 +9,15 @@ from typing import Self
 
 from schemas.videos import Video
 from vimoclip.errors import VideoError
-from vimoclip.video.decode import EXTENSIONS
+
+_SUFFIXES = """
+    264 265 3g2 3gp 3gp2 3gpp 3gpp2 amv asf av1 avc avi bik braw cavs dav divx dv dvr-ms evo f4v flv gif gxf
+    h261 h263 h264 h265 h266 hevc insv ismv ivf k3g lrv m1v m2p m2t m2ts m2v m4s m4v mj2 mjp mjpeg mjpg mk3d mkv
+    mod mov mp2v mp4 mp4v mpe mpeg mpg mpv mts mxf nsv nut obu ogm ogv qt r3d rm rmvb smk tod tp trp ts vc1
+    vob vro vvc webm wmv wtv xvid y4m
+"""
+EXTENSIONS = frozenset(f".{suffix}" for suffix in _SUFFIXES.split())
+"""Suffixes, lower case, of the files in a folder that are taken for videos."""
 
 _OF_SYSTEMS = """
     @eaDir @Recycle @Recently-Snapshot @tmp #recycle #snapshot #trash $RECYCLE.BIN RECYCLER RECYCLED lost+found

@@ -85,5 +85,5 @@ def test_whatever_lies_on_a_disk_is_predicted_or_named(real: Store, tmp_path: Pa
         assert each.frames == expected[Path(each.video).name].frames
         assert (np.diff(each.starts_s) > 0).all() and each.ends_s[-1] <= each.duration_s
         assert np.isfinite(each.window_probabilities).all()
-    (restarted,) = (each for each in found if each.video.endswith("falling-late.mkv"))
+    (restarted,) = (each for each in found if each.video.endswith("far-ahead.mkv"))
     assert len(restarted.starts_s) == len(set(restarted.starts_s.tolist()))
