@@ -30,6 +30,6 @@ def optimize(
         ("before", render.size(stats.bytes_before)),
         ("after", render.size(stats.bytes_after)),
     ]
-    render.err.print(render.table("Optimized", ("", ""), rows))
+    render.print_table(render.err, "Optimized", ("", ""), rows)
     if stats.bytes_after >= stats.bytes_before and grace > 0:
         render.err.print(f"Versions younger than {grace:g} minutes were kept for readers; --grace 0 drops them too.")

@@ -22,7 +22,7 @@ from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.embedding.feature_models import ExtraFeatures, load_student, weights_id
 from vimoclip.errors import FeatureError, SourceError, VideoError
 from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
-from vimoclip.progress import NO_PROGRESS, Progress
+from vimoclip.progress import NO_PROGRESS, Progress, count
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import PROMOTED, STAGED, FeatureWriter, check_name, promote_feature, videos_missing_feature
 from vimoclip.store.location import LocationLike, StoreLocation
@@ -402,7 +402,7 @@ class EmbedMotion(FeatureBackfill):
         if self._report.failed:
             video_id, _, why = self._report.failed[0]
             raise FeatureError(
-                f"{len(self._report.failed)} videos cannot be embedded, and {PROMOTED} stays as it was.",
+                f"{count(len(self._report.failed), 'video')} cannot be embedded, and {PROMOTED} stays as it was.",
                 received=f"{video_id}: {why}",
                 expected="the flow of every frame",
                 hint="Remove them and ingest them again, then run the same command; what is done is kept.",

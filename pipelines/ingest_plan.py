@@ -15,6 +15,7 @@ from typing import Literal
 from schemas.videos import Video
 from vimoclip.errors import SourceError
 from vimoclip.frames import VideoJob
+from vimoclip.progress import count
 from vimoclip.store.writer import MOVED
 from vimoclip.video.files import content_hash, videos_under
 
@@ -216,7 +217,7 @@ def make_plan(sources: list[Source], rows: Mapping[str, Video], fingerprint: str
     if clashes:
         source, row = clashes[0]
         raise SourceError(
-            f"{len(clashes)} ids are taken by videos from another folder.",
+            f"{count(len(clashes), 'id')} taken by videos from another folder.",
             received=f"{source.video_id} from {source.root}",
             expected=f"the one from {row.root}",
             hint="Ingest this folder under a name of its own: --as PREFIX.",

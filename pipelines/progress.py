@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from vimoclip.config.store import ClipConfig, FlowConfig
-from vimoclip.progress import Progress
+from vimoclip.progress import Progress, count
 from vimoclip.store.lock import WriteLock
 
 WINDOW_S = 60.0
@@ -116,7 +116,7 @@ class ProgressHeartbeat:
 
 def announce_plan(progress: Progress, todo: int, known: int) -> None:
     """Say how many videos are looked into in this run, and how many are known."""
-    progress.message(f"{todo} videos to look into, {known} known.")
+    progress.message(f"{count(todo, 'video')} to look into, {known} known.")
 
 
 def announce_models(progress: Progress, clip: ClipConfig, flow: FlowConfig | None, device: str) -> None:

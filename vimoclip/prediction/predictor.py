@@ -20,7 +20,7 @@ from vimoclip.frames import FrameBatch, FrameEvent, VideoDone, VideoFailed, Vide
 from vimoclip.models.checkpoint import META, read_checkpoint
 from vimoclip.prediction.inputs import VideoInput, resolve_videos, stream_files, stream_stored
 from vimoclip.prediction.predictions import Prediction, Predictions, predicted_bouts
-from vimoclip.progress import NO_PROGRESS, Progress, Throughput
+from vimoclip.progress import NO_PROGRESS, Progress, Throughput, count
 from vimoclip.sequences.sequences import pack_windows, sample_window
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.fusion import SCORE_BATCH, scores
@@ -267,7 +267,7 @@ class Predictor:
         done: dict[VideoInput, Prediction] = {}
         stored = [target for target in targets if target.row is not None]
         files = [target for target in targets if target.row is None]
-        progress.message(f"{len(stored)} videos from the store, {len(files)} files to decode.")
+        progress.message(f"{count(len(stored), 'video')} from the store, {count(len(files), 'file')} to decode.")
         progress.stage("predicting", len(targets))
         try:
             for target, outcome in self._outcomes(stored, files, windows, progress):
