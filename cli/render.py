@@ -166,8 +166,8 @@ def print_table(
 
 def print_lines(rows: Iterable[Iterable[Any]]) -> None:
     """Print rows to stdout as tab-separated lines; see `print_table`."""
-    text = "".join(f"{chr(9).join(map(one_line, row))}\n" for row in rows)
-    out.file.write(text)  # print() of the console would turn tabs into blanks
+    for row in rows:
+        out.file.write("\t".join(map(one_line, row)) + "\n")  # the console's own print() turns tabs into blanks
     out.file.flush()
 
 
