@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from queue import Empty
 from typing import Any
 
-from pipelines.ingest_plan import Identify, Seen, Source
+from pipelines.ingest_plan import BAD_NAME, NOT_UNICODE, Identify, Seen, Source, Sources
 from pipelines.label import LabelReport
 from pipelines.progress import Rates
 from schemas.videos import Video
@@ -58,6 +58,37 @@ class IngestReport:
     labels: list[LabelReport] = field(default_factory=list)
     interrupted: bool = False
     seconds: float = 0.0
+
+
+def record_misnamed(writer: StoreWriter, sources: Sources, folders: Iterable[str]) -> None:
+    """Keep a failed row for each file whose name is not valid Unicode, and forget those that were renamed or are gone.
+
+    Args:
+        writer: of the store; nothing may be buffered.
+        sources: what was found.
+        folders: the folders that were searched, absolute.
+    """
+    there = {source.video_id: source for source in sources.misnamed}
+    searched = set(folders)
+    rows = [row for row in writer.videos.values() if row.error_kind == BAD_NAME and row.root in searched]
+    writer.forget([row.video_id for row in rows if row.video_id not in there])
+    for source in there.values():
+        row = writer.videos.get(source.video_id)
+        if row is None or row.error_kind != BAD_NAME:
+            row = Video(
+                video_id=source.video_id,
+                status="failed",
+                path=source.path,
+                root=source.root,
+                content_hash="",
+                bytes=source.bytes,
+                mtime_ns=source.mtime_ns,
+                ingested_at=datetime.now(UTC),
+                error_kind=BAD_NAME,
+                error=NOT_UNICODE,
+            )
+            writer.put(row)
+    writer.flush()
 
 
 class Recorder:

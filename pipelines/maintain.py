@@ -10,6 +10,7 @@ from vimoclip.errors import UnknownVideoError
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import writer_lock
+from vimoclip.store.run_tags import RunSnapshot, drop_gone_runs
 from vimoclip.store.table import GRACE
 from vimoclip.store.upgrade import upgrade as upgrade_tables
 from vimoclip.store.video_names import find_videos, suggestion
@@ -86,15 +87,31 @@ def remove(
         return report
 
 
+@dataclass(frozen=True)
+class OptimizeReport(OptimizeStats):
+    """What optimizing a store did.
+
+    Attributes:
+        dropped_runs: snapshots of training runs that were let go, because the run's folder was deleted.
+        kept_runs: snapshots that are kept for training runs.
+        older_versions: versions of tables that are kept for readers that use them.
+    """
+
+    dropped_runs: list[RunSnapshot]
+    kept_runs: list[RunSnapshot]
+    older_versions: int
+
+
 def optimize(
     store: LocationLike,
     grace: timedelta = GRACE,
     wait: bool = True,
     on_wait: Callable[[str], None] | None = None,
-) -> OptimizeStats:
+) -> OptimizeReport:
     """Delete from the disk what is no longer read, merge small fragments, and index the rows of takes.
 
-    It may be run at any time, beside any reader.
+    The snapshots of training runs stay, but for those of runs that were deleted: see vimoclip/store/run_tags.py. It may
+    be run at any time, beside any reader.
 
     Args:
         store: the store.
@@ -107,7 +124,12 @@ def optimize(
     """
     at = FeatureStore.open(store).place
     with writer_lock(at, wait, on_wait) as lock:
-        return StoreWriter(FeatureStore.open(at), lock.check).optimize(grace)
+        opened = FeatureStore.open(at)
+        writer = StoreWriter(opened, lock.check)
+        dropped, kept = drop_gone_runs(opened.tables, lock.check)
+        stats = writer.optimize(grace)
+        older = sum(table.latest().count_older() for table in opened.tables.values())
+        return OptimizeReport(**vars(stats), dropped_runs=dropped, kept_runs=kept, older_versions=older)
 
 
 @dataclass(frozen=True)

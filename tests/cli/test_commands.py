@@ -114,6 +114,29 @@ def fail(store: Path, kind: str, names: list[str], why: str, hint: str) -> None:
         writer.flush()
 
 
+def test_a_file_whose_name_is_not_unicode_is_in_errors_until_it_is_renamed(store: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    before = statuses(store)
+    bad = Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.mp4"))
+    shutil.copy2(folder / HOSTILE[3], bad)
+    for _ in range(2):
+        result = vimoclip("ingest", folder, "--store", store)
+        assert result.exit_code == 3 and "1 bad-name" in result.stderr
+        assert statuses(store) == before | {"caf\\xe9.mp4": "failed"}
+    shown = vimoclip("errors", "--store", store).stdout.splitlines()
+    line = "caf\\xe9.mp4\tfailed\tbad-name\tIts name is not valid unicode, so it cannot be an id. Rename it.\t0"
+    assert line in shown
+        "caf\\xe9.mp4\tfailed\tbad-name\tIts name is not valid unicode, so it cannot be an id. Rename it.\t0" in shown
+    )
+    assert document("verify", "--store", store) == []
+    vimoclip("remove", "--store", store, "caf\\xe9.mp4")
+    vimoclip("ingest", folder / HOSTILE[0], "--store", store)
+    assert statuses(store) == before | {"caf\\xe9.mp4": "removed"}
+    bad.rename(folder / "café.mp4")
+    assert vimoclip("ingest", folder, "--store", store, "--retry-failed").exit_code == 3  # broken.mp4
+    assert statuses(store) == before | {"café.mp4": "duplicate"}
+
+
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> list[str]:
     """What a command prints to a terminal of 80 columns, line by line."""
     file = io.StringIO()
