@@ -126,8 +126,6 @@ def test_a_file_whose_name_is_not_unicode_is_in_errors_until_it_is_renamed(store
     shown = vimoclip("errors", "--store", store).stdout.splitlines()
     line = "caf\\xe9.mp4\tfailed\tbad-name\tIts name is not valid unicode, so it cannot be an id. Rename it.\t0"
     assert line in shown
-        "caf\\xe9.mp4\tfailed\tbad-name\tIts name is not valid unicode, so it cannot be an id. Rename it.\t0" in shown
-    )
     assert document("verify", "--store", store) == []
     vimoclip("remove", "--store", store, "caf\\xe9.mp4")
     vimoclip("ingest", folder / HOSTILE[0], "--store", store)
