@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from pipelines.executor import Engine, Executor, consumed, executor
-from pipelines.progress import ProgressHeartbeat, Rates, announce_models, announce_plan
+from pipelines.progress import LongVideos, ProgressHeartbeat, Rates, announce_models, announce_plan
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, RunConfig
@@ -74,6 +74,7 @@ class FeatureBackfill(ABC):
         self._lock, self._progress = lock, progress
         self._report = EmbedReport(feature)
         self.skipped: SimpleQueue[VideoFailed] = SimpleQueue()
+        self._long = LongVideos()
 
     @abstractmethod
     def jobs(self, todo: list[Video]) -> Iterator[VideoJob]:
@@ -113,6 +114,7 @@ class FeatureBackfill(ABC):
     def _embed(self, embedder: Executor, writer: FeatureWriter, rows: dict[str, Video]) -> None:
         outcomes = embedder.embed(self.jobs(list(rows.values())))
         rates = Rates()
+        self._long = LongVideos({row.path: row.decoded_frames for row in rows.values()}.get)
         heartbeat = ProgressHeartbeat(self._lock, rates, len(rows), str(embedder.device))
         refused: set[str] = set()
         with consumed(outcomes, writer.flush):
@@ -138,20 +140,28 @@ class FeatureBackfill(ABC):
             count = len(outcome.frame_index)
             self._report.frames += count
             rates.add(outcome.worker, count)
-            self._progress.advance(0, rates.note(self._done))
+            self._long.add(row.video_id, row.path, int(outcome.source_frame[-1]) + 1)
+            self._progress.advance(0, ", ".join(filter(None, [rates.note(self._done), self._long.note()])))
+            self._progress.partial(self._long.items())
         elif isinstance(outcome, VideoReset):
+            self._long.end(row.video_id)
             writer.take_back(row)
         elif isinstance(outcome, VideoDone):
             writer.end(row, outcome.reduced_batch)
             self._report.embedded += 1
-            self._progress.advance()
+            self._finish(row.video_id)
         elif isinstance(outcome, VideoFailed):
             raise VideoError(outcome.kind, outcome.message)
 
     def _fail(self, video_id: str, kind: str, message: str) -> None:
         self._report.failed.append((video_id, kind, message))
-        self._progress.advance()
+        self._finish(video_id)
         self._progress.message(f"failed ({kind}): {video_id}")
+
+    def _finish(self, video_id: str) -> None:
+        self._long.end(video_id)
+        self._progress.advance()
+        self._progress.partial(self._long.items())
 
     def _record_skipped(self) -> None:
         while not self.skipped.empty():
