@@ -57,7 +57,8 @@ def _print(report: Any, which: str, per_class: bool) -> None:
     on = render.count(metrics.videos, "video")
     if metrics.stretches is not None:
         on = f"{render.count(metrics.stretches, 'stretch', 'stretches')} of {on}"
-    render.print_table(render.out, f"{report.folder}, {which}, on {on}, {where}", ("", "%"), rows, numbers="%")
+    title = f"{report.folder}, {which}, on {on}, {where}"
+    render.print_table(render.out, title, (f"epoch {report.epoch}", "%"), rows, numbers="%")
     if per_class:
         columns = ("class", "group", "train", "here", "AP %")
         classes = [(*row[:4], percent(row[4])) for row in report.classes]
