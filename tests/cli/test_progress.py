@@ -58,7 +58,7 @@ def test_a_log_has_the_messages_and_now_and_then_a_line(monkeypatch: pytest.Monk
 
 def test_what_is_done_of_one_long_item_moves_the_bar_and_gives_a_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    monkeypatch.setattr("time.monotonic", lambda: now)
     file = shown(monkeypatch, terminal=False)
     monkeypatch.setattr(progress, "LINE_S", -1.0)
     with ProgressBar() as bar:
