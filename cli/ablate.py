@@ -102,7 +102,7 @@ def _print(report: Any, files: list[Path], console: Console) -> None:
     ]
     if rows:
         title = f"After the last epoch, in percent, on {report.held_out}; mean and 95% interval"
-        console.print(render.table(title, columns, rows, numbers=columns[1:]))
+        render.print_table(console, title, columns, rows, numbers=columns[1:])
         render.err.print(
             "best epoch: the highest micro mAP of any epoch and seed, chosen on the videos it is measured on, and so "
             "too high. paper: Table 2, on Animal Kingdom.",
@@ -111,7 +111,7 @@ def _print(report: Any, files: list[Path], console: Console) -> None:
     if report.interrupted:
         render.err.print("Interrupted. What is trained is kept; the same command continues from there.")
         return
-    done = f"{report.epochs} epochs in {report.seconds:.1f} s, {report.known} runs were finished before"
+    done = f"{render.count(report.epochs, 'epoch')} in {report.seconds:.1f} s; finished before: {report.known}"
     render.err.print(f"{report.folder}: {done}.", markup=False, highlight=False)
     for path in files:
         render.err.print(str(path), markup=False, highlight=False)

@@ -15,7 +15,7 @@ def doctor(store: options.Store = options.DEFAULT_STORE, as_json: options.Json =
         render.print_json(checks)
     else:
         rows = ((check.name, "ok" if check.ok else "WRONG", check.found) for check in checks)
-        render.out.print(render.table("Doctor", ("check", "", "found"), rows))
+        render.print_table(render.out, "Doctor", ("check", "", "found"), rows)
     for check in checks:
         if not check.ok:
             render.err.print(f"{check.name}: {check.remedy}", markup=False)

@@ -92,18 +92,16 @@ def embed(
 
 def _print(report: Any, store: str, motion: Path | None) -> None:
     rows = [
-        ("embedded", report.embedded, f"{report.frames} frames"),
+        ("embedded", report.embedded, render.count(report.frames, "frame")),
         ("skipped", report.known, "already have it" if report.known else ""),
-        ("failed", len(report.failed), render.listed(sorted({kind for _, kind, _ in report.failed}))),
+        ("failed", len(report.failed), render.failure_kinds(report.failed)),
     ]
     if report.left:
         rows.append(("left", report.left, "not reached in this run"))
     title = f"{report.feature} in {report.seconds:.1f} s"
-    render.err.print(render.table(title, ("", "videos", "what"), rows, numbers=("videos",)))
+    render.print_table(render.err, title, ("", "videos", "what"), rows, numbers=("videos",))
     if report.failed:
-        render.err.print(render.table("Failed", ("video", "kind", "why"), report.failed[:20]))
-        if len(report.failed) > 20:
-            render.err.print(f"… and {len(report.failed) - 20} more (--json lists them all)")
+        render.print_failures(report.failed, "--json lists them all")
     what = f"--as {report.feature}" if report.feature != MOCLIP else f"--motion {motion}"
     command = f"vimoclip embed {what} {render.at(store)}"
     if report.interrupted:

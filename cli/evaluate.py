@@ -54,13 +54,14 @@ def _print(report: Any, which: str, per_class: bool) -> None:
     if metrics.accuracy is not None:
         rows.append(("accuracy", percent(metrics.accuracy)))
     where = f"split {report.split}" if report.split else "all videos"
-    on = f"{metrics.videos} videos"
+    on = render.count(metrics.videos, "video")
     if metrics.stretches is not None:
-        on = f"{metrics.stretches} stretches of {on}"
-    render.out.print(render.table(f"{report.folder}, {which}, on {on}, {where}", ("", "%"), rows, numbers="%"))
+        on = f"{render.count(metrics.stretches, 'stretch', 'stretches')} of {on}"
+    title = f"{report.folder}, {which}, on {on}, {where}"
+    render.print_table(render.out, title, (f"epoch {report.epoch}", "%"), rows, numbers="%")
     if per_class:
         columns = ("class", "group", "train", "here", "AP %")
         classes = [(*row[:4], percent(row[4])) for row in report.classes]
-        render.out.print(render.table("Classes", columns, classes, numbers=columns[2:]))
+        render.print_table(render.out, "Classes", columns, classes, numbers=columns[2:])
     if left_out := report.sequences.unlabelled + report.sequences.unembedded:
-        render.err.print(f"{left_out} videos without labels or vectors are left out.", highlight=False)
+        render.line(f"Left out: {render.count(left_out, 'video')} without labels or vectors.")

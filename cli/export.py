@@ -42,7 +42,7 @@ def export(
         ("features", ", ".join(report.features)),
         ("on disk", render.size(report.bytes)),
     ]
-    render.err.print(render.table(f"Exported to {out}", ("", ""), rows))
+    render.print_table(render.err, f"Exported to {out}", ("", ""), rows)
     for stored, name in report.split_names.items():
         if stored != name:
             what = f"The split {stored!r} is" if stored else "The videos without a split are"

@@ -28,7 +28,7 @@ def features(
     expected = {"list": 0, "rename": 2, "drop": 1}[action]
     if len(names) != expected:
         raise UsageError(
-            f"`features {action}` takes {expected} names.",
+            f"`features {action}` takes {render.count(expected, 'name')}.",
             received=" ".join(names) or "none",
             expected={"list": "features", "rename": "features rename OLD NEW", "drop": "features drop NAME"}[action],
         )
@@ -58,7 +58,7 @@ def _show(found: list[Any], store: str, as_json: bool) -> None:
         return
     columns = ("name", "kind", "dim", "model", "weights", "training", "precision", "state", "videos without")
     rows = [[getattr(feature, name) for name in columns[:-1]] + [feature.lacking or ""] for feature in found]
-    render.out.print(render.table("Features", columns, rows, numbers=("dim", "videos without")))
+    render.print_table(render.out, "Features", columns, rows, numbers=("dim", "videos without"))
     for feature in found:
         if feature.state == "unfinished" or feature.lacking:
             render.err.print(f"Next: vimoclip embed --as {feature.name} {render.at(store)}", markup=False)

@@ -64,14 +64,14 @@ def _print(report: Any, store: str) -> None:
     if (model := report.settings.behaviour) is not None:
         made_from["behaviour"] = f"made by the model {model.id}"
     rows = [
-        ("indexed", report.videos, f"{report.segments} segments of {report.settings.window_s:g} s"),
+        ("indexed", report.videos, f"{render.count(report.segments, 'segment')} of {report.settings.window_s:g} s"),
         ("skipped", report.known, "already have segments" if report.known else ""),
-        ("total", report.videos + report.known, f"{report.total} segments"),
+        ("total", report.videos + report.known, render.count(report.total, "segment")),
     ]
-    render.err.print(render.table(f"Index in {report.seconds:.1f} s", ("", "videos", "what"), rows, ("videos",)))
+    render.print_table(render.err, f"Index in {report.seconds:.1f} s", ("", "videos", "what"), rows, ("videos",))
     for space, how in made_from.items():
         added = report.vectors.get(space)
-        what = f"; {added} rows were added to its vector index" if added else ""
+        what = f"; {render.count(added, 'row')} added to its vector index" if added else ""
         render.err.print(f"{space} is {how}{what}.", markup=False, highlight=False)
     if report.rebuilt:
         render.err.print(f"All segments were made anew: {'; '.join(report.rebuilt)}.", markup=False, highlight=False)

@@ -207,44 +207,43 @@ def _merged(base: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
 
 def _print(report: Any, request: Any) -> None:
     skipped = report.known + report.duplicates + len(report.failed_before) + len(report.removed)
-    rows = [("ingested", report.ingested, f"{report.frames} frames"), ("skipped", skipped, _skipped(report))]
+    rows = [("ingested", report.ingested, render.count(report.frames, "frame")), ("skipped", skipped, _skipped(report))]
     if report.replaced:
         rows.append(
             ("replaced", len(report.replaced), f"other content under a known name: {render.listed(report.replaced)}")
         )
     if report.moved:
         rows.append(("moved", report.moved, "features and labels followed"))
-    rows.append(("failed", len(report.failed), render.listed(sorted({kind for _, kind, _ in report.failed}))))
+    rows.append(("failed", len(report.failed), render.failure_kinds(report.failed)))
     if report.left:
         rows.append(("left", report.left, "would be looked into" if request.dry_run else "not reached in this run"))
     if report.left_out:
         names = render.listed([f"{name} ({count})" for name, count in sorted(report.left_out.items())])
         rows.append(("left out", sum(report.left_out.values()), f"system folders and hidden files: {names}"))
-    title = f"{report.found} videos in {report.seconds:.1f} s"
-    render.err.print(render.table(title, ("", "videos", "what"), rows, numbers=("videos",)))
+    title = f"{render.count(report.found, 'video')} in {report.seconds:.1f} s"
+    render.print_table(render.err, title, ("", "videos", "what"), rows, numbers=("videos",))
     if report.failed:
-        rows = report.failed[:20]
-        render.err.print(render.table("Failed", ("video", "kind", "why"), rows))
-        if len(report.failed) > 20:
-            render.err.print(
-                f"… and {len(report.failed) - 20} more: vimoclip errors {render.at(request.store)}", markup=False
-            )
+        render.print_failures(report.failed, f"vimoclip errors {render.at(request.store)}")
     for done in report.labels:
-        render.err.print(
-            f"Labels of {done.source}: {done.labels} on {done.videos} videos, {done.changed} changed.", markup=False
-        )
-        for what, names in (
-            ("named videos are not in the store", [_with_reason(done, name) for name in done.unknown]),
-            ("names match several videos", done.ambiguous),
-            ("labels end after their video, and were cut or left out", done.past_end),
-            ("starts or stops have no other half", done.unpaired),
-            ("events have no known place in a video", done.unplaced),
-            ("labels have other times in another source", done.disagreeing),
-            ("copies contradict the video that they duplicate", done.copies),
-            ("notes", done.notes),
+        on = render.count(done.videos, "video")
+        render.line(f"Labels of {done.source}: {done.labels} on {on}, {done.changed} changed.")
+        unknown = [_with_reason(done, name) for name in done.unknown]
+        for one, several, names in (
+            ("named video is not in the store", "named videos are not in the store", unknown),
+            ("name matches several videos", "names match several videos", done.ambiguous),
+            (
+                "label ends after its video, and was cut or left out",
+                "labels end after their video, and were cut or left out",
+                done.past_end,
+            ),
+            ("start or stop has no other half", "starts or stops have no other half", done.unpaired),
+            ("event has no known place in a video", "events have no known place in a video", done.unplaced),
+            ("label has other times in another source", "labels have other times in another source", done.disagreeing),
+            ("copy contradicts the video that it duplicates", "copies contradict what they duplicate", done.copies),
+            ("note", "notes", done.notes),
         ):
             if names:
-                render.err.print(f"  {len(names)} {what}: {render.listed(names)}", markup=False)
+                render.line(f"  {len(names)} {one if len(names) == 1 else several}: {render.listed(names)}")
     if report.relabel:
         what = "were kept, as asked; check them" if report.labels_kept else "were dropped (--keep-labels keeps them)"
         names = render.listed(report.relabel)
@@ -269,7 +268,7 @@ def _skipped(report: Any) -> str:
     """Why videos were skipped, with counts."""
     parts = [
         (report.known, "known"),
-        (report.duplicates, "duplicates"),
+        (report.duplicates, "duplicate" if report.duplicates == 1 else "duplicates"),
         (len(report.failed_before), "failed before"),
         (len(report.removed), "removed before"),
     ]

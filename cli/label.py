@@ -51,7 +51,7 @@ def _list_sources(store: options.Store, as_json: bool) -> None:
         return
     columns = ("source", "labels", "videos", "behaviours", "subjects")
     rows = ((each.source, each.labels, each.videos, each.classes, each.subjects) for each in found)
-    render.out.print(render.table("Sources of labels", columns, rows, numbers=columns[1:]))
+    render.print_table(render.out, "Sources of labels", columns, rows, numbers=columns[1:])
 
 
 def _remove_source(store: options.Store, source: str, wait: bool, as_json: bool) -> None:
@@ -82,7 +82,7 @@ def _apply(store: options.Store, file: Path | None, wait: bool, as_json: bool) -
         ("events without a place", len(report.unplaced)),
         ("other times than another source", len(report.disagreeing)),
     ]
-    render.err.print(render.table(report.source, ("", "count"), rows, numbers=("count",)))
+    render.print_table(render.err, report.source, ("", "count"), rows, numbers=("count",))
     unknown = [f"{name} ({why})" if (why := report.nearest.get(name)) else name for name in report.unknown]
     for what, names in (
         ("not in the store", unknown),

@@ -1,7 +1,7 @@
 """`vimoclip optimize`: free disk space and merge small files."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,6 +30,26 @@ def optimize(
         ("before", render.size(stats.bytes_before)),
         ("after", render.size(stats.bytes_after)),
     ]
-    render.err.print(render.table("Optimized", ("", ""), rows))
-    if stats.bytes_after >= stats.bytes_before and grace > 0:
-        render.err.print(f"Versions younger than {grace:g} minutes were kept for readers; --grace 0 drops them too.")
+    render.print_table(render.err, "Optimized", ("", ""), rows)
+    for run in stats.dropped_runs:
+        render.line(f"The run in {run.folder} is gone; its snapshot of {run.tagged_at:%Y-%m-%d} was dropped.")
+    for run in stats.kept_runs:
+        if run.gone:
+            render.line(f"The run in {run.folder} is gone; its snapshot of {run.tagged_at:%Y-%m-%d} stays for 30 days.")
+    if stats.bytes_after >= stats.bytes_before:
+        for reason in _reasons(stats, grace):
+            render.line(reason)
+
+
+def _reasons(stats: Any, grace: float) -> list[str]:
+    """Why the store is no smaller than before."""
+    reasons = []
+    if stats.older_versions and grace > 0:
+        kept = render.count(stats.older_versions, "older version")
+        reasons.append(f"Kept for readers of the last {grace:g} minutes: {kept} of tables; --grace 0 drops them too.")
+    if stats.indexed_rows:
+        reasons.append(f"The index that finds the frames of a video grew by {render.count(stats.indexed_rows, 'row')}.")
+    if stats.kept_runs:
+        runs = render.count(len(stats.kept_runs), "training run")
+        reasons.append(f"The snapshots that {runs} began with are kept with the runs.")
+    return reasons or ["There was nothing to free, and what this run did is itself noted in the tables."]

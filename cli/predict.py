@@ -79,10 +79,10 @@ def predict(
         _print(predictions, top)
     for path in report.files:
         render.err.print(str(path), markup=False, highlight=False)
-    done = f"{len(predictions)} videos in {report.seconds:.1f} s, {len(predictions.failed)} failed."
+    done = f"{render.count(len(predictions), 'video')} in {report.seconds:.1f} s, {len(predictions.failed)} failed."
     render.err.print(done, markup=False, highlight=False)
     if predictions.left:
-        render.err.print(f"Interrupted, with {predictions.left} videos left.", highlight=False)
+        render.err.print(f"Interrupted, with {render.count(predictions.left, 'video')} left.", highlight=False)
         raise typer.Exit(render.INTERRUPTED)
     if predictions.failed:
         raise typer.Exit(render.SOME_FAILED)
@@ -102,7 +102,7 @@ def _print(predictions: "Predictions", top: int) -> None:
     if rows:
         what = "in their best windows" if predictions.window_s is not None else "as a whole"
         title = f"Videos {what}, by {predictions.run}"
-        render.out.print(render.table(title, ("video", "s", "labels, %"), rows, ("s",)))
+        render.print_table(render.out, title, ("video", "s", "labels, %"), rows, ("s",))
     if predictions.window_s is None:
         return
     bouts = [
@@ -112,7 +112,7 @@ def _print(predictions: "Predictions", top: int) -> None:
     ]
     title = f"Bouts: windows of {predictions.window_s:g} s, of at least {percent(predictions.threshold)}%"
     columns = ("video", "from s", "to s", "label", "%")
-    render.out.print(render.table(title, columns, bouts, ("from s", "to s", "%")))
+    render.print_table(render.out, title, columns, bouts, ("from s", "to s", "%"))
     if not bouts and (best := predictions.best_window()) is not None:
         video, label, score, start_s, _ = best
         said = f"No bout reaches {percent(predictions.threshold)}%; the best is {label} with {percent(score)}%"

@@ -10,8 +10,10 @@ from rich.progress import Progress as RichProgress
 from cli import render
 from vimoclip.progress import Progress
 
-LINE_S = 60.0
+LINE_S = 30.0
 """How often a line takes the place of the bar where stderr is not a terminal."""
+ESTIMATE_AFTER_S = 10.0
+"""How long a stage runs before such a line says how long the rest will take."""
 
 
 class ProgressBar(Progress):
@@ -34,7 +36,8 @@ class ProgressBar(Progress):
             disable=not render.err.is_terminal,
         )
         self._stage: TaskID | None = None
-        self._last_line_s = time.monotonic()
+        self._last_line_s = self._stage_began_s = time.monotonic()
+        self._items, self._part = 0, 0.0
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -54,24 +57,45 @@ class ProgressBar(Progress):
         if self._stage is not None:
             self._bar.remove_task(self._stage)
         self._stage = self._bar.add_task(name, total=total, note="")
+        self._stage_began_s = time.monotonic()
+        self._items, self._part = 0, 0.0
 
     def advance(self, n: int = 1, note: str | None = None) -> None:
         """Move the bar, and change its note where one is given."""
         assert self._stage is not None, "an operation begins with a stage"
-        self._bar.update(self._stage, advance=n)
+        self._items += n
+        self._bar.update(self._stage, completed=self._items + self._part)
         if note is not None:
             self._bar.update(self._stage, note=note)
         if not render.err.is_terminal and time.monotonic() - self._last_line_s > LINE_S:
             self._last_line_s = time.monotonic()
             render.line(self._line())
 
+    def partial(self, items: float) -> None:
+        """Move the bar by the items in progress too."""
+        assert self._stage is not None, "an operation begins with a stage"
+        self._part = items
+        self._bar.update(self._stage, completed=self._items + items)
+
     def message(self, text: str) -> None:
         """Print a line above the bar."""
         render.line(text)
 
     def _line(self) -> str:
-        """The bar as text: `ingesting: 12 of 40, 17 frames/s, 0.52 videos/s`."""
+        """The bar as text: `ingesting: 12 of 40, 17 frames/s, 0.52 videos/s, 54 s left`."""
         (stage,) = self._bar.tasks
         of = f" of {stage.total:.0f}" if stage.total is not None else ""
         note = f", {stage.fields['note']}" if stage.fields["note"] else ""
-        return f"{stage.description}: {stage.completed:.0f}{of}{note}"
+        elapsed_s = time.monotonic() - self._stage_began_s
+        left = ""
+        if stage.total and 0 < stage.completed < stage.total and elapsed_s >= ESTIMATE_AFTER_S:
+            left = f", {_duration(elapsed_s * (stage.total - stage.completed) / stage.completed)} left"
+        return f"{stage.description}: {self._items}{of}{note}{left}"
+
+
+def _duration(seconds: float) -> str:
+    """A duration to about two digits: `54 s`, `12 min`, `2 h 10 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

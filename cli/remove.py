@@ -10,7 +10,11 @@ from cli import options, render
 @render.handled
 def remove(
     videos: Annotated[
-        list[str], typer.Argument(metavar="VIDEO_ID...", help="Ids; put -- before an id that begins with a dash.")
+        list[str],
+        typer.Argument(
+            metavar="VIDEO...",
+            help="Ids, patterns of ids (site/*.MP4), files or folders; put -- before one that begins with a dash.",
+        ),
     ],
     undo: Annotated[bool, typer.Option("--undo", help="Take removed videos back.")] = False,
     store: options.Store = options.DEFAULT_STORE,
@@ -27,7 +31,7 @@ def remove(
     rows = [(done, len(report.changed)), (f"already {'in' if undo else 'removed'}", len(report.unchanged))]
     if report.forgotten:
         rows.append(("to be ingested again", len(report.forgotten)))
-    render.err.print(render.table("Videos", ("", "videos"), rows, numbers=("videos",)))
+    render.print_table(render.err, "Videos", ("", "videos"), rows, numbers=("videos",))
     if report.copies:
         render.err.print(f"Their copies stay out too: {render.listed(report.copies)}", markup=False)
     if report.changed and not undo:

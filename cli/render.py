@@ -10,7 +10,8 @@ import os
 import re
 import shlex
 import signal
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
@@ -21,6 +22,7 @@ from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperCommand, TyperOption
 
+from vimoclip import progress
 from vimoclip.errors import VimoclipError
 
 SOME_FAILED = 3
@@ -60,6 +62,9 @@ def handled(command: Callable[P, R]) -> Callable[P, R]:
             err.print(message)
             raise typer.Exit(INTERRUPTED) from None
         except typer.Exit:
+            raise
+        except BrokenPipeError:  # of `| head`
+            out.on_broken_pipe()
             raise
         except Exception as error:
             if os.environ.get("VIMOCLIP_DEBUG"):
@@ -137,6 +142,41 @@ def _plain(value: object) -> object:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+def print_table(
+    console: Console, title: str, columns: Sequence[str], rows: Iterable[Iterable[Any]], numbers: Iterable[str] = ()
+) -> None:
+    """Print a table of plain values: with borders for people, and as tab-separated lines where stdout is a pipe.
+
+    The lines are the headings, and a row each; the title goes to stderr. A tab or line break in a cell is written as
+    `\\t` or `\\n`, everything else as it is.
+
+    Args:
+        console: `out` or `err`.
+        title: above it.
+        columns: their headings.
+        rows: cells in the order of the columns; None is an empty cell.
+        numbers: the headings of the columns to align right.
+    """
+    if console is err or console.is_terminal:
+        console.print(table(title, columns, rows, numbers))
+        return
+    line(title)
+    print_lines([columns, *rows])
+
+
+def print_lines(rows: Iterable[Iterable[Any]]) -> None:
+    """Print rows to stdout as tab-separated lines; see `print_table`."""
+    for row in rows:
+        out.file.write("\t".join(map(one_line, row)) + "\n")  # the console's own print() turns tabs into blanks
+    out.file.flush()
+
+
+def one_line(cell: object) -> str:
+    """The text of a cell; None is empty."""
+    text = "" if cell is None else str(cell)
+    return text.replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[Any]], numbers: Iterable[str] = ()) -> Table:
     """Lay out a table of plain values. Title and cells are shown as they are, never read as markup.
 
@@ -174,12 +214,49 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def count(number: int, noun: str) -> str:
-    """Format a number of things: `1 video`, `2 videos`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+count = progress.count
 
 
 def listed(names: list[str], most: int = 5) -> str:
     """List the first few names, and how many more there are: `a, b and 3 more`."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+Failure = tuple[str, str, str]
+"""A video's id, the kind of its failure and the reason."""
+
+
+def failure_kind(kind: str) -> str:
+    """The kind of a failure without its numbers: `corrupt-after-N-frames`."""
+    return re.sub(r"\d+", "N", kind)
+
+
+def counted_kinds(kinds: Iterable[str]) -> dict[str, int]:
+    """Count kinds of failures, the most frequent first."""
+    return dict(Counter(map(failure_kind, kinds)).most_common())
+
+
+def failure_kinds(failed: Iterable[Failure]) -> str:
+    """The kinds of failures, counted: `84 unreadable, 17 corrupt-after-N-frames`."""
+    return ", ".join(f"{number} {kind}" for kind, number in counted_kinds(kind for _, kind, _ in failed).items())
+
+
+def print_failures(failed: Sequence[Failure], rest: str, most: int = 20) -> None:
+    """Print a table of failures to stderr, grouped by kind; where there are too many, some of every kind.
+
+    Args:
+        failed: the failures.
+        rest: how to see the others.
+        most: how many rows the table has at most.
+    """
+    groups: dict[str, list[Failure]] = {kind: [] for kind in counted_kinds(kind for _, kind, _ in failed)}
+    for each in failed:
+        groups[failure_kind(each[1])].append(each)
+    places = [(n, group) for group, found in enumerate(groups.values()) for n in range(len(found))]
+    shown = sorted(sorted(places)[:most], key=lambda place: place[::-1])
+    found = list(groups.values())
+    rows = [(kind, video, why) for n, group in shown for video, kind, why in [found[group][n]]]
+    print_table(err, "Failed", ("kind", "video", "why"), rows)
+    if len(failed) > most:
+        line(f"… and {len(failed) - most} more: {rest}")

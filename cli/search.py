@@ -185,7 +185,7 @@ def _print(hits: "Hits") -> None:
     if rows:
         columns = ("", "video", "from s", "to s", "score", "percentile", "labels", "split")
         numbers = ("", "from s", "to s", "score", "percentile")
-        render.out.print(render.table(f"Like {hits.query}", columns, rows, numbers))
+        render.print_table(render.out, f"Like {hits.query}", columns, rows, numbers)
     else:
         render.out.print(hits.summary, markup=False, highlight=False)
 
@@ -199,7 +199,9 @@ def _print_rest(hits: "Hits", made: dict[str, Any], store: str) -> None:
     for video_id, why in made.get("undrawn", ()):
         render.line(f"No pictures of {video_id}: {why}")
     if made.get("clips"):
-        render.err.print(f"Cut: {len(made['clips'])} clips, {made['clips'][0]} …", markup=False, highlight=False)
+        render.err.print(
+            f"Cut: {render.count(len(made['clips']), 'clip')}, {made['clips'][0]} …", markup=False, highlight=False
+        )
     for video_id, why in made.get("unwritten", ()):
         render.err.print(f"No clip of {video_id}: {why}", markup=False, highlight=False)
     if hits:

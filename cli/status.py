@@ -1,5 +1,6 @@
 """`vimoclip status`: what is in a store."""
 
+from collections import Counter
 from typing import Annotated, Any
 
 import typer
@@ -29,20 +30,23 @@ def status(
         ("hours of video", f"{report.hours:.2f}"),
         ("on disk", render.size(report.bytes)),
     ]
-    render.out.print(render.table(f"Store {report.store}", ("", "count"), counts, numbers=("count",)))
+    render.print_table(render.out, f"Store {report.store}", ("", "count"), counts, numbers=("count",))
     if report.writer is not None:
         _writer(report.writer)
     columns = ("name", "kind", "dim", "model", "weights", "training", "precision")
     rows = [[*(feature[column] for column in columns), _flow(feature["flow"])] for feature in report.features]
-    render.out.print(render.table("Features", (*columns, "flow"), rows))
-    for title, found in (("Failed", report.failed), ("Splits", report.splits), ("Labels", report.labels)):
+    render.print_table(render.out, "Features", (*columns, "flow"), rows)
+    failed: Counter[str] = Counter()
+    for kind, number in report.failed.items():
+        failed[render.failure_kind(kind)] += number
+    for title, found in (("Failed", dict(failed.most_common())), ("Splits", report.splits), ("Labels", report.labels)):
         if found:
-            shown = list(found.items())[:20]
-            render.out.print(render.table(title, (title.lower().rstrip("s"), "videos"), shown, numbers=("videos",)))
+            shown = list(found.items())[: 20 if render.out.is_terminal else None]
+            render.print_table(render.out, title, (title.lower().rstrip("s"), "videos"), shown, numbers=("videos",))
             if len(found) > len(shown):
                 render.out.print(f"… and {len(found) - len(shown)} more (--json lists them all)")
     if report.failed:
-        render.out.print(f"Next: vimoclip errors {render.at(store)}", markup=False)
+        render.line(f"Next: vimoclip errors {render.at(store)}")
 
 
 def _flow(flow: dict[str, Any] | None) -> str:
@@ -55,12 +59,12 @@ def _flow(flow: dict[str, Any] | None) -> str:
 def _writer(writer: dict[str, Any]) -> None:
     """Print who is writing to the store, and what each worker does."""
     where = f"process {writer['pid']} on {writer['host']}, since {writer['since']}, last heard from {writer['heard']}"
-    done = f"; {writer['done']} of {writer['videos']} videos done" if "done" in writer else ""
-    render.out.print(f"Being written to by {writer['command']} ({where}){done}.", markup=False, highlight=False)
+    done = f"; {writer['done']} of {render.count(writer['videos'], 'video')} done" if "done" in writer else ""
+    render.line(f"Being written to by {writer['command']} ({where}){done}.")
     if workers := writer.get("workers"):
         cells = ((worker["name"], worker["frames"], f"{worker['frames_per_s']:.1f}") for worker in workers)
         columns = ("worker", "frames", "frames/s")
-        render.out.print(render.table("Workers", columns, cells, numbers=columns[1:]))
+        render.print_table(render.out, "Workers", columns, cells, numbers=columns[1:])
 
 
 def _videos(store: options.Store, as_json: bool) -> None:
@@ -85,4 +89,6 @@ def _videos(store: options.Store, as_json: bool) -> None:
         )
         for row in rows
     )
-    render.out.print(render.table(f"{len(rows)} videos", columns, cells, numbers=("frames", "seconds", "fps")))
+    render.print_table(
+        render.out, render.count(len(rows), "video"), columns, cells, numbers=("frames", "seconds", "fps")
+    )

@@ -102,7 +102,8 @@ def _print(report: Any, store: str) -> None:
     ]
     if rows:
         columns = ("", *shown.values(), "left out")
-        title = f"{report.train}; {report.held_out} held out; {report.classes} classes"
-        render.err.print(render.table(title, columns, rows, numbers=columns[1:]))
+        classes = render.count(report.classes, "class", "classes")
+        title = f"{report.train}; {report.held_out} held out; {classes}"
+        render.print_table(render.err, title, columns, rows, numbers=columns[1:])
     if training_options.finish(report):
         render.err.print(f"Next: vimoclip evaluate {report.folder} --store {store}", markup=False, highlight=False)

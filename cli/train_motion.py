@@ -85,8 +85,9 @@ def _print(report: Any, store: str) -> None:
     ]
     if rows:
         columns = ("", "videos", "segments", "frames", "no label", "one frame", "no flow")
-        title = f"{report.train}; {report.held_out} held out; {report.classes} classes"
-        render.err.print(render.table(title, columns, rows, numbers=columns[1:]))
+        classes = render.count(report.classes, "class", "classes")
+        title = f"{report.train}; {report.held_out} held out; {classes}"
+        render.print_table(render.err, title, columns, rows, numbers=columns[1:])
     if training_options.finish(report):
         made = f"vimoclip embed --motion {report.folder} --as moclip_trained {render.at(store)}"
         render.err.print(f"Next: {made}", markup=False, highlight=False)

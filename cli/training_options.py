@@ -186,7 +186,7 @@ def finish(report: Any) -> bool:
     figures += [("accuracy", percent(metrics["accuracy"]))] if metrics.get("accuracy") is not None else []
     figures += [("cosine to the image", f"{metrics['cosine']:.3f}")] if "cosine" in metrics else []
     if figures:
-        render.err.print(render.table(f"After epoch {last['epoch']}", ("", ""), figures, numbers=("",)))
+        render.print_table(render.err, f"After epoch {last['epoch']}", ("", ""), figures, numbers=("",))
     if report.interrupted:
         render.err.print("Interrupted. The last epoch is kept; the same command continues from there.")
         return False
@@ -195,6 +195,8 @@ def finish(report: Any) -> bool:
     if report.selected is not None:
         chosen = f"Epoch {report.selected} is the best on what was cut from train"
         render.err.print(f"{chosen}: {report.folder / SELECTED}.", markup=False, highlight=False)
-    done = "was finished before" if report.known else f"{report.epochs} epochs in {report.seconds:.1f} s"
+    done = (
+        "was finished before" if report.known else f"{render.count(report.epochs, 'epoch')} in {report.seconds:.1f} s"
+    )
     render.err.print(f"{report.folder}: {done}.", markup=False, highlight=False)
     return True

@@ -19,8 +19,8 @@ def verify(store: options.Store = options.DEFAULT_STORE, as_json: options.Json =
         render.print_json(faults)
     elif faults:
         rows = ((fault.name, fault.table, fault.video_id, fault.detail, fault.remedy) for fault in faults)
-        title = f"{serious} faults, {harmless} harmless leftovers"
-        render.out.print(render.table(title, ("fault", "table", "video", "what", "what to do"), rows))
+        title = f"{render.count(serious, 'fault')}, {harmless} harmless"
+        render.print_table(render.out, title, ("fault", "table", "video", "what", "what to do"), rows)
     else:
         render.out.print("The store is whole: every table agrees with every other.")
     if serious:

@@ -22,7 +22,7 @@ from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest, run
 from vimoclip.atomic import atomic_write
 from vimoclip.config.fusion import HEADS, FusionConfig
 from vimoclip.errors import ConfigError, RunError
-from vimoclip.progress import NO_PROGRESS, Progress
+from vimoclip.progress import NO_PROGRESS, Progress, count
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import as_location
 from vimoclip.training.metrics import Interval, classes_shown, interval, percent
@@ -203,7 +203,7 @@ def _with_threads(one: TrainFusionRequest, threads: int) -> TrainFusionRequest:
 def _describe(fusion: str, seed: int, trained: TrainFusionReport) -> str:
     """The result of a run, as a line for people."""
     held_out = trained.records[-1].get("held_out", {}) if trained.records else {}
-    done = "was finished before" if trained.known else f"{trained.epochs} epochs in {trained.seconds:.1f} s"
+    done = "was finished before" if trained.known else f"{count(trained.epochs, 'epoch')} in {trained.seconds:.1f} s"
     return f"{fusion}, seed {seed}: {done}, mAP micro {percent(held_out.get('micro'))}"
 
 

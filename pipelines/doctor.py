@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vimoclip.errors import StoreLockedError, VimoclipError
 from vimoclip.import_guard import HOME, PACKAGES
+from vimoclip.progress import count
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocalFolder, LocationLike, StoreLocation, as_location
 from vimoclip.store.lock import holder_description, writer_lock
@@ -149,7 +150,7 @@ def _store(at: StoreLocation) -> Check:
     except OSError as error:
         remedy = "Keep the store in a folder you may write to, on a file system that has hard links."
         return Check("store", False, f"cannot be written to: {error}", remedy)
-    found = f"{len(store.rows())} videos, {len(store.features)} features"
+    found = f"{count(len(store.rows()), 'video')}, {count(len(store.features), 'feature')}"
     try:
         with writer_lock(at, wait=False):
             return Check("store", True, found)

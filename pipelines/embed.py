@@ -15,14 +15,14 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from pipelines.executor import Engine, Executor, consumed, executor
-from pipelines.progress import ProgressHeartbeat, Rates, announce_models, announce_plan
+from pipelines.progress import LongVideos, ProgressHeartbeat, Rates, announce_models, announce_plan
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.embedding.feature_models import ExtraFeatures, load_student, weights_id
 from vimoclip.errors import FeatureError, SourceError, VideoError
 from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
-from vimoclip.progress import NO_PROGRESS, Progress
+from vimoclip.progress import NO_PROGRESS, Progress, count
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import PROMOTED, STAGED, FeatureWriter, check_name, promote_feature, videos_missing_feature
 from vimoclip.store.location import LocationLike, StoreLocation
@@ -74,6 +74,7 @@ class FeatureBackfill(ABC):
         self._lock, self._progress = lock, progress
         self._report = EmbedReport(feature)
         self.skipped: SimpleQueue[VideoFailed] = SimpleQueue()
+        self._long = LongVideos()
 
     @abstractmethod
     def jobs(self, todo: list[Video]) -> Iterator[VideoJob]:
@@ -113,6 +114,7 @@ class FeatureBackfill(ABC):
     def _embed(self, embedder: Executor, writer: FeatureWriter, rows: dict[str, Video]) -> None:
         outcomes = embedder.embed(self.jobs(list(rows.values())))
         rates = Rates()
+        self._long = LongVideos({row.path: row.decoded_frames for row in rows.values()}.get)
         heartbeat = ProgressHeartbeat(self._lock, rates, len(rows), str(embedder.device))
         refused: set[str] = set()
         with consumed(outcomes, writer.flush):
@@ -138,20 +140,28 @@ class FeatureBackfill(ABC):
             count = len(outcome.frame_index)
             self._report.frames += count
             rates.add(outcome.worker, count)
-            self._progress.advance(0, rates.note(self._done))
+            self._long.add(row.video_id, row.path, int(outcome.source_frame[-1]) + 1)
+            self._progress.advance(0, ", ".join(filter(None, [rates.note(self._done), self._long.note()])))
+            self._progress.partial(self._long.items())
         elif isinstance(outcome, VideoReset):
+            self._long.end(row.video_id)
             writer.take_back(row)
         elif isinstance(outcome, VideoDone):
             writer.end(row, outcome.reduced_batch)
             self._report.embedded += 1
-            self._progress.advance()
+            self._finish(row.video_id)
         elif isinstance(outcome, VideoFailed):
             raise VideoError(outcome.kind, outcome.message)
 
     def _fail(self, video_id: str, kind: str, message: str) -> None:
         self._report.failed.append((video_id, kind, message))
-        self._progress.advance()
+        self._finish(video_id)
         self._progress.message(f"failed ({kind}): {video_id}")
+
+    def _finish(self, video_id: str) -> None:
+        self._long.end(video_id)
+        self._progress.advance()
+        self._progress.partial(self._long.items())
 
     def _record_skipped(self) -> None:
         while not self.skipped.empty():
@@ -402,7 +412,7 @@ class EmbedMotion(FeatureBackfill):
         if self._report.failed:
             video_id, _, why = self._report.failed[0]
             raise FeatureError(
-                f"{len(self._report.failed)} videos cannot be embedded, and {PROMOTED} stays as it was.",
+                f"{count(len(self._report.failed), 'video')} cannot be embedded, and {PROMOTED} stays as it was.",
                 received=f"{video_id}: {why}",
                 expected="the flow of every frame",
                 hint="Remove them and ingest them again, then run the same command; what is done is kept.",

@@ -4,6 +4,7 @@ Known videos are skipped, and failures are recorded. An interrupted run loses at
 same command continues it.
 """
 
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import Any, Literal
 
 from pipelines import label
 from pipelines.executor import Engine, Executor, consumed, executor
-from pipelines.ingest_plan import Identify, Plan, Source, Sources, discover, make_plan, replaced
-from pipelines.ingest_recorder import IngestReport, Recorder
+from pipelines.ingest_plan import BAD_NAME, Identify, Plan, Source, Sources, discover, make_plan, replaced
+from pipelines.ingest_recorder import IngestReport, Recorder, record_misnamed
 from pipelines.progress import ProgressHeartbeat, announce_models, announce_plan
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, find_labels, match, read
@@ -120,7 +121,8 @@ def _report(sources: Sources, plan: Plan) -> IngestReport:
     report = IngestReport(found=found, left_out=sources.left_out, known=plan.known)
     report.failed_before = [row.video_id for row in plan.failed_before]
     report.removed = list(plan.removed)
-    report.failed = [(path, "unreadable", why) for path, why in sources.problems]
+    misnamed = {source.path for source in sources.misnamed}
+    report.failed = [(path, BAD_NAME if path in misnamed else "unreadable", why) for path, why in sources.problems]
     return report
 
 
@@ -190,6 +192,7 @@ class _Ingest:
     ) -> None:
         writer = StoreWriter(store, self._lock.check)
         writer.drop_orphan_rows()
+        record_misnamed(writer, self._sources, map(os.path.abspath, filter(os.path.isdir, self._request.paths)))
         identify = Identify(todo, writer.videos, store.fingerprint)
         labelled = {row.video_id for row in store.label_rows()} if todo else set()
         keep = self._request.keep_labels

@@ -7,7 +7,7 @@ another id is a duplicate while the first file exists, and a move once it is gon
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Literal
@@ -15,6 +15,7 @@ from typing import Literal
 from schemas.videos import Video
 from vimoclip.errors import SourceError
 from vimoclip.frames import VideoJob
+from vimoclip.progress import count
 from vimoclip.store.writer import MOVED
 from vimoclip.video.files import content_hash, videos_under
 
@@ -22,6 +23,11 @@ from vimoclip.video.files import content_hash, videos_under
 #
 # A video's id is its POSIX path relative to the given folder, unchanged. With several folders their names are put
 # before it, with `--as PREFIX` that prefix. A file that is given itself belongs to the folder it lies in.
+
+
+BAD_NAME = "bad-name"
+"""The error_kind of a file whose name is not valid Unicode."""
+NOT_UNICODE = "Its name is not valid unicode, so it cannot be an id. Rename it."
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,15 @@ class Sources:
         videos: the files to ingest.
         roots: the folders they were found under.
         problems: (path, why) of each file that cannot be ingested.
+        misnamed: those of them whose names are not valid Unicode, under names made up for them: what is not is written
+            as `\\xe9`.
         left_out: how many system folders and hidden files were left out, by name; see `videos_under`.
     """
 
     videos: list[Source]
     roots: list[Path]
     problems: list[tuple[str, str]]
+    misnamed: list[Source] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
 
 
@@ -86,26 +95,27 @@ def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
     seen: dict[str, Source] = {}
     problems: list[tuple[str, str]] = []
     left_out: dict[str, int] = {}
+    misnamed: list[tuple[str, Source]] = []
     for path in named:
         root = path if path.is_dir() else path.parent
         for file in videos_under(path, problems, left_out) if path.is_dir() else [path]:
             if str(file) in seen:
                 continue
             try:
-                str(file).encode()
                 status = file.stat()
-            except UnicodeEncodeError:
-                why = "Its name is not valid unicode, so it cannot be an id. Rename it."
-                problems.append((os.fsencode(file).decode(errors="replace"), why))
-                continue
             except OSError as error:
-                problems.append((str(file), f"It cannot be read: {error.strerror}."))
+                problems.append((_printable(file), f"It cannot be read: {error.strerror}."))
                 continue
             if not stat.S_ISREG(status.st_mode):
                 problems.append((str(file), "It is not a regular file."))
                 continue
             video_id = "/".join(filter(None, [prefixes[root], file.relative_to(root).as_posix()]))
             source = Source(video_id, str(file), str(root), status.st_size, status.st_mtime_ns)
+            if (path_now := _printable(file)) != str(file):
+                problems.append((path_now, NOT_UNICODE))
+                named_anew = replace(source, video_id=_printable(video_id), path=path_now, root=_printable(root))
+                misnamed.append((str(file), named_anew))
+                continue
             if video_id in found:
                 raise SourceError(
                     "Two files would get the same id.",
@@ -121,7 +131,18 @@ def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
             expected="files with a suffix such as .mp4 .mov .avi .mkv .webm, in any case",
             hint="A video with another suffix is ingested when it is named itself.",
         )
-    return Sources(list(found.values()), roots, problems, left_out)
+    made_up: dict[str, Source] = {}
+    for _, source in sorted(dict(misnamed).items()):
+        video_id = source.video_id
+        while video_id in found or video_id in made_up:  # a file that really has that name, backslashes and all
+            video_id += "~"
+        made_up[video_id] = replace(source, video_id=video_id)
+    return Sources(list(found.values()), roots, problems, list(made_up.values()), left_out)
+
+
+def _printable(name: str | Path) -> str:
+    """The path or name itself, but for bytes that are not valid Unicode, which become `\\xe9`."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 @dataclass
@@ -177,12 +198,12 @@ def make_plan(sources: list[Source], rows: Mapping[str, Video], fingerprint: str
         SourceError: an id belongs to a video from another folder.
     """
     plan = Plan()
-    by_path = {row.path: row for row in rows.values() if row.error_kind != MOVED}
+    by_path = {row.path: row for row in rows.values() if row.error_kind not in (MOVED, BAD_NAME)}
     copies: list[tuple[Source, Video]] = []
     strangers: list[tuple[Source, Video]] = []
     for source in sources:
         row = by_path.get(source.path) or rows.get(source.video_id)
-        if row is None or row.error_kind == MOVED:
+        if row is None or row.error_kind in (MOVED, BAD_NAME):
             plan.todo.append(source)
             continue
         unchanged = (row.bytes, row.mtime_ns) == (source.bytes, source.mtime_ns)
@@ -220,7 +241,7 @@ def make_plan(sources: list[Source], rows: Mapping[str, Video], fingerprint: str
     if clashes:
         source, row = clashes[0]
         raise SourceError(
-            f"{len(clashes)} ids are taken by videos from another folder.",
+            f"{count(len(clashes), 'id')} taken by videos from another folder.",
             received=f"{source.video_id} from {source.root}",
             expected=f"the one from {row.root}",
             hint="Ingest this folder under a name of its own: --as PREFIX.",

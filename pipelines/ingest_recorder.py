@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from queue import Empty
 from typing import Any
 
-from pipelines.ingest_plan import Identify, Seen, Source
+from pipelines.ingest_plan import BAD_NAME, NOT_UNICODE, Identify, Seen, Source, Sources
 from pipelines.label import LabelReport
-from pipelines.progress import Rates
+from pipelines.progress import LongVideos, Rates
 from schemas.videos import Video
 from vimoclip.errors import VideoError
 from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoReset
@@ -62,6 +62,37 @@ class IngestReport:
     seconds: float = 0.0
 
 
+def record_misnamed(writer: StoreWriter, sources: Sources, folders: Iterable[str]) -> None:
+    """Keep a failed row for each file whose name is not valid Unicode, and forget those that were renamed or are gone.
+
+    Args:
+        writer: of the store; nothing may be buffered.
+        sources: what was found.
+        folders: the folders that were searched, absolute.
+    """
+    there = {source.video_id: source for source in sources.misnamed}
+    searched = set(folders)
+    rows = [row for row in writer.videos.values() if row.error_kind == BAD_NAME and row.root in searched]
+    writer.forget([row.video_id for row in rows if row.video_id not in there])
+    for source in there.values():
+        row = writer.videos.get(source.video_id)
+        if row is None or row.error_kind != BAD_NAME:
+            row = Video(
+                video_id=source.video_id,
+                status="failed",
+                path=source.path,
+                root=source.root,
+                content_hash="",
+                bytes=source.bytes,
+                mtime_ns=source.mtime_ns,
+                ingested_at=datetime.now(UTC),
+                error_kind=BAD_NAME,
+                error=NOT_UNICODE,
+            )
+            writer.put(row)
+    writer.flush()
+
+
 class Recorder:
     """Writes outcomes of one ingest to the store and the report.
 
@@ -103,6 +134,7 @@ class Recorder:
         self._copies: dict[str, list[Seen]] = {}  # copies of videos that are not done yet, by their ids
         self.finished = 0
         self.rates = Rates()
+        self._long = LongVideos()
         self.leftovers = False
 
     def relocate(self, row: Video, source: Source) -> None:
@@ -133,17 +165,23 @@ class Recorder:
                 self._fail(source, content_hash, error.kind, str(error))
                 return
             self.rates.add(outcome.worker, len(outcome.frame_index))
-            self._progress.advance(0, self.rates.note(self.finished))
+            self._long.add(video_id, source.path, int(outcome.source_frame[-1]) + 1)
+            note = ", ".join(filter(None, [self.rates.note(self.finished), self._long.note()]))
+            self._progress.advance(0, note)
+            self._progress.partial(self._long.items())
         elif isinstance(outcome, VideoReset):
+            self._long.end(video_id)
             self.leftovers |= self._takes.pop(video_id, None) is not None
         elif isinstance(outcome, VideoDone):
             self._commit(source, content_hash, outcome)
         elif isinstance(outcome, VideoFailed):
             self._fail(source, content_hash, outcome.kind, outcome.message, outcome.attempts)
 
-    def _finish(self) -> None:
+    def _finish(self, video_id: str) -> None:
         self.finished += 1
+        self._long.end(video_id)
         self._progress.advance()
+        self._progress.partial(self._long.items())
 
     def _commit(self, source: Source, content_hash: str, done: VideoDone) -> None:
         take, info = self._takes.pop(source.video_id), done.info
@@ -173,7 +211,7 @@ class Recorder:
         )
         self.report.ingested += 1
         self.report.frames += frames
-        self._finish()
+        self._finish(source.video_id)
         self._act_on_copies(source.video_id)
 
     def _fail(self, source: Source, content_hash: str, kind: str, message: str, attempts: int = 1) -> None:
@@ -186,7 +224,7 @@ class Recorder:
             failed = self._row(source, content_hash, attempts)
             self._put(failed, source, status="failed", error_kind=kind, error=message)
         self.report.failed.append((source.video_id, kind, message))
-        self._finish()
+        self._finish(source.video_id)
         self._progress.message(f"failed ({kind}): {source.video_id}")
         self._act_on_copies(source.video_id)
 
@@ -255,7 +293,7 @@ class Recorder:
             self._writer.move(old, replace(place, bytes=source.bytes, mtime_ns=source.mtime_ns))
             self.report.moved += 1
             self.leftovers = True
-        self._finish()
+        self._finish(source.video_id)
 
     def _act_on_copies(self, video_id: str) -> None:
         """Record the copies of a video that was still being embedded when they were seen."""

@@ -6,13 +6,15 @@ from datetime import timedelta
 
 from schemas import FORMAT_VERSION
 from schemas.videos import Status
-from vimoclip.errors import UnknownVideoError, nearest
+from vimoclip.errors import UnknownVideoError
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
 from vimoclip.store.lock import writer_lock
+from vimoclip.store.run_tags import RunSnapshot, drop_gone_runs
 from vimoclip.store.table import GRACE
 from vimoclip.store.upgrade import upgrade as upgrade_tables
-from vimoclip.store.writer import OptimizeStats, StoreWriter
+from vimoclip.store.video_names import find_videos, suggestion
+from vimoclip.store.writer import MOVED, OptimizeStats, StoreWriter
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class RemoveReport:
 
 def remove(
     store: LocationLike,
-    video_ids: list[str],
+    names: list[str],
     undo: bool = False,
     wait: bool = True,
     on_wait: Callable[[str], None] | None = None,
@@ -43,27 +45,30 @@ def remove(
 
     Args:
         store: the store.
-        video_ids: the videos.
+        names: of the videos, of any status: ids, patterns of ids, or the paths of files or folders; see
+            vimoclip/store/video_names.py.
         undo: take removed videos back instead.
         wait: whether to wait for another writer, rather than fail.
         on_wait: called with a message before waiting.
 
     Raises:
-        UnknownVideoError: the store does not hold an id; nothing is changed.
+        UnknownVideoError: a name means no video, or may mean several; nothing is changed.
         StoreError: see `FeatureStore.open` and `writer_lock`.
     """
     at = FeatureStore.open(store).place
     with writer_lock(at, wait, on_wait) as lock:
         writer = StoreWriter(FeatureStore.open(at), lock.check)
-        for video_id in video_ids:
-            if video_id not in writer.videos:
+        video_ids: dict[str, None] = {}
+        for name in names:
+            found = find_videos(name, (row for row in writer.videos.values() if row.error_kind != MOVED))
+            if not found:
+                hint = "an id that `vimoclip status --videos` lists"
                 raise UnknownVideoError(
-                    "The store holds no such video; none was changed.",
-                    received=video_id,
-                    expected=nearest(video_id, writer.videos) or "an id that `vimoclip status --videos` lists",
+                    "The store holds no such video; none was changed.", **suggestion(name, writer.videos, hint)
                 )
+            video_ids.update(dict.fromkeys(row.video_id for row in found))
         report = RemoveReport([], [], [], [])
-        for video_id in dict.fromkeys(video_ids):
+        for video_id in video_ids:
             row = writer.videos[video_id]
             if (row.status == "removed") != undo:
                 report.unchanged.append(video_id)
@@ -82,15 +87,31 @@ def remove(
         return report
 
 
+@dataclass(frozen=True)
+class OptimizeReport(OptimizeStats):
+    """What optimizing a store did.
+
+    Attributes:
+        dropped_runs: snapshots of training runs that were let go, because the run's folder was deleted.
+        kept_runs: snapshots that are kept for training runs.
+        older_versions: versions of tables that are kept for readers that use them.
+    """
+
+    dropped_runs: list[RunSnapshot]
+    kept_runs: list[RunSnapshot]
+    older_versions: int
+
+
 def optimize(
     store: LocationLike,
     grace: timedelta = GRACE,
     wait: bool = True,
     on_wait: Callable[[str], None] | None = None,
-) -> OptimizeStats:
+) -> OptimizeReport:
     """Delete from the disk what is no longer read, merge small fragments, and index the rows of takes.
 
-    It may be run at any time, beside any reader.
+    The snapshots of training runs stay, but for those of runs that were deleted: see vimoclip/store/run_tags.py. It may
+    be run at any time, beside any reader.
 
     Args:
         store: the store.
@@ -103,7 +124,12 @@ def optimize(
     """
     at = FeatureStore.open(store).place
     with writer_lock(at, wait, on_wait) as lock:
-        return StoreWriter(FeatureStore.open(at), lock.check).optimize(grace)
+        opened = FeatureStore.open(at)
+        writer = StoreWriter(opened, lock.check)
+        dropped, kept = drop_gone_runs(opened.tables, lock.check)
+        stats = writer.optimize(grace)
+        older = sum(table.latest().count_older() for table in opened.tables.values())
+        return OptimizeReport(**vars(stats), dropped_runs=dropped, kept_runs=kept, older_versions=older)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from vimoclip.config.store import ClipConfig, FlowConfig
-from vimoclip.progress import Progress
+from vimoclip.progress import Progress, count
 from vimoclip.store.lock import WriteLock
 
 WINDOW_S = 60.0
@@ -81,6 +81,76 @@ class Rates:
             self._sums[worker] -= given.popleft()[1]
 
 
+# Videos that take long.
+
+
+LONG_S = 5.0
+"""After how long a video counts as one that takes long: its file is opened once more, to see how much is to come."""
+
+
+class LongVideos:
+    """Follows the videos in progress, and says of those that take long how many frames are done of about how many."""
+
+    def __init__(
+        self, promised: Callable[[str], int | None] | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Follow none yet.
+
+        Args:
+            promised: gives the number of frames that a file promises, by its path; by default, what its header says.
+            clock: gives seconds, from any zero.
+        """
+        self._promised, self._clock = promised or promised_frames, clock
+        self._began: dict[str, float] = {}
+        self._done: dict[str, int] = {}
+        self._total: dict[str, int | None] = {}
+
+    def add(self, video_id: str, path: str, frames: int) -> None:
+        """Say that the first `frames` frames of a video's file are done."""
+        began = self._began.setdefault(video_id, self._clock())
+        self._done[video_id] = frames
+        if video_id not in self._total and self._clock() - began >= LONG_S:
+            self._total[video_id] = self._promised(path)
+
+    def end(self, video_id: str) -> None:
+        """Follow a video no longer; it is done, or begins again."""
+        for each in (self._began, self._done, self._total):
+            each.pop(video_id, None)
+
+    def items(self) -> float:
+        """How much of the videos in progress is done: 0.25 is a quarter of one."""
+        return math.fsum(min(self._done[name] / total, 0.99) for name, total in self._total.items() if total)
+
+    def note(self) -> str:
+        """What is done of the video that takes longest: `12000 of about 54000 frames of a.mp4`; empty without one."""
+        if not self._total:
+            return ""
+        name = min(self._total, key=lambda each: self._began[each])
+        done, total = self._done[name], self._total[name]
+        of = f" of about {total}" if total and done <= total else ""
+        return f"{done}{of} frames of {name}"
+
+
+def promised_frames(path: str) -> int | None:
+    """How many frames the header of a video promises; None where it does not say, or cannot be read."""
+    import av
+
+    try:
+        with av.open(path) as container:
+            stream = container.streams.best("video")
+            if not isinstance(stream, av.VideoStream):
+                return None
+            if stream.frames or not stream.average_rate:
+                return stream.frames or None
+            if stream.duration is not None and stream.time_base is not None:
+                seconds = float(stream.duration * stream.time_base)
+            else:
+                seconds = (container.duration or 0) / av.time_base
+            return round(seconds * stream.average_rate) or None
+    except (av.FFmpegError, OSError, ValueError):
+        return None
+
+
 # Heartbeats: what `status`, in another process, shows of a run in progress.
 
 
@@ -116,7 +186,7 @@ class ProgressHeartbeat:
 
 def announce_plan(progress: Progress, todo: int, known: int) -> None:
     """Say how many videos are looked into in this run, and how many are known."""
-    progress.message(f"{todo} videos to look into, {known} known.")
+    progress.message(f"{count(todo, 'video')} to look into, {known} known.")
 
 
 def announce_models(progress: Progress, clip: ClipConfig, flow: FlowConfig | None, device: str) -> None:

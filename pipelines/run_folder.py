@@ -24,6 +24,7 @@ from vimoclip.errors import RunError, StoreError
 from vimoclip.progress import Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike, as_location
+from vimoclip.store.run_tags import tag_run
 from vimoclip.training.loop import METRICS, STATE, Record, Training
 from vimoclip.training.splits import TrainingSplit
 
@@ -147,7 +148,7 @@ def begin(folder: Path, store: FeatureStore, what: dict[str, Any], loss: str) ->
     """
     if (folder / STATE).exists():
         return
-    store.tag(f"run-{hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:12]}")
+    tag_run(store, folder)
     with atomic_write(folder / RUN) as path:
         path.write_text(json.dumps(what | {"loss": loss}, ensure_ascii=False, indent=2), encoding="utf-8")
 

@@ -32,7 +32,8 @@ Every message says what was wrong, what was received, what was expected, and wha
 
 import copyreg
 import difflib
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Collection, Iterable
 from typing import Any
 
 
@@ -181,8 +182,59 @@ class FeatureError(StoreError):
     """A feature cannot be added, renamed or dropped like that."""
 
 
+def split_hint(text: str) -> tuple[str, str]:
+    """Split the text of an error into what was wrong and what to do next: the opposite of `VimoclipError`.
+
+    A received or expected text of several sentences counts as ended after its first, so a hint may begin with the rest
+    of one. No sentence is lost.
+
+    Args:
+        text: of a VimoclipError, such as the `error` of a videos row.
+
+    Returns:
+        The text without the hint, and the hint, empty where there is none.
+
+    >>> split_hint("It is encrypted. Received: x. Decrypt it first.")
+    ('It is encrypted. Received: x.', 'Decrypt it first.')
+    """
+    begun = max(text.rfind(" Received: "), text.rfind(" Expected: "), 0)
+    before, end, hint = text[begun:].partition(". ")
+    return (text[:begun] + before + end.rstrip(), hint) if end else (text, "")
+
+
+def spellings(name: str, known: Collection[str]) -> list[str]:
+    """Find the known names that are a typed one, perhaps spelled in another way.
+
+    Args:
+        name: what a person typed.
+        known: the names that exist, whose spelling counts.
+
+    Returns:
+        The name itself where it is known; else the names that differ from it in their Unicode form alone (NFC, NFD);
+        else those that differ in case too. Several are ambiguous; where there is none, the name is unknown.
+    """
+    if name in known:
+        return [name]
+    for form in (_nfc, _folded):
+        wanted = form(name)
+        if same := [each for each in known if form(each) == wanted]:
+            return same
+    return []
+
+
+def _nfc(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _folded(name: str) -> str:
+    """The name as it is compared without case; folding case can undo NFC."""
+    return _nfc(_nfc(name).casefold())
+
+
 def nearest(name: str, known: Iterable[str], n: int = 3, cutoff: float = 0.4) -> str:
     """The known names that are most like an unknown one, as a hint.
+
+    Names that it is but for a suffix or folders are the only ones, where there are any.
 
     Args:
         name: the name that a user gave.
@@ -193,29 +245,59 @@ def nearest(name: str, known: Iterable[str], n: int = 3, cutoff: float = 0.4) ->
     Returns:
         `a or b`; empty where no name is similar.
     """
-    return " or ".join(difflib.get_close_matches(name, list(known), n=n, cutoff=cutoff))
+    known = list(known)
+    close = names_it(name, known) or difflib.get_close_matches(name, known, n=n, cutoff=cutoff)
+    return " or ".join(close[:n])
+
+
+def names_it(name: str, known: Iterable[str]) -> list[str]:
+    """List the known names that a name is but for their suffix or folders, in any case: `a` of `site/A.MP4`."""
+    wanted = _folded(name)
+    return [each for each in known if wanted in _parts(_folded(each))]
+
+
+def _parts(name: str) -> tuple[str, str, str]:
+    """A file's name without its suffix, without its folders, and without both."""
+    last = name.rpartition("/")[2]
+    stem = last.rpartition(".")[0]
+    return (name[: len(name) - len(last) + len(stem)] if stem else name, last, stem or last)
 
 
 def require_known(
-    kind: str, asked: Iterable[str], known: Sequence[str], error: type[VimoclipError], besides: str = ""
-) -> None:
-    """Refuse the first name that the store does not have.
+    kind: str,
+    asked: Iterable[str],
+    known: Collection[str],
+    error: type[VimoclipError],
+    besides: str = "",
+    hint: str = "`vimoclip status` lists what there is.",
+) -> tuple[str, ...]:
+    """Look up names, and refuse the first that the store does not have.
 
     Args:
         kind: what the names are of, in words: `feature`, `label`.
-        asked: the names that the user gave.
+        asked: the names that the user gave, in any spelling (see `spellings`).
         known: the names in the store.
         error: the type of the error to raise.
         besides: added to the message, after "The store has no such {kind}".
+        hint: what to do next about a name that is unknown.
+
+    Returns:
+        The names as the store spells them.
 
     Raises:
-        VimoclipError: of the type `error`; it names the known names that are most like the unknown one.
+        VimoclipError: of the type `error`; it names the known names that are most like the unknown one, or the several
+            that an ambiguous one may be.
     """
+    found = []
     for name in asked:
-        if name not in known:
-            raise error(
-                f"The store has no such {kind}{besides}.",
-                received=name,
-                expected=nearest(name, known) or " or ".join(known[:5]) or f"a {kind}, of which the store has none",
-                hint="`vimoclip status` lists what there is.",
-            )
+        match spellings(name, known):
+            case [one]:
+                found.append(one)
+            case []:
+                some = " or ".join([*known][:5]) or f"a {kind}, of which the store has none"
+                expected = nearest(name, known) or some
+                raise error(f"The store has no such {kind}{besides}.", received=name, expected=expected, hint=hint)
+            case several:
+                what = f"The store has several of this {kind} in other spellings{besides}."
+                raise error(what, received=name, expected=" or ".join(several))
+    return tuple(found)

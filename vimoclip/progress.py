@@ -1,7 +1,7 @@
 """Progress: how a long operation reports how far it is.
 
 An operation takes a `Progress` and calls its methods; the caller decides what becomes of them: cli/progress.py draws a
-bar. `Throughput` words the rate that an operation reports.
+bar. `Throughput` words the rate that an operation reports, `count` its numbers of things.
 """
 
 import time
@@ -34,8 +34,20 @@ class Progress:
     def message(self, text: str) -> None:
         """A line that stays on the screen: what is about to be done, a video that failed, the results of an epoch."""
 
+    def partial(self, items: float) -> None:
+        """Say how much of the items in progress is done: 0.25 is a quarter of one.
+
+        Args:
+            items: 0 or more; it replaces what was said before, and is not counted by `advance`.
+        """
+
 
 NO_PROGRESS = Progress()
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Format a number of things: `1 video`, `2 videos`; `plural` is for nouns that take more than an s."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 class Throughput:

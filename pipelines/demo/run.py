@@ -19,7 +19,7 @@ from pipelines.demo.steps import DemoPaths, demo_steps
 from pipelines.demo.world import SIZES, Size
 from vimoclip.atomic import atomic_write
 from vimoclip.errors import RunError
-from vimoclip.progress import NO_PROGRESS, Progress
+from vimoclip.progress import NO_PROGRESS, Progress, count
 
 CarryOut = Callable[[Sequence[str]], Any]
 """Carries out a command, given as the words after `vimoclip`, and returns the document that it prints with --json."""
@@ -82,7 +82,7 @@ def run(request: DemoRequest, carry_out: CarryOut, progress: Progress = NO_PROGR
     _check(places, size)
     report = DemoReport(places.report)
     if not (places.videos / "labels.csv").is_file():
-        progress.message(f"Rendering {size.clips} clips of a savannah into {places.videos}")
+        progress.message(f"Rendering {count(size.clips, 'clip')} of a savannah into {places.videos}")
         progress.stage("rendering", size.clips)
     with costs.measured(RENDER, f"{size.clips} clips"):
         report.rendered = world.render(places.videos, places.film, size, progress.advance)

@@ -1,5 +1,6 @@
 """Selecting what to export: videos by split and label, and features by name."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import polars as pl
@@ -72,12 +73,15 @@ def select(store: FeatureStore, query: Query) -> Selection:
     videos, labels = store.videos(), store.labels()
     if videos.is_empty():
         raise ExportError(f"The store {store.place} holds no video.", hint="`vimoclip ingest FOLDER` adds some.")
-    for kind, names, known in (
-        ("split", query.splits, videos["split"].drop_nulls()),
-        ("label", query.labels, labels["label"]),
-        ("feature", query.features, store.features),
-    ):
-        require_known(kind, names, sorted(set(known)), ExportError, "; nothing was written")
+
+    def known(kind: str, names: Iterable[str], held: Iterable[str]) -> tuple[str, ...]:
+        return require_known(kind, names, sorted(set(held)), ExportError, "; nothing was written")
+
+    query = Query(
+        known("split", query.splits, videos["split"].drop_nulls()),
+        known("label", query.labels, labels["label"]),
+        known("feature", query.features, store.features),
+    )
     if query.splits:
         videos = videos.filter(pl.col("split").is_in(query.splits))
     if query.labels:

@@ -1,17 +1,24 @@
 """The other commands on a store with one video of every fate, and with ids that bite."""
 
+import io
 import os
-import re
+import shlex
 import shutil
 import subprocess
 import sys
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from cli import render
 from tests.cli.runner import document, vimoclip
 from tests.pipelines.runs import contents, ingest, statuses
+from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
+from vimoclip.store.writer import StoreWriter
 
 HOSTILE = [
     "-dash.mp4",
@@ -42,7 +49,7 @@ def test_status(store: Path) -> None:
     result = vimoclip("status", "--store", store)
     assert result.exit_code == 0
     assert "starting" in result.stdout
-    assert "vimoclip errors" in result.stdout
+    assert "vimoclip errors" in result.stderr
 
 
 def test_status_says_who_is_writing_and_what_each_worker_does(store: Path) -> None:
@@ -52,11 +59,11 @@ def test_status_says_who_is_writing_and_what_each_worker_does(store: Path) -> No
         lock.publish({"workers": workers, "done": 3, "videos": 9})
         writer = document("status", "--store", store)["writer"]
         assert (writer["pid"], writer["workers"], writer["done"]) == (os.getpid(), workers, 3)
-        shown = vimoclip("status", "--store", store).stdout
-        assert f"process {os.getpid()} on " in shown and "3 of 9 videos done" in shown
-        assert re.search(r"GPU 0 of a .* 1200 .* 41\.3 ", shown)
+        shown = vimoclip("status", "--store", store)
+        assert f"process {os.getpid()} on " in shown.stderr and "3 of 9 videos done" in shown.stderr
+        assert "GPU 0 of a\t1200\t41.3\n" in shown.stdout
     assert document("status", "--store", store)["writer"] is None
-    assert "written to" not in vimoclip("status", "--store", store).stdout
+    assert "written to" not in vimoclip("status", "--store", store).output
 
 
 def test_status_does_not_name_a_writer_that_was_killed(store: Path) -> None:
@@ -87,15 +94,106 @@ def test_long_ids_stay_in_one_piece_when_piped(tmp_path: Path, clips: Path, tiny
 
 def test_a_store_whose_name_looks_like_markup(tmp_path: Path, clips: Path, tiny_model: str) -> None:
     ingest(clips / "still", store=tmp_path / "st[/x]ore [bold]", model=tiny_model)
-    assert "st[/x]ore [bold]" in vimoclip("status", "--store", tmp_path / "st[/x]ore [bold]").stdout
+    assert "st[/x]ore [bold]" in vimoclip("status", "--store", tmp_path / "st[/x]ore [bold]").stderr
 
 
 def test_errors(store: Path) -> None:
     (failure,) = document("errors", "--store", store)
     assert (failure["video_id"], failure["error_kind"], failure["attempts"]) == ("broken.mp4", "unreadable", 1)
     result = vimoclip("errors", "--store", store)
-    assert "broken.mp4" in result.stdout
-    assert "--retry-failed" in result.stdout
+    assert result.stdout == f"broken.mp4\tfailed\tunreadable\t{failure['error']}\t1\n"
+    assert "--retry-failed" in result.stderr
+
+
+def fail(store: Path, kind: str, names: list[str], why: str, hint: str) -> None:
+    """Put failures into a store that are not of its own files."""
+    with writer_lock(store) as lock:
+        writer = StoreWriter(FeatureStore.open(store), lock.check)
+        row = replace(writer.videos["broken.mp4"], error_kind=kind)
+        writer.put(*(replace(row, video_id=name, error=f"{why} {hint}".strip()) for name in names))
+        writer.flush()
+
+
+def test_a_file_whose_name_is_not_unicode_is_in_errors_until_it_is_renamed(store: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    before = statuses(store)
+    bad = Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.mp4"))
+    shutil.copy2(folder / HOSTILE[3], bad)
+    for _ in range(2):
+        result = vimoclip("ingest", folder, "--store", store)
+        assert result.exit_code == 3 and "1 bad-name" in result.stderr
+        assert statuses(store) == before | {"caf\\xe9.mp4": "failed"}
+    shown = vimoclip("errors", "--store", store).stdout.splitlines()
+    line = "caf\\xe9.mp4\tfailed\tbad-name\tIts name is not valid unicode, so it cannot be an id. Rename it.\t0"
+    assert line in shown
+    assert document("verify", "--store", store) == []
+    vimoclip("remove", "--store", store, "caf\\xe9.mp4")
+    vimoclip("ingest", folder / HOSTILE[0], "--store", store)
+    assert statuses(store) == before | {"caf\\xe9.mp4": "removed"}
+    bad.rename(folder / "café.mp4")
+    assert vimoclip("ingest", folder, "--store", store, "--retry-failed").exit_code == 3  # broken.mp4
+    assert statuses(store) == before | {"café.mp4": "duplicate"}
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> list[str]:
+    """What a command prints to a terminal of 80 columns, line by line."""
+    file = io.StringIO()
+    terminal = Console(file=file, force_terminal=True, width=80, color_system=None, soft_wrap=True)
+    with monkeypatch.context() as context:
+        context.setattr(render, "out", terminal)
+        assert vimoclip(*arguments).exit_code == 0
+    return file.getvalue().splitlines()
+
+
+def test_errors_on_a_terminal_are_by_kind_and_a_line_each(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = [f"a site/{'a very long folder/' * 6}{n}.mp4" for n in range(3)]
+    fail(store, "corrupt-after-7-frames", long[:2], "It decodes 7 frames. Received: Invalid data " * 3, "Keep them.")
+    fail(store, "corrupt-after-12-frames", [*long[2:], "tab\tand\nline.mp4"], "It breaks. Received: x.", "Keep them.")
+    lines = on_a_terminal(monkeypatch, "errors", "--store", store)
+    assert [line for line in lines if not line.startswith(" ")] == ["4 corrupt-after-N-frames", "1 unreadable"]
+    assert len(lines) == 2 + 5 + 2  # headings, videos, hints
+    assert max(map(len, lines)) <= 80
+    assert lines[1] == "  Keep them." and lines[-2] == "  Is it complete?"
+    assert sum("Keep them." in line for line in lines) == 1
+    assert "  tab\\tand\\nline.mp4: It breaks. Received: x." in lines
+    assert all(any(f"{n}.mp4" in line for line in lines) for n in range(3))
+    assert lines[-1].startswith("  broken.mp4: cannot be opened as a video. Received: ")
+    piped = vimoclip("errors", "--store", store).stdout.splitlines()
+    assert len(piped) == 5 and all(line.count("\t") == 4 for line in piped)
+    assert {line.split("\t")[0] for line in piped} == {"broken.mp4", *long, "tab\\tand\\nline.mp4"}
+
+
+def test_a_table_on_a_terminal_has_borders_and_in_a_pipe_tabs(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "┃" in "".join(on_a_terminal(monkeypatch, "status", "--videos", "--store", store))
+    result = vimoclip("status", "--videos", "--store", store)
+    head, *lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert head[:4] == ["video", "status", "frames", "seconds"]
+    assert {line[0]: line[1] for line in lines} == statuses(store)
+    assert {len(line) for line in lines} == {len(head)}
+    assert "6 videos" in result.stderr and "6 videos" not in result.stdout
+
+
+def test_a_reader_of_a_table_that_ends_early_is_no_defect(store: Path) -> None:
+    fail(store, "unreadable", [f"{n:05}.mp4" for n in range(3000)], "It is broken. " * 100, "")
+    command = f"{shlex.quote(sys.executable)} -m vimoclip errors --store {shlex.quote(str(store))} | head -n 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("00000.mp4\tfailed\tunreadable\t") and done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
+def test_the_failures_of_an_ingest_are_counted_and_shown_by_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = [(f"{n}.mp4", "unreadable", "x") for n in range(84)]
+    failed += [(f"{n}.avi", f"corrupt-after-{n}-frames", "y") for n in range(17)]
+    assert render.failure_kinds(failed) == "84 unreadable, 17 corrupt-after-N-frames"
+    render.print_failures(failed, "vimoclip errors")
+    lines = capsys.readouterr().err.splitlines()
+    assert [name for name in ("unreadable", "corrupt") for line in lines if name in line] == ["unreadable"] * 10 + [
+        "corrupt"
+    ] * 10
+    assert lines[-1] == "… and 81 more: vimoclip errors"
+    render.print_failures(failed[80:86], "vimoclip errors")
+    shown = capsys.readouterr().err
+    assert "more" not in shown and all(each[0] in shown for each in failed[80:86])
 
 
 @pytest.mark.parametrize("video_id", HOSTILE)
@@ -108,8 +206,29 @@ def test_remove_and_undo_take_exactly_one_video(store: Path, video_id: str) -> N
     assert contents(store) == before
 
 
+def test_remove_takes_patterns_paths_and_other_spellings(store: Path, tmp_path: Path) -> None:
+    before = statuses(store)
+
+    def removed(*names: str | Path) -> list[str]:
+        report = document("remove", "--store", store, *names)
+        assert document("remove", "--undo", "--store", store, *names)["changed"] == report["changed"]
+        assert statuses(store) == before
+        return sorted(report["changed"])
+
+    assert removed("*.mp4") == sorted(before)
+    assert removed("Taï*", "broken.mp4") == sorted([HOSTILE[1], "broken.mp4"])
+    assert removed(unicodedata.normalize("NFC", HOSTILE[1])) == [HOSTILE[1]]
+    assert removed(unicodedata.normalize("NFC", HOSTILE[1]).upper()) == [HOSTILE[1]]
+    assert removed(unicodedata.normalize("NFD", "Taï*é*")) == [HOSTILE[1]]
+    assert removed(tmp_path / "videos" / "broken.mp4") == ["broken.mp4"]
+    assert removed(tmp_path / "videos" / "Taï_T124") == [HOSTILE[1]]
+    assert removed(tmp_path / "videos") == sorted(before)
+
+
 def test_removing_an_unknown_video_changes_nothing_and_names_the_nearest(store: Path) -> None:
     before = contents(store)
+    assert "Did you mean broken.mp4?" in vimoclip("remove", "--store", store, "Broken").stderr
+    assert f"Did you mean {HOSTILE[1]}?" in vimoclip("remove", "--store", store, "caf\u00e9").stderr
     result = vimoclip("remove", "--store", store, "brokn.mp4", "--", "-dash.mp4")
     assert result.exit_code == 1
     assert "broken.mp4" in result.stderr

@@ -70,7 +70,7 @@ def test_what_failed_is_listed_and_ends_with_3(made: Path, store: Path, tmp_path
     assert result.exit_code == 3
     assert "unreadable" in result.stderr and "vimoclip embed --as second" in result.stderr
     shown = vimoclip("features", "--store", other)
-    _, *again = shlex.split(shown.stderr.strip().removeprefix("Next: "))
+    _, *again = shlex.split(shown.stderr.splitlines()[-1].removeprefix("Next: "))
     assert again == ["embed", "--as", "second", "--store", str(other)]
     assert vimoclip("verify", "--store", other).exit_code == 0
 

@@ -16,7 +16,7 @@ from vimoclip import __version__
 HEAVY = {"torch", "ray", "lance", "lancedb", "polars", "pyarrow", "open_clip", "cv2", "av", "numpy"}
 COMMANDS = {"ingest", "embed", "features", "status", "errors", "label", "verify", "remove", "optimize"}
 COMMANDS |= {"export", "doctor", "index", "search", "train_motion", "train_fusion", "ablate", "evaluate", "predict"}
-COMMANDS |= {"demo"}
+COMMANDS |= {"demo", "upgrade"}
 
 
 def test_help_names_every_command_and_each_explains_every_option() -> None:

@@ -50,7 +50,7 @@ def test_whole_videos(place: Path) -> None:
 def test_bouts_in_windows(place: Path) -> None:
     flags = ["--window", "400ms", "--stride", "0.2", "--threshold", "0.2"]
     result = vimoclip("predict", "long.mp4", *HERE, *flags)
-    assert result.exit_code == 0 and "Bouts: windows of 0.4 s, of at least 20.00%" in result.stdout
+    assert result.exit_code == 0 and "Bouts: windows of 0.4 s, of at least 20.00%" in result.stderr
     (found,) = document("predict", "long.mp4", *HERE, *flags)["videos"]
     assert found["bouts"]
     for bout in found["bouts"]:

@@ -46,9 +46,11 @@ def test_the_epoch_that_was_selected_is_named_as_that(place: Path) -> None:
     assert "to choose the best epoch on" in result.stderr
     selected = json.loads((place / "run" / "selected" / "meta.json").read_text())["metrics"]["epoch"]
     assert f"Epoch {selected} is the best on what was cut from train: run/selected." in result.stderr
-    shown = vimoclip("evaluate", "run", "--split", "val").stdout
-    assert "run, epoch 2, the last, on" in shown
-    assert f"run/selected, epoch {selected}, the best on a part cut from train, on" in shown
+    shown = vimoclip("evaluate", "run", "--split", "val")
+    assert "run, epoch 2, the last, on" in shown.stderr
+    assert f"run/selected, epoch {selected}, the best on a part cut from train, on" in shown.stderr
+    headings = [line for line in shown.stdout.splitlines() if line.startswith("epoch")]
+    assert headings == ["epoch 2\t%", f"epoch {selected}\t%"]
     assert vimoclip("train-fusion", *SMALL, "--select-on", "1.5", "--run", "other").exit_code == 1
 
 
@@ -108,7 +110,7 @@ def test_stretches_are_counted_beside_videos(place: Path) -> None:
     counts = {name: (each["videos"], each["stretches"]) for name, each in found["sequences"].items()}
     lengths = {name: [1 + n % 5 for n in range(1, 24) if bool(n % 4) == (name == "train")] for name in counts}
     assert all(counts[name] == (len(own), sum(1 + (n > 3) for n in own)) for name, own in lengths.items())
-    shown = vimoclip("evaluate", "run", "--split", "val").stdout
+    shown = vimoclip("evaluate", "run", "--split", "val").stderr
     assert "on {1} stretches of {0} videos, split val".format(*counts["held_out"]) in " ".join(shown.split())
     metrics = document("evaluate", "run", "--split", "val")["metrics"]
     assert (metrics["videos"], metrics["stretches"]) == counts["held_out"]

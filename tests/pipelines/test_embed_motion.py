@@ -268,7 +268,7 @@ def test_moclip_stays_where_flow_is_lost(store: Path, runs: dict[str, Path]) -> 
     flow = Store.open(store).tables["flow"]
     flow.delete((pc.field("take") == take) & (pc.field("frame_index") == 3))
     old = contents(store)
-    with pytest.raises(FeatureError, match=r"1 videos cannot be embedded, and moclip stays.*2\.mp4.*frame 3"):
+    with pytest.raises(FeatureError, match=r"1 video cannot be embedded, and moclip stays.*2\.mp4.*frame 3"):
         add(store, runs["uvm"])
     assert contents(store) == old
     report = add(store, runs["uvm"], "beside")

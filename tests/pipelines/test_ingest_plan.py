@@ -93,6 +93,11 @@ def test_a_name_that_is_not_unicode_is_named_and_the_rest_go_on(tmp_path: Path) 
     found = discover([tmp_path])
     assert [source.video_id for source in found.videos] == ["a.mp4"]
     assert [why.split(",")[0] for _, why in found.problems] == ["Its name is not valid unicode"]
+    assert [source.video_id for source in found.misnamed] == ["\\xff.mp4"]
+    touch(tmp_path, "\\xff.mp4")
+    found = discover([tmp_path], "site")
+    assert [source.video_id for source in found.videos] == ["site/\\xff.mp4", "site/a.mp4"]
+    assert [source.video_id for source in found.misnamed] == ["site/\\xff.mp4~"]
 
 
 def test_missing_and_empty_folders_are_errors(tmp_path: Path) -> None:

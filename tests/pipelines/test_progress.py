@@ -1,8 +1,10 @@
 """Rates by a clock that the test sets."""
 
+from pathlib import Path
+
 import pytest
 
-from pipelines.progress import WINDOW_S, Rates, WorkerRate
+from pipelines.progress import LONG_S, WINDOW_S, LongVideos, Rates, WorkerRate, promised_frames
 
 
 class Clock:
@@ -58,3 +60,40 @@ def test_a_note_names_the_workers_where_there_are_several() -> None:
     assert counted.note(5) == "30 frames/s, 0.50 videos/s"
     counted.add("GPU 1 of a", 100)
     assert counted.note(5) == "40 frames/s, 0.50 videos/s (GPU 0 of a: 30, GPU 1 of a: 10)"
+
+
+def test_a_video_that_takes_long_is_counted_in_frames_of_about_how_many() -> None:
+    clock, opened = Clock(), []
+
+    def promised(path: str) -> int | None:
+        opened.append(path)
+        return {"/a.mp4": 1000, "/b.mp4": 200}.get(path)
+
+    videos = LongVideos(promised, clock)
+    videos.add("a.mp4", "/a.mp4", 10)
+    assert (videos.items(), videos.note(), opened) == (0, "", [])  # a short one is not opened again
+    clock.now += LONG_S
+    videos.add("b.mp4", "/b.mp4", 10)
+    for frames in (100, 250):
+        videos.add("a.mp4", "/a.mp4", frames)
+    assert (videos.items(), videos.note(), opened) == (0.25, "250 of about 1000 frames of a.mp4", ["/a.mp4"])
+    clock.now += LONG_S
+    videos.add("b.mp4", "/b.mp4", 100)
+    assert (videos.items(), videos.note()) == (0.75, "250 of about 1000 frames of a.mp4")
+    videos.add("a.mp4", "/a.mp4", 1200)  # more than was promised
+    assert (videos.items(), videos.note()) == (0.99 + 0.5, "1200 frames of a.mp4")
+    videos.end("a.mp4")
+    assert (videos.items(), videos.note()) == (0.5, "100 of about 200 frames of b.mp4")
+    videos.end("b.mp4")
+    videos.add("c.avi", "/c.avi", 1)
+    clock.now += LONG_S
+    videos.add("c.avi", "/c.avi", 70)
+    assert (videos.items(), videos.note()) == (0, "70 frames of c.avi")
+
+
+def test_what_a_file_promises(clips: Path, tmp_path: Path) -> None:
+    for clip in clips.rglob("*.mp4"):
+        assert promised_frames(str(clip)) == 10
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    assert promised_frames(str(tmp_path / "broken.mp4")) is None
+    assert promised_frames(str(tmp_path / "nowhere.mp4")) is None

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from vimoclip import errors
-from vimoclip.errors import StoreError, UsageError, VideoError, VimoclipError
+from vimoclip.errors import StoreError, UsageError, VideoError, VimoclipError, split_hint
 
 ALL = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, VimoclipError)]
 
@@ -71,6 +71,15 @@ def test_a_video_error_names_its_kind() -> None:
 def test_errors_can_be_copied(kind: type[VimoclipError]) -> None:
     error = copy.copy(make(kind, "It is too small."))
     assert (type(error), str(error), error.received) == (kind, "It is too small. Received: 1×1. Expected: 8×8.", "1×1")
+
+
+@pytest.mark.parametrize("hint", ["", "Take a larger one.", "Is it complete? Copy it again."])
+@pytest.mark.parametrize("received", [None, "1x1"])
+@pytest.mark.parametrize("expected", [None, "8x8"])
+def test_a_text_is_split_from_its_hint(hint: str, received: str | None, expected: str | None) -> None:
+    error = StoreError("a.b.mp4 is too small.", received=received, expected=expected, hint=hint)
+    without = StoreError("a.b.mp4 is too small.", received=received, expected=expected)
+    assert split_hint(str(error)) == (str(without), hint)
 
 
 def test_examples_in_the_module_are_right() -> None:

@@ -1,13 +1,12 @@
 """Which videos are meant by paths, ids and patterns, which of them the store holds already, and their frames.
 
 A name is, in this order: a file or folder on the disk; an id of the store, or the path of a stored video's file, which
-need not exist any more; a pattern of ids (`site/*.MP4`; `*` matches any text, slashes too). A file whose content the
-store holds, under whatever name, is the stored video.
+need not exist any more; a pattern of ids (see vimoclip/store/video_names.py). A file whose content the store holds,
+under whatever name, is the stored video.
 
 `stream_stored` reads the frames of stored videos; `stream_files` computes those of other files.
 """
 
-import fnmatch
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from pathlib import Path
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import RunConfig
-from vimoclip.errors import SourceError, nearest
+from vimoclip.errors import SourceError
 from vimoclip.frames import FrameBatch, FrameEvent, VideoDone, VideoFailed, VideoJob
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import videos_missing_feature
 from vimoclip.store.frame_reader import FrameReader
+from vimoclip.store.video_names import known_id, match_ids, suggestion
 from vimoclip.video.files import content_hash, videos_under
 
 
@@ -112,6 +112,7 @@ class _Resolver:
 
     def _stored(self, name: str) -> None:
         row = self._rows.get(name) or self._by_path.get(os.path.abspath(name) if "\0" not in name else name)
+        row = row or self._rows.get(known_id(name, self._rows, SourceError) or "")
         if row is not None and row.status == "duplicate":
             row = self._ok.get(row.duplicate_of or "", row)
         if row is not None and row.status == "ok":
@@ -119,15 +120,14 @@ class _Resolver:
         elif row is not None:
             why = f"It has no frames in the store: it is {row.status}. {row.error or ''}"
             self._fail(name, row.error_kind or row.status, why.strip())
-        elif matching := sorted(video_id for video_id in self._ok if fnmatch.fnmatchcase(video_id, name)):
+        elif matching := match_ids(name, self._ok, SourceError):
             for video_id in matching:
                 self._take(self._ok[video_id])
         else:
+            otherwise = f"a path, or an id or pattern of videos in {self._place}"
+            what = "There is no such file, and no such video in the store."
             raise SourceError(
-                "There is no such file, and no such video in the store.",
-                received=name,
-                expected=nearest(name, self._ok) or f"a path, or an id or pattern of videos in {self._place}",
-                hint="`vimoclip status --videos` lists what the store holds.",
+                what, **suggestion(name, self._ok, otherwise, "`vimoclip status --videos` lists what the store holds.")
             )
 
     def _fail(self, name: str, kind: str, why: str) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from schemas.labels import Span
 from vimoclip.bouts import Bout, Bouts
 from vimoclip.frames import VideoFailed
+from vimoclip.progress import count
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ class Predictions(Sequence[Prediction]):
         return pl.concat(parts) if parts else pl.DataFrame()
 
     def __repr__(self) -> str:
-        said = f"{len(self)} videos predicted by {self.run}, {len(self.failed)} failed."
+        said = f"{count(len(self), 'video')} predicted by {self.run}, {len(self.failed)} failed."
         return "\n".join([said, str(self.bouts() if self.window_s is not None else self.frame(5))])
 
 

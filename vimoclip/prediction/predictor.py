@@ -20,7 +20,7 @@ from vimoclip.frames import FrameBatch, FrameEvent, VideoDone, VideoFailed, Vide
 from vimoclip.models.checkpoint import META, read_checkpoint
 from vimoclip.prediction.inputs import VideoInput, resolve_videos, stream_files, stream_stored
 from vimoclip.prediction.predictions import Prediction, Predictions, predicted_bouts
-from vimoclip.progress import NO_PROGRESS, Progress, Throughput
+from vimoclip.progress import NO_PROGRESS, Progress, Throughput, count
 from vimoclip.sequences.sequences import pack_windows, sample_window
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.training.fusion import SCORE_BATCH, scores
@@ -289,7 +289,7 @@ class Predictor:
         if not files:
             rows = [target.row for target in stored if target.row is not None]
             check_window_rate(windows.window_s, ((row.frames, row.duration_s) for row in rows))
-        progress.message(f"{len(stored)} videos from the store, {len(files)} files to decode.")
+        progress.message(f"{count(len(stored), 'video')} from the store, {count(len(files), 'file')} to decode.")
         progress.stage("predicting", len(targets))
         try:
             for target, outcome in self._outcomes(stored, files, windows, progress):

@@ -18,6 +18,7 @@ from schemas.segments import SegmentSettings, Space
 from schemas.videos import Video
 from vimoclip.errors import SearchError
 from vimoclip.frames import vectors
+from vimoclip.progress import count
 from vimoclip.search.cosine import lengths
 from vimoclip.search.options import Unit
 from vimoclip.search.segments import Pool, UnindexedSegments
@@ -197,8 +198,8 @@ class Corpus:
             return stored, []
         if not stale:
             self.notes.append(
-                f"{_videos(len(missing))} came after the index was made, and searched from the frames: run `vimoclip "
-                "index`."
+                f"{count(len(missing), 'video')} came after the index was made, and searched from the frames: "
+                "run `vimoclip index`."
             )
         return stored, [row for row in self._store.live_videos() if row.take in missing]
 
@@ -342,10 +343,6 @@ def _model(store: FeatureStore, settings: SegmentSettings) -> Pool:
     if settings.behaviour is None:
         raise ValueError("there is no behaviour space")
     return load_behaviour_model(store, settings.behaviour)
-
-
-def _videos(count: int) -> str:
-    return "1 video" if count == 1 else f"{count} videos"
 
 
 class FrameCorpus(Corpus):

@@ -4,7 +4,6 @@ A filter never becomes text of a query. It is a mask over the rows that are in m
 can mean anything but itself.
 """
 
-import fnmatch
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,21 +12,24 @@ import polars as pl
 from numpy.typing import NDArray
 
 from schemas.labels import Span
-from vimoclip.errors import SearchError, require_known
+from vimoclip.errors import SearchError, names_it, nearest, require_known
 from vimoclip.search.corpus import Corpus
 from vimoclip.store.labels import held_by
+from vimoclip.store.video_names import match_ids
 
 
 @dataclass(frozen=True)
 class Filters:
     """What an answer must satisfy: all of these fields, and of a field with several values any one.
 
+    Labels, splits and ids are found in any spelling: see `vimoclip.errors.spellings`.
+
     Attributes:
         labels: the segment has such a label (see vimoclip/store/labels.py).
         without: the segment has no such label.
         splits: of its video.
         where: by column of `FeatureStore.videos()`, metadata included, the values it may have, compared as text.
-        videos: ids, or patterns of ids: `*` matches any text, slashes too; `?` one character, `[seq]` one of several.
+        videos: ids, or patterns of ids, as `vimoclip.store.video_names.match_ids` reads them.
     """
 
     labels: tuple[str, ...] = ()
@@ -60,35 +62,42 @@ def matching(
         SearchError: the store has no such label, split or column, or nothing matches.
     """
     ids = _videos(videos, filters)
+    known = sorted({span.label for own in spans.values() for span in own})
+    labels = require_known("label", filters.labels, known, SearchError)
+    without = require_known("label", filters.without, known, SearchError)
     of_video = np.array([video_id in ids for video_id in corpus.video_ids], np.bool_)
     found = of_video[corpus.video] if len(corpus) else np.zeros(0, np.bool_)
-    known = sorted({span.label for own in spans.values() for span in own})
-    require_known("label", (*filters.labels, *filters.without), known, SearchError)
-    if filters.labels:
-        found &= _have(corpus, spans, filters.labels)
-    if filters.without:
-        found &= ~_have(corpus, spans, filters.without)
+    if labels:
+        found &= _have(corpus, spans, labels)
+    if without:
+        found &= ~_have(corpus, spans, without)
     if not found.any():
         raise SearchError(
             "The filter matches no segment.",
             received=_said(filters),
-            hint="Leave a part of it out; `vimoclip status` counts the videos of each split and label.",
+            hint=_hint(filters, videos["video_id"].to_list()),
         )
     return found
 
 
 def _videos(frame: pl.DataFrame, filters: Filters) -> set[str]:
-    require_known("split", filters.splits, sorted(set(frame["split"].drop_nulls())), SearchError)
-    if filters.splits:
-        frame = frame.filter(pl.col("split").is_in(filters.splits))
-    require_known("column of videos", filters.where, frame.columns, SearchError)
-    for column, values in filters.where.items():
+    ids = set(frame["video_id"])
+    named = {video_id for name in filters.videos for video_id in match_ids(name, ids, SearchError)}
+    splits = require_known("split", filters.splits, sorted(set(frame["split"].drop_nulls())), SearchError)
+    if splits:
+        frame = frame.filter(pl.col("split").is_in(splits))
+    columns = require_known("column of videos", filters.where, frame.columns, SearchError)
+    for column, values in zip(columns, filters.where.values(), strict=True):
         held = frame[column].cast(pl.String, strict=False).to_list()
         frame = frame.filter(pl.Series([value in values for value in held], dtype=pl.Boolean))
-    ids: Iterable[str] = frame["video_id"]
-    if filters.videos:
-        ids = [name for name in ids if any(name == at or fnmatch.fnmatchcase(name, at) for at in filters.videos)]
-    return set(ids)
+    return named.intersection(frame["video_id"]) if filters.videos else set(frame["video_id"])
+
+
+def _hint(filters: Filters, ids: list[str]) -> str:
+    for name in filters.videos:
+        if not match_ids(name, ids, SearchError) and names_it(name, ids):
+            return f"Did you mean {nearest(name, ids)}?"
+    return "Leave a part of it out; `vimoclip status` counts the videos of each split and label."
 
 
 def _have(corpus: Corpus, spans: Mapping[str, list[Span]], labels: Iterable[str]) -> NDArray[np.bool_]:

@@ -16,12 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from schemas.labels import Span
 from schemas.segments import SegmentSettings, Space
 from vimoclip.config.store import RunConfig
-from vimoclip.errors import SearchError, SettingsError, UnknownVideoError, VideoError, nearest
+from vimoclip.errors import SearchError, SettingsError, UnknownVideoError, VideoError, require_known
 from vimoclip.frames import FrameBatch, VideoDone, VideoFailed, VideoJob, VideoReset, frame_columns
 from vimoclip.search.corpus import Corpus
 from vimoclip.search.cosine import unit
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.labels import held_by
+from vimoclip.store.video_names import known_id, suggestion
 from vimoclip.windows import CLOCK_S, frames_in, mean_direction, vector_sum
 
 if TYPE_CHECKING:
@@ -61,22 +62,26 @@ class Query:
     others: NDArray[np.float32] | None = field(default=None, compare=False)
 
 
-def check_video(store: FeatureStore, corpus: Corpus, video_id: str) -> int:
-    """Return the number of a video in a corpus.
+def check_video(store: FeatureStore, corpus: Corpus, video_id: str) -> str:
+    """Return the id of a video in a corpus as it is stored.
 
     Raises:
         UnknownVideoError: the video is not in the store, or has no frames; names the nearest.
     """
-    if (number := corpus.video_numbers.get(video_id)) is not None:
-        return number
-    status = next((row.status for row in store.rows() if row.video_id == video_id), None)
+    if (found := known_id(video_id, corpus.video_numbers)) is not None:
+        return found
+    rows = {row.video_id: row.status for row in store.rows()}
+    status = rows.get(known_id(video_id, rows) or "")
     raise UnknownVideoError(
         "The store holds no such video."
         if status is None
         else f"This video has no frames in the store: it is {status}.",
-        received=video_id,
-        expected=nearest(video_id, corpus.video_ids) or "an id that `vimoclip status --videos` lists",
-        hint="A file that is not in the store is searched for with --clip.",
+        **suggestion(
+            video_id,
+            corpus.video_ids,
+            "an id that `vimoclip status --videos` lists",
+            "A file that is not in the store is searched for with --clip.",
+        ),
     )
 
 
@@ -106,7 +111,8 @@ def from_span(
         SearchError: the span lies outside of the video, or is empty.
         CheckpointError: the model of the behaviour space cannot be read.
     """
-    duration = corpus.durations[check_video(store, corpus, video_id)]
+    video_id = check_video(store, corpus, video_id)
+    duration = corpus.durations[corpus.video_numbers[video_id]]
     features = {space: corpus.settings.spaces[space].feature for space in spaces if space != "behaviour"}
     read = read_by(corpus.settings, spaces)
     needed = list(dict.fromkeys([*features.values(), *read]))
@@ -186,13 +192,8 @@ def from_label(corpus: Corpus, spans: Mapping[str, Sequence[Span]], spaces: Iter
         SearchError: the store has no such label, or no segment has it.
     """
     known = sorted({span.label for own in spans.values() for span in own})
-    if label not in known:
-        raise SearchError(
-            "The store has no such label.",
-            received=label,
-            expected=nearest(label, known) or " or ".join(known[:5]) or "a label, of which the store has none",
-            hint="`vimoclip status` lists them; what is not labelled can be searched for with --text.",
-        )
+    hint = "`vimoclip status` lists them; what is not labelled can be searched for with --text."
+    (label,) = require_known("label", [label], known, SearchError, hint=hint)
     held = np.zeros(len(corpus), np.bool_)
     for video_id, own in spans.items():
         if (video := corpus.video_numbers.get(video_id)) is not None:

@@ -412,14 +412,15 @@ class FeatureStore:
         """The snapshot: the version of each table, but for the tables that can be made again from the others."""
         return {name: self.tables[name].version for name in TABLES}
 
-    def tag(self, name: str) -> None:
+    def tag(self, name: str, about: dict[str, str] | None = None) -> None:
         """Keep this snapshot on the disk, whatever is optimized.
 
         Args:
             name: letters, digits and `.-_`.
+            about: what to say of it; see `Table.tags`.
         """
         for table in TABLES:
-            self.tables[table].tag(name)
+            self.tables[table].tag(name, about)
 
     def check_writable(self) -> None:
         """Refuse to write to a store of an older format, and while a feature is taking another's place.

@@ -233,6 +233,18 @@ def current_writer(where: LocationLike) -> dict[str, Any] | None:
     return note if named and not note.get("released") and not _is_dead(note) else None
 
 
+def writing_since_ns(where: LocationLike) -> int | None:
+    """Read since when the store's writer has been at work, or waiting to: its takes (see writer.py) are not older.
+
+    Returns:
+        Nanoseconds since 1970, by the writer's clock; None where nobody is writing, or the writer left no name.
+    """
+    try:
+        return int(datetime.fromisoformat((current_writer(where) or {})["since"]).timestamp() * 1e9)
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
 def _is_dead(note: dict[str, Any]) -> bool:
     """Whether the writer was killed before it could remove its name, as far as this machine can tell."""
     if note["host"] != socket.gethostname() or not isinstance(note["pid"], int):

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import lance
 import numpy as np
@@ -256,11 +257,31 @@ class Table:
         with lance_errors(self.place, self.name, "read"):
             return self._dataset.get_fragment(number).to_table(columns=columns)  # type: ignore[union-attr]
 
-    def tag(self, name: str) -> None:
-        """Keep this version from being cleaned up. A name that another version has is moved here."""
+    def tag(self, name: str, about: dict[str, str] | None = None) -> None:
+        """Keep this version from being cleaned up. A name that another version has is moved here.
+
+        Args:
+            name: of the tag.
+            about: what to say of it, for `tags`.
+        """
         with lance_errors(self.place, self.name, "tagged"):
             known = name in self._dataset.tags.list()
             (self._dataset.tags.update if known else self._dataset.tags.create)(name, self.version)
+            if about is not None:
+                self._dataset.tags.replace_metadata(name, about)
+
+    def tags(self) -> dict[str, tuple[datetime, dict[str, str]]]:
+        """Read when each tag was set, and what was said of it, by name."""
+        with lance_errors(self.place, self.name, "read"):
+            found: dict[str, Any] = dict(self._dataset.tags.list())
+        return {name: (tag["updated_at"] or tag["created_at"], dict(tag["metadata"])) for name, tag in found.items()}
+
+    def count_older(self) -> int:
+        """Count the older versions that are still on the disk and that no tag names."""
+        with lance_errors(self.place, self.name, "read"):
+            tagged: dict[str, Any] = dict(self._dataset.tags.list())
+            kept = {self.latest_version, *(tag["version"] for tag in tagged.values())}
+            return sum(each["version"] not in kept for each in self._dataset.versions())
 
     def untag(self, name: str) -> None:
         """Release the version that has a name, if there is one."""

@@ -26,6 +26,7 @@ from vimoclip.errors import ConfigError, StoreDamagedError
 from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import TABLES, check_format, missing, with_missing
 from vimoclip.store.location import LocationLike, StoreLocation, as_location
+from vimoclip.store.lock import writing_since_ns
 from vimoclip.store.table import Table
 from vimoclip.store.verify_checks import check_models, check_segments, counted, decodes, order_faults, vector_faults
 from vimoclip.store.verify_faults import MOST_PLACES, Fault, ReadableTables
@@ -76,8 +77,10 @@ class _Verify:
         self._shared: dict[int, set[str]] = {}  # take that several videos name -> their video_ids
         self._named: set[int] | None = None  # the takes of every video
         self._owners: dict[int, str] = {}  # take -> video_id, of the table being read
+        self._writing_since_ns: int | None = None  # by a writer at work: rows of newer takes get their videos row later
 
     def run(self) -> list[Fault]:
+        self._writing_since_ns = writing_since_ns(self._at)  # before the snapshot, which may then hold rows of its
         self._promoting = self._sound.open()
         self._check_settings()
         for name in list(self._sound.opened):
@@ -275,7 +278,9 @@ class _Verify:
             wanted = np.isin(pairs[0], live) | (self._named is None)
             yield rows if wanted.all() else rows.filter(pa.array(wanted))
         for take, (video_id, count) in leftovers.items():
-            self._faults.add("leftover-rows", table.name, video_id, f"{count} rows of take {take}")
+            being_written = self._writing_since_ns is not None and take >= self._writing_since_ns
+            name = "being-written" if being_written else "leftover-rows"
+            self._faults.add(name, table.name, video_id, f"{count} rows of take {take}")
 
     def _note(self, fault: str, table: str, bad: np.ndarray, what: str) -> None:
         """A fault at each of the rows `bad`."""

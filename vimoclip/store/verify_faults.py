@@ -70,9 +70,10 @@ FAULTS = {  # name: what to do next
     "without-feature": "`vimoclip embed --as` its name, as often as it takes.",  # an added feature's vector is null
     "unfinished-feature": "`vimoclip embed --as` its name continues it, `vimoclip features drop` removes it.",
     "leftover-column": "Nothing is lost: `vimoclip optimize` drops it.",  # of a feature that was dropped
+    "being-written": "Nothing: a writer is at work, and has not finished this video.",  # newer than its lock
     "leftover-rows": "Nothing is lost: the next ingest, or `vimoclip optimize`, drops them.",  # their take has no video
 }
-HARMLESS = {"without-feature", "unfinished-feature", "leftover-column", "leftover-rows"}
+HARMLESS = {"without-feature", "unfinished-feature", "leftover-column", "being-written", "leftover-rows"}
 # Faults of `segments` with the usual remedy; to mend any other, the table is deleted and made again.
 _AS_ELSEWHERE = {
     "damaged-index",

@@ -66,6 +66,13 @@ def test_unknown_names_are_told_with_the_nearest(store: FeatureStore, query: Que
         select(store, query)
 
 
+def test_names_in_another_spelling_select_the_same(store: FeatureStore) -> None:
+    one, other = (select(store, Query(splits, labels)) for splits, labels in ((("val",), ()), (("VAL",), ())))
+    assert one.videos.equals(other.videos)
+    one, other = (select(store, Query(labels=(name,))) for name in ("resting", "Resting"))
+    assert one.videos.equals(other.videos) and len(one.videos) > 0
+
+
 def test_nothing_found(store: FeatureStore, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="holds no video"):
         select(make_store(tmp_path / "empty", {}), Query())

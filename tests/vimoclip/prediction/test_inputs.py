@@ -92,6 +92,16 @@ def test_names_of_nothing(store: FeatureStore, name: str) -> None:
         resolve_videos(store, [name])
 
 
+def test_a_stored_video_in_another_spelling(store: FeatureStore) -> None:
+    for name in ("SITE/A.mp4", "cafe\u0301*.mp4", "Caf\u00c9*.MP4"):
+        assert videos(store, name) == [("site/a.mp4" if "/" in name else "caf\u00e9*.mp4", True)]
+    assert videos(store, "cafe\u0301*") == [("caf\u00e9*.mp4", True)]
+    (failed,) = resolve_videos(store, ["BAD.mp4"])[1]
+    assert failed.kind == "encrypted"
+    with pytest.raises(SourceError, match=r"Did you mean site/b\.MP4\?"):
+        resolve_videos(store, ["b"])
+
+
 def test_the_nearest_ids_are_named(store: FeatureStore) -> None:
     with pytest.raises(SourceError, match=r"Expected: .*site/a\.mp4"):
         resolve_videos(store, ["site/aa.mp4"])

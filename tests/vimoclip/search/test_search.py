@@ -214,6 +214,20 @@ def test_unknown_videos_name_the_nearest(store: Store, asked: dict[str, Any], sa
         store.search(**asked)
 
 
+def test_ids_and_labels_in_another_spelling(store: Store) -> None:
+    assert store.search(video="A.MP4").query == "a.mp4"
+    assert store.search(label="Grazing").query == store.search(label="grazing").query
+    ids = filtered(store, labels=("grazing",))
+    assert filtered(store, labels=("GRAZING",)) == ids
+    assert filtered(store, without=("GRAZING",)) == filtered(store, without=("grazing",))
+    assert filtered(store, videos=("B/C.mp4",)) == {"b/c.mp4"}
+    assert filtered(store, splits=("TRAIN",)) == filtered(store, splits=("train",))
+    with pytest.raises(UnknownVideoError, match=r"Did you mean b/c\.mp4\?"):
+        store.search(video="c")
+    with pytest.raises(SearchError, match=r"Did you mean b/c\.mp4\?"):
+        filtered(store, videos=("c",))
+
+
 @pytest.mark.parametrize(("start", "end"), [(-1, 2), (3, 2), (2, 2), (7, 8), (1, 7), (math.nan, 2), (0, math.inf)])
 def test_spans_that_are_none_of_the_video(store: Store, start: float, end: float) -> None:
     with pytest.raises(SearchError, match=r"to <= 6\.400 s"):

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -20,6 +21,7 @@ from vimoclip.progress import Progress
 from vimoclip.store import verify as module
 from vimoclip.store.feature_store import TABLES, FeatureStore
 from vimoclip.store.features import FeatureWriter
+from vimoclip.store.lock import writer_lock
 from vimoclip.store.table import Table
 from vimoclip.store.verify import verify
 from vimoclip.store.verify_faults import FAULTS, MOST_OF_A_NAME, Fault
@@ -29,7 +31,7 @@ Row = dict[str, Any]
 Plant = Callable[[Path], None]
 Found = tuple[str, str, str | None]
 A = "a.mp4"
-FOR_READERS_NOTHING = {"leftover-rows", "leftover-column", "unfinished-feature", "without-feature"}
+FOR_READERS_NOTHING = {"being-written", "leftover-rows", "leftover-column", "unfinished-feature", "without-feature"}
 
 
 @pytest.fixture(scope="module")
@@ -355,6 +357,7 @@ def test_planted_fault_is_named_and_nothing_else(case: Case, store: Path) -> Non
 
 def test_every_name_is_planted() -> None:
     elsewhere = {"bad-segment", "missing-model"}  # in test_segment_faults.py and test_model_faults.py
+    elsewhere |= {"being-written"}  # below
     assert {case.name for case in CASES} | elsewhere == set(FAULTS)
 
 
@@ -442,6 +445,24 @@ def test_removal_and_optimize_leave_a_whole_store(store: Path) -> None:
     writer.optimize(timedelta(0))
     assert lance.dataset(uri(store, "frames")).count_rows(f"video_id = '{A}'") == 0
     assert verify(store) == []
+
+
+def test_the_video_that_a_writer_is_at_is_no_leftover(store: Path) -> None:
+    before = StoreWriter(FeatureStore.open(store))
+    before.add(before.new_take(), embedded("old.mp4", 0, 2))
+    before.flush()
+    time.sleep(1.1)  # the lock's note has whole seconds
+    with writer_lock(store) as lock:
+        writer = StoreWriter(FeatureStore.open(store), lock.check)
+        writer.add(writer.new_take(), embedded("new.mp4", 0, 2))
+        writer.flush()
+        faults = verify(store)
+        assert {(fault.name, fault.video_id) for fault in faults} == {
+            ("being-written", "new.mp4"),
+            ("leftover-rows", "old.mp4"),
+        }
+        assert all(fault.harmless for fault in faults)
+    assert {fault.name for fault in verify(store)} == {"leftover-rows"}
 
 
 def test_leftovers_of_a_replacement_are_harmless_and_dropped(store: Path) -> None:
