@@ -228,7 +228,7 @@ def _print(report: Any, request: Any) -> None:
         on = render.count(done.videos, "video")
         render.line(f"Labels of {done.source}: {done.labels} on {on}, {done.changed} changed.")
         unknown = [_with_reason(done, name) for name in done.unknown]
-        for one, several, names in (
+        for one, many, listed in (
             ("named video is not in the store", "named videos are not in the store", unknown),
             ("name matches several videos", "names match several videos", done.ambiguous),
             (
@@ -242,8 +242,8 @@ def _print(report: Any, request: Any) -> None:
             ("copy contradicts the video that it duplicates", "copies contradict what they duplicate", done.copies),
             ("note", "notes", done.notes),
         ):
-            if names:
-                render.line(f"  {len(names)} {one if len(names) == 1 else several}: {render.listed(names)}")
+            if listed:
+                render.line(f"  {len(listed)} {one if len(listed) == 1 else many}: {render.listed(listed)}")
     if report.relabel:
         what = "were kept, as asked; check them" if report.labels_kept else "were dropped (--keep-labels keeps them)"
         names = render.listed(report.relabel)

@@ -295,4 +295,5 @@ def _known(row: Video, content: Video) -> KnownVideo:
         row.path,
         duration_s=content.duration_s if whole else None,
         fps=content.fps if content.time_source != "assumed" else None,
+        clock_offset_s=content.clock_offset_s,
     )

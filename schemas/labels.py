@@ -101,10 +101,11 @@ class Label:
             return self
         if self.whole_video:
             return replace(self, clock=None)
-        end_s = self.end_s - offset_s
+        # To the microsecond: the offset has a rounding error, and the label was written down with fewer digits.
+        start_s, end_s = round(self.start_s - offset_s, 6), round(self.end_s - offset_s, 6)
         if end_s < 0 or (end_s == 0 and self.start_s < self.end_s):
             return None
-        return replace(self, start_s=max(self.start_s - offset_s, 0.0), end_s=end_s, clock=None)
+        return replace(self, start_s=max(start_s, 0.0), end_s=end_s, clock=None)
 
     @property
     def whole_video(self) -> bool:

@@ -38,7 +38,8 @@ SHORT = {  # modules under 60 lines: why each is one by itself
     "vimoclip/import_guard.py": "runs before anything else may be imported",
     "vimoclip/savannah/species.py": "the registry of species, above the modules that draw them",
     "vimoclip/search/options.py": "--help reads it, and nothing heavy with it",
-    "vimoclip/video/files.py": "which files are videos, and their content hash: nothing of it decodes",
+    "vimoclip/store/upgrade.py": "writes what every other module of the store may rely on",
+    "vimoclip/video/probe.py": "needs a decoder, which whoever finds or checks files (files.py) must not load",
 }
 HEIGHT = {package: number for number, layer in enumerate(LAYERS) for package in layer}
 

@@ -159,7 +159,7 @@ def texts(console: Console, store: Store, run: RunConfig) -> None:
 def by_example(store: Store, asked: Sequence[Example]) -> dict[str, dict[str, list[float]]]:
     """precision@TOP of every example by label, in each space and by `chance`."""
     spans, corpus = label_spans(store), store.search.corpus
-    among = np.isin(corpus.splits, [HELD_OUT])[corpus.video]
+    among = np.array([split == HELD_OUT for split in corpus.splits])[corpus.video]
     held = held_rows(store, {example.label for example in asked})
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for example in asked:

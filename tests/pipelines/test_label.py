@@ -10,9 +10,11 @@ from pipelines import label
 from pipelines.label import LabelReport
 from schemas.labels import Label
 from schemas.videos import Video
+from tests.vimoclip.made_up_predictions import prediction, predictions
 from tests.vimoclip.stores import make_store
 from vimoclip.api import Store
 from vimoclip.errors import LabelError
+from vimoclip.prediction.export import Form, boris_rows
 from vimoclip.store.labels import label_spans
 from vimoclip.store.verify import verify
 from vimoclip.store.writer import StoreWriter
@@ -119,10 +121,24 @@ def test_boris_counts_from_the_beginning_of_the_file(store: Path) -> None:
     assert rows(store)[1:] == [("b.mp4", "groom", 3.0, 4.0, "own.csv", None)]
 
 
+@pytest.mark.parametrize("form", ["aggregated", "tabular"])
+def test_boris_events_of_predictions_come_back_where_they_were(store: Path, form: Form) -> None:
+    """A file whose sound begins 2.3 s before its pictures: written on the player's clock, read from the first frame."""
+    put(store, replace(of(store, "b.mp4"), container_start_s=0.1, first_frame_s=2.4))
+    scores = [[n % 4 / 4 + 0.1, n // 4 / 2] for n in range(3)]
+    made = prediction("b.mp4", [(n, n + 1.1) for n in range(3)], scores)
+    made = replace(made, path="/videos/b.mp4", duration_s=4.0, fps=25.0, clock_offset_s=2.4 - 0.1)
+    report = apply(store, "e.csv", boris_rows(predictions(made), form))
+    assert report.complete and report.labels == len(made.bouts) > 0
+    assert [row[1:4] for row in rows(store)] == sorted(
+        ((bout.label, bout.start_s, bout.end_s) for bout in made.bouts), key=lambda bout: (bout[1], bout[0])
+    )
+
+
 def test_what_lies_before_the_first_picture_is_told(store: Path) -> None:
     put(store, replace(of(store, "b.mp4"), container_start_s=0.0, first_frame_s=3.6))
     report = apply(store, "e.csv", BORIS.format("b.mp4"))
-    assert rows(store) == [("b.mp4", "groom", 0.0, pytest.approx(0.4), "e.csv", None)]
+    assert rows(store) == [("b.mp4", "groom", 0.0, 0.4, "e.csv", None)]
     assert report.past_end == [
         "b.mp4: 'groom' from 3 s to 4 s, and its first frame comes at 3.6 s of the player's clock"
     ]

@@ -13,7 +13,7 @@ what a file holds, so a file may have any name; only splits, and which class nam
     csv_columns.py       what the columns of our own are
 
     record.py            `Annotations`, the form that every format becomes
-    sequences.py         recordings in several files: in which of them an event lies
+    recordings.py        recordings in several files: in which of them an event lies
     matching.py          `match`: which stored video each written name means
     tables.py            `LabelFile`: rows of text files and workbooks
 
@@ -31,7 +31,7 @@ from typing import Protocol, cast
 
 from schemas.labels import Span
 from vimoclip.annotations.matching import KnownVideo, Matched, match
-from vimoclip.annotations.record import Annotations, VideoAnnotations, plain
+from vimoclip.annotations.record import Annotations, VideoAnnotations, normalised
 from vimoclip.annotations.tables import LabelFile
 
 __all__ = [
@@ -95,7 +95,8 @@ def from_folders(video_ids: Iterable[str]) -> Annotations:
     """Label each video with the name of the folder that directly holds it; one with no folder in its id gets none."""
     folders = {video_id: video_id.rpartition("/")[0].rpartition("/")[2] for video_id in video_ids}
     videos = (
-        VideoAnnotations(each, (Span(plain(folder)),) if plain(folder) else ()) for each, folder in folders.items()
+        VideoAnnotations(each, (Span(normalised(folder)),) if normalised(folder) else ())
+        for each, folder in folders.items()
     )
     return Annotations(FOLDERS, None, tuple(videos))
 

@@ -14,7 +14,7 @@ offset, its variables. Source came with BORIS 8, Media duration (s) with 8.9.11,
 
 Times are seconds, or h:m:s, from the beginning of the observation's first video, plus the time offset. Where an
 observation has several videos in a row, durations say in which of them a time lies: those of the file, or those of the
-stored videos (`sequences.place`). Videos of further players show the same from elsewhere and get no labels. A start
+stored videos (`recordings.place`). Videos of further players show the same from elsewhere and get no labels. A start
 belongs to the next stop of the same observation, subject, behaviour and modifiers.
 
 `boris_project` reads the projects themselves, with what is here.
@@ -27,9 +27,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from schemas.labels import Span
-from vimoclip.annotations import sequences
 from vimoclip.annotations.record import Annotations, Sightings, refuse
-from vimoclip.annotations.sequences import Sequence, place
+from vimoclip.annotations.recordings import Recording, TimedEvent, place_events
 from vimoclip.annotations.tables import LabelFile
 from vimoclip.errors import LabelError
 
@@ -81,7 +80,7 @@ class Event:
     kind: str
     start_s: float
     end_s: float
-    videos: Sequence
+    videos: Recording
     first: str | None = None
     last: str | None = None
     unit: str = "line"
@@ -101,7 +100,7 @@ def read(file: LabelFile) -> Annotations:
     """Read an export.
 
     Starts without a stop, and stops without a start, are listed in `unpaired`; events in no video in `unplaced`. Those
-    of several videos whose durations are missing are in `sequences`.
+    of several videos whose durations are missing are in `recordings`.
 
     Raises:
         LabelError: a line has no behaviour or no time, or several sheets have events.
@@ -156,7 +155,7 @@ def annotations_of(
     nowhere = [*unplaced]
     seen: dict[str, Sightings] = {}
     told: dict[str, tuple[float | None, float | None]] = {}
-    later: dict[Sequence, list[sequences.Event]] = {}
+    later: dict[Recording, list[TimedEvent]] = {}
     for event in _paired(events, unpaired):
         videos = event.videos
         if not videos.names:
@@ -164,9 +163,9 @@ def annotations_of(
             continue
         told |= dict(zip(videos.names, zip(videos.durations_s, _rates(videos), strict=True), strict=True))
         if len(videos.names) > 1 and None in videos.durations_s:
-            later.setdefault(videos, []).append(_in_sequence(event, event.first, event.last))
+            later.setdefault(videos, []).append(_in_recording(event, event.first, event.last))
             continue
-        spans, left = place(replace(videos, events=(_in_sequence(event),)), videos.durations_s)
+        spans, left = place_events(replace(videos, events=(_in_recording(event),)), videos.durations_s)
         nowhere += left
         for name, parts in spans.items():
             seen.setdefault(name, Sightings()).see(parts)
@@ -174,7 +173,7 @@ def annotations_of(
         videos = event.videos
         if videos.names and (len(videos.names) == 1 or None not in videos.durations_s):
             told |= dict(zip(videos.names, zip(videos.durations_s, _rates(videos), strict=True), strict=True))
-            for name in place(replace(videos, events=(_in_sequence(event),)), videos.durations_s)[0]:
+            for name in place_events(replace(videos, events=(_in_recording(event),)), videos.durations_s)[0]:
                 seen.setdefault(name, Sightings())
     return Annotations.of_file(
         path,
@@ -184,17 +183,17 @@ def annotations_of(
         unplaced=nowhere,
         clock="player",
         notes=notes,
-        sequences=(replace(videos, events=tuple(each)) for videos, each in later.items()),
+        recordings=(replace(videos, events=tuple(each)) for videos, each in later.items()),
     )
 
 
-def _rates(videos: Sequence) -> tuple[float | None, ...]:
+def _rates(videos: Recording) -> tuple[float | None, ...]:
     return videos.fps or (None,) * len(videos.names)
 
 
-def _in_sequence(event: Event, first: str | None = None, last: str | None = None) -> sequences.Event:
+def _in_recording(event: Event, first: str | None = None, last: str | None = None) -> TimedEvent:
     _, subject, behaviour, _ = event.key
-    return sequences.Event(Span(behaviour, event.start_s, event.end_s, subject or None), str(event), first, last)
+    return TimedEvent(Span(behaviour, event.start_s, event.end_s, subject or None), str(event), first, last)
 
 
 def _event(line: int, cells: dict[str, str], players: dict[str, list[str]]) -> Event:
@@ -235,7 +234,7 @@ def _offset(cells: dict[str, str]) -> float:
     return 0.0 if text.lower() in _NOTHING else _seconds(text)
 
 
-def _videos(media: str, cells: dict[str, str], players: dict[str, list[str]]) -> Sequence:
+def _videos(media: str, cells: dict[str, str], players: dict[str, list[str]]) -> Recording:
     """The videos of the first player, as far as one line and the lines above the header say.
 
     They are not `complete` where only the video of the event is known.
@@ -244,14 +243,14 @@ def _videos(media: str, cells: dict[str, str], players: dict[str, list[str]]) ->
     durations = cells.get("media duration (s)", "")
     rates = next((cells[name] for name in _RATES if name in cells), "")
     if media and _PLAYER.sub("", source, count=1).strip() == media:
-        return Sequence((media,), (_positive(durations),), (_positive(rates),))  # whatever characters its name has
+        return Recording((media,), (_positive(durations),), (_positive(rates),))  # whatever characters its name has
     if names := _first_player(source):
-        return Sequence(tuple(names), _each(durations, len(names)), _each(rates, len(names)))
+        return Recording(tuple(names), _each(durations, len(names)), _each(rates, len(names)))
     own = next((names for _, names in sorted(players.items()) if names), [])
     if own and (not media or media in own):
-        return Sequence(tuple(own), (None,) * len(own), (_positive(rates),) if len(own) == 1 else ())
+        return Recording(tuple(own), (None,) * len(own), (_positive(rates),) if len(own) == 1 else ())
     names = _first_player(media)
-    return Sequence(tuple(names), (None,) * len(names), _each(rates, len(names)), complete=len(names) != 1)
+    return Recording(tuple(names), (None,) * len(names), _each(rates, len(names)), complete=len(names) != 1)
 
 
 def _with_totals(events: list[Event], totals: dict[str, float]) -> list[Event]:
@@ -267,7 +266,7 @@ def _with_totals(events: list[Event], totals: dict[str, float]) -> list[Event]:
         alone = lines.get(event.key[0], {})
         if not videos.complete and len(alone) > 1:
             rates = tuple(_rates(each.videos)[0] for each in alone.values())
-            videos = Sequence(tuple(alone), (None,) * len(alone), rates, complete=False)
+            videos = Recording(tuple(alone), (None,) * len(alone), rates, complete=False)
         if len(videos.names) == 1:
             videos = replace(videos, durations_s=(videos.durations_s[0] or total_s,), complete=True)
         elif None in videos.durations_s:

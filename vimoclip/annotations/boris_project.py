@@ -15,7 +15,7 @@ from typing import Any
 
 from vimoclip.annotations.boris import Event, annotations_of
 from vimoclip.annotations.record import Annotations, refuse
-from vimoclip.annotations.sequences import Sequence
+from vimoclip.annotations.recordings import Recording
 from vimoclip.annotations.tables import LabelFile, text
 from vimoclip.errors import LabelError
 
@@ -107,7 +107,7 @@ def _events(
             yield event
 
 
-def _videos(observation: dict[str, Any]) -> Sequence:
+def _videos(observation: dict[str, Any]) -> Recording:
     """The videos of the first player that has any."""
     files = observation.get("file")
     players = sorted(files.items()) if isinstance(files, dict) else []
@@ -119,7 +119,7 @@ def _videos(observation: dict[str, Any]) -> Sequence:
         tuple(_positive(values.get(name)) if isinstance(values, dict) else None for name in names)
         for values in (info.get("length"), info.get("fps"))
     )
-    return Sequence(names, lengths, rates)
+    return Recording(names, lengths, rates)
 
 
 def _positive(value: Any) -> float | None:

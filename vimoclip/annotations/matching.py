@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from schemas.labels import Label
+from schemas.labels import Clock, Label
 from vimoclip.annotations.record import Annotations, Draft, Sightings, VideoAnnotations, refuse
-from vimoclip.annotations.sequences import differ, place
+from vimoclip.annotations.recordings import differ, place_events
 
 _SEVERAL = "/"  # instead of a video_id where several are meant; never a video_id, since those are relative
 _COMPARED = 8  # candidates, at most, whose folders are compared: a thousand folders may each hold a 0001.mp4
@@ -44,11 +44,19 @@ class KnownVideo:
         path: the absolute path of its file.
         duration_s: how long it is; None where that is not known, as of a file that is not decoded yet.
         fps: its mean frames per second; None where it is not known.
+        clock_offset_s: what a player's clock shows at the first frame (`schemas.videos.Video`).
     """
 
     path: str
     duration_s: float | None = None
     fps: float | None = None
+    clock_offset_s: float = 0.0
+
+    def length_s(self, clock: Clock) -> float | None:
+        """How long it is on a clock, in s: a player counts from where sound begins, be it before the first frame."""
+        if self.duration_s is None:
+            return None
+        return self.duration_s + (self.clock_offset_s if clock == "player" else 0.0)
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class Matched:
         videos: every id matched, labelled or not, in order of first mention.
         nearest: by unknown name, in words, the stored video that is nearest and why it is not meant.
         unplaced: events, in words, that lie in no stored video or in nobody knows which: those of `Annotations`, and
-            those of its sequences that the stored videos' durations do not place either.
+            those of its recordings that the stored videos' durations do not place either.
         notes: what whoever applies it should know: those of `Annotations`, and names that were taken for a video
             though one of them has a folder that the other lacks.
     """
@@ -122,16 +130,18 @@ def match(annotations: Annotations, known: Mapping[str, KnownVideo]) -> Matched:
     for video in annotations.videos:
         finder.find(video)  # first: these say how long they are
     seen: dict[str, Sightings] = {}
-    for sequence in annotations.sequences:
-        rates = sequence.fps or (None,) * len(sequence.names)
+    for recording in annotations.recordings:
+        rates = recording.fps or (None,) * len(recording.names)
         parts = [
             VideoAnnotations(name, duration_s=duration, fps=fps)
-            for name, duration, fps in zip(sequence.names, sequence.durations_s, rates, strict=True)
+            for name, duration, fps in zip(recording.names, recording.durations_s, rates, strict=True)
         ]
         ids = [finder.find(each) for each in parts]
-        spans, left = place(sequence, [known[each].duration_s if each else None for each in ids])
+        spans, left = place_events(
+            recording, [known[each].length_s(annotations.clock) if each else None for each in ids]
+        )
         unplaced += left
-        placed_by_store += len(sequence.events) - len(left)
+        placed_by_store += len(recording.events) - len(left)
         for name, several in spans.items():
             seen.setdefault(name, Sightings()).see(several)
     for video in annotations.videos:
@@ -253,7 +263,7 @@ class _Table:
             for kind, key in [("id", video_id), ("path", os.path.normpath(video.path)), *ends]:
                 self._put((kind, form(key)), video_id)
         written = dict.fromkeys(video.name for video in annotations.videos)
-        written |= dict.fromkeys(name for each in annotations.sequences for name in each.names)
+        written |= dict.fromkeys(name for each in annotations.recordings for name in each.names)
         self._named = Counter(form(end) for name in written for end in _ends(name) if annotations.elsewhere)
 
     def _put(self, key: tuple[str, str], video_id: str) -> None:
@@ -296,7 +306,8 @@ class _Table:
 def _other_video(video: VideoAnnotations, known: KnownVideo) -> str:
     """Why a stored video is not the one that the source describes; empty where it may be."""
     said, stored = video.duration_s, known.duration_s
-    if said and stored and differ(said, stored):
+    # A file of labels may give the length of the pictures, or of the file.
+    if said and stored and differ(said, stored) and differ(said, stored + known.clock_offset_s):
         return f"is {said:g} s long in the file and {stored:.6g} s in the store"
     if video.fps and known.fps:
         low, high = sorted((video.fps, known.fps))

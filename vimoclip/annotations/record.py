@@ -1,7 +1,7 @@
 """`Annotations`: the form that every source of labels becomes: videos as named there, labels, split, metadata.
 
 `Draft` and `Sightings` gather what a file says of one video; `refuse` raises all its problems as one error. Labels and
-splits of every format are written alike: see `plain`, `split_name` and `Annotations.of_file`.
+splits of every format are written alike: see `normalised`, `split_name` and `Annotations.of_file`.
 """
 
 import os
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from schemas.labels import Clock, Span
-from vimoclip.annotations.sequences import Sequence
+from vimoclip.annotations.recordings import Recording
 from vimoclip.errors import LabelError
 
 MISSING = frozenset({"", "na", "n/a", "nan", "#n/a", "#na", "<na>", "none", "null", "-"})
@@ -28,7 +28,7 @@ def present(cell: str) -> str:
     return "" if cell.lower() in MISSING else cell
 
 
-def plain(label: str) -> str:
+def normalised(label: str) -> str:
     """Return a label as it is stored: without blanks around it, in Unicode NFC."""
     return unicodedata.normalize("NFC", label).strip()
 
@@ -76,7 +76,7 @@ class Annotations:
         unplaced: events for which the file does not say where in which video they are, in words.
         clock: what its times count from.
         notes: what whoever applies it should know, such as labels that differ by case alone, in words.
-        sequences: events of recordings in several files, whose place depends on how long the stored videos are.
+        recordings: events of recordings in several files, whose place depends on how long the stored videos are.
     """
 
     source: str
@@ -87,7 +87,7 @@ class Annotations:
     unplaced: tuple[str, ...] = ()
     clock: Clock = "first-frame"
     notes: tuple[str, ...] = ()
-    sequences: tuple[Sequence, ...] = ()
+    recordings: tuple[Recording, ...] = ()
 
     @classmethod
     def of_file(
@@ -100,7 +100,7 @@ class Annotations:
         unplaced: Iterable[str] = (),
         clock: Clock = "first-frame",
         notes: Iterable[str] = (),
-        sequences: Iterable[Sequence] = (),
+        recordings: Iterable[Recording] = (),
     ) -> "Annotations":
         """Make the annotations of the file at `path`, with labels and splits written as they are stored.
 
@@ -110,12 +110,12 @@ class Annotations:
         written = [
             replace(
                 video,
-                labels=tuple(dict.fromkeys(replace(each, label=plain(each.label)) for each in video.labels)),
+                labels=tuple(dict.fromkeys(replace(each, label=normalised(each.label)) for each in video.labels)),
                 split=split_name(video.split or "") or None,
             )
             for video in videos
         ]
-        placed_later = tuple(sequences)
+        placed_later = tuple(recordings)
         labels = Counter(each.label for video in written for each in video.labels)
         labels.update(event.span.label for each in placed_later for event in each.events)
         return cls(
@@ -174,7 +174,7 @@ class Draft:
         """
         conflicts = []
         for each in labels:
-            key = (plain(each.label), each.start_s, each.subject)
+            key = (normalised(each.label), each.start_s, each.subject)
             end, earlier = self.labels.setdefault(key, (each.end_s, where))
             if end != each.end_s:
                 span = f"from {each.start_s} s at {end} and {each.end_s} s"
@@ -212,7 +212,7 @@ class Sightings:
         """Add labels, and values of metadata; an empty value says nothing."""
         self.any = True
         for each in labels:
-            key = (plain(each.label), each.start_s, each.subject)
+            key = (normalised(each.label), each.start_s, each.subject)
             self._ends[key] = max(each.end_s, self._ends.get(key, each.end_s))
         for name, value in facts.items():
             if value:

@@ -24,7 +24,7 @@ from vimoclip.annotations import (
     match,
 )
 from vimoclip.annotations import read as read_file
-from vimoclip.annotations.record import plain, present
+from vimoclip.annotations.record import normalised, present
 from vimoclip.errors import LabelError
 
 INTERACTIONS = Path(__file__).resolve().parents[4] / "shared" / "videos" / "interactions"
@@ -227,7 +227,7 @@ def test_hostile_names_survive_and_match(tmp_path: Path) -> None:
             st.lists(
                 st.tuples(
                     st.text(st.characters(exclude_categories=["Cs"], exclude_characters=";"), min_size=1)
-                    .map(plain)
+                    .map(normalised)
                     .filter(present),  # labels are stored in NFC, and `-` says that there is none
                     st.one_of(
                         st.just((-math.inf, math.inf)),

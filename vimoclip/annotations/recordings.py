@@ -5,8 +5,7 @@ labels does not say how long each of them is, the stored videos may.
 """
 
 import math
-from collections.abc import Iterator
-from collections.abc import Sequence as Items
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from schemas.labels import Span
@@ -18,7 +17,7 @@ _BORDER_S = 0.5  # how far an event may lie outside the video that its source na
 
 
 @dataclass(frozen=True)
-class Event:
+class TimedEvent:
     """Something seen in a recording.
 
     Attributes:
@@ -35,7 +34,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Sequence:
+class Recording:
     """The videos of a recording, and what is seen in them.
 
     Attributes:
@@ -52,7 +51,7 @@ class Sequence:
     fps: tuple[float | None, ...] = ()
     total_s: float | None = None
     complete: bool = True
-    events: tuple[Event, ...] = ()
+    events: tuple[TimedEvent, ...] = ()
 
 
 def differ(one_s: float, other_s: float) -> bool:
@@ -60,49 +59,49 @@ def differ(one_s: float, other_s: float) -> bool:
     return abs(one_s - other_s) > max(DURATION_S, DURATION_SHARE * max(one_s, other_s))
 
 
-def place(sequence: Sequence, stored_s: Items[float | None]) -> tuple[dict[str, list[Span]], list[str]]:
+def place_events(recording: Recording, stored_s: Sequence[float | None]) -> tuple[dict[str, list[Span]], list[str]]:
     """Find the videos in which the events lie.
 
     Durations that the source gives are those that the annotator's player counted with, and have precedence.
 
     Args:
-        sequence: the recording.
+        recording: the recording.
         stored_s: V durations of the stored videos; None where one is not known.
 
     Returns:
         By name of the video, spans in seconds of that video; and in words, with the reason, events without a place.
     """
-    lengths = [said or stored for said, stored in zip(sequence.durations_s, stored_s, strict=True)]
-    if sequence.total_s is not None and sequence.complete and lengths.count(None) == 1:
-        rest = sequence.total_s - sum(each or 0.0 for each in lengths)
+    lengths = [said or stored for said, stored in zip(recording.durations_s, stored_s, strict=True)]
+    if recording.total_s is not None and recording.complete and lengths.count(None) == 1:
+        rest = recording.total_s - sum(each or 0.0 for each in lengths)
         if rest > 0:
             lengths[lengths.index(None)] = rest
-    wrong = _contradiction(sequence, lengths)
+    wrong = _contradiction(recording, lengths)
     spans: dict[str, list[Span]] = {}
     unplaced = []
-    for event in sequence.events:
+    for event in recording.events:
         try:
             if wrong:
                 raise ValueError(wrong)
-            for name, span in list(_parts(sequence.names, lengths, event)):
+            for name, span in list(_parts(recording.names, lengths, event)):
                 spans.setdefault(name, []).append(span)
         except ValueError as error:
             unplaced.append(f"{event.where} ({error})")
     return spans, unplaced
 
 
-def _contradiction(sequence: Sequence, lengths: list[float | None]) -> str:
+def _contradiction(recording: Recording, lengths: list[float | None]) -> str:
     """Why no event of a recording can be placed; empty where nothing speaks against it."""
     known = [each for each in lengths if each is not None]
-    total = sequence.total_s
-    if not sequence.complete and (total is None or len(known) < len(lengths)):
+    total = recording.total_s
+    if not recording.complete and (total is None or len(known) < len(lengths)):
         return "its observation has several videos, and their order and durations are not given"
     if total is not None and len(known) == len(lengths) and differ(sum(known), total):
         return f"the videos of its observation are {sum(known):g} s long together, and the file says {total:g} s"
     return ""
 
 
-def _parts(names: tuple[str, ...], lengths: list[float | None], event: Event) -> Iterator[tuple[str, Span]]:
+def _parts(names: tuple[str, ...], lengths: list[float | None], event: TimedEvent) -> Iterator[tuple[str, Span]]:
     """The part of an event in each video that it lies in. Raises ValueError where a duration is missing."""
     start, end = event.span.start_s, event.span.end_s
     if start < 0:
