@@ -220,6 +220,9 @@ def _print(report: Any, request: Any) -> None:
     if report.left_out:
         names = render.listed([f"{name} ({count})" for name, count in sorted(report.left_out.items())])
         rows.append(("left out", sum(report.left_out.values()), f"system folders and hidden files: {names}"))
+    if report.unread:
+        what = "look like videos under another suffix; name them to ingest them"
+        rows.append(("not read", len(report.unread), f"{what}: {render.listed(report.unread)}"))
     title = f"{render.count(report.found, 'video')} in {report.seconds:.1f} s"
     render.print_table(render.err, title, ("", "videos", "what"), rows, numbers=("videos",))
     if report.failed:

@@ -118,7 +118,7 @@ def _annotations(request: IngestRequest, sources: Sources) -> list[Annotations |
 def _report(sources: Sources, plan: Plan) -> IngestReport:
     """What the plan alone tells."""
     found = len(sources.videos) + len(sources.problems)
-    report = IngestReport(found=found, left_out=sources.left_out, known=plan.known)
+    report = IngestReport(found=found, left_out=sources.left_out, unread=sources.unread, known=plan.known)
     report.failed_before = [row.video_id for row in plan.failed_before]
     report.removed = list(plan.removed)
     misnamed = {source.path for source in sources.misnamed}

@@ -60,6 +60,7 @@ class Sources:
         misnamed: those of them whose names are not valid Unicode, under names made up for them: what is not is written
             as `\\xe9`.
         left_out: how many system folders and hidden files were left out, by name; see `videos_under`.
+        unread: files in the folders that look like videos, and whose suffixes do not say so.
     """
 
     videos: list[Source]
@@ -67,6 +68,7 @@ class Sources:
     problems: list[tuple[str, str]]
     misnamed: list[Source] = field(default_factory=list)
     left_out: dict[str, int] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
 
 
 def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
@@ -95,10 +97,11 @@ def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
     seen: dict[str, Source] = {}
     problems: list[tuple[str, str]] = []
     left_out: dict[str, int] = {}
+    others: list[Path] = []
     misnamed: list[tuple[str, Source]] = []
     for path in named:
         root = path if path.is_dir() else path.parent
-        for file in videos_under(path, problems, left_out) if path.is_dir() else [path]:
+        for file in videos_under(path, problems, left_out, others) if path.is_dir() else [path]:
             if str(file) in seen:
                 continue
             try:
@@ -124,10 +127,12 @@ def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
                     hint="Ingest them one after the other, each with --as PREFIX.",
                 )
             found[video_id] = seen[str(file)] = source
+    unread = _videos_among(file for file in others if str(file) not in seen)
     if not found and not problems:
         raise SourceError(
             "No videos were found.",
-            received=", ".join(str(path) for path in named),
+            received=", ".join(str(path) for path in named)
+            + (f"; {len(unread)} files look like videos, such as {unread[0]}" if unread else ""),
             expected="files with a suffix such as .mp4 .mov .avi .mkv .webm, in any case",
             hint="A video with another suffix is ingested when it is named itself.",
         )
@@ -137,7 +142,17 @@ def discover(paths: Iterable[str | Path], prefix: str | None = None) -> Sources:
         while video_id in found or video_id in made_up:  # a file that really has that name, backslashes and all
             video_id += "~"
         made_up[video_id] = replace(source, video_id=video_id)
-    return Sources(list(found.values()), roots, problems, list(made_up.values()), left_out)
+    return Sources(list(found.values()), roots, problems, list(made_up.values()), left_out, unread)
+
+
+def _videos_among(files: Iterable[Path]) -> list[str]:
+    """Those that look like videos, each once."""
+    regular = [file for file in dict.fromkeys(files) if file.is_file()]  # a pipe would be waited for
+    if not regular:
+        return []
+    from vimoclip.video.probe import looks_like_video  # loads a decoder, which few folders need here
+
+    return [_printable(file) for file in regular if looks_like_video(file)]
 
 
 def _printable(name: str | Path) -> str:

@@ -24,6 +24,7 @@ class IngestReport:
     Attributes:
         found: videos found.
         left_out: system folders and hidden files that were left out, by name, with how many.
+        unread: files that look like videos and have another suffix; they are ingested when they are named themselves.
         known: those that were stored before.
         ingested: those that were embedded and stored.
         frames: of those.
@@ -44,6 +45,7 @@ class IngestReport:
 
     found: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
+    unread: list[str] = field(default_factory=list)
     known: int = 0
     ingested: int = 0
     frames: int = 0

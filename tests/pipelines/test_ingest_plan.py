@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines.ingest_plan import discover
 from vimoclip.errors import SourceError
+from vimoclip.video.encode import write_clip
 
 
 def ids(*paths: Path, prefix: str | None = None) -> list[str]:
@@ -105,3 +107,21 @@ def test_missing_and_empty_folders_are_errors(tmp_path: Path) -> None:
         discover([tmp_path / "nowhere"])
     with pytest.raises(SourceError, match="No videos were found"):
         discover([touch(tmp_path, "notes.txt")])
+
+
+def test_videos_under_other_suffixes_are_counted_and_not_read(tmp_path: Path) -> None:
+    for name in ("a.mp4", "recorder.dat", "no-suffix"):
+        write_clip(tmp_path / "a.mp4", iter([np.full((48, 64, 3), n, np.uint8) for n in range(4)]), 10.0)
+        if name != "a.mp4":
+            (tmp_path / "a.mp4").rename(tmp_path / name)
+    write_clip(tmp_path / "a.mp4", iter([np.full((48, 64, 3), n, np.uint8) for n in range(4)]), 10.0)
+    (tmp_path / "notes.txt").write_text("a.mp4\n")
+    (tmp_path / ".hidden.dat").write_bytes((tmp_path / "recorder.dat").read_bytes())
+    found = discover([tmp_path])
+    assert [source.video_id for source in found.videos] == ["a.mp4"]
+    assert found.unread == [str(tmp_path / "no-suffix"), str(tmp_path / "recorder.dat")]
+    assert [source.video_id for source in discover([tmp_path / "recorder.dat"]).videos] == ["recorder.dat"]
+    assert discover([tmp_path, tmp_path / "recorder.dat"]).unread == [str(tmp_path / "no-suffix")]
+    (tmp_path / "a.mp4").unlink()
+    with pytest.raises(SourceError, match=r"2 files look like videos, such as .*no-suffix"):
+        discover([tmp_path])

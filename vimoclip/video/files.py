@@ -29,7 +29,10 @@ whose names begin with a dot (.Trashes, .@__thumb, .Spotlight-V100) are hidden, 
 
 
 def videos_under(
-    folder: Path, problems: list[tuple[str, str]], left_out: dict[str, int] | None = None
+    folder: Path,
+    problems: list[tuple[str, str]],
+    left_out: dict[str, int] | None = None,
+    others: list[Path] | None = None,
 ) -> Iterator[Path]:
     """Find every video below a folder, by suffix in any case, except in hidden files and folders and SYSTEM_FOLDERS.
 
@@ -38,6 +41,7 @@ def videos_under(
         problems: receives (path, why) of each folder that cannot be listed.
         left_out: receives how many folders, or videos by their suffix, were left out for their name, by that name:
             `@eaDir`, `.Trashes`; `._*` for the notes that macOS leaves beside files, `.*` for what else is hidden.
+        others: receives the files that are not hidden and have another suffix.
 
     Yields:
         Paths of videos: files before subfolders, each sorted by name.
@@ -63,9 +67,12 @@ def videos_under(
         folders.sort()
         for name in sorted(files):
             file = Path(place, name)
-            if file.suffix.lower() not in EXTENSIONS or (os.path.islink(file) and not os.path.exists(file)):
+            if os.path.islink(file) and not os.path.exists(file):
                 continue
-            if name.startswith("."):
+            if file.suffix.lower() not in EXTENSIONS:
+                if others is not None and not name.startswith("."):
+                    others.append(file)
+            elif name.startswith("."):
                 leave_out("._*" if name.startswith("._") else ".*")
             else:
                 yield file
