@@ -73,6 +73,7 @@ def _apply(store: options.Store, file: Path | None, wait: bool, as_json: bool) -
         ("videos labelled", report.videos),
         ("labels", report.labels),
         ("changed", report.changed),
+        ("taken back", report.taken_back),
         ("videos given a split", report.splits),
         ("videos with another split or metadata", report.videos_changed),
         ("unknown videos", len(report.unknown)),

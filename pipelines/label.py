@@ -1,7 +1,8 @@
 """Adding labels, splits and metadata to a store, at ingest or any time after it; frames stay as they are."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ class LabelReport:
         videos: how many were matched.
         labels: how many of its rows are in the store now.
         changed: how many label rows were added, altered or dropped.
+        taken_back: how many of these the source gave before and no longer gives.
         splits: how many videos it gives a split.
         videos_changed: how many videos have another split or other metadata than before.
         unknown: names as written that match no video, and ids that an ingest has not reached yet.
@@ -44,6 +46,7 @@ class LabelReport:
     videos: int
     labels: int
     changed: int
+    taken_back: int
     splits: int
     videos_changed: int
     unknown: list[str]
@@ -190,11 +193,15 @@ def apply(
             videos_changed += 1
     writer.flush()
     changed = writer.set_labels(labels, named, annotations.source)
+    given, of_them = {each.key for each in labels}, set(named)
     return LabelReport(
         source=annotations.source,
         videos=len(named),
         labels=len(labels),
         changed=changed,
+        taken_back=sum(
+            row.source == annotations.source and row.video_id in of_them and row.key not in given for row in before
+        ),
         splits=sum(video_id in matched.splits for video_id in named),
         videos_changed=videos_changed,
         unknown=[*matched.unknown, *waiting],
@@ -208,8 +215,18 @@ def apply(
             for mine, other in disagreements(before, labels)
         ],
         copies=_contradicting(named, writer.videos, [*before, *labels], annotations.source),
-        notes=list(matched.notes),
+        notes=[*matched.notes, *_other_spellings(labels, before)],
     )
+
+
+def _other_spellings(labels: Iterable[Label], before: Iterable[Label]) -> Iterator[str]:
+    """Labels that other sources write with other capitals, in words: a training takes them for two behaviours."""
+    counts = Counter(label.label for label in labels)
+    others = Counter((row.label, row.source) for row in before)
+    for name, number in sorted(counts.items()):
+        for (other, source), there in sorted(others.items()):
+            if other != name and other not in counts and other.casefold() == name.casefold():
+                yield f"labels {name!r} ({number}) and {other!r} ({there}, from {source}) differ by case alone"
 
 
 def _times(label: Label) -> str:

@@ -21,7 +21,7 @@ from schemas.models import META
 from vimoclip.atomic import atomic_write
 from vimoclip.config.base import Config
 from vimoclip.errors import RunError, StoreError
-from vimoclip.progress import Progress
+from vimoclip.progress import Progress, count
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike, as_location
 from vimoclip.store.run_tags import tag_run
@@ -172,6 +172,7 @@ class TrainReport:
         train: which videos it learned from, in words.
         held_out: which it was evaluated on, in words.
         classes: how many.
+        unused: how many videos are neither trained on nor held out, by their split; without one under the empty name.
         loss: which loss it took and which videos are the reason, in words; empty where the run did not note it.
         records: figures of every epoch.
         epochs: how many were done this time.
@@ -185,6 +186,7 @@ class TrainReport:
     train: str = ""
     held_out: str = ""
     classes: int = 0
+    unused: dict[str, int] = field(default_factory=dict)
     loss: str = ""
     records: list[Record] = field(default_factory=list)
     epochs: int = 0
@@ -231,6 +233,12 @@ def train_until_done(training: Training, report: TrainReport, progress: Progress
     report.records, before = training.records, len(training.records)
     begun = f", from epoch {before + 1} on" if before else ""
     progress.message(f"Training in {report.folder} on {device}{begun}; {report.held_out} held out.")
+    if report.unused:
+        rest = (
+            f"{count(videos, 'video')} {f'in split {name}' if name else 'without a split'}"
+            for name, videos in report.unused.items()
+        )
+        progress.message(f"Not used: {', '.join(rest)}.")
     progress.message(report.loss)
     try:
         training.run(progress)

@@ -115,6 +115,7 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
     store = snapshot(report.folder, request.store, request.versions)
     split = training_split(store, request.split, config.select_on, config.training.seed)
     report.train, report.held_out = split.train_description, split.held_out_description
+    report.unused = split.unused
     rows = [row for videos in split.parts.values() for row in videos]
     check_window_rate(config.sequences.window_s, ((row.frames, row.duration_s) for row in rows))
     classes = trainable_classes(store, split.train, request.split.min_videos)

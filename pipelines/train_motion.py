@@ -121,6 +121,7 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, progress: Pro
     store = snapshot(report.folder, request.store, request.versions)
     split = training_split(store, request.split, config.select_on, config.training.seed)
     report.train, report.held_out = split.train_description, split.held_out_description
+    report.unused = split.unused
     classes = trainable_classes(store, split.train, request.split.min_videos)
     segments = {
         name: read_motion_clips(store, config.image, config.segment, videos, classes)

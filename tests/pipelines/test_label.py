@@ -61,7 +61,8 @@ def test_each_source_keeps_its_own_word(store: Path) -> None:
         ("a.mp4", "groom", None, None, "second.csv", None),
         ("b.mp4", "rest", None, None, "first.csv", None),
     ]
-    apply(store, "first.csv", "filepath,label\na.mp4,\nb.mp4,rest\n")  # takes its word back, and no other's
+    report = apply(store, "first.csv", "filepath,label\na.mp4,\nb.mp4,rest\n")  # takes its word back, and no other's
+    assert (report.labels, report.changed, report.taken_back) == (1, 1, 1)
     assert rows(store) == [
         ("a.mp4", "groom", None, None, "second.csv", None),
         ("b.mp4", "rest", None, None, "first.csv", None),
@@ -98,6 +99,12 @@ def test_sources_are_listed_and_taken_out(store: Path) -> None:
     with pytest.raises(LabelError, match=r"Received: second.*second\.csv.*--sources"):
         label.remove_source(store, "second")
     assert rows(store) == [("a.mp4", "groom", None, None, "second.csv", None)]
+
+
+def test_sources_that_write_a_label_with_other_capitals_are_told(store: Path) -> None:
+    apply(store, "first.csv", "filepath,label\na.mp4,Groom\nb.mp4,Groom\n")
+    report = apply(store, "second.csv", "filepath,label\na.mp4,groom\nb.mp4,rest\n")
+    assert report.notes == ["labels 'groom' (1) and 'Groom' (2, from first.csv) differ by case alone"]
 
 
 def test_splits_alone_are_counted(store: Path) -> None:

@@ -249,6 +249,22 @@ def test_splits_by_name(store: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
+def test_splits_that_nothing_uses_are_counted(store: Path, tmp_path: Path) -> None:
+    writer = StoreWriter(FeatureStore.open(store))
+    writer.put(
+        *(replace(writer.videos[f"{n}.mp4"], split=split) for n, split in ((1, "tarin"), (3, "tarin"), (5, None)))
+    )
+    writer.flush()
+    messages: list[str] = []
+
+    class Messages(Progress):
+        def message(self, text: str) -> None:
+            messages.append(text)
+
+    assert train(store, tmp_path / "run", Messages()).unused == {"": 1, "tarin": 2}
+    assert "Not used: 1 video without a split, 2 videos in split tarin." in messages
+
+
 def test_a_store_of_other_features_is_refused(store: Path, tmp_path: Path) -> None:
     train(store, tmp_path / "run")
     make_store(tmp_path / "other", VIDEOS, {"clip": 8, "moclip": 16})

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -135,6 +136,7 @@ class TrainingSplit:
         held_out: those to evaluate on; may be empty.
         train_description: which `train` are, in words; kept in run.json, so that its wording must not change.
         held_out_description: likewise of `held_out`.
+        unused: how many videos are in no part, by their split; those without one under the empty name.
     """
 
     train: list[Video]
@@ -142,6 +144,7 @@ class TrainingSplit:
     held_out: list[Video]
     train_description: str
     held_out_description: str
+    unused: dict[str, int]
 
     @property
     def parts(self) -> dict[str, list[Video]]:
@@ -193,4 +196,6 @@ def training_split(store: FeatureStore, asked: SplitRequest, select_on: float | 
     if select_on is not None:
         train, select = hold_out(train, select_on, seed)
         said += f", but for {select_on:g} of it, by lot, to choose the best epoch on"
-    return TrainingSplit(train, select, held_out, said, held)
+    used = {row.video_id for row in (*train, *select, *held_out)}
+    rest = Counter(row.split or "" for row in store.live_videos() if row.video_id not in used)
+    return TrainingSplit(train, select, held_out, said, held, dict(sorted(rest.items())))
