@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines.ingest import IngestRequest, run
+from schemas import FORMAT_VERSION
 from schemas.videos import Video
 from tests.clips import render
 from tests.models import write_tiny_clip
@@ -266,7 +267,7 @@ def test_a_store_from_a_newer_version_is_refused(
     monkeypatch.setattr("vimoclip.store.feature_store.FORMAT_VERSION", 99)
     ingest(videos, store=store, model=tiny_model, limit=1)
     monkeypatch.undo()
-    with pytest.raises(StoreNewerError, match=r"format 99.*format 1 or older.*Upgrade"):
+    with pytest.raises(StoreNewerError, match=f"format 99.*format {FORMAT_VERSION} or older.*Upgrade"):
         ingest(videos, store=store, model=tiny_model)
 
 

@@ -15,7 +15,7 @@ from pipelines.index import IndexReport, IndexRequest, run
 from schemas.models import MODELS
 from tests.vimoclip.search.test_search import add, check, outside
 from tests.vimoclip.searches import HOSTILE, LABELS, PLAIN, Row, make, make_run, mean_of, segments
-from tests.vimoclip.stores import make_store
+from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.api import Store
 from vimoclip.config.fusion import Fusion, SequenceConfig
 from vimoclip.errors import CheckpointError, SearchError, UsageError
@@ -26,6 +26,7 @@ from vimoclip.store import vector_index
 from vimoclip.store.features import put_feature
 from vimoclip.store.segments import read_segment_settings
 from vimoclip.store.verify import verify
+from vimoclip.store.writer import StoreWriter
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -118,11 +119,18 @@ def test_segments_are_what_the_model_makes_of_their_frames_alone(
 
 @pytest.mark.parametrize("fusion", ["cross", "motion"])
 def test_of_a_single_frame_the_image_is_read(tmp_path: Path, fusion: Fusion) -> None:
-    store = make_store(tmp_path / "store", {"a.mp4": 9})
+    store = make_store(tmp_path / "store", {"fast.mp4": 9})  # so that windows of 80 ms are not refused
+    writer = StoreWriter(store)
+    writer.add(take := writer.new_take(), replace(embedded("a.mp4", 0, 9), time_s=np.arange(9) / 5))
+    writer.put(ok_row("a.mp4", take, 9, store.fingerprint, fps=5.0, duration_s=1.8))
+    writer.flush()
+    store = store.refresh()
     folder = make_run(store, tmp_path / "run", fusion)
-    assert indexed(store, behaviour=folder, window_s=0.04, stride_s=0.04).total == 9
+    indexed(store, behaviour=folder, window_s=0.08, stride_s=0.08)
     pooled = by_model(folder, store)
-    for row in segments(store.refresh()):
+    found = [row for row in segments(store.refresh()) if row["video_id"] == "a.mp4"]
+    assert len(found) == 9
+    for row in found:
         expected = pooled("a.mp4", row["start_frame"], row["end_frame"])
         assert row["end_frame"] - row["start_frame"] == 1 and (expected is None) == (fusion == "motion")
         assert row["behaviour"] is None if expected is None else row["behaviour"] == pytest.approx(expected, abs=2e-3)
