@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from cli import render
+from schemas import FORMAT_VERSION
 from tests.cli.runner import document, vimoclip
 from tests.pipelines.runs import contents, ingest, statuses
 from vimoclip.store.feature_store import FeatureStore
@@ -311,6 +312,29 @@ def test_label_needs_a_file_or_folders(store: Path) -> None:
     assert vimoclip("label", "x.csv", "--from-folders", "--store", store).exit_code == 2
     assert vimoclip("label", "--from-folders", "--store", store).exit_code == 0
     assert contents(store)["labels"] == {(HOSTILE[1], "Taï_T124", None, None)}
+
+
+def test_label_lists_sources_and_takes_one_out(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text(f'filepath,label,split\n"{HOSTILE[3]}",groom,train\n{HOSTILE[0]},rest,foo\n')
+    result = vimoclip("label", tmp_path / "mine.csv", "--store", store)
+    assert result.exit_code == 0
+    assert "split 'foo' on 1 video is none of train, val, test" in result.stderr
+    assert vimoclip("label", "--from-folders", "--store", store).exit_code == 0
+    counts = {"source": "mine.csv", "labels": 2, "videos": 2, "classes": 2, "subjects": 0}
+    assert counts in document("label", "--sources", "--store", store)
+    assert "mine.csv\t2\t2\t2\t0" in vimoclip("label", "--sources", "--store", store).stdout
+    result = vimoclip("label", "--remove", "mine", "--store", store)
+    assert result.exit_code == 1 and "mine.csv" in result.stderr
+    assert document("label", "--remove", "mine.csv", "--store", store) == {"source": "mine.csv", "dropped": 2}
+    assert {label[1] for label in contents(store)["labels"]} == {"Taï_T124"}
+    for wrong in (["--sources", "--from-folders"], ["--remove", "x", "--sources"], ["x.csv", "--sources"]):
+        assert vimoclip("label", *wrong, "--store", store).exit_code == 2
+
+
+def test_upgrade_says_that_there_is_nothing_to_do(store: Path) -> None:
+    report = document("upgrade", "--store", store)
+    assert (report["before"], report["after"], report["tables"]) == (FORMAT_VERSION, FORMAT_VERSION, [])
+    assert f"has format {FORMAT_VERSION} already" in vimoclip("upgrade", "--store", store).stderr
 
 
 @pytest.mark.parametrize(

@@ -358,6 +358,76 @@ def test_labelled_videos_with_other_content_are_named(videos: Path, store: Path,
     assert ingest(videos, store=store, model=tiny_model).relabel == ["resting/000.mp4"]
 
 
+def other_content(file: Path) -> None:
+    write_clip(file, render("growing", 8, 4, (96, 64), 24.0), 24.0)
+
+
+def test_content_that_is_replaced_takes_its_labels_along(videos: Path, store: Path, tiny_model: str) -> None:
+    """One memory card after another at one place, with the same file names."""
+    (videos / "labels.csv").write_text("filepath,label,split,site\nresting/000.mp4,leopard,train,A\n")
+    ingest(videos, store=store, model=tiny_model)
+    other_content(videos / "resting" / "000.mp4")
+    planned = ingest(videos, store=store, model=tiny_model, labels="none", dry_run=True)
+    assert (planned.replaced, planned.left) == (["resting/000.mp4"], 1)
+    assert {label[:2] for label in contents(store)["labels"]} == {("resting/000.mp4", "leopard")}
+    report = ingest(videos, store=store, model=tiny_model, labels="none")
+    assert (report.replaced, report.relabel, report.labels_kept) == (["resting/000.mp4"], ["resting/000.mp4"], False)
+    assert contents(store)["labels"] == set()
+    row = next(row for row in FeatureStore.open(store).rows() if row.video_id == "resting/000.mp4")
+    assert (row.status, row.split, row.metadata) == ("ok", None, "{}")
+    assert verify(store) == []
+    again = ingest(videos, store=store, model=tiny_model, labels="none")
+    assert (again.replaced, again.known) == ([], 4)
+
+
+def test_content_that_is_replaced_keeps_its_labels_if_asked(videos: Path, store: Path, tiny_model: str) -> None:
+    (videos / "labels.csv").write_text("filepath,label,split\nresting/000.mp4,leopard,train\n")
+    ingest(videos, store=store, model=tiny_model)
+    other_content(videos / "resting" / "000.mp4")
+    report = ingest(videos, store=store, model=tiny_model, labels="none", keep_labels=True)
+    assert (report.replaced, report.labels_kept) == (["resting/000.mp4"], True)
+    assert {label[:2] for label in contents(store)["labels"]} == {("resting/000.mp4", "leopard")}
+    assert contents(store)["videos"]["resting/000.mp4"][2] == "train"
+
+
+def test_a_label_file_of_the_same_run_speaks_of_the_new_content(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    other_content(videos / "resting" / "000.mp4")
+    report = ingest(videos, store=store, model=tiny_model)  # labels.csv is still there
+    assert report.replaced == ["resting/000.mp4"]
+    assert ("resting/000.mp4", "resting") in {label[:2] for label in contents(store)["labels"]}
+
+
+def test_the_same_content_with_another_date_is_not_replaced(videos: Path, store: Path, tiny_model: str) -> None:
+    ingest(videos, store=store, model=tiny_model)
+    for file in videos.rglob("*.mp4"):
+        os.utime(file, (1, 1))
+    assert ingest(videos, store=store, model=tiny_model, dry_run=True).replaced == []
+    report = ingest(videos, store=store, model=tiny_model)
+    assert (report.replaced, report.relabel, report.known) == ([], [], 4)
+
+
+def test_a_file_that_failed_before_is_completed_and_not_replaced(videos: Path, store: Path, tiny_model: str) -> None:
+    whole = (videos / "resting" / "000.mp4").read_bytes()
+    (videos / "resting" / "000.mp4").write_bytes(b"")
+    (videos / "labels.csv").write_text("filepath,label,split\nresting/000.mp4,leopard,val\n")
+    assert [failed[0] for failed in ingest(videos, store=store, model=tiny_model).failed] == ["resting/000.mp4"]
+    (videos / "resting" / "000.mp4").write_bytes(whole)
+    report = ingest(videos, store=store, model=tiny_model, labels="none")
+    assert (report.ingested, report.replaced, report.unlabelled) == (1, [], 3)
+    assert {label[:2] for label in contents(store)["labels"]} == {("resting/000.mp4", "leopard")}
+    assert contents(store)["videos"]["resting/000.mp4"][2] == "val"
+
+
+def test_system_folders_are_counted(videos: Path, store: Path, tiny_model: str) -> None:
+    for name in ("@eaDir", "$RECYCLE.BIN", "#recycle"):
+        (videos / name).mkdir()
+        other_content(videos / name / "copy.mp4")
+    report = ingest(videos, store=store, model=tiny_model)
+    assert (report.found, report.ingested, report.failed) == (4, 4, [])
+    assert report.left_out == {"@eaDir": 1, "$RECYCLE.BIN": 1, "#recycle": 1}
+
+
 def test_contradicting_labels_cost_no_computing(videos: Path, store: Path, tiny_model: str) -> None:
     (videos / "labels.csv").write_text("filepath,label,split\nresting/000.mp4,x,train\n./resting/000.mp4,x,test\n")
     with pytest.raises(LabelError, match="both are video"):
