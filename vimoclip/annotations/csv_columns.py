@@ -278,9 +278,9 @@ def _looks_like_time(name: str, column: Sequence[str], dated: bool) -> bool:
 
     dated: whether another column holds a date, which a time is part of.
     """
-    words, cells = set(_words(name)), _filled(column)
+    words, cells = {word for word in _words(name) if not word.isdigit()}, _filled(column)  # t0 and t1 are like t
     edge = bool(words & _EDGES) and not words & _ANOTHER
-    if not cells or not (edge or words <= _MOMENTS):
+    if not cells or not words or not (edge or words <= _MOMENTS):
         return False
     if 2 * sum(bool(_RANGE.fullmatch(cell)) for cell in cells) >= len(cells):
         return True

@@ -87,7 +87,7 @@ def test_times_of_a_workbook(tmp_path: Path) -> None:
     [
         ("time", "0.2"), ("time", "0:01"), ("frame", "12"), ("frame_idx", "12"), ("timecode", "00:00:01:12"),
         ("clip_start", "0.2"), ("start_min", "2"), ("interval", "0.2-0.4"), ("frames", "12-20"), ("t", "3"),
-        ("time_range", "[1, 2]"), ("start_position", "3"),
+        ("t0", "3"), ("time_range", "[1, 2]"), ("start_position", "3"),
         ("time_s", "1,5"), ("seconds", "3"), ("offset", "3"),  ("starting_at", "1.5"), ("Segment", "0:01 - 0:05"),
     ],
 )  # fmt: skip
