@@ -250,7 +250,8 @@ def _videos(media: str, cells: dict[str, str], players: dict[str, list[str]]) ->
     if own and (not media or media in own):
         return Recording(tuple(own), (None,) * len(own), (_positive(rates),) if len(own) == 1 else ())
     names = _first_player(media)
-    return Recording(tuple(names), (None,) * len(names), _each(rates, len(names)), complete=len(names) != 1)
+    lengths = _each(durations, len(names)) if len(names) == 1 else (None,) * len(names)
+    return Recording(tuple(names), lengths, _each(rates, len(names)), complete=len(names) != 1)
 
 
 def _with_totals(events: list[Event], totals: dict[str, float]) -> list[Event]:

@@ -226,3 +226,18 @@ def test_before_boris_8_9_11_one_player_has_no_name(tmp_path: Path) -> None:
     assert match(read(write(tmp_path, "e.csv", text)), slow).unknown == ["/data/b.mp4"]
     alone = header + row.format("walk", "STATE", 2, 4).replace(";/data/b.mp4", "").replace(";25.000", "")
     assert match(read(write(tmp_path, "e.csv", alone)), ROW).unknown == ["/data/a.mp4"]  # 30 s, not 10
+
+
+@pytest.mark.parametrize("name", ["siteA/IMG_0001.AVI", "D:/study/siteA/IMG_0001.AVI", "IMG_0001.AVI"])
+@pytest.mark.parametrize(
+    ("duration", "fps", "why"), [(30, 25, "is 30 s long"), (10, 30, "has 30 frames/s"), (10, 25, "")]
+)
+def test_an_export_without_source_is_held_against_length_and_rate(
+    tmp_path: Path, name: str, duration: float, fps: float, why: str
+) -> None:
+    header = "Media file name,Media duration (s),FPS (frame/s),Behavior,Behavior type,Time\n"
+    rows = "".join(f"{name},{duration},{fps},groom,{kind},{at}\n" for kind, at in (("START", 1), ("STOP", 2)))
+    found = match(read(write(tmp_path, "e.csv", header + rows)), {"siteA/IMG_0001.AVI": KnownVideo("/a", 10.0, 25.0)})
+    assert [label.label for label in found.labels] == ([] if why else ["groom"])
+    assert why in "".join(found.nearest.values())
+    assert found.unknown == ([name] if why else [])
