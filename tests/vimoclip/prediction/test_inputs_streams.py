@@ -78,6 +78,7 @@ def test_whatever_lies_on_a_disk_is_predicted_or_named(real: Store, tmp_path: Pa
     names = [tmp_path / "odd" / name for name in expected]  # named, since some suffixes are no video's
     found = real.predict(names, run, window_s=0.4, settings=ONE)
     kinds = {Path(each.video_id).name: each.kind for each in found.failed}
+    assert kinds.pop("uneven.mkv") == "window-too-short"  # its frames are more than a second apart
     assert kinds.keys() == {name for name, what in expected.items() if what.kind is not None}
     for name, kind in kinds.items():
         assert kind == expected[name].kind or kind.startswith("corrupt-after-")
