@@ -23,8 +23,8 @@ from vimoclip.store import vector_index
 BASELINE_SEGMENTS = 1024
 """How many segments are drawn at random: one half paired with the other makes 262,144 pairs."""
 
-BASELINE_ROWS = 8192
-"""How many rows random means are made from, at most: 8 MB of vectors of 512."""
+BASELINE_ROWS = 4096
+"""How many rows random means are made from, at most: 4 MB of vectors of 512."""
 
 _RUNS, _MEANS = 2048, 128  # runs in a random mean, at most; and random means, at least, where there are so many
 _SEED = 0
