@@ -85,7 +85,8 @@ def search(
 ) -> None:
     """Find the bouts that are most like a span of a video, a clip, an image, a text or a label.
 
-    Scores are cosines; the percentile says how many of 100 random pairs are less alike. The store is not locked.
+    Scores are cosines; the percentile says how many of 100 random pairs, a query of the same kind and a segment each,
+    are less alike. The store is not locked.
     """
     from cli.options import seconds
     from vimoclip.api import Store

@@ -1,4 +1,8 @@
-"""From hits to bouts: hits of one video, or of one label of a video, that overlap or touch are one bout."""
+"""From hits to bouts: hits of one video, or of one label of a video, that overlap or touch are one bout.
+
+A hit of a search is a whole segment; one of a prediction is the part of a video that a window speaks for
+(vimoclip/prediction/predictions.py).
+"""
 
 import bisect
 from collections.abc import Iterable

@@ -1,18 +1,25 @@
 """Does search find the species that a text names, and the behaviour that an example shows?
 
     python -m benchmarks.quality.search_behaviours FOLDER [--clips 600] [--width 128] [--epochs 15]
+    python -m benchmarks.quality.search_behaviours --percentiles [--labels 10]
 
 On a rendered savannah with vimoclip-tiny, in FOLDER, which is rendered and ingested where it is not there yet. Half of
 the clips of each behaviour, by lot, train a fusion run; the others are asked and searched, so that the behaviour space
 has seen neither the examples nor the answers. An example is a labelled span of half a second or more; its own clip is
 no answer. precision@10: of the ten best bouts, how many have the example's label where their best segment is. Chance is
 the share of the segments that have it. Intervals are over the examples.
+
+--percentiles: made-up stores of 4,000 segments of 512 values, and labels on segments at random, which mean nothing. The
+percentile of the segments without the label should be 50 at the median: among random means, as it is now, and among
+pairs of single segments, as it was in 0.1.0. Their vectors have one direction in common (`structureless`, pairs have
+cosines of 0.3 to 0.8) or are alike within a video too (`places`).
 """
 
 import argparse
 import random
 import re
 import shutil
+import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,12 +27,14 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import describe_machine
 from benchmarks.quality.presets import world
 from benchmarks.quality.sentences import ASKED, articled
+from benchmarks.speed.vectors import DIM, OF_VIDEO, Array, make_store
 from pipelines import index, train_fusion
 from pipelines.index import IndexRequest
 from pipelines.train_fusion import TrainFusionRequest
@@ -33,8 +42,11 @@ from schemas.labels import Span
 from vimoclip.api import Store
 from vimoclip.config.fusion import fusion_settings
 from vimoclip.config.store import RunConfig
+from vimoclip.search.corpus import Corpus
 from vimoclip.search.filters import Filters
 from vimoclip.search.options import Space
+from vimoclip.search.query import MeanOf, from_label
+from vimoclip.search.ranking import RandomPairBaseline, space_scores
 from vimoclip.search.results import Hits
 from vimoclip.store.labels import held_by, label_spans, labels_at
 from vimoclip.store.lock import writer_lock
@@ -62,18 +74,25 @@ class Example:
     end_s: float
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--percentiles", action="store_true", help="of labels that mean nothing")
+    parser.add_argument("--labels", type=int, default=10, help="how many of each size, for --percentiles")
     parser.add_argument("--clips", type=int, default=600)
     parser.add_argument("--width", type=int, default=128, help="of TFAM; its feed-forward is four times as wide")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--window", type=float, default=1.0, help="of segments, in seconds; half of it is the stride")
     parser.add_argument("--threads", type=int, default=0)
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
+    if (asked.folder is None) != asked.percentiles:
+        parser.error("either a folder, or --percentiles")
     console = Console(soft_wrap=True, highlight=False)
     console.print(describe_machine())
+    if asked.percentiles:
+        percentiles(console, asked.labels)
+        return
     run = RunConfig(device="cpu", threads=asked.threads)
     store = made(asked.folder, asked.clips, asked.width, asked.epochs, asked.window, run)
     console.print(f"{len(store.search.corpus)} segments of {asked.window:g} s of {len(store.videos())} clips")
@@ -211,6 +230,57 @@ def print_examples(console: Console, found: dict[str, dict[str, list[float]]]) -
         above = paired(every[space], every["appearance"])
         better = sum(np.mean(own[space]) > np.mean(own["appearance"]) for own in found.values())
         console.print(f"{space} over appearance: {said(above)}; higher in {better} of {len(found)} behaviours")
+
+
+def percentiles(console: Console, labels: int) -> None:
+    """Print the median percentile, among single segments and among means, of segments without a label by chance."""
+    table = Table("store", "segments labelled", "before", "now", title="median percentile of the others")
+    for name, vectors in MADE_UP.items():
+        with tempfile.TemporaryDirectory() as folder:
+            corpus = make_store(Path(folder) / "store", vectors(np.random.default_rng(0))).search.corpus
+            for count in LABELLED:
+                rng = np.random.default_rng(count)
+                found = [without_label(corpus, rng.choice(len(corpus), count, replace=False)) for _ in range(labels)]
+                before, now = np.mean(found, axis=0)
+                table.add_row(name, str(count), f"{before:.1f}", f"{now:.1f}")
+    console.print(table)
+
+
+def without_label(corpus: Corpus, rows: NDArray[np.int64]) -> tuple[float, float]:
+    """The median percentile of the rows that do not have a label, among single segments and as a search gives it."""
+    spans = defaultdict(list)
+    for row in rows.tolist():
+        where = Span("nothing", float(corpus.start_s[row]), float(corpus.end_s[row]))
+        spans[corpus.video_ids[corpus.video[row]]].append(where)
+    query, weights = from_label(corpus, spans, ("appearance",), "nothing"), {"appearance": 1.0}
+    others = np.setdiff1d(np.arange(len(corpus)), rows)
+    middle = float(np.median(space_scores(corpus, query, weights, others)))
+    found = [RandomPairBaseline(corpus, weights, mean_of=mean_of) for mean_of in (MeanOf(), query.mean_of)]
+    before, now = (baseline.percentile(middle) or 0.0 for baseline in found)
+    return before, now
+
+
+def structureless(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Vectors, fp32 (4000, 512), that share a direction: pairs have cosines of 0.3 to 0.8."""
+    return _towards(np.eye(1, DIM), rng.uniform(0.3, 0.8, SEGMENTS), rng)
+
+
+def places(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Vectors, fp32 (4000, 512): within a video pairs have a cosine of 0.8, between two 0.2 to 0.6."""
+    videos = _towards(np.eye(1, DIM), rng.uniform(0.25, 0.75, SEGMENTS // OF_VIDEO), rng)
+    return _towards(np.repeat(videos, OF_VIDEO, axis=0), np.full(SEGMENTS, 0.8), rng)
+
+
+def _towards(directions: NDArray[np.floating], alike: NDArray[np.float64], rng: np.random.Generator) -> Array:
+    """Vectors whose squared cosine with a direction is `alike`, in all else at random."""
+    made = rng.standard_normal((len(alike), DIM))
+    made -= (made * directions).sum(axis=1, keepdims=True) * directions
+    made /= np.linalg.norm(made, axis=1, keepdims=True)
+    return (np.sqrt(alike)[:, None] * directions + np.sqrt(1 - alike)[:, None] * made).astype(np.float32)
+
+
+SEGMENTS, LABELLED = 4000, (1, 2, 10, 50, 500)
+MADE_UP = {"structureless": structureless, "places": places}
 
 
 def said(of: Interval) -> str:

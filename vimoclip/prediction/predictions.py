@@ -1,8 +1,12 @@
 """Predictions: labels with probabilities, of whole videos and of their windows, and bouts of labels.
 
-A **bout** of a label is a part of a video that windows of at least the threshold cover without a gap: windows that
-overlap or touch are one bout, whose score is that of its best window. A video that was not cut into windows is a single
-window.
+Windows overlap, and a window has a label once half of it does. So a window **speaks for** the moments in it that are
+nearer to its middle than to that of any other window: its middle ± half a stride. The first window also speaks from the
+beginning of the video, and the last one to its end. Were a bout all of its windows, it would begin up to half a window
+early and end as late, always in that direction.
+
+A **bout** of a label is a part of a video that windows of at least the threshold speak for without a gap; its score is
+that of its best window. A video that was not cut into windows is a single window.
 """
 
 from collections.abc import Iterator, Sequence
@@ -80,6 +84,27 @@ class Prediction:
         return [(self.classes[n], float(found[n])) for n in order]
 
 
+def spoken_for(
+    starts_s: NDArray[np.float64], ends_s: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Find the part of its video that each window speaks for (see the module's docstring).
+
+    No moment is spoken for by two windows, and every moment of a window by one. Windows that do not overlap speak for
+    all of themselves; where strides are longer than windows, nothing speaks for what lies between.
+
+    Args:
+        starts_s: of the windows of one video, in order, in seconds, fp64 (n,), n > 0.
+        ends_s: of the windows, fp64 (n,).
+
+    Returns:
+        Where the parts start and end, in seconds, fp64 (n,) each.
+    """
+    middles = (starts_s + ends_s) / 2
+    between = (middles[:-1] + middles[1:]) / 2
+    from_s = np.append(starts_s[:1], np.maximum(starts_s[1:], between))
+    return from_s, np.append(np.minimum(ends_s[:-1], between), ends_s[-1:])
+
+
 def predicted_bouts(
     classes: Sequence[str],
     starts_s: NDArray[np.float64],
@@ -91,17 +116,18 @@ def predicted_bouts(
 
     Args:
         classes: C names.
-        starts_s: of n windows, in seconds, fp64 (n,).
+        starts_s: of the n windows of one video, in order, in seconds, fp64 (n,), n > 0.
         ends_s: of the windows, fp64 (n,).
         probabilities: fp32 (n, C).
         threshold: the least probability of a window of a bout.
     """
+    from_s, to_s = spoken_for(starts_s, ends_s)
     windows, labels = np.nonzero(probabilities >= threshold)
     scores = probabilities[windows, labels]
     merging = Bouts()
     for at in np.argsort(-scores, kind="stable").tolist():
         window = int(windows[at])
-        span = float(starts_s[window]), float(ends_s[window])
+        span = float(from_s[window]), float(to_s[window])
         merging.add(Bout(int(labels[at]), *span, float(scores[at]), window))
     found = [
         ScoredSpan(classes[bout.key], round(bout.start_s, 6), round(bout.end_s, 6), score=bout.score)

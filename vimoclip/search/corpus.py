@@ -27,6 +27,7 @@ from vimoclip.store.segments import DEFAULT_FEATURES, changed_spaces, made_from,
 from vimoclip.store.table import Table
 from vimoclip.store.vector_index import has_index
 from vimoclip.video.files import StoredFile
+from vimoclip.windows import spans
 
 PACKED_BYTES = 1 << 30
 """The largest space that is held in memory: 1 M vectors of 512."""
@@ -263,6 +264,15 @@ class Corpus:
         """Return the rows of one video, by its number."""
         return slice(int(self._bounds[video]), int(self._bounds[video + 1]))
 
+    def rows_of(self, duration_s: float, frames: int) -> int:
+        """Count the rows that a video would have.
+
+        Args:
+            duration_s: its length in seconds.
+            frames: how many frames of it would be stored.
+        """
+        return len(spans(duration_s, self.settings.window_s, self.settings.stride_s)[0])
+
     @functools.cached_property
     def video_numbers(self) -> dict[str, int]:
         """The number of each video, by video_id."""
@@ -383,6 +393,10 @@ class FrameCorpus(Corpus):
         end_s[order] = ends[: len(order)]
         columns = [found["take"], found["time_s"], pa.chunked_array([end_s]), found["_rowid"]]
         return pa.table(columns, names=["take", "start_s", "end_s", "_rowid"]), []
+
+    def rows_of(self, duration_s: float, frames: int) -> int:
+        """Count the rows that a video would have: its frames."""
+        return max(1, frames)
 
     def column(self, space: str) -> str:
         """Return the name of the space's feature."""

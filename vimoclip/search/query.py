@@ -8,7 +8,7 @@ torch, so they are imported inside the functions, and a search by a span does no
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,6 +43,21 @@ class QuerySource:
     end_s: float
 
 
+class MeanOf(NamedTuple):
+    """What of a corpus a query is the mean of, as far as chance depends on it: see `RandomPairBaseline`.
+
+    Attributes:
+        runs: how many runs of rows that follow each other in a video.
+        rows: how many rows a run has, on average.
+    """
+
+    runs: int = 1
+    rows: int = 1
+
+
+ONE_ROW = MeanOf()
+
+
 @dataclass(frozen=True)
 class Query:
     """What is searched for.
@@ -53,6 +68,7 @@ class Query:
         vectors: by space, fp32 (D,) of unit length; without the spaces in which the query has none.
         own: where it comes from, if it comes from the store.
         others: for a text, unit vectors (m, D) of everyday texts, with which its cosines are compared.
+        mean_of: the rows that it is the mean of, or as long as; a single one where that is not known.
     """
 
     kind: Kind
@@ -60,6 +76,7 @@ class Query:
     vectors: Mapping[str, NDArray[np.float32]]
     own: QuerySource | None = None
     others: NDArray[np.float32] | None = field(default=None, compare=False)
+    mean_of: MeanOf = ONE_ROW
 
 
 def check_video(store: FeatureStore, corpus: Corpus, video_id: str) -> str:
@@ -142,7 +159,8 @@ def from_span(
     near = float(time_s[first])
     if not start - CLOCK_S <= near < end:  # a frame outside of the span, which must not be an answer either
         own = QuerySource(video_id, min(start, near), max(end, float(np.nextafter(near, np.inf))))
-    return Query("video" if whole else "span", about, found, own)
+    mean_of = MeanOf(rows=corpus.rows_of(end - start, last - first))
+    return Query("video" if whole else "span", about, found, own, mean_of=mean_of)
 
 
 def read_by(settings: SegmentSettings, spaces: Collection[Space]) -> list[str]:
@@ -209,7 +227,9 @@ def from_label(corpus: Corpus, spans: Mapping[str, Sequence[Span]], spaces: Iter
             found[str(space)] = mean.astype(np.float32)
     if not found:
         raise SearchError(f"No segment has the label {label}.", hint="Its spans may lie past the ends of the videos.")
-    return Query("label", f"label {label}, of {len(rows_held)} segments", found)
+    runs = 1 + int(np.count_nonzero((np.diff(rows_held) > 1) | (np.diff(corpus.video[rows_held]) != 0)))
+    mean_of = MeanOf(runs, max(1, round(len(rows_held) / runs)))
+    return Query("label", f"label {label}, of {len(rows_held)} segments", found, mean_of=mean_of)
 
 
 def from_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], path: Path, run: RunConfig) -> Query:
@@ -242,18 +262,21 @@ def from_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], pa
     worker = worker_for(store, list(features.values()), run)
     parts: list[FrameBatch] = []
     sums: dict[str, NDArray[np.float64]] = {}
+    frames, duration_s = 0, 0.0
     for event in worker.embed([VideoJob(path.name, str(path.absolute()))]):
         if isinstance(event, VideoFailed):
             raise VideoError(event.kind, event.message)
         if isinstance(event, VideoReset):
-            sums, parts = {}, []
+            sums, parts, frames = {}, [], 0
         if isinstance(event, FrameBatch):
+            frames += len(event)
             for space, feature in means.items():
                 total = vector_sum(event.features[feature.name])
                 sums[space] = sums.get(space, np.zeros(feature.dim)) + total
             if read:
                 parts.append(event)
         if isinstance(event, VideoDone):
+            duration_s = event.info.duration_s
             break
     directions = {space: mean_direction(total) for space, total in sums.items()}
     vectors = {space: mean.astype(np.float32) for space, mean in directions.items() if mean is not None}
@@ -261,7 +284,8 @@ def from_clip(store: FeatureStore, corpus: Corpus, spaces: Collection[Space], pa
         (z,) = corpus.pool([FrameBatch.concat(parts)])
         if z is not None:
             vectors["behaviour"] = z
-    return Query("clip", f"the clip {path.name}", vectors)
+    mean_of = MeanOf(rows=corpus.rows_of(duration_s, frames))
+    return Query("clip", f"the clip {path.name}", vectors, mean_of=mean_of)
 
 
 def from_image(store: FeatureStore, settings: SegmentSettings, path: Path, run: RunConfig) -> Query:

@@ -17,44 +17,69 @@ from numpy.typing import NDArray
 from vimoclip.bouts import Bout
 from vimoclip.search.corpus import Corpus, Rows
 from vimoclip.search.cosine import cosines
-from vimoclip.search.query import Query
+from vimoclip.search.query import ONE_ROW, MeanOf, Query
 from vimoclip.store import vector_index
 
 BASELINE_SEGMENTS = 1024
 """How many segments are drawn at random: one half paired with the other makes 262,144 pairs."""
 
+BASELINE_ROWS = 4096
+"""How many rows random means are made from, at most: 4 MB of vectors of 512."""
+
+_RUNS, _MEANS = 2048, 128  # runs in a random mean, at most; and random means, at least, where there are so many
 _SEED = 0
 
 Weights = Mapping[str, float]
 """The weight of each space; they sum to 1."""
+
+UnitVectors = Mapping[str, NDArray[np.float32]]
+"""By space, unit vectors (n, D), NaN where one is missing."""
 
 
 class RandomPairBaseline:
     """Cosines of random pairs, among which a score has a percentile.
 
     A cosine means little by itself: frames of one camera have 0.9 with each other, and a sentence hardly 0.3 with what
-    it describes. The pairs are segments of two videos of the store, or, for a text, everyday texts with segments.
+    it describes. A pair is a random query of the same kind and a random segment of the store:
+
+    - for a single segment, a segment of another video;
+    - for a mean of segments, such as a label or a whole video, the mean of as many segments at random places, in as
+      many runs of segments that follow each other. A mean is closer to everything than the segments that it is made
+      from, so that among pairs of single segments a label that means nothing would be far above chance;
+    - for a text, an everyday text.
+
+    A run of very many segments is thinned evenly, and at most 2,048 runs are drawn.
 
     Args:
         corpus: what is searched.
         weights: of the spaces.
         others: unit vectors (m, D) to pair segments with, in the one space that is searched; None pairs segments.
+        mean_of: what the query is the mean of.
 
     Attributes:
         cosines: fp32, ascending; empty where the store has no two segments to compare.
     """
 
-    def __init__(self, corpus: Corpus, weights: Weights, others: NDArray[np.float32] | None = None) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        weights: Weights,
+        others: NDArray[np.float32] | None = None,
+        mean_of: MeanOf = ONE_ROW,
+    ) -> None:
         """Draw the pairs, the same ones each time."""
-        rows = np.random.default_rng(_SEED).choice(len(corpus), min(BASELINE_SEGMENTS, len(corpus)), replace=False)
+        rng = np.random.default_rng(_SEED)
+        rows = rng.choice(len(corpus), min(BASELINE_SEGMENTS, len(corpus)), replace=False)
         if others is not None:
             (space,) = weights
             found = corpus.unit_vectors(space, rows) @ others.T
-        else:
+        elif mean_of == ONE_ROW:
             left, right = rows[: len(rows) // 2], rows[len(rows) // 2 :]
-            found = _mixed(corpus, weights, left, right)
+            found = _mixed(weights, _vectors(corpus, weights, left), _vectors(corpus, weights, right))
             apart = corpus.video[left][:, None] != corpus.video[right][None]
             found = found[apart] if apart.any() else found
+        else:
+            found = _of_means(corpus, weights, mean_of, rows[: BASELINE_SEGMENTS // 2], rng)
         flat = found.ravel()
         self.cosines = np.sort(flat[np.isfinite(flat)])
 
@@ -72,12 +97,97 @@ class RandomPairBaseline:
         return float(np.nextafter(self.cosines[need - 1], np.float32(np.inf)))
 
 
-def _mixed(corpus: Corpus, weights: Weights, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float32]:
+class _Runs:
+    """A corpus cut into runs of rows that follow each other in a video, about equally long; each row is in one."""
+
+    def __init__(self, corpus: Corpus, rows: int) -> None:
+        self._video = corpus.video
+        self._sizes = np.bincount(corpus.video, minlength=len(corpus.video_ids)).astype(np.int64)
+        self._starts = np.cumsum(self._sizes) - self._sizes
+        self._parts = np.where(self._sizes > 0, np.maximum(1, np.rint(self._sizes / rows)), 0).astype(np.int64)
+        self._ends = np.cumsum(self._parts)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def videos(self, runs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The numbers of the videos that runs are in."""
+        return np.searchsorted(self._ends, runs, "right")
+
+    def bounds(self, runs: NDArray[np.int64]) -> tuple[Rows, Rows]:
+        """The first row of each run, and one past its last."""
+        video = self.videos(runs)
+        size, parts, start = self._sizes[video], self._parts[video], self._starts[video]
+        number = runs - (self._ends[video] - parts)
+        return start + number * size // parts, start + (number + 1) * size // parts
+
+    def at(self, rows: Rows) -> NDArray[np.int64]:
+        """The run that each row is in."""
+        video = self._video[rows]
+        size, parts = self._sizes[video], self._parts[video]
+        return self._ends[video] - parts + ((rows - self._starts[video] + 1) * parts - 1) // size
+
+
+def _of_means(
+    corpus: Corpus, weights: Weights, mean_of: MeanOf, partners: Rows, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Cosines (n,) of random means with segments that are not in them; with a single run, of another video."""
+    cut = _Runs(corpus, mean_of.rows)
+    of_mean = min(mean_of.runs, len(cut), _RUNS)
+    wanted = int(np.clip(BASELINE_ROWS // mean_of.rows, _MEANS, BASELINE_SEGMENTS // 2))
+    drawn = np.sort(rng.choice(len(cut), min(len(cut), max(of_mean, wanted)), replace=False))
+    if of_mean == 1:
+        chosen = np.eye(len(drawn), dtype=np.bool_)
+    elif of_mean == len(drawn):
+        chosen = np.ones((1, len(drawn)), np.bool_)
+    else:
+        chosen = np.zeros((_MEANS, len(drawn)), np.bool_)
+        order = rng.random(chosen.shape).argpartition(of_mean, axis=1)
+        np.put_along_axis(chosen, order[:, :of_mean], True, axis=1)
+    found = _mixed(weights, _means(corpus, weights, *cut.bounds(drawn), chosen), _vectors(corpus, weights, partners))
+    own = cut.at(partners)
+    place = np.minimum(np.searchsorted(drawn, own), len(drawn) - 1)
+    outside = ~(chosen[:, place] & (drawn[place] == own))
+    if of_mean == 1:
+        other_video = cut.videos(drawn)[:, None] != corpus.video[partners][None]
+        outside = other_video if other_video.any() else outside
+    return np.asarray(found[outside] if outside.any() else found.ravel(), np.float32)
+
+
+def _means(corpus: Corpus, weights: Weights, first: Rows, last: Rows, chosen: NDArray[np.bool_]) -> UnitVectors:
+    """The mean directions (n, D) of the rows of several runs, in each space.
+
+    Args:
+        corpus: what is searched.
+        weights: of the spaces.
+        first: of m runs, their first rows, int64 (m,).
+        last: one past their last rows.
+        chosen: which runs each mean is made from, bool (n, m).
+    """
+    sizes = last - first
+    read = np.minimum(sizes, max(1, BASELINE_ROWS // len(first)))
+    begins = np.cumsum(read) - read
+    run = np.repeat(np.arange(len(read)), read)
+    rows = first[run] + (np.arange(len(run)) - begins[run]) * sizes[run] // read[run]
+    means = {}
+    for space in weights:
+        sums = np.add.reduceat(np.nan_to_num(corpus.unit_vectors(space, rows)), begins, axis=0)
+        total = chosen.astype(np.float32) @ (sums * (sizes / read).astype(np.float32)[:, None])
+        length = np.linalg.norm(total, axis=1, keepdims=True)
+        means[space] = np.divide(total, length, out=np.full_like(total, np.nan), where=length > 0)
+    return means
+
+
+def _vectors(corpus: Corpus, weights: Weights, rows: Rows) -> UnitVectors:
+    return {space: corpus.unit_vectors(space, rows) for space in weights}
+
+
+def _mixed(weights: Weights, left: UnitVectors, right: UnitVectors) -> NDArray[np.float32]:
     """Weighted cosines (n, m), over the spaces that both have; NaN where they share none."""
-    total = np.zeros((len(left), len(right)), np.float32)
-    share = np.zeros_like(total)
+    shape = len(next(iter(left.values()))), len(next(iter(right.values())))
+    total, share = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for space, weight in weights.items():
-        a, b = corpus.unit_vectors(space, left), corpus.unit_vectors(space, right)
+        a, b = left[space], right[space]
         both = weight * (~np.isnan(a[:, :1]) & ~np.isnan(b[:, 0]))
         total += np.where(both > 0, weight * (a @ b.T), 0)
         share += both

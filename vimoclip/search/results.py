@@ -30,7 +30,8 @@ class Hit:
         start_s: where it starts.
         end_s: where it ends.
         score: the cosine of its best segment with the query, weighted over the spaces.
-        percentile: how many of 100 random pairs are less alike (see ranking.py); None where there are no pairs.
+        percentile: how many of 100 random pairs of a query like this one and a segment are less alike (see ranking.py);
+            None where there are no pairs.
         labels: of this part of the video (see vimoclip/store/labels.py).
         best_s: start and end of its best segment.
         split: of its video.

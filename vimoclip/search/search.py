@@ -26,6 +26,7 @@ from vimoclip.search.corpus import Corpus, Rows
 from vimoclip.search.filters import Filters, matching
 from vimoclip.search.options import By, Exclude, SearchOptions, Unit
 from vimoclip.search.query import (
+    MeanOf,
     Query,
     QuerySource,
     from_clip,
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
     from vimoclip.models.clip_text import TextTower
     from vimoclip.store.feature_store import FeatureStore
 
+_BACKGROUNDS = 32
+"""How many are kept, of 1 MB each: whole videos of other lengths have others."""
+
 
 class Search:
     """Searches one snapshot; what it reads once serves every later query. `store.search` is one.
@@ -54,7 +58,7 @@ class Search:
 
     def __init__(self, store: "FeatureStore") -> None:
         self._store = store
-        self._backgrounds: dict[tuple[Unit, tuple[tuple[str, float], ...]], RandomPairBaseline] = {}
+        self._backgrounds: dict[tuple[Unit, tuple[tuple[str, float], ...], MeanOf], RandomPairBaseline] = {}
         self._towers: dict[RunConfig, TextTower] = {}
 
     def __call__(
@@ -233,9 +237,11 @@ class Search:
     def _background(self, query: Query, corpus: Corpus, weights: Weights) -> RandomPairBaseline:
         if query.others is not None:
             return RandomPairBaseline(corpus, weights, query.others)
-        key = corpus.unit, tuple(sorted(weights.items()))
+        key = corpus.unit, tuple(sorted(weights.items())), query.mean_of
         if key not in self._backgrounds:
-            self._backgrounds[key] = RandomPairBaseline(corpus, weights)
+            if len(self._backgrounds) >= _BACKGROUNDS:
+                self._backgrounds.pop(next(iter(self._backgrounds)))
+            self._backgrounds[key] = RandomPairBaseline(corpus, weights, mean_of=query.mean_of)
         return self._backgrounds[key]
 
     def _hit(self, bout: Bout, corpus: Corpus, background: RandomPairBaseline) -> Hit:

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.quality.predict_bouts import Count, compared, joined, main, write_long
+from benchmarks.quality.predict_bouts import LATER, Count, compared, edges, joined, main, perfect, seen, write_long
+from benchmarks.worlds.train_tiny import WORLDS_SEED
 from schemas.labels import Span
 from vimoclip.config.store import Sampling
 from vimoclip.frames import VideoDone
@@ -55,6 +56,50 @@ def test_the_long_video_is_its_clips(tmp_path: Path) -> None:
         (scenes[1].behaviour, False),
     }
     assert max(span.end_s for span in spans) <= 96 / FPS
+
+
+def test_the_direction_of_errors() -> None:
+    spans = [Span("walks", 0, 4), Span("walks", 10, 14), Span("rests", 20, 24)]
+    bouts = [
+        ScoredSpan("walks", 0.5, 4.5, score=0.9),
+        ScoredSpan("walks", 9.5, 15, score=0.8),
+        ScoredSpan("rests", 20, 24, score=0.7),
+        ScoredSpan("rests", 30, 31, score=0.6),  # about no span
+    ]
+    found = edges(bouts, spans)
+    assert (found.bouts, found.start_s, found.end_s) == (4, 0, 0.5)
+    assert (found.early, found.late) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
+    assert found.more_time == pytest.approx(2.5 / 12) and found.f1 == pytest.approx(6 / 7)
+
+
+@pytest.mark.parametrize(("window", "stride", "f1", "more_time"), [(1.0, 0.25, 0.93, 0.16), (2.0, 0.25, 0.72, 0.40)])
+def test_a_perfect_classifier_has_bouts_without_a_direction(
+    window: float, stride: float, f1: float, more_time: float
+) -> None:
+    """On the film of RESULTS. The union of windows had F1 of 0.818 and 0.593, and 64% and 147% more time."""
+    scenes = plan(300, LATER)
+    spans = seen(scenes)
+    assert len(spans) == 405
+    windows = perfect(spans, 600.0, window, stride)
+    now, before = edges(windows.bouts(0.5), spans), edges(windows.unions(0.5), spans)
+    assert now.f1 >= f1 and abs(now.more_time) <= more_time
+    assert abs(now.start_s) <= stride and abs(now.end_s) <= stride
+    assert before.f1 < f1 - 0.1 and before.more_time > 3 * more_time
+    assert before.start_s == pytest.approx(-window / 2) and before.end_s == pytest.approx(window / 2)
+
+
+@pytest.mark.parametrize("seed", [WORLDS_SEED - LATER, WORLDS_SEED])
+def test_the_world_of_vimoclip_tiny_is_refused(seed: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--perfect", "--seed", str(seed)])
+    assert "which vimoclip-tiny was trained on" in capsys.readouterr().err
+
+
+def test_a_perfect_classifier_by_the_script(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--perfect", "--minutes", "0.2", "--clip-s", "2"])
+    printed = capsys.readouterr().out
+    assert "windows of 2 s, one every 0.5 s, of 0.2 minutes of 6 clips" in printed
+    assert "before" in printed and "now" in printed
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -2,9 +2,21 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks.quality.search_behaviours import HELD_OUT, LEARNT, by_example, examples, made, precision
+from benchmarks.quality.search_behaviours import (
+    HELD_OUT,
+    LEARNT,
+    by_example,
+    examples,
+    made,
+    main,
+    precision,
+    structureless,
+    without_label,
+)
+from benchmarks.speed.vectors import make_store
 from vimoclip.api import Store
 from vimoclip.config.store import RunConfig
 from vimoclip.search.filters import Filters
@@ -41,3 +53,14 @@ def test_precision_is_the_share_that_has_the_label(store: Store, monkeypatch: py
         assert [own[space] for space in spaces] == [[0.0]] * 3
     every = store.search(label="running", filters=Filters(videos=("running/*",)))
     assert precision(every, label_spans(store), "running") == len(every) / 10 > 0
+
+
+def test_a_label_that_means_nothing_was_above_chance(tmp_path: Path) -> None:
+    corpus = make_store(tmp_path / "store", structureless(np.random.default_rng(0))).search.corpus
+    before, now = without_label(corpus, np.random.default_rng(1).choice(len(corpus), 50, replace=False))
+    assert before > 90 and now == pytest.approx(50, abs=5)
+
+
+def test_a_folder_or_percentiles() -> None:
+    with pytest.raises(SystemExit):
+        main([])

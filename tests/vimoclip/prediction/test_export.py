@@ -23,7 +23,7 @@ def test_csv(tmp_path: Path) -> None:
     frame = pl.read_csv(write_table(FOUND, tmp_path / "made" / "p.CSV"))
     assert frame.filter(pl.col("level") == "bout").select("video", "label", "start_s", "end_s").rows() == [
         (FOUND[0].video, "walks", 0.0, 3.0),
-        (FOUND[0].video, "rests", 1.0, 3.0),
+        (FOUND[0].video, "rests", 1.5, 3.0),
         (FOUND[0].video, "rests", 4.0, 6.0),
     ]
     videos = frame.filter(pl.col("level") == "video")
@@ -41,7 +41,7 @@ def test_events(tmp_path: Path) -> None:
         for form in ("aggregated", "tabular"):
             path = write_events(FOUND, tmp_path / name, form)
             assert sorted(spans(read(path))[FOUND[0].path]) == [
-                ("rests", 1.0, 3.0),
+                ("rests", 1.5, 3.0),
                 ("rests", 4.0, 6.0),
                 ("walks", 0.0, 3.0),
             ]

@@ -37,9 +37,9 @@ def drawn(data: bytes) -> list[int]:
 
 def test_the_timeline_of_an_hour_is_as_wide_as_its_shortest_bout_needs() -> None:
     spans = [(n / 2, n / 2 + 1.0) for n in range(7199)]
-    on = {0, 700, 701, 3000, 5200, 7198}  # of an hour, and 1 s each but for one
+    on = {0, 700, 701, 3000, 5200, 7198}  # a window alone speaks for its middle half second
     hour = prediction("hour.mp4", spans, [[0.9 if n in on else 0.1, 0.0] for n in range(len(spans))])
-    assert len(hour.bouts) == 5 and min(bout.end_s - bout.start_s for bout in hour.bouts) == 1.0
+    assert len(hour.bouts) == 5 and min(bout.end_s - bout.start_s for bout in hour.bouts) == 0.5
     data = ethogram(hour, 0.5)
     seen = drawn(data)
     assert len(seen) == 5 and min(seen) >= 2
