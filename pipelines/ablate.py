@@ -87,6 +87,10 @@ class AblateRow:
     last: dict[str, list[float]] = field(default_factory=dict)
     best: dict[str, list[float]] = field(default_factory=dict)
 
+    def best_of(self, figure: Figure, seed: int) -> float | None:
+        """The highest figure of any epoch of one seed, as the paper's is; None where it is not known."""
+        return dict(zip(self.seeds, self.best.get(figure, []), strict=False)).get(seed)
+
     def interval(self, figure: Figure) -> Interval | None:
         """The mean and 95% interval of a figure over the seeds, after the last epoch; None where it is not known."""
         values = self.last.get(figure, [])
