@@ -4,7 +4,7 @@
 
 Made-up lengths, log-normal (animal_kingdom.py). The weight of a video is the derivative of the sum of an epoch's losses
 with respect to the loss of that video, 1 in the mean; it is taken from the library's own training task with a model as
-small as can be. Before: the batches of versions up to 0.1, which were cut until no more than 5% of an epoch was
+small as can be. Before: the batches of 0.1.0, which were cut until no more than 5% of an epoch was
 padding, each a step of a batch mean. Weights are means over the videos of a tenth and over the epochs; max / min is the
 highest of any epoch. "of full" is how many steps full batches would be, "alone" the share of the videos in a batch of
 one, which mixup leaves as they are, and "in one part" the padding if each batch were padded to its longest.
@@ -62,7 +62,7 @@ class Epoch:
 
 
 def cut_batches(steps: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> Batches:
-    """The batches of versions up to 0.1: cut shorter until at most 5% of the epoch is padding."""
+    """The batches of 0.1.0: cut shorter until at most 5% of the epoch is padding."""
     order = np.random.default_rng([seed, epoch]).permutation(len(steps))
     pools = [order[i : i + batch_size * POOL] for i in range(0, len(order), batch_size * POOL)]
     pools = [pool[np.argsort(-steps[pool], kind="stable")] for pool in pools]
@@ -86,7 +86,7 @@ def _cut(videos: NDArray[np.int64], steps: NDArray[np.int64], batch_size: int, l
 
 
 def before(steps: NDArray[np.int64], batch_size: int, epoch: int) -> Epoch:
-    """An epoch of versions up to 0.1: each step is of a batch's mean."""
+    """An epoch of 0.1.0: each step is of a batch's mean."""
     batches = cut_batches(steps, batch_size, 49, epoch)
     weights = np.empty(len(steps))
     for batch in batches:

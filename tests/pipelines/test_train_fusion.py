@@ -232,7 +232,7 @@ def test_other_settings_do_not_go_on_with_a_run(store: Path, tmp_path: Path) -> 
 
 
 def test_a_run_of_other_batches_is_not_gone_on_with(store: Path, tmp_path: Path) -> None:
-    """As versions before 0.2 drew them, which noted no version of that."""
+    """As 0.1.0 drew them, which noted no version of that."""
     train(store, tmp_path / "run", StopsAfter(1))
     state = torch.load(tmp_path / "run" / STATE, weights_only=True)
     del state["identity"]["batching"]
