@@ -75,8 +75,8 @@ def test_the_published_head_has_a_dropout_and_the_parameters_of_one_without() ->
     plain.load_state_dict(made.state_dict())
     x = torch.randn(3, 16)
     seen: list[Tensor] = []
-    for model in (made.train(), plain.train(), made.eval()):
-        hook = model.head[3].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    for model, training in ((made, True), (plain, True), (made, False)):
+        hook = model.train(training).head[3].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
         model.head(x)
         hook.remove()
     dropped, whole, kept = seen
