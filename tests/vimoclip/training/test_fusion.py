@@ -163,6 +163,16 @@ def test_a_batch_of_mixed_lengths_is_mixed_as_one_and_computed_in_parts() -> Non
     assert not torch.equal(expected.targets, made.batch(batch).targets)
 
 
+def test_only_the_last_epoch_of_what_is_held_out_is_scored_in_fp32() -> None:
+    held_out = sequences(300, 2)
+    config = replace(CONFIG, training=replace(CONFIG.training, precision="bf16", epochs=2))
+    task = FusionTask(config, sequences(30, 1), held_out, CPU, select=held_out)
+    records = Training(task, config.training, CPU).run()
+    expected = multilabel_metrics(scores(task.model, held_out), held_out.targets, by_count(task.train.counts()), 4)
+    assert records[-1]["held_out"] == expected.to_dict() != records[-1]["select"]
+    assert records[0]["held_out"] == records[0]["select"]
+
+
 def test_scores_are_in_the_order_of_videos() -> None:
     made = sequences(70, 3)
     model = FusionTask(CONFIG, made, None, CPU).model.eval()
