@@ -2,12 +2,12 @@
 
     python -m benchmarks.quality.batches [--videos 41 200 400 1000] [--batch-size 8] [--epochs 5]
 
-Made-up lengths, log-normal (animal_kingdom.py). The weight of a video is the derivative of the sum of an epoch's losses
-with respect to the loss of that video, 1 in the mean; it is taken from the library's own training task with a model as
-small as can be. Before: the batches of 0.1.0, which were cut until no more than 5% of an epoch was
-padding, each a step of a batch mean. Weights are means over the videos of a tenth and over the epochs; max / min is the
-highest of any epoch. "of full" is how many steps full batches would be, "alone" the share of the videos in a batch of
-one, which mixup leaves as they are, and "in one part" the padding if each batch were padded to its longest.
+Made-up lengths, log-normal (animal_kingdom.py), of which each epoch has others. The weight of a video is the derivative
+of the sum of an epoch's losses with respect to the loss of that video, 1 in the mean; it is taken from the library's
+own training task with a model as small as can be. Before: the batches of 0.1.0, which were cut until no more than 5% of
+an epoch was padding, each a step of a batch mean. Weights are means over the videos of a tenth and over the epochs; max
+/ min is the highest of any epoch. "of full" is how many steps full batches would be, "alone" the share of the videos in
+a batch of one, which mixup leaves as they are, and "in one part" the padding if each batch were padded to its longest.
 """
 
 import argparse
@@ -162,15 +162,16 @@ def main() -> None:
     table = Table(*columns, title="Weight of a video in an epoch", title_justify="left")
     ways: dict[str, Callable[[NDArray[np.int64], int, int], Epoch]] = {"before": before, "now": now}
     for videos in asked.videos:
-        steps = lengths(videos)
+        drawn = [lengths(videos, seed) for seed in range(asked.epochs)]
         for name, way in ways.items():
-            found = [way(steps, asked.batch_size, epoch) for epoch in range(asked.epochs)]
+            found = [way(steps, asked.batch_size, epoch) for epoch, steps in enumerate(drawn)]
+            by_length = [tenths(steps, each.weights) for steps, each in zip(drawn, found, strict=True)]
             table.add_row(
                 str(videos),
                 name,
                 f"{np.mean([each.steps for each in found]):.1f}",
                 f"{videos / asked.batch_size:.1f}",
-                *(f"{weight:.2f}" for weight in np.mean([tenths(steps, each.weights) for each in found], axis=0)),
+                *(f"{weight:.2f}" for weight in np.mean(by_length, axis=0)),
                 f"{max(each.weights.max() / each.weights.min() for each in found):.2f}",
                 f"{np.mean([each.alone for each in found]):.1%}",
                 f"{np.mean([each.parts for each in found]):.2f}",

@@ -182,8 +182,8 @@ def _print(console: Console, found: dict[str, list[Measured]], split: str) -> No
     for name, runs in found.items():
         figures = [[each.macro for each in runs], [each.hard for each in runs]]
         figures += [[each.pairs[pair] for each in runs] for pair in pairs]
-        macro, hard, *each_pair = (_said(interval(values)) for values in figures)
-        table.add_row(name, macro, hard, by_clips(runs), *each_pair)
+        cells = [_said(interval(values)) for values in figures]
+        table.add_row(name, *cells[:2], by_clips(runs), *cells[2:])
     console.print(table)
     console.print(
         "±: 95% by Student's t over the seeds, on the same clips. by clips: 95% of the share by Wilson's interval."
