@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.executor import Engine, is_ray
+from pipelines.run_folder import finished
 from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest, run
 from vimoclip.atomic import atomic_write
 from vimoclip.config.fusion import HEADS, FusionConfig
 from vimoclip.errors import ConfigError, RunError
 from vimoclip.progress import NO_PROGRESS, Progress, count
+from vimoclip.sequences.sequences import BATCHING
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import as_location
 from vimoclip.training.metrics import Interval, classes_shown, interval, percent
@@ -86,6 +88,10 @@ class AblateRow:
     seeds: list[int] = field(default_factory=list)
     last: dict[str, list[float]] = field(default_factory=dict)
     best: dict[str, list[float]] = field(default_factory=dict)
+
+    def best_of(self, figure: Figure, seed: int) -> float | None:
+        """The highest figure of any epoch of one seed, as the paper's is; None where it is not known."""
+        return dict(zip(self.seeds, self.best.get(figure, []), strict=False)).get(seed)
 
     def interval(self, figure: Figure) -> Interval | None:
         """The mean and 95% interval of a figure over the seeds, after the last epoch; None where it is not known."""
@@ -151,10 +157,9 @@ def run_all(request: AblateRequest, progress: Progress = NO_PROGRESS) -> AblateR
     began = time.monotonic()
     folder = request.base.folder or default_folder(request)
     base = replace(request.base, versions=_begin(folder, request))
-    wanted = [(fusion, base.config.training.seed + n) for n in range(request.seeds) for fusion in request.rows]
     report = AblateReport(folder, [AblateRow(fusion, HEADS[fusion].paper) for fusion in request.rows])
     rows = {row.fusion: row for row in report.rows}
-    for fusion, seed, trained in _runs(request, wanted, base, folder, progress):
+    for fusion, seed, trained in _runs(request, base, folder, progress):
         if trained.interrupted:
             report.interrupted = True
             break
@@ -171,15 +176,25 @@ def default_folder(request: AblateRequest) -> Path:
     return Path("runs") / f"ablation-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
 
 
+def _wanted(request: AblateRequest) -> list[tuple[str, int]]:
+    """The head and the seed of each run."""
+    first = request.base.config.training.seed
+    return [(fusion, first + n) for n in range(request.seeds) for fusion in request.rows]
+
+
+def _name(fusion: str, seed: int) -> str:
+    """The folder of a run, below the ablation's."""
+    return f"{fusion}-{seed}"
+
+
 def _runs(
     request: AblateRequest,
-    wanted: list[tuple[str, int]],
     base: TrainFusionRequest,
     folder: Path,
     progress: Progress,
 ) -> Iterator[tuple[str, int, TrainFusionReport]]:
     """Yield (head, seed, report) of each run, in the order in which they end."""
-    requests = {key: _one(base, folder, *key) for key in wanted}
+    requests = {key: _one(base, folder, *key) for key in _wanted(request)}
     if is_ray(base.run, request.engine):
         from pipelines.ray_cluster import RayRuns
 
@@ -216,7 +231,7 @@ def _one(base: TrainFusionRequest, folder: Path, fusion: str, seed: int) -> Trai
         store=str(as_location(base.store)),
         class_groups=base.class_groups and base.class_groups.absolute(),
         config=config,
-        folder=(folder / f"{fusion}-{seed}").absolute(),
+        folder=(folder / _name(fusion, seed)).absolute(),
     )
 
 
@@ -226,11 +241,13 @@ def _begin(folder: Path, request: AblateRequest) -> dict[str, int]:
     if not (folder / ABLATION).exists():
         versions = FeatureStore.open(request.base.store).versions
         with atomic_write(folder / ABLATION) as path:
-            path.write_text(json.dumps(what | {"versions": versions}, indent=2), encoding="utf-8")
+            noted = what | {"versions": versions, "batching": BATCHING}
+            path.write_text(json.dumps(noted, indent=2), encoding="utf-8")
         return versions
     try:
         begun = json.loads((folder / ABLATION).read_text(encoding="utf-8"))
         versions = {str(name): int(version) for name, version in begun.pop("versions").items()}
+        batching = begun.pop("batching", None)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunError(
             f"{folder / ABLATION} cannot be read.", received=error, hint="Name another folder with --run."
@@ -239,6 +256,13 @@ def _begin(folder: Path, request: AblateRequest) -> dict[str, int]:
         raise RunError(
             f"{folder} holds an ablation of another store or with other settings.",
             hint="Give the same, or another folder with --run.",
+        )
+    if batching != BATCHING and not all(finished(folder / _name(*key)) for key in _wanted(request)):
+        raise RunError(
+            f"{folder} holds an ablation of an earlier version, which batched videos otherwise.",
+            received="runs that are not finished there",
+            expected="runs that can be compared",
+            hint="Train all of them in another folder, with --run.",
         )
     return versions
 

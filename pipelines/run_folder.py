@@ -22,6 +22,7 @@ from vimoclip.atomic import atomic_write
 from vimoclip.config.base import Config
 from vimoclip.errors import RunError, StoreError
 from vimoclip.progress import Progress, count
+from vimoclip.sequences.sequences import BATCHING
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike, as_location
 from vimoclip.store.run_tags import tag_run
@@ -130,6 +131,7 @@ def identity(
         "held_out": split.held_out_description,
         "classes": classes,
         "features": {role: feature.fingerprint for role, feature in features.items()},
+        "batching": BATCHING,
     }
 
 

@@ -2,12 +2,13 @@
 and with those that were tried and not kept.
 
     python -m benchmarks.quality.presets FOLDER [--clips 600] [--seeds 5] [--epochs 30] [--width 512] [--processes 2]
-        [--rows cross] [--variants paper,positions,...]
+        [--rows cross] [--variants paper,positions,...] [--judge SPLIT] [--store STORE]
 
-On a rendered savannah with vimoclip-tiny and DIS, in FOLDER, which is rendered and ingested where it is not there yet.
-Each variant is an ablation of the library (pipelines/ablate.py) in a folder of its own, so that a second run goes on.
-What counts is the difference of a variant to the default on the split val, seed by seed: its mean and 95% interval by
-Student's t. A setting is kept where the default without it loses.
+On a rendered savannah with vimoclip-tiny and DIS, in FOLDER, which is rendered and ingested where it is not there yet;
+or on a store of one's own, with runs in FOLDER. Each variant is an ablation of the library (pipelines/ablate.py) in a
+folder of its own, so that a second run goes on. What counts is the difference of a variant to the default, seed by
+seed: its mean and 95% interval by Student's t, which is over seeds on the same clips. A setting is kept where the
+default without it loses on the split val. The default that came of that is judged on another split, `--judge test`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from rich.table import Table
 
 from benchmarks.common import describe_machine
 from pipelines import evaluate
-from pipelines.ablate import AblateReport, AblateRequest, Figure, parse_rows, run_all
+from pipelines.ablate import AblateRequest, Figure, parse_rows, run_all
 from pipelines.evaluate import EvaluateRequest
 from pipelines.run_folder import records_of
 from pipelines.train_fusion import TrainFusionRequest
@@ -44,6 +46,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no mixup": {"mixup": "none"},
     "warm-up and clipping": {"training": {"warmup": 0.05, "decay": "matrices", "clip_gradient": 1.0}},
     "average of the weights": {"training": {"ema": 0.999}},
+    "dropout in the head": {"tfam": {"head_dropout": 0.1}},
 }
 """Of the default preset; `paper` is the other."""
 
@@ -59,8 +62,10 @@ def main() -> None:
     parser.add_argument("--rows", default="cross", help="of Table 2, by comma")
     parser.add_argument("--variants", default=",".join(["paper", *VARIANTS]), help="by comma; default is always one")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--judge", help="the split that is looked at; by default the one that the runs held out")
+    parser.add_argument("--store", type=Path, help="in place of the rendered one; its videos need splits and labels")
     arguments = parser.parse_args()
-    store = world(arguments.folder, arguments.clips)
+    store = arguments.store or world(arguments.folder, arguments.clips)
     names = list(dict.fromkeys(["default", *arguments.variants.split(",")]))
     sized = {
         "tfam": {"width": arguments.width, "feed_forward": 4 * arguments.width},
@@ -69,18 +74,23 @@ def main() -> None:
     folder = arguments.folder / f"presets-{arguments.width}-{arguments.epochs}"
     rows = parse_rows(arguments.rows)
     with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
-        jobs = [pool.submit(_trained, store, folder, name, sized, rows, arguments.seeds) for name in names]
+        asked = (sized, rows, arguments.seeds, arguments.judge)
+        jobs = [pool.submit(_trained, store, folder, name, *asked) for name in names]
         done = dict(zip(names, (job.result() for job in jobs), strict=True))
-    reports = {name: report for name, (report, _) in done.items()}
     console = Console(soft_wrap=True)
-    console.print(describe_machine())
+    console.print(
+        f"{describe_machine()}\n$ python -m benchmarks.quality.presets {' '.join(sys.argv[1:])}", markup=False
+    )
     size = f"TFAM {arguments.width} wide, {arguments.epochs} epochs, {arguments.seeds} seeds"
-    console.print(f"{arguments.clips} clips, {size}")
+    console.print(f"{arguments.store or f'{arguments.clips} clips'}, {size}")
     for row in rows:
-        console.print(table(reports, row))
-    console.print("Expected calibration error of all runs, in the mean, after the last epoch and as the model is kept:")
-    for name, (_, errors) in done.items():
-        before, kept = np.mean(errors, axis=0)
+        console.print(table({name: runs[row] for name, runs in done.items()}, row))
+    console.print(
+        "Expected calibration error of all runs, in the mean, after the last epoch (on what was held out) and as the "
+        "model is kept (on the split above):"
+    )
+    for name, runs in done.items():
+        before, kept = np.mean([each.errors for own in runs.values() for each in own], axis=0)
         console.print(f"{name}: {before:.3f}, {kept:.3f}")
 
 
@@ -99,30 +109,47 @@ def variant(name: str, sized: dict[str, Any]) -> FusionConfig:
     return fusion_settings("paper", sized) if name == "paper" else fusion_settings("default", sized, VARIANTS[name])
 
 
+@dataclass(frozen=True)
+class Judged:
+    """A run on the split that it is judged on.
+
+    Attributes:
+        split: its name.
+        figures: as fractions, by their names in FIGURES.
+        errors: the expected calibration error after the last epoch, of what was held out, and of the model as it is
+            kept.
+    """
+
+    split: str
+    figures: dict[Figure, float]
+    errors: tuple[float, float]
+
+
 def _trained(
-    store: Path, folder: Path, name: str, sized: dict[str, Any], rows: tuple[str, ...], seeds: int
-) -> tuple[AblateReport, list[tuple[float, float]]]:
-    """In a process of its own, with one thread: the ablation, and the calibration error of each of its runs, in its
-    last epoch and of its model."""
+    store: Path, folder: Path, name: str, sized: dict[str, Any], rows: tuple[str, ...], seeds: int, judge: str | None
+) -> dict[str, list[Judged]]:
+    """In a process of its own, with one thread: the ablation, and its runs by row, in the order of their seeds."""
     own, alone = folder / name.replace(" ", "-"), RunConfig(device="cpu", threads=1)
     base = TrainFusionRequest(store, variant(name, sized), folder=own, run=alone)
-    report, errors = run_all(AblateRequest(base, rows=rows, seeds=seeds)), []
+    report, found = run_all(AblateRequest(base, rows=rows, seeds=seeds)), dict[str, list[Judged]]()
+    split = judge or report.held_out.removeprefix("split ")
     for row in report.rows:
         for seed in row.seeds:
             run = own / f"{row.fusion}-{seed}"
-            kept = evaluate.run(EvaluateRequest(store, run, report.held_out.removeprefix("split "), run=alone)).metrics
-            errors.append((records_of(run)[-1]["held_out"]["calibration"], kept.calibration or 0.0))
-    return report, errors
+            kept = evaluate.run(EvaluateRequest(store, run, split, run=alone)).metrics
+            figures = {figure: getattr(kept, figure) or 0.0 for figure in FIGURES}
+            errors = (records_of(run)[-1]["held_out"]["calibration"], kept.calibration or 0.0)
+            found.setdefault(row.fusion, []).append(Judged(split, figures, errors))
+    return found
 
 
-def table(reports: dict[str, AblateReport], fusion: str) -> Table:
+def table(runs: dict[str, list[Judged]], fusion: str) -> Table:
     """A line a variant: its means, and what it has beyond the default, in points."""
-    found = {name: next(row.last for row in report.rows if row.fusion == fusion) for name, report in reports.items()}
-    title = f"{fusion}: mAP on {reports['default'].held_out}, percent"
-    made = Table("", title=title, title_justify="left")
+    made = Table("", title=f"{fusion}: mAP on split {runs['default'][0].split}, percent", title_justify="left")
     for figure in FIGURES:
         made.add_column(figure, justify="right")
         made.add_column("beyond the default (95%)", justify="right")
+    found = {name: {figure: [each.figures[figure] for each in own] for figure in FIGURES} for name, own in runs.items()}
     for name, last in found.items():
         cells = []
         for figure in FIGURES:

@@ -72,8 +72,8 @@ def probe(pair: tuple[str, str], feature: str, vectors: NDArray[np.float32], sec
     return Probe(pair, feature, right / len(second), low, high, len(second))
 
 
-def wilson(right: int, of: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share."""
+def wilson(right: float, of: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share; `right` may be a mean over repetitions on the same `of` cases."""
     z = 1.959964
     centre = (right + z * z / 2) / (of + z * z)
     half = z / (of + z * z) * math.sqrt(right * (of - right) / of + z * z / 4)

@@ -23,7 +23,7 @@ from torch import Tensor
 from benchmarks.common import describe_machine
 from benchmarks.quality.animal_kingdom import LISTS, TRAIN, clips, lengths, sequences
 from vimoclip.config.fusion import PRESETS, FusionConfig, TfamConfig
-from vimoclip.sequences.sequences import Batch, Sequences, padding_share, shuffled_batches
+from vimoclip.sequences.sequences import Batch, Sequences, cut_by_length, padding_share, shuffled_batches
 from vimoclip.training.fusion import FusionTask
 from vimoclip.training.loop import Training
 from vimoclip.training.optimizer import training_precision
@@ -66,10 +66,11 @@ def _narrow(tfam: TfamConfig, width: int) -> TfamConfig:
 def _padding(console: Console) -> None:
     steps = lengths(len(clips(LISTS / TRAIN)))
     plans = [shuffled_batches(steps, 8, 49, epoch) for epoch in range(3)]
-    wasted = max(padding_share(plan, steps) for plan in plans)
+    parts = [[part for batch in plan for part in cut_by_length(batch, steps)] for plan in plans]
+    wasted = max(padding_share(each, steps) for each in parts)
     random = np.array_split(np.random.default_rng(0).permutation(len(steps)), len(steps) // 8)
     console.print(
-        f"padding of an epoch of {len(steps)} clips: {wasted:.1%} in {len(plans[0])} batches; "
+        f"padding of an epoch of {len(steps)} clips: {wasted:.1%} in {len(plans[0])} batches of {len(parts[0])} parts; "
         f"{padding_share(random, steps):.1%} with batches at random"
     )
 

@@ -74,6 +74,17 @@ def test_the_same_again_trains_nothing_and_more_seeds_train_the_rest(
     assert [(row.fusion, row.seeds) for row in more.rows] == [("cross", [49, 50, 51]), ("image", [49, 50, 51])]
 
 
+def test_runs_of_other_batches_are_not_mixed_with_new_ones(whole: AblateReport, store: Path, tmp_path: Path) -> None:
+    """A finished ablation of 0.1.0 is shown as it is; more of it would not be comparable."""
+    folder = Path(shutil.copytree(whole.folder, tmp_path / "a"))
+    begun = json.loads((folder / "ablation.json").read_text())
+    assert begun.pop("batching") == 2
+    (folder / "ablation.json").write_text(json.dumps(begun))
+    assert ablate.run_all(request(store, folder, seeds=2)).rows == whole.rows
+    with pytest.raises(RunError, match="earlier version, which batched videos otherwise"):
+        ablate.run_all(request(store, folder, seeds=3))
+
+
 def test_what_is_ingested_between_two_runs_is_in_none(store: Path, tmp_path: Path) -> None:
     own = Path(shutil.copytree(store, tmp_path / "store"))
     first = ablate.run_all(request(own, tmp_path / "a", seeds=1, rows=("image",)))

@@ -159,6 +159,15 @@ def test_evaluating_gives_what_training_measured(store: Path, tmp_path: Path) ->
     assert measure(store, tmp_path / "run").metrics.videos == 23
 
 
+def test_evaluating_gives_what_training_in_bf16_measured(store: Path, tmp_path: Path) -> None:
+    """The last epoch is scored as `evaluate` scores, in fp32; in bf16 these videos have another order."""
+    config = replace(CONFIG, training=replace(CONFIG.training, precision="bf16", lr=1e-5, epochs=1, seed=13))
+    records = train(store, tmp_path / "run", config=config).records
+    metrics = measure(store, tmp_path / "run", split="val").metrics.to_dict()
+    names = ("micro", "macro", "micro_batches", "classes", "segments", "videos")
+    assert {name: records[-1]["held_out"][name] for name in names} == {name: metrics[name] for name in names}
+
+
 def test_class_groups_of_ones_own(store: Path, tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("label,segment\na,common\nb,rare\nc,rare\n")
     record = train(store, tmp_path / "run", class_groups=tmp_path / "s.csv").records[-1]
@@ -219,6 +228,16 @@ def test_other_settings_do_not_go_on_with_a_run(store: Path, tmp_path: Path) -> 
         train(store, tmp_path / "run", config=replace(CONFIG, mixup=None))
     (tmp_path / "run" / RUN).write_text("{}")
     with pytest.raises(RunError, match=r"run\.json cannot be read"):
+        train(store, tmp_path / "run")
+
+
+def test_a_run_of_other_batches_is_not_gone_on_with(store: Path, tmp_path: Path) -> None:
+    """As 0.1.0 drew them, which noted no version of that."""
+    train(store, tmp_path / "run", StopsAfter(1))
+    state = torch.load(tmp_path / "run" / STATE, weights_only=True)
+    del state["identity"]["batching"]
+    torch.save(state, tmp_path / "run" / STATE)
+    with pytest.raises(RunError, match=r"Received: batching 2\. Expected: batching None.*earlier version"):
         train(store, tmp_path / "run")
 
 

@@ -131,7 +131,8 @@ class TfamConfig(Config):
         heads: attention heads per layer.
         feed_forward: width of the feed-forward's hidden layer.
         hidden: width of the classifier's hidden layer.
-        dropout: share of values that dropout sets to 0 in training.
+        dropout: share of values that dropout sets to 0 in training, in the layers.
+        head_dropout: likewise in the classifier, after its hidden layer.
         positions: `sinusoidal` gives the model the order of frames, which attention alone does not see; None does not.
         pooling: over time; only `mean`, over the steps that are present.
     """
@@ -143,6 +144,7 @@ class TfamConfig(Config):
     feed_forward: int = 2048
     hidden: int = 256
     dropout: float = 0.1
+    head_dropout: float = 0.0
     positions: Literal["sinusoidal"] | None = "sinusoidal"
     pooling: str = "mean"
 
@@ -155,7 +157,8 @@ class TfamConfig(Config):
             raise ConfigError(
                 "width must be a multiple of twice the heads.", received=f"width {self.width}, heads {self.heads}"
             )
-        fraction("dropout", self.dropout)
+        for name in ("dropout", "head_dropout"):
+            fraction(name, getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -301,17 +304,22 @@ class FusionConfig(Config):
         return replace(self, head=None, tfam=replace(self.tfam, fusion=name))  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
-        """See `Config.to_dict`. TFAM's settings leave out `head`: their run files are older than other heads."""
+        """See `Config.to_dict`.
+
+        `head` and `tfam.head_dropout` are left out where they are the defaults: there are run files that are older.
+        """
         values = super().to_dict()
         if self.head is None:
             del values["head"]
+        if self.tfam.head_dropout == TfamConfig.head_dropout:
+            del values["tfam"]["head_dropout"]
         return values
 
 
 PRESETS: dict[Preset, FusionConfig] = {
     "paper": FusionConfig(
         sequences=SequenceConfig(lengths="raw", most_frames=None),
-        tfam=TfamConfig(positions=None),
+        tfam=TfamConfig(positions=None, head_dropout=0.1),
         loss=LossConfig(name="bce"),
         mixup=None,
     ),

@@ -28,6 +28,7 @@ class MotionConfig(Config):
         image: the feature whose vectors the student is to come near; it must be from the store's own teacher.
         alpha: α of ẑ = z + α h(z).
         hidden: the width of h.
+        head_hidden: the width of the accessory head's hidden layer; None is a linear head.
         segment: the most consecutive frames of a video in one segment. A batch has training.batch_size segments.
         loss: of the accessory head: only `bce` (vimoclip/training/losses.py).
         positive_weight: the weight of that loss's positives.
@@ -43,6 +44,7 @@ class MotionConfig(Config):
     image: str = "clip"
     alpha: float = 0.1
     hidden: int = 512
+    head_hidden: int | None = None
     segment: int = 30
     loss: str = "bce"
     positive_weight: float = 10.0
@@ -57,6 +59,8 @@ class MotionConfig(Config):
         only_choice("loss", self.loss, "bce", removed="positives-only")
         for name in ("hidden", "segment"):
             at_least_one(name, getattr(self, name))
+        if self.head_hidden is not None:
+            at_least_one("head_hidden", self.head_hidden)
         not_negative("alpha", self.alpha)
         positive("positive_weight", self.positive_weight)
         for name in ("layer_decay", "flip"):
@@ -66,10 +70,18 @@ class MotionConfig(Config):
                 raise ConfigError(f"{name} is a share.", received=value, expected=f"{least:g} to 1")
         check_share("select_on", self.select_on)
 
+    def to_dict(self) -> dict[str, Any]:
+        """See `Config.to_dict`. `head_hidden` is left out where it is None: there are run files that are older."""
+        values = super().to_dict()
+        if self.head_hidden is None:
+            del values["head_hidden"]
+        return values
+
 
 PRESETS: dict[Preset, MotionConfig] = {
     "paper": MotionConfig(
         encoding="wheel",
+        head_hidden=256,
         layer_decay=1.0,
         flip=0.0,
         # AdamW without decay is Adam

@@ -58,9 +58,10 @@ class MotionStudent:
 class MoClip(nn.Module):
     """A student in training: its tower in fp32, h, and the accessory head.
 
-    h has two layers, the last of which is zero at the start, so that ẑ = z then. The head is a linear layer on the mean
-    of z over a segment. Batch norms keep the teacher's statistics in training, too: a batch is frames of a few
-    segments, and serving sees one video at a time. Their gains and biases are trained.
+    h has two layers, the last of which is zero at the start, so that ẑ = z then. The head is on the mean of z over a
+    segment: a linear layer or, as in the published code, two with a ReLU between them. Batch norms keep the teacher's
+    statistics in training, too: a batch is frames of a few segments, and serving sees one video at a time. Their gains
+    and biases are trained.
 
     Args:
         tower: the teacher's network, which becomes trainable.
@@ -68,22 +69,29 @@ class MoClip(nn.Module):
         classes: the number of classes.
         alpha: α.
         hidden: the width of h.
+        head_hidden: the width of the head's hidden layer; None is a linear head.
     """
 
-    def __init__(self, tower: nn.Module, dim: int, classes: int, alpha: float, hidden: int) -> None:
+    def __init__(
+        self, tower: nn.Module, dim: int, classes: int, alpha: float, hidden: int, head_hidden: int | None = None
+    ) -> None:
         super().__init__()
         self.tower = tower.requires_grad_(True)
         self.h = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
         nn.init.zeros_(self.h[2].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.h[2].bias)  # type: ignore[arg-type]
-        self.head = nn.Linear(dim, classes)
+        self.head: nn.Module = (
+            nn.Linear(dim, classes)
+            if head_hidden is None
+            else nn.Sequential(nn.Linear(dim, head_hidden), nn.ReLU(), nn.Linear(head_hidden, classes))
+        )
         self.alpha = alpha
 
     @classmethod
-    def of(cls, teacher: ClipTeacher, classes: int, alpha: float, hidden: int) -> Self:
+    def of(cls, teacher: ClipTeacher, classes: int, alpha: float, hidden: int, head_hidden: int | None = None) -> Self:
         """The starting student of a teacher that is in fp32, on the teacher's device."""
         tower = copy.deepcopy(teacher.tower).float()
-        return cls(tower, teacher.dim, classes, alpha, hidden).to(teacher.device)
+        return cls(tower, teacher.dim, classes, alpha, hidden, head_hidden).to(teacher.device)
 
     def train(self, mode: bool = True) -> Self:
         """As in torch, except that batch norms stay in evaluation mode."""

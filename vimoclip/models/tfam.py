@@ -8,8 +8,8 @@
     motion       z_motion                                         12,777,868
 
 A layer is post-norm: self-attention; in `cross`, then attention to motion; then a feed-forward with ReLU. Each is
-followed by a residual sum and a LayerNorm. Head: pooling over time, LayerNorm → hidden → GELU → classes. Vectors of
-another width than the module's are projected first. The state of a layer has the names and shapes of torch's
+followed by a residual sum and a LayerNorm. Head: pooling over time, LayerNorm → hidden → GELU → dropout → classes.
+Vectors of another width than the module's are projected first. The state of a layer has the names and shapes of torch's
 TransformerDecoderLayer (`cross`) or TransformerEncoderLayer.
 
 Every sequence has a mask, and what is masked has no effect: a video's logits depend neither on its batch mates nor on
@@ -66,7 +66,9 @@ class Tfam(FusionHead):
         self.head = nn.Sequential(
             nn.LayerNorm(config.width),
             nn.Linear(config.width, config.hidden),
-            nn.GELU(),
+            nn.Sequential(
+                nn.GELU(), nn.Dropout(config.head_dropout)
+            ),  # as one, whatever the names in older checkpoints
             nn.Linear(config.hidden, classes),
         )
 

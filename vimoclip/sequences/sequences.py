@@ -7,8 +7,9 @@ that frame, without motion. Vectors lie in an fp16 matrix a role, in the memory 
 mapped files (cache.py); int64 offsets say which rows are a video's. There are no worker processes: cutting out a batch
 takes a small part of the time of a training step (benchmarks/speed/sequences.py). reader.py reads them from a store.
 
-Also here: `shuffled_batches` and `batches_by_length`, which videos share a batch; `FrameSampling`, which stored frames
-are the steps; `sample_window` and `pack_windows`, runs of frames as Sequences that a model evaluates.
+Also here: `shuffled_batches` and `batches_by_length`, which videos share a batch; `cut_by_length`, which are computed
+together; `FrameSampling`, which stored frames are the steps; `sample_window` and `pack_windows`, runs of frames as
+Sequences that a model evaluates.
 """
 
 import functools
@@ -27,20 +28,29 @@ from vimoclip.frames import FrameBatch
 from vimoclip.models.checkpoint import Meta
 
 MAX_PADDING = 0.05
-"""The share of an epoch's steps that may be padding."""
+"""The share of the steps that a model computes in an epoch that may be padding."""
 
 POOL = 128  # batches; fewer mix videos more freely, and pad more
-_LIMITS = (0.5, 0.3, 0.2, 0.15, 0.1, 0.075, MAX_PADDING)  # shares of padding allowed in one batch
+
+BATCHING = 2
+"""The version of `shuffled_batches` and `Sequences.parts`, which the numbers of a run follow from."""
 
 Batches = list[NDArray[np.int64]]
+
+
+def even_batches(items: NDArray[np.int64], batch_size: int) -> Batches:
+    """Cut items into the fewest batches of at most `batch_size`; the sizes differ by 1 at most."""
+    return np.array_split(items, -(-len(items) // batch_size)) if len(items) else []
 
 
 def shuffled_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epoch: int) -> Batches:
     """Draw the batches of an epoch: videos of similar length, so that little of a batch is padding.
 
-    Every video is in one batch. Videos are shuffled, those of a pool of many batches are sorted by length and cut into
-    batches, and the batches of all pools are shuffled. Where padding would exceed `MAX_PADDING`, as between the few
-    longest videos, batches are cut shorter.
+    Every video is in one batch. There are as many batches as full ones would be, and they are equally large, but for
+    one video: each is a step of the optimizer, so that all videos weigh the same whatever their lengths. Videos are
+    shuffled, those of a pool of many batches are sorted by length and cut into batches, and the batches of all pools
+    are shuffled. Where a batch has videos of very different lengths, as a small set has, it is computed in parts
+    (`cut_by_length`).
 
     Args:
         lengths: steps of each video, int64 (V,).
@@ -49,17 +59,29 @@ def shuffled_batches(lengths: NDArray[np.int64], batch_size: int, seed: int, epo
         epoch: its number; seed and number decide the order.
 
     Returns:
-        The numbers of the videos of each batch.
+        The numbers of the videos of each batch, the longest first.
     """
     random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(lengths))
-    pool = batch_size * POOL
-    pools = [_sorted(order[i : i + pool], lengths) for i in range(0, len(order), pool)]
-    for limit in _LIMITS:
-        batches = [batch for pool in pools for batch in _cut(pool, lengths, batch_size, limit)]
-        if padding_share(batches, lengths) <= MAX_PADDING:
-            break
+    drawn = even_batches(random.permutation(len(lengths)), batch_size)
+    batches: Batches = []
+    for pool in even_batches(np.arange(len(drawn)), POOL):
+        own = [drawn[number] for number in pool]
+        ends = np.cumsum([len(batch) for batch in own])[:-1]
+        batches += np.split(_sorted(np.concatenate(own), lengths), ends)
     return [batches[i] for i in random.permutation(len(batches))]
+
+
+def cut_by_length(batch: NDArray[np.int64], lengths: NDArray[np.int64]) -> Batches:
+    """Cut a batch into parts of similar length, of each of which no more than `MAX_PADDING` is padding.
+
+    Args:
+        batch: the numbers of its videos.
+        lengths: steps of every video, int64 (V,).
+
+    Returns:
+        The numbers of the videos of each part, the longest first.
+    """
+    return _cut(_sorted(batch, lengths), lengths, len(batch), MAX_PADDING)
 
 
 def batches_by_length(lengths: NDArray[np.int64], batch_size: int) -> Batches:
@@ -267,6 +289,20 @@ class Sequences:
             present[role] = within & (norms[..., i] > 0)
             vectors[role] = part.float() if self._lengths == "unit" else part.float() * norms[..., i, None]
         return Batch(videos, vectors, present, self.targets[torch.as_tensor(videos, device=device)].float())
+
+    def parts(self, batch: Batch) -> list[Batch]:
+        """Cut a batch into parts of similar length, each padded to its own longest (`cut_by_length`)."""
+        lengths = self.steps[batch.videos]
+        cut = cut_by_length(np.arange(len(lengths)), lengths)
+        if len(cut) == 1:
+            return [batch]
+        found = []
+        for rows in cut:
+            steps, chosen = int(lengths[rows].max()), torch.from_numpy(rows).to(batch.targets.device)
+            vectors = {role: z[chosen, :steps] for role, z in batch.vectors.items()}
+            present = {role: there[chosen, :steps] for role, there in batch.present.items()}
+            found.append(Batch(batch.videos[rows], vectors, present, batch.targets[chosen]))
+        return found
 
     def epoch(self, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
         """Yield all videos in batches of similar length, in the order that seed and epoch decide."""

@@ -121,23 +121,33 @@ class FusionTask:
         self._evaluated = {name: sequences.to(device) for name, sequences in evaluated.items() if sequences}
         for sequences in (train, *self._evaluated.values()):
             check_labels(sequences, config.loss.name)
-        self._config, self._device = config, device
+        self._config, self._device, self._epoch = config, device, 0
         self.train = train.to(device)
         self._loss, self._class_groups = make_loss(config.loss), class_groups
+        self._size = len(train) / max(-(-len(train) // config.training.batch_size), 1)  # of a batch, in the mean
         torch.manual_seed(config.training.seed)
         self.model = build_head(config, train.dims, len(train.classes)).to(device)
 
     def plan(self, epoch: int) -> list[NDArray[np.int64]]:
         """Draw the batches of an epoch: videos of similar length."""
-        training = self._config.training
+        self._epoch, training = epoch, self._config.training
         return shuffled_batches(self.train.steps, training.batch_size, training.seed, epoch)
 
     def loss(self, batch: NDArray[np.int64]) -> Tensor:
-        """Compute the loss of these videos, mixed where the config says so."""
+        """Compute the loss of these videos, mixed where the config says so.
+
+        Returns:
+            The sum over the videos, divided by the mean number of videos in a batch: in every batch of an epoch a video
+            weighs the same, and the mean over the batches is that over the videos.
+        """
         made = self.batch(batch)
         if self._config.mixup is not None:
             made = mixup(made, self._config.mixup)
-        return self._loss(self.model(made.vectors, made.present), made.targets)
+        losses = [
+            self._loss(self.model(part.vectors, part.present), part.targets) * (len(part.videos) / self._size)
+            for part in self.train.parts(made)
+        ]
+        return torch.stack(losses).sum()
 
     def batch(self, videos: NDArray[np.int64]) -> Batch:
         """Cut these videos out of the train split."""
@@ -148,21 +158,30 @@ class FusionTask:
         return list(dict.fromkeys(self.train.video_ids[video] for video in batch))
 
     def evaluate(self) -> dict[str, Any]:
-        """Compute the metrics (metrics.py) of `held_out` and of `select`, those that there are."""
+        """Compute the metrics (metrics.py) of `held_out` and of `select`, those that there are.
+
+        Scores are computed in the precision of the training; after the last epoch, those of `held_out` in fp32, as
+        `vimoclip evaluate` computes them.
+        """
         if not self._evaluated:
             return {}
         from vimoclip.training import metrics  # torchmetrics takes seconds to import
 
-        precision = training_precision(self._config.training.precision, self._device)
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        training = self._config.training
+        trained = torch.bfloat16 if training_precision(training.precision, self._device) == "bf16" else torch.float32
+        last = self._epoch == training.epochs - 1
+        dtypes = {"held_out": torch.float32 if last else trained, "select": trained}
         groups = self._class_groups or metrics.by_count(self.train.counts())
         measure = (
             metrics.multiclass_metrics if self._config.loss.name == "cross-entropy" else metrics.multilabel_metrics
         )
-        together = self._config.training.batch_size
         return {
             name: measure(
-                scores(self.model, each, dtype), each.targets.cpu(), groups, together, each.report.videos
+                scores(self.model, each, dtypes[name]),
+                each.targets.cpu(),
+                groups,
+                training.batch_size,
+                each.report.videos,
             ).to_dict()
             for name, each in self._evaluated.items()
         }

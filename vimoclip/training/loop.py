@@ -418,7 +418,8 @@ class Training:
                 f"The run in {path.parent} was begun with something else.",
                 received="; ".join(f"{name} {new}" for name, _, new in differing),
                 expected="; ".join(f"{name} {old}" for name, old, _ in differing),
-                hint="Give the same, or another folder for a new run.",
+                hint="Give the same, or another folder for a new run. What an earlier version of ViMoCLIP left "
+                "unfinished may have to be trained anew.",
             )
         self.records = state["records"]
         if not self._peers.rank:

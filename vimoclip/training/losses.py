@@ -3,7 +3,7 @@
 y is 1 where a video shows a behaviour, otherwise 0; or in between where two videos were mixed. p = σ(x). Losses are
 means over videos (and classes).
 
-The motion student's are L = L_cls + L_distill (Eq. 4): `weighted` and `distillation`.
+The motion student's are L = L_cls + L_distill (Eq. 6): `weighted` and `distillation`.
 
 `explain_labels` says which videos show several behaviours, on which the choice of the loss depends.
 """
@@ -155,7 +155,7 @@ def weighted(logits: Tensor, targets: Tensor, positive_weight: float) -> Tensor:
 
 
 def distillation(z: Tensor, z_image: Tensor) -> Tensor:
-    """Compute L_distill = mean (1 − cos(ẑ, z_image)), over frames: Eq. 6. z, z_image: (N, D), of any length."""
+    """Compute L_distill = mean (1 − cos(ẑ, z_image)), over frames: Eq. 4. z, z_image: (N, D), of any length."""
     return 1 - F.cosine_similarity(z.float(), z_image.float(), dim=-1).mean()
 
 

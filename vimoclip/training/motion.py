@@ -17,7 +17,7 @@ from vimoclip.device import free_bytes
 from vimoclip.flow.encoding import PLANE, flow_image, mirrored
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import MoClip
-from vimoclip.sequences.sequences import MEMORY_FRACTION
+from vimoclip.sequences.sequences import MEMORY_FRACTION, even_batches
 from vimoclip.training.losses import distillation, weighted
 from vimoclip.training.motion_dataset import MotionClips
 from vimoclip.training.optimizer import SINGLE_PROCESS, ProcessGroup, layer_rates, training_precision
@@ -59,20 +59,20 @@ class MotionTask:
         self._config, self._teacher, self._train, self._peers = config, teacher, train, peers
         self._epoch = 0
         torch.manual_seed(config.training.seed)
-        self.model = MoClip.of(teacher, len(train.classes), config.alpha, config.hidden)
+        self.model = MoClip.of(teacher, len(train.classes), config.alpha, config.hidden, config.head_hidden)
         names = [name for name, _ in self.model.tower.named_parameters()]
         self.rates = {f"tower.{name}": rate for name, rate in layer_rates(names, config.layer_decay).items()}
         self._bf16 = training_precision(config.training.precision, teacher.device) == "bf16"
         self.checkpointing = config.checkpointing == "on" or (config.checkpointing == "auto" and not self._fits())
 
     def plan(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Draw the batches of an epoch: clips in an order of its own."""
+        """Draw the batches of an epoch: clips in an order of its own, the batches equally large but for one clip."""
         self._epoch, training = epoch, self._config.training
         order = np.random.default_rng([training.seed, epoch]).permutation(len(self._train))
-        return [order[i : i + training.batch_size] for i in range(0, len(order), training.batch_size)]
+        return even_batches(order, training.batch_size)
 
     def loss(self, batch: NDArray[np.int64]) -> Tensor:
-        """Compute L = L_cls + L_distill (Eq. 4) of these clips; with several peers, this one's part of it."""
+        """Compute L = L_cls + L_distill (Eq. 6) of these clips; with several peers, this one's part of it."""
         own = batch[self._peers.rank :: self._peers.world]
         if not len(own):
             return sum((parameter.sum() * 0 for parameter in self.model.parameters()), torch.zeros(()))

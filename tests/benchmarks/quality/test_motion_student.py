@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from benchmarks.quality.motion_student import Measured, _compared, _print, config_of, rows, student_of
+from benchmarks.quality.motion_student import Measured, _compared, _print, by_clips, config_of, rows, student_of
 from vimoclip.savannah import PAIRS
 
 
@@ -37,3 +37,11 @@ def test_what_is_printed_is_the_mean_over_seeds_and_the_difference_seed_by_seed(
     # two values a and b: their mean, and half of their difference times Student's t of one degree of freedom, 12.706
     assert "60.0 ± 127.1" in said and "100.0 ± 0.0" in said
     assert "cross, starting over image: macro 20.0 ± 0.0, hard pairs 20.0 ± 63.5 points" in said
+
+
+def test_a_share_of_160_clips_is_known_to_seven_points_whatever_the_seeds_say() -> None:
+    pair, other = PAIRS[:2]
+    runs = [Measured(0.8, {pair: 0.72, other: 0.70}, 160), Measured(0.8, {pair: 0.70, other: 0.72}, 160)]
+    assert by_clips(runs) == "63.5 to 77.5"
+    assert by_clips([Measured(1.0, {pair: 158 / 160}, 160)]) == "95.6 to 99.7"
+    assert by_clips([Measured(0.5, {pair: 0.5})]) == ""

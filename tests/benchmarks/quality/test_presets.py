@@ -49,3 +49,8 @@ def test_the_script(
     presets.main()
     printed = capsys.readouterr().out
     assert "cross: mAP on split" in printed and "paper" in printed and "calibration error" in printed
+    monkeypatch.setattr(sys, "argv", ["presets", str(tmp_path), *made, "--judge", "train"])
+    presets.main()  # trains nothing again
+    judged = capsys.readouterr().out
+    assert "cross: mAP on split train" in judged and "on split train" not in printed
+    assert printed.split("percent")[1].splitlines()[1:7] != judged.split("percent")[1].splitlines()[1:7]

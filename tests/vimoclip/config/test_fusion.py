@@ -63,6 +63,16 @@ def test_round_trip(config: FusionConfig) -> None:
     assert FusionConfig.from_dict(config.to_dict()) == config
 
 
+def test_settings_that_older_runs_do_not_have_are_left_out_where_they_are_the_defaults() -> None:
+    """So that a run keeps its folder and what it was begun with."""
+    assert "head_dropout" not in FusionConfig().to_dict()["tfam"] and "head_hidden" not in MotionConfig().to_dict()
+    assert PRESETS["paper"].to_dict()["tfam"]["head_dropout"] == 0.1
+    assert motion_settings("paper").to_dict()["head_hidden"] == 256
+    assert fusion_settings("paper", {"tfam": {"head_dropout": 0.0}}).to_dict()["tfam"].get("head_dropout") is None
+    assert MotionConfig.from_dict(motion_settings("paper").to_dict()) == motion_settings("paper")
+    assert motion_settings("paper", {"head_hidden": "none"}).head_hidden is None
+
+
 def test_later_changes_are_above_earlier_ones_and_above_the_preset() -> None:
     found = fusion_settings("paper", {"training": {"lr": 1.0, "epochs": 2}}, {"training": {"lr": 2.0}, "mixup": 0.4})
     paper = PRESETS["paper"]
@@ -93,6 +103,8 @@ def test_what_was_removed_is_said_to_be() -> None:
         (TfamConfig, {"heads": 0}),
         (TfamConfig, {"width": 24, "heads": 8}),
         (TfamConfig, {"dropout": 1.0}),
+        (TfamConfig, {"head_dropout": 1.0}),
+        (MotionConfig, {"head_hidden": 0}),
         (TfamConfig, {"fusion": "late"}),
         (TfamConfig, {"positions": "learned"}),
         (LossConfig, {"margin": -0.1}),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.vimoclip.stores import features
-from vimoclip.config.motion import MotionConfig
+from vimoclip.config.motion import PRESETS, MotionConfig
 from vimoclip.config.store import ClipConfig, FlowImage
 from vimoclip.flow.encoding import flow_image
 from vimoclip.models.checkpoint import META, Source
@@ -68,8 +68,23 @@ def test_the_accessory_head_is_on_the_mean_of_z_over_each_segment(tiny_model: st
     z = torch.randn(7, 16)
     found = model.logits(z, torch.tensor([3, 1, 3]))
     means = np.stack([z[:3].double().mean(0), z[3].double(), z[4:].double().mean(0)])
+    assert isinstance(model.head, torch.nn.Linear)
     expected = means @ model.head.weight.detach().double().numpy().T + model.head.bias.detach().double().numpy()
     np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_published_head_has_a_hidden_layer(tiny_model: str) -> None:
+    """512 to 256 to ReLU to 140: 167,308 parameters."""
+    hidden = PRESETS["paper"].head_hidden
+    model = MoClip(torch.nn.Linear(2, 512), 512, 140, 0.1, 6, hidden)
+    assert sum(parameter.numel() for parameter in model.head.parameters()) == 167_308
+    weights = [tensor.detach().double().numpy() for tensor in model.head.parameters()]
+    z = torch.randn(4, 512)
+    mean = z.double().mean(0).numpy()
+    expected = np.maximum(mean @ weights[0].T + weights[1], 0) @ weights[2].T + weights[3]
+    found = model.logits(z, torch.tensor([4]))[0]
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert MotionConfig().head_hidden is None and set(moclip(tiny_model).head.state_dict()) == {"weight", "bias"}
 
 
 def test_batch_norms_keep_the_teacher_s_statistics_while_their_gains_learn() -> None:

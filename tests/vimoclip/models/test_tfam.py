@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vimoclip.config.fusion import HEADS, Fusion, Modality, TfamConfig
+from vimoclip.config.fusion import HEADS, PRESETS, Fusion, Modality, TfamConfig
 from vimoclip.errors import ConfigError
 from vimoclip.models.tfam import Attention, CrossLayer, MeanPooling, SelfLayer, Tfam, with_positions
 
@@ -60,6 +60,30 @@ def test_the_papers_parameters(fusion: Fusion, count: int) -> None:
     with torch.device("meta"):
         made = Tfam(TfamConfig(fusion=fusion, pooling="mean"), dict.fromkeys(HEADS[fusion].roles, 512), 140)
     assert sum(parameter.numel() for parameter in made.parameters()) == count
+
+
+def test_the_published_head_has_a_dropout_and_the_parameters_of_one_without() -> None:
+    """Linear, GELU, dropout of 0.1, linear; the state of a checkpoint without is its state."""
+    config = dataclasses.replace(PRESETS["paper"].tfam, layers=1, width=16, heads=2, feed_forward=16, hidden=400)
+    torch.manual_seed(0)
+    made = Tfam(config, {"image": 16, "motion": 16}, 5)
+    plain = Tfam(dataclasses.replace(config, head_dropout=0.0), {"image": 16, "motion": 16}, 5)
+    assert (config.head_dropout, TfamConfig().head_dropout) == (0.1, 0.0)
+    assert [name for name in plain.state_dict() if name.startswith("head")] == [
+        f"head.{layer}.{kind}" for layer in (0, 1, 3) for kind in ("weight", "bias")
+    ]
+    plain.load_state_dict(made.state_dict())
+    x = torch.randn(3, 16)
+    seen: list[Tensor] = []
+    for model, training in ((made, True), (plain, True), (made, False)):
+        hook = model.train(training).head[3].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        model.head(x)
+        hook.remove()
+    dropped, whole, kept = seen
+    torch.testing.assert_close(whole, kept, atol=0, rtol=0)
+    share = (dropped == 0).float().mean()
+    assert 0.05 < share < 0.15
+    torch.testing.assert_close(dropped[dropped != 0], (whole / 0.9)[dropped != 0])
 
 
 def test_attention_is_torchs() -> None:

@@ -1,11 +1,18 @@
-"""Batches hold every video once, little padding, and follow from seed and epoch."""
+"""Batches hold every video once, are equally large, are computed with little padding, and follow from the seed."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vimoclip.sequences.sequences import MAX_PADDING, batches_by_length, padding_share, shuffled_batches
+from vimoclip.sequences.sequences import (
+    MAX_PADDING,
+    batches_by_length,
+    cut_by_length,
+    even_batches,
+    padding_share,
+    shuffled_batches,
+)
 
 LENGTHS = st.lists(st.integers(1, 2000), min_size=1, max_size=60).map(np.array)
 
@@ -14,12 +21,39 @@ LENGTHS = st.lists(st.integers(1, 2000), min_size=1, max_size=60).map(np.array)
 def test_every_video_is_in_one_batch_and_padding_is_bounded(
     lengths: np.ndarray, batch_size: int, seed: int, epoch: int
 ) -> None:
-    for batches in (shuffled_batches(lengths, batch_size, seed, epoch), batches_by_length(lengths, batch_size)):
+    drawn = shuffled_batches(lengths, batch_size, seed, epoch)
+    parts = [part for batch in drawn for part in cut_by_length(batch, lengths)]
+    for batches in (parts, batches_by_length(lengths, batch_size)):
         assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
         assert all(0 < len(batch) <= batch_size for batch in batches)
         padded = sum(len(batch) * max(lengths[batch]) for batch in batches)
         assert padding_share(batches, lengths) == pytest.approx(1 - lengths.sum() / padded)
         assert padding_share(batches, lengths) <= MAX_PADDING + 1e-12
+
+
+@given(LENGTHS, st.integers(1, 9), st.integers(0, 3))
+def test_batches_are_full_whatever_the_lengths(lengths: np.ndarray, batch_size: int, epoch: int) -> None:
+    batches = shuffled_batches(lengths, batch_size, 49, epoch)
+    sizes = [len(batch) for batch in batches]
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
+    assert len(batches) == -(-len(lengths) // batch_size)
+    assert max(sizes) <= batch_size and max(sizes) - min(sizes) <= 1
+    assert all((np.diff(lengths[batch]) <= 0).all() for batch in batches)  # the longest first
+
+
+@pytest.mark.parametrize("videos", [41, 200, 400, 1000, 1030, 2060])
+def test_every_video_weighs_the_same_in_an_epoch(videos: int) -> None:
+    """A step is of a batch's mean: a video in a batch of one would weigh eight times one in a batch of eight."""
+    for seed in range(5):
+        lengths = np.random.default_rng(seed).lognormal(np.log(140), 0.7, videos).astype(np.int64) + 1
+        sizes = [len(batch) for batch in shuffled_batches(lengths, 8, 49, seed)]
+        assert max(sizes) <= 1.2 * min(sizes) and len(sizes) == -(-videos // 8)
+
+
+def test_the_batches_of_equal_videos_are_not_cut() -> None:
+    lengths = np.full(41, 100)
+    assert all(len(cut_by_length(batch, lengths)) == 1 for batch in shuffled_batches(lengths, 8, 49, 0))
+    assert [batch.tolist() for batch in even_batches(np.arange(5), 2)] == [[0, 1], [2, 3], [4]]
 
 
 def animal_kingdom() -> np.ndarray:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from vimoclip.errors import RunError
 from vimoclip.sequences.sequences import PackedRows, Sequences
 from vimoclip.training.fusion import FusionTask, scores
 from vimoclip.training.loop import Training
+from vimoclip.training.losses import make_loss, mixup
 from vimoclip.training.metrics import by_count, multilabel_metrics
 
 CPU = torch.device("cpu")
@@ -72,6 +74,7 @@ def test_one_input_learns_what_it_can_know() -> None:
         {"loss": {"name": "asymmetric"}},
         {"tfam": {"positions": None}},
         {"tfam": {"dropout": 0.0}},
+        {"tfam": {"head_dropout": 0.5}},
         {"training": {"decay": "matrices"}},
         {"training": {"clip_gradient": 1e-3}},
         {"training": {"warmup": 0.5}},
@@ -112,6 +115,62 @@ def test_metrics_are_of_the_scores_with_class_groups_by_the_train_split() -> Non
     own = FusionTask(CONFIG, train, held_out, CPU, class_groups=["colour", "colour", "rest"])
     assert list(own.evaluate()["held_out"]["segments"]) == ["colour", "rest"]
     assert trained(CONFIG, train)[1][0].keys() == {"epoch", "loss", "lr", "seconds"}
+
+
+@pytest.mark.parametrize("videos", [9, 11, 41])
+@pytest.mark.parametrize("labels", ["several", "one"])
+def test_every_video_weighs_the_same_in_an_epoch(videos: int, labels: Any) -> None:
+    """The mean over the steps is the mean over the videos, whatever their lengths and however many are in the last."""
+    loss = LossConfig(name="bce" if labels == "several" else "cross-entropy")
+    config = replace(CONFIG, loss=loss, mixup=None, tfam=replace(SMALL, dropout=0.0))
+    task = FusionTask(config, sequences(videos, 1, labels), None, CPU)
+    plan = task.plan(0)
+    of_steps = torch.stack([task.loss(batch) for batch in plan]).mean()
+    torch.testing.assert_close(of_steps, make_loss(loss)(scores(task.model, task.train), task.train.targets.float()))
+    weights = list(task.model.parameters())
+    of_epoch = torch.autograd.grad(of_steps, weights)
+    rows = [task.train.batch(np.array([video])) for video in range(videos)]
+    alone = torch.stack([task._loss(task.model(row.vectors, row.present), row.targets) for row in rows]).mean()
+    torch.testing.assert_close(of_epoch, torch.autograd.grad(alone, weights), rtol=1e-3, atol=1e-6)
+
+
+class Parts:
+    """Keeps the steps and the targets of what a model is given."""
+
+    def __init__(self, task: FusionTask) -> None:
+        self.steps, self.targets, own = list[int](), list[torch.Tensor](), task._loss
+        task.model.register_forward_pre_hook(lambda _, given: self.steps.append(given[1]["image"].shape[1]))
+
+        def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            self.targets.append(targets)
+            return own(logits, targets)
+
+        task._loss = loss
+
+
+def test_a_batch_of_mixed_lengths_is_mixed_as_one_and_computed_in_parts() -> None:
+    made = sequences(60, 3)
+    task = FusionTask(replace(CONFIG, mixup=0.5), made, None, CPU)
+    longest = np.argsort(-made.steps, kind="stable")
+    batch = longest[[0, 1, 30, 31, -2, -1]]
+    parts = Parts(task)
+    torch.manual_seed(7)
+    task.loss(batch)
+    assert parts.steps == sorted({int(n) for n in made.steps[batch]}, reverse=True) and len(parts.steps) > 2
+    torch.manual_seed(7)
+    expected = mixup(made.batch(batch), 0.5)
+    torch.testing.assert_close(torch.cat(parts.targets), expected.targets)
+    assert not torch.equal(expected.targets, made.batch(batch).targets)
+
+
+def test_only_the_last_epoch_of_what_is_held_out_is_scored_in_fp32() -> None:
+    held_out = sequences(300, 2)
+    config = replace(CONFIG, training=replace(CONFIG.training, precision="bf16", epochs=2))
+    task = FusionTask(config, sequences(30, 1), held_out, CPU, select=held_out)
+    records = Training(task, config.training, CPU).run()
+    expected = multilabel_metrics(scores(task.model, held_out), held_out.targets, by_count(task.train.counts()), 4)
+    assert records[-1]["held_out"] == expected.to_dict() != records[-1]["select"]
+    assert records[0]["held_out"] == records[0]["select"]
 
 
 def test_scores_are_in_the_order_of_videos() -> None:

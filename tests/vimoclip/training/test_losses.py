@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vimoclip.config.fusion import LossConfig
+from vimoclip.config.motion import PRESETS
 from vimoclip.training.losses import (
     asymmetric,
     binary_cross_entropy,
@@ -105,12 +106,21 @@ def test_the_student_s_classification_is_equation_5_with_its_negatives(batch: tu
     assert weighted(logits, targets, 1).item() == pytest.approx(binary_cross_entropy(logits, targets).item(), rel=1e-6)
 
 
+def test_the_published_weight_is_ours_of_10(batch: tuple[Tensor, Tensor]) -> None:
+    """The published losses.py weighs each pair by 9 y + 1, so that a positive weighs 10."""
+    logits, targets = batch
+    each = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    public = ((9 * targets + 1) * each).mean()
+    torch.testing.assert_close(weighted(logits, targets, PRESETS["paper"].positive_weight), public)
+    assert abs(weighted(logits, targets, 9.0) - public) > 1e-3
+
+
 def test_negatives_count(batch: tuple[Tensor, Tensor]) -> None:
     logits, targets = batch
     assert weighted(torch.full_like(logits, 1e3), targets, 10) > 100
 
 
-def test_distillation_is_equation_6() -> None:
+def test_distillation_is_equation_4() -> None:
     generator = torch.Generator().manual_seed(2)
     z, image = torch.randn(5, 7, generator=generator) * 9, torch.randn(5, 7, generator=generator)
     cosines = []

@@ -80,6 +80,15 @@ def test_scores_too_high_for_fp32_keep_their_order() -> None:
     assert multilabel_metrics(logits, torch.tensor([[1], [0], [1], [0]]), ["tail"], 8).micro == 1
 
 
+def test_logits_whose_sigmoids_are_all_1_keep_their_order() -> None:
+    """σ(36.8) is 1 in fp64, and so is σ(60)."""
+    random = np.random.default_rng(0)
+    logits = random.permutation(np.linspace(20, 60, 400, dtype=np.float32)).reshape(100, 4)
+    shown = random.random((100, 4)) < (logits - 20) / 60
+    found = multilabel_metrics(torch.from_numpy(logits), torch.from_numpy(shown), ["tail"] * 4, 8)
+    assert found.micro == pytest.approx(average_precision_score(shown.flatten(), logits.flatten()), abs=1e-6)
+
+
 def test_nothing_shown_and_nothing_scored() -> None:
     nothing = Metrics(3, None, None, None, {"tail": None}, [None, None], 0.5)
     assert multilabel_metrics(torch.zeros(3, 2), torch.zeros(3, 2), ["tail", "tail"], 8) == nothing

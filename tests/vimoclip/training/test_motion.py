@@ -76,6 +76,7 @@ def test_the_loss_is_equations_4_to_6(teacher: ClipTeacher, segments: MotionClip
         z = made.model(teacher.pixels(torch.from_numpy(flow_image(own.planes, "uvm")))).double().numpy()
         refined = z + 0.1 * made.model.h(torch.from_numpy(z).float()).double().numpy()
         means = np.stack([part.mean(0) for part in np.split(z, np.cumsum(own.counts)[:-1])])
+        assert isinstance(made.model.head, torch.nn.Linear)
         logits = means @ made.model.head.weight.double().numpy().T + made.model.head.bias.double().numpy()
     p = 1 / (1 + np.exp(-logits))
     y = own.targets.numpy()
@@ -122,6 +123,14 @@ def test_the_shares_of_peers_add_up(teacher: ClipTeacher, segments: MotionClips)
         assert math.fsum(share.loss(batch).item() for share in shares) == pytest.approx(loss, rel=1e-5)
         for total, own in zip((sum(part) for part in zip(*parts, strict=True)), expected, strict=True):
             torch.testing.assert_close(total, own, rtol=1e-4, atol=1e-6)
+
+
+def test_batches_are_equally_large(teacher: ClipTeacher, segments: MotionClips) -> None:
+    for size in range(1, 1 + len(segments)):
+        plan = task(teacher, segments, replace(CONFIG, training=replace(TRAINING, batch_size=size))).plan(0)
+        sizes = [len(batch) for batch in plan]
+        assert sorted(np.concatenate(plan).tolist()) == list(range(len(segments)))
+        assert len(sizes) == -(-len(segments) // size) and max(sizes) - min(sizes) <= 1 and max(sizes) <= size
 
 
 def test_about_as_many_segments_are_mirrored_as_asked_other_ones_every_epoch(
