@@ -291,7 +291,7 @@ def train_until_done(training: Training, report: TrainReport, progress: Progress
     if report.divided_folders:
         progress.message(
             f"Warning: of {count(report.divided_folders, 'folder')}, some videos are trained on and others set aside "
-            "at random. If the videos of a folder are alike, as those of one recording or site are, figures are too good: "
+            "at random. If videos of a folder are alike, as those of one recording or site are, figures are too good: "
             "--hold-out-by folder, or by a column such as site, keeps them together."
         )
     progress.message(report.loss)
