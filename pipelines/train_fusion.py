@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.run_folder import (
@@ -35,6 +36,7 @@ from vimoclip.annotations.animal_kingdom import read_class_groups
 from vimoclip.config.fusion import HEADS, FusionConfig, Modality
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
+from vimoclip.errors import DivergedError
 from vimoclip.models.checkpoint import Meta, Source, read_checkpoint, write_checkpoint
 from vimoclip.models.heads import FusionHead
 from vimoclip.progress import NO_PROGRESS, Progress
@@ -45,6 +47,7 @@ from vimoclip.store.location import LocationLike
 from vimoclip.training.fusion import (
     CALIBRATED_ON,
     LEAST_CALIBRATION,
+    CalibratedOn,
     FusionTask,
     calibrate,
     out_of_fold_scores,
@@ -172,25 +175,14 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
     begin(report.folder, store, what, report.loss, report.warning)
     if not train_until_done(training, report, progress, str(device)):
         return
-    train = task.train
-    fitted_on, logits = train, None
-    enough = len(set(train.video_ids)) >= LEAST_CALIBRATION
-    chosen = sequences.get("select")
-    if request.calibrate_on == "train":
-        where = "train"
-    elif chosen is not None and len(set(chosen.video_ids)) >= LEAST_CALIBRATION:
-        where, fitted_on = "select", chosen.to(device)
-    elif enough:
-        where = "folds"
-        try:
-            logits = _out_of_fold(config, train, split, asked, device, report, what, progress)
-        except KeyboardInterrupt:
-            report.interrupted = True
-            return
-    else:
-        where = "train"
-    report.calibrated_on = CALIBRATED_ON[where]
-    taught = set(train.video_ids)
+    unseen = _Unseen(config, split, asked, device, report.folder, what, progress)
+    try:
+        on, known = unseen.calibration(request.calibrate_on, task, sequences.get("select"))
+    except KeyboardInterrupt:
+        report.interrupted = True
+        return
+    report.calibrated_on = CALIBRATED_ON[on]
+    taught = set(sequences["train"].video_ids)
     hashes = sorted(row.content_hash for row in split.train if row.video_id in taught)
     sources = {role: Source.of(feature) for role, feature in features.items()}
     counts, place = sequences["train"].counts(), str(store.place)
@@ -210,36 +202,59 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
         )
         model = meta.model()
         model.load_state_dict(dict(state))
-        calibrate(model.to(device).eval(), fitted_on, config.loss.name, logits)
+        calibrate(model.to(device).eval(), known.sequences, config.loss.name, known.logits)
         write_checkpoint(folder, model, meta)
 
     save_run(training, report, task.model.state_dict(), write)
 
 
-def _out_of_fold(
-    config: FusionConfig,
-    train: Sequences,
-    split: TrainingSplit,
-    asked: SplitRequest,
-    device: torch.device,
-    report: TrainFusionReport,
-    what: dict[str, Any],
-    progress: Progress,
-) -> Tensor:
-    """The logits of every training video by a model that was not trained on it, fp32 (V, C)."""
-    seed = SPLIT_SEED if asked.seed is None else asked.seed
-    rows = {row.video_id: row for row in split.train}
-    names = list(dict.fromkeys(train.video_ids))
-    fold = dict(zip(names, folds([rows[name] for name in names], FOLD_COUNT, seed, asked.by), strict=True))
-    fold_of = np.array([fold[name] for name in train.video_ids], np.int64)
+@dataclass(frozen=True)
+class _Known:
+    """Videos to calibrate on. logits: theirs by models that were not trained on them; None takes the model's own."""
 
-    def fit(task: FusionTask, number: int) -> FusionHead:
-        folder, own = report.folder / FOLDS / str(number), what | {"fold": number}
-        items = config.sequences.examples
-        Training(task, config.training, device, folder, own, items=items).run(_Folds(progress, number))
+    sequences: Sequences
+    logits: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    """Finds videos to calibrate a run on, such as its model was not trained on."""
+
+    config: FusionConfig
+    split: TrainingSplit
+    asked: SplitRequest
+    device: torch.device
+    folder: Path
+    what: dict[str, Any]
+    progress: Progress
+
+    def calibration(self, on: CalibrateOn, task: FusionTask, select: Sequences | None) -> tuple[CalibratedOn, _Known]:
+        """What to calibrate on, by its name in CALIBRATED_ON: `select`, else `folds` of train, else `train` itself."""
+        if on == "unseen" and select is not None and len(set(select.video_ids)) >= LEAST_CALIBRATION:
+            return "select", _Known(select.to(self.device))
+        fold_of = self._folds(task.train)
+        if on == "unseen" and len(set(task.train.video_ids)) >= LEAST_CALIBRATION and len(set(fold_of)) == FOLD_COUNT:
+            try:
+                logits = out_of_fold_scores(self.config, task.train, self.device, fold_of, self._fit)
+            except DivergedError as error:
+                self.progress.message(f"Not calibrated on unseen videos, since a model for it diverged: {error}")
+            else:
+                return "folds", _Known(task.train, logits)
+        return "train", _Known(task.train)
+
+    def _folds(self, train: Sequences) -> NDArray[np.int64]:
+        """The fold of each video, int64 (V,); clips of a video, and videos of a group, are in the same one."""
+        seed = SPLIT_SEED if self.asked.seed is None else self.asked.seed
+        rows = {row.video_id: row for row in self.split.train}
+        names = list(dict.fromkeys(train.video_ids))
+        fold = dict(zip(names, folds([rows[name] for name in names], FOLD_COUNT, seed, self.asked.by), strict=True))
+        return np.array([fold[name] for name in train.video_ids], np.int64)
+
+    def _fit(self, task: FusionTask, fold: int) -> FusionHead:
+        own, items = self.folder / FOLDS / str(fold), self.config.sequences.examples
+        what = self.what | {"fold": fold}
+        Training(task, self.config.training, self.device, own, what, items=items).run(_Folds(self.progress, fold))
         return task.model
-
-    return out_of_fold_scores(config, train, device, fold_of, fit)
 
 
 class _Folds(Progress):

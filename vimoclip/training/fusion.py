@@ -5,7 +5,7 @@ Also `scores`, the logits of every video, and calibration, which turns them into
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -195,9 +195,10 @@ LEAST_CALIBRATION = 20
 FOLDS = 2
 """How many parts the training videos are dealt into to fit a calibration: as many models are trained."""
 
-CALIBRATED_ON: dict[str, str] = {
+CalibratedOn = Literal["select", "folds", "train"]
+CALIBRATED_ON: dict[CalibratedOn, str] = {
     "select": "the videos that were set aside to choose the best epoch",
-    "folds": f"the training videos, each scored by a model that was trained on the other {FOLDS - 1} of {FOLDS} parts",
+    "folds": "the training videos, each scored by a model that was not trained on it",
     "train": "the training videos",
 }
 """Which videos a calibration was fitted on, in words."""
