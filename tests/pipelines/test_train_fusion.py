@@ -351,11 +351,11 @@ def test_folders_on_both_sides_are_warned_of(tmp_path: Path) -> None:
 def test_without_splits_a_run_is_evaluated_on_what_it_held_out(tmp_path: Path) -> None:
     store = labelled(tmp_path, split=False)
     config = replace(CONFIG, select_on=0.3)
-    report = train(store, tmp_path / "run", config=config, split=SplitRequest(share=0.4))
+    report = train(store, tmp_path / "run", config=config)
     found = measure(store, tmp_path / "run")
     assert found.metrics.micro == pytest.approx(report.records[-1]["held_out"]["micro"])
     assert found.metrics.videos == report.sequences["held_out"].videos and found.trained_on == 0
-    assert found.judged_on == "held out by the run, 0.4 of the videos at random" and not found.warnings
+    assert found.judged_on == "held out by the run, 0.2 of the videos at random" and not found.warnings
     assert found.selected is not None and found.selected.metrics.videos == found.metrics.videos
     every = measure(store, tmp_path / "run", split="all")
     trained = report.sequences["train"].videos
