@@ -305,7 +305,8 @@ def test_runs_with_other_seeds_hold_out_the_same_videos(tmp_path: Path) -> None:
     configs = [replace(CONFIG, training=replace(CONFIG.training, seed=seed, epochs=1)) for seed in (49, 50)]
     runs = [train(store, tmp_path / str(n), config=config) for n, config in enumerate(configs)]
     metas = [read_checkpoint(each.folder)[1] for each in runs]
-    assert metas[0].taught == metas[1].taught is not None and len(metas[0].taught) == runs[0].sequences["train"].videos
+    taught = metas[0].taught
+    assert taught is not None and taught == metas[1].taught and len(taught) == runs[0].sequences["train"].videos
     assert metas[0].split == {"seed": 49, "by": None, "share": 0.2}
     assert json.loads((runs[0].folder / RUN).read_text())["split"] == metas[0].split
     other = train(store, tmp_path / "other", split=SplitRequest(seed=2))
