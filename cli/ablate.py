@@ -35,8 +35,12 @@ def ablate(
     train_split: training_options.TrainSplit = "train",
     eval_split: training_options.EvalSplit = None,
     hold_out: training_options.HoldOut = 0.2,
+    hold_out_by: training_options.HoldOutBy = None,
+    split_seed: training_options.SplitSeed = 49,
     min_videos: training_options.MinVideos = None,
     class_groups: training_options.ClassGroups = None,
+    allow_taught: training_options.AllowTaught = False,
+    calibrate_on: training_options.CalibrateOn = "train",
     store: options.Store = options.DEFAULT_STORE,
     device: options.Device = "auto",
     threads: options.Threads = 0,
@@ -65,9 +69,10 @@ def ablate(
         store=store,
         config=asked,
         folder=run_folder,
-        split=SplitRequest(train_split, eval_split, hold_out, min_videos),
+        split=SplitRequest(train_split, eval_split, hold_out, min_videos, split_seed, hold_out_by, allow_taught),
         class_groups=class_groups,
         run=RunConfig(device=device, threads=threads),
+        calibrate_on=calibrate_on,
     )
     request = AblateRequest(
         base, parse_rows(rows) if rows else ROWS, seeds, Engine(engine, address=ray_address), side_by_side

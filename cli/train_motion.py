@@ -29,6 +29,8 @@ def train_motion(
     train_split: training_options.TrainSplit = "train",
     eval_split: training_options.EvalSplit = None,
     hold_out: training_options.HoldOut = 0.2,
+    hold_out_by: training_options.HoldOutBy = None,
+    split_seed: training_options.SplitSeed = 49,
     select_on: training_options.SelectOn = None,
     min_videos: training_options.MinVideos = None,
     store: options.Store = options.DEFAULT_STORE,
@@ -60,7 +62,7 @@ def train_motion(
         store=store,
         config=asked,
         folder=run_folder,
-        split=SplitRequest(train_split, eval_split, hold_out, min_videos),
+        split=SplitRequest(train_split, eval_split, hold_out, min_videos, split_seed, hold_out_by),
         run=RunConfig(device=device, threads=threads),
     )
     chosen = Engine(engine, workers, ray_address)

@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 import typer
 
@@ -40,7 +40,7 @@ Rate = Annotated[
 ]
 Seed = Annotated[
     int | None,
-    typer.Option("--seed", help="Seed of all that is random.", show_default="49", rich_help_panel=ADVANCED),
+    typer.Option("--seed", help="Seed of what training draws.", show_default="49", rich_help_panel=ADVANCED),
 ]
 Changes = Annotated[
     list[str] | None,
@@ -76,6 +76,41 @@ SelectOn = Annotated[
         "--select-on",
         help="Share of the training videos set aside to choose the best epoch on.",
         show_default="none is chosen",
+        rich_help_panel=ADVANCED,
+    ),
+]
+SplitSeed = Annotated[
+    int,
+    typer.Option(
+        "--split-seed",
+        min=0,
+        help="Seed of the random draw of held-out videos; the same for the student and all models.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+HoldOutBy = Annotated[
+    str | None,
+    typer.Option(
+        "--hold-out-by",
+        metavar="COLUMN",
+        help="Keep videos of one site, recording, day, … on the same side: a metadata column, or folder.",
+        show_default="each video by itself",
+        rich_help_panel=ADVANCED,
+    ),
+]
+AllowTaught = Annotated[
+    bool,
+    typer.Option(
+        "--allow-taught",
+        help="Evaluate even on videos that the student of the motion vectors was taught on.",
+        rich_help_panel=ADVANCED,
+    ),
+]
+CalibrateOn = Annotated[
+    Literal["unseen", "train"],
+    typer.Option(
+        "--calibrate-on",
+        help="unseen: on videos not trained on, which takes twice as long without --select-on; train: quick, too sure.",
         rich_help_panel=ADVANCED,
     ),
 ]
@@ -190,6 +225,8 @@ def finish(report: Any) -> bool:
     if report.interrupted:
         render.err.print("Interrupted. The last epoch is kept; the same command continues from there.")
         return False
+    if getattr(report, "calibrated_on", ""):
+        render.err.print(f"Probabilities are calibrated on {report.calibrated_on}.", markup=False, highlight=False)
     if report.known and report.loss:
         render.err.print(report.loss, markup=False, highlight=False)
     if report.selected is not None:

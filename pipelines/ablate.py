@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.executor import Engine, is_ray
-from pipelines.run_folder import finished
+from pipelines.run_folder import finished, split_settings
 from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest, run
 from vimoclip.atomic import atomic_write
 from vimoclip.config.fusion import HEADS, FusionConfig
@@ -28,6 +28,7 @@ from vimoclip.sequences.sequences import BATCHING
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import as_location
 from vimoclip.training.metrics import Interval, classes_shown, interval, percent
+from vimoclip.training.splits import SplitRequest, check_taught, training_split
 
 PAPER = {name: head.paper for name, head in HEADS.items() if head.paper is not None}
 """The rows of the paper's Table 2: micro mAP on Animal Kingdom, in percent, by head."""
@@ -156,7 +157,10 @@ def run_all(request: AblateRequest, progress: Progress = NO_PROGRESS) -> AblateR
     """
     began = time.monotonic()
     folder = request.base.folder or default_folder(request)
-    base = replace(request.base, versions=_begin(folder, request))
+    versions, split = _begin(folder, request)
+    base = replace(request.base, versions=versions, split=split)
+    if not all(finished(folder / _name(*key)) for key in _wanted(request)):
+        _check_taught(request, base)
     report = AblateReport(folder, [AblateRow(fusion, HEADS[fusion].paper) for fusion in request.rows])
     rows = {row.fusion: row for row in report.rows}
     for fusion, seed, trained in _runs(request, base, folder, progress):
@@ -172,7 +176,9 @@ def run_all(request: AblateRequest, progress: Progress = NO_PROGRESS) -> AblateR
 
 def default_folder(request: AblateRequest) -> Path:
     """The folder of an ablation that was not given one; it does not depend on rows and seeds."""
-    what = json.dumps([str(as_location(request.base.store)), _settings(request.base.config)], sort_keys=True)
+    base = request.base
+    made_of = [str(as_location(base.store)), _settings(base.config), *split_settings(base.split)]
+    what = json.dumps(made_of, sort_keys=True)
     return Path("runs") / f"ablation-{hashlib.sha256(what.encode()).hexdigest()[:8]}"
 
 
@@ -235,15 +241,18 @@ def _one(base: TrainFusionRequest, folder: Path, fusion: str, seed: int) -> Trai
     )
 
 
-def _begin(folder: Path, request: AblateRequest) -> dict[str, int]:
-    """The snapshot that all runs read: the one the ablation was begun with, or the newest, which is then noted."""
+def _begin(folder: Path, request: AblateRequest) -> tuple[dict[str, int], SplitRequest]:
+    """What all runs read: the snapshot that the ablation was begun with, or the newest, which is then noted; and how
+    they split it. One that was begun before there was a split seed keeps to the training seed of each run."""
+    split = request.base.split
     what = {"store": str(as_location(request.base.store)), "config": _settings(request.base.config)}
     if not (folder / ABLATION).exists():
         versions = FeatureStore.open(request.base.store).versions
         with atomic_write(folder / ABLATION) as path:
-            noted = what | {"versions": versions, "batching": BATCHING}
+            drawn_by = {"split": {"seed": split.seed, "by": split.by}}
+            noted = what | drawn_by | {"versions": versions, "batching": BATCHING}
             path.write_text(json.dumps(noted, indent=2), encoding="utf-8")
-        return versions
+        return versions, split
     try:
         begun = json.loads((folder / ABLATION).read_text(encoding="utf-8"))
         versions = {str(name): int(version) for name, version in begun.pop("versions").items()}
@@ -252,7 +261,9 @@ def _begin(folder: Path, request: AblateRequest) -> dict[str, int]:
         raise RunError(
             f"{folder / ABLATION} cannot be read.", received=error, hint="Name another folder with --run."
         ) from error
-    if begun != json.loads(json.dumps(what)):
+    drawn = begun.pop("split", None)
+    rule = None if drawn is None else {**drawn, "share": None}
+    if begun != json.loads(json.dumps(what)) or split.differs(rule) is not None:
         raise RunError(
             f"{folder} holds an ablation of another store or with other settings.",
             hint="Give the same, or another folder with --run.",
@@ -264,7 +275,18 @@ def _begin(folder: Path, request: AblateRequest) -> dict[str, int]:
             expected="runs that can be compared",
             hint="Train all of them in another folder, with --run.",
         )
-    return versions
+    return versions, split if drawn is not None else split.before_split_seeds()
+
+
+def _check_taught(request: AblateRequest, base: TrainFusionRequest) -> None:
+    """Refuse before the first run what a later one would refuse: held-out videos that a student was taught on."""
+    store = FeatureStore.open(base.store, base.versions)
+    roles = {role for name in request.rows for role in HEADS[name].roles}
+    names = {getattr(base.config.sequences, role) for role in roles}
+    features = [feature for name, feature in store.features.items() if name in names]
+    for seed in range(request.seeds if base.split.seed is None else 1):
+        split = training_split(store, base.split, base.config.select_on, base.config.training.seed + seed)
+        check_taught(store, features, split.held_out, base.split.allow_taught)
 
 
 def _settings(config: FusionConfig) -> dict[str, object]:

@@ -9,6 +9,7 @@ selected/           the model of the best epoch, where one is chosen
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,23 +28,30 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike, as_location
 from vimoclip.store.run_tags import tag_run
 from vimoclip.training.loop import METRICS, STATE, Record, Training
-from vimoclip.training.splits import TrainingSplit
+from vimoclip.training.splits import SPLIT_SEED, SplitRequest, TrainingSplit
 
 RUN = "run.json"
 
 
-def default_folder(store: LocationLike, config: Config, what: str) -> Path:
+def default_folder(store: LocationLike, config: Config, what: str, split: SplitRequest | None = None) -> Path:
     """The folder of a run that was not given one, in `runs`.
 
-    It depends on store and settings alone, so that the same command continues the same run.
+    It depends on store, settings, split seed and groups alone, so that the same command continues the same run.
 
     Args:
         store: the store that is read.
         config: settings of the training.
         what: is trained, as the start of the folder's name.
+        split: which videos; None is the default.
     """
-    made_of = json.dumps([str(as_location(store)), config.to_dict()], sort_keys=True)
+    made_of = json.dumps([str(as_location(store)), config.to_dict(), *split_settings(split)], sort_keys=True)
     return Path("runs") / f"{what}-{hashlib.sha256(made_of.encode()).hexdigest()[:8]}"
+
+
+def split_settings(split: SplitRequest | None) -> list[Any]:
+    """The split seed and the groups where they are not the default ones, for the name of a folder."""
+    default = split is None or (split.seed, split.by) == (SPLIT_SEED, None)
+    return [] if split is None or default else [{"seed": split.seed, "by": split.by}]
 
 
 def finished(folder: Path) -> bool:
@@ -96,6 +104,30 @@ def read_run(folder: Path) -> dict[str, Any]:
         ) from error
 
 
+def split_of_run(folder: Path, asked: SplitRequest) -> SplitRequest:
+    """How to split for the run in a folder: as asked, or as it was begun before there was a split seed.
+
+    Raises:
+        RunError: the run was begun with another split, or its run.json cannot be read.
+    """
+    if not (folder / STATE).exists() or "split" in (noted := read_run(folder)):
+        return asked
+    _check_split(folder, noted, asked)
+    return asked.before_split_seeds()
+
+
+def _check_split(folder: Path, noted: dict[str, Any], asked: SplitRequest) -> None:
+    if differing := asked.differs(noted.get("split")):
+        raise RunError(
+            f"{folder} holds a run with another split of the videos.",
+            received=f"--split-seed {asked.seed}, "
+            + (f"--hold-out-by {asked.by}, " if asked.by else "")
+            + f"--hold-out {asked.share:g}",
+            expected=differing,
+            hint="Name another folder with --run.",
+        )
+
+
 def records_of(folder: Path) -> list[Record]:
     """Read the records of a run's epochs so far.
 
@@ -124,18 +156,20 @@ def identity(
         classes: what it learns.
         split: its videos.
     """
+    drawn = {} if split.rule is None else {"split": split.rule}
     return {
         "config": config.to_dict(),
         "versions": store.versions,
         "train": split.train_description,
         "held_out": split.held_out_description,
+        **drawn,
         "classes": classes,
         "features": {role: feature.fingerprint for role, feature in features.items()},
         "batching": BATCHING,
     }
 
 
-def begin(folder: Path, store: FeatureStore, what: dict[str, Any], loss: str) -> None:
+def begin(folder: Path, store: FeatureStore, what: dict[str, Any], loss: str, warning: str = "") -> None:
     """Write run.json, and keep the run's snapshot from being cleaned up; nothing where the run was begun before.
 
     Args:
@@ -143,6 +177,7 @@ def begin(folder: Path, store: FeatureStore, what: dict[str, Any], loss: str) ->
         store: the snapshot that it reads.
         what: see `identity`.
         loss: which loss it takes and why, in words.
+        warning: what makes its figures too good, in words.
 
     Raises:
         RunError: the folder cannot be written.
@@ -152,7 +187,8 @@ def begin(folder: Path, store: FeatureStore, what: dict[str, Any], loss: str) ->
         return
     tag_run(store, folder)
     with atomic_write(folder / RUN) as path:
-        path.write_text(json.dumps(what | {"loss": loss}, ensure_ascii=False, indent=2), encoding="utf-8")
+        said = what | {"loss": loss} | ({"warning": warning} if warning else {})
+        path.write_text(json.dumps(said, ensure_ascii=False, indent=2), encoding="utf-8")
 
 
 # Around the training loop: the message at the start, an orderly end on Ctrl-C, and the files of a finished run.
@@ -160,6 +196,9 @@ def begin(folder: Path, store: FeatureStore, what: dict[str, Any], loss: str) ->
 
 SELECTED = "selected"
 """The folder of the best epoch's model, in the run's folder."""
+
+FOLDS = "folds"
+"""The folder, in the run's, of the models that are trained to calibrate its own; removed when the run is finished."""
 
 Write = Callable[[Path, Mapping[str, Tensor], Record], None]
 """Writes a model's files into a folder, from its tensors and the record of its epoch."""
@@ -176,6 +215,7 @@ class TrainReport:
         classes: how many.
         unused: how many videos are neither trained on nor held out, by their split; without one under the empty name.
         loss: which loss it took and which videos are the reason, in words; empty where the run did not note it.
+        divided_folders: how many folders have videos on both sides of a random cut, where videos are not grouped.
         records: figures of every epoch.
         epochs: how many were done this time.
         selected: the epoch that was best on the videos set aside for that; None where none is chosen.
@@ -190,6 +230,7 @@ class TrainReport:
     classes: int = 0
     unused: dict[str, int] = field(default_factory=dict)
     loss: str = ""
+    divided_folders: int = 0
     records: list[Record] = field(default_factory=list)
     epochs: int = 0
     selected: int | None = None
@@ -198,7 +239,13 @@ class TrainReport:
     seconds: float = 0.0
 
 
-def load_finished(report: TrainReport, config: Config, asked: Config, classes: int) -> None:
+def fill_split(report: TrainReport, split: TrainingSplit) -> None:
+    """Note in a report which videos a run is about."""
+    report.train, report.held_out = split.train_description, split.held_out_description
+    report.unused, report.divided_folders = split.unused, split.divided_folders
+
+
+def load_finished(report: TrainReport, config: Config, asked: Config, classes: int, split: SplitRequest) -> None:
     """Fill a report from a run that was finished before.
 
     Args:
@@ -206,6 +253,7 @@ def load_finished(report: TrainReport, config: Config, asked: Config, classes: i
         config: the run's settings.
         asked: the settings that are asked for now.
         classes: how many the run has.
+        split: the split that is asked for now.
 
     Raises:
         RunError: the settings differ, or the run's files cannot be read.
@@ -216,6 +264,7 @@ def load_finished(report: TrainReport, config: Config, asked: Config, classes: i
             hint="Name another folder with --run.",
         )
     what: dict[str, Any] = read_run(report.folder)
+    _check_split(report.folder, what, split)
     report.known, report.records, report.classes = True, records_of(report.folder), classes
     report.train, report.held_out, report.loss = what["train"], what["held_out"], str(what.get("loss", ""))
 
@@ -241,6 +290,12 @@ def train_until_done(training: Training, report: TrainReport, progress: Progress
             for name, videos in report.unused.items()
         )
         progress.message(f"Not used: {', '.join(rest)}.")
+    if report.divided_folders:
+        progress.message(
+            f"Warning: of {count(report.divided_folders, 'folder')}, some videos are trained on and others set aside "
+            "at random. If videos of a folder are alike, as those of one recording or site are, figures are too good: "
+            "--hold-out-by folder, or by a column such as site, keeps them together."
+        )
     progress.message(report.loss)
     try:
         training.run(progress)
@@ -267,6 +322,7 @@ def save_run(training: Training, report: TrainReport, state: Mapping[str, Tensor
         write(report.folder / SELECTED, training.best.model, training.records[training.best.epoch - 1])
     write(report.folder, state, training.records[-1])
     (report.folder / STATE).unlink()  # several times as large as the model, and no longer needed
+    shutil.rmtree(report.folder / FOLDS, ignore_errors=True)
 
 
 def score(record: Record) -> float | None:

@@ -8,19 +8,26 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.run_folder import (
+    FOLDS,
     TrainReport,
     begin,
     default_folder,
+    fill_split,
     finished,
     identity,
     load_finished,
     save_run,
     score,
     snapshot,
+    split_of_run,
     train_until_done,
 )
 from schemas.features import Feature
@@ -29,17 +36,39 @@ from vimoclip.annotations.animal_kingdom import read_class_groups
 from vimoclip.config.fusion import HEADS, FusionConfig, Modality
 from vimoclip.config.store import RunConfig
 from vimoclip.device import pick_device, set_threads
+from vimoclip.errors import DivergedError
 from vimoclip.models.checkpoint import Meta, Source, read_checkpoint, write_checkpoint
+from vimoclip.models.heads import FusionHead
 from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.sequences.reader import read_sequences
 from vimoclip.sequences.sequences import SequenceReport, Sequences
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
-from vimoclip.training.fusion import FusionTask, calibrate
+from vimoclip.training.fusion import (
+    CALIBRATED_ON,
+    LEAST_CALIBRATION,
+    CalibratedOn,
+    FusionTask,
+    calibrate,
+    out_of_fold_scores,
+)
+from vimoclip.training.fusion import FOLDS as FOLD_COUNT
 from vimoclip.training.loop import Record, Training
 from vimoclip.training.losses import explain_loss
-from vimoclip.training.splits import SplitRequest, trainable_classes, training_split
+from vimoclip.training.splits import (
+    SPLIT_SEED,
+    SplitRequest,
+    TrainingSplit,
+    check_taught,
+    folds,
+    trainable_classes,
+    training_split,
+)
 from vimoclip.windows import check_window_rate
+
+CalibrateOn = Literal["unseen", "train"]
+"""What probabilities are calibrated on: `unseen` videos, which takes as long again as the training where none were set
+aside to choose the best epoch; or those that were trained on, which is quick and leaves them too sure."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +84,7 @@ class TrainFusionRequest:
             classes by their training videos.
         versions: the snapshot to begin on, table versions by name; None is the newest.
         run: where and how to compute.
+        calibrate_on: what probabilities are calibrated on.
     """
 
     store: LocationLike
@@ -64,6 +94,7 @@ class TrainFusionRequest:
     class_groups: Path | None = None
     versions: dict[str, int] | None = None
     run: RunConfig = field(default_factory=RunConfig)
+    calibrate_on: CalibrateOn = "unseen"
 
 
 @dataclass
@@ -72,9 +103,13 @@ class TrainFusionReport(TrainReport):
 
     Attributes:
         sequences: what each part, such as `train`, was made from.
+        calibrated_on: which videos the calibration was fitted on, in words; empty where the run is not finished.
+        warning: what makes the figures too good, in words; empty where nothing is known to.
     """
 
     sequences: dict[str, SequenceReport] = field(default_factory=dict)
+    calibrated_on: str = ""
+    warning: str = ""
 
 
 def run(request: TrainFusionRequest, progress: Progress = NO_PROGRESS) -> TrainFusionReport:
@@ -87,7 +122,8 @@ def run(request: TrainFusionRequest, progress: Progress = NO_PROGRESS) -> TrainF
         progress: a stage per epoch.
 
     Raises:
-        RunError: the folder holds another run, or there is nothing to train on.
+        RunError: the folder holds another run, or there is nothing to train on; or the student of the motion vectors
+            was taught on videos that are held out.
         DivergedError: the loss is not finite.
         StoreError: the store cannot be read.
         LabelError: the labels do not fit the loss, or the table of classes does not fit the labels.
@@ -96,11 +132,14 @@ def run(request: TrainFusionRequest, progress: Progress = NO_PROGRESS) -> TrainF
     """
     began = time.monotonic()
     config = request.config
-    report = TrainFusionReport(request.folder or default_folder(request.store, config, config.head_name))
+    folder = request.folder or default_folder(request.store, config, config.head_name, request.split)
+    report = TrainFusionReport(folder)
     if finished(report.folder):
         _, meta = read_checkpoint(report.folder)
         fitted = replace(config, loss=config.loss.fitting(one_each=True))
-        load_finished(report, meta.config, fitted if meta.config == fitted else config, len(meta.classes))
+        asked = fitted if meta.config == fitted else config
+        load_finished(report, meta.config, asked, len(meta.classes), request.split)
+        report.calibrated_on = meta.calibrated_on
     else:
         _train(request, report, progress)
     report.seconds = time.monotonic() - began
@@ -113,9 +152,9 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
     set_threads(request.run)
     device = pick_device(request.run.device)
     store = snapshot(report.folder, request.store, request.versions)
-    split = training_split(store, request.split, config.select_on, config.training.seed)
-    report.train, report.held_out = split.train_description, split.held_out_description
-    report.unused = split.unused
+    asked = split_of_run(report.folder, request.split)
+    split = training_split(store, asked, config.select_on, config.training.seed)
+    fill_split(report, split)
     rows = [row for videos in split.parts.values() for row in videos]
     check_window_rate(config.sequences.window_s, ((row.frames, row.duration_s) for row in rows))
     classes = trainable_classes(store, split.train, request.split.min_videos)
@@ -126,24 +165,109 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
     report.classes = len(classes)
     report.sequences = {name: each.report for name, each in sequences.items()}
     features = features_of(store, config)
+    report.warning = check_taught(store, features.values(), split.held_out, asked.allow_taught) or ""
+    if report.warning:
+        progress.message(report.warning)
     what = identity(store, config, features, classes, split)
     task = FusionTask(config, sequences["train"], sequences.get("held_out"), device, groups, sequences.get("select"))
     items = config.sequences.examples
     training = Training(task, config.training, device, report.folder, what, score, items=items)
-    begin(report.folder, store, what, report.loss)
+    begin(report.folder, store, what, report.loss, report.warning)
     if not train_until_done(training, report, progress, str(device)):
         return
+    unseen = _Unseen(config, split, asked, device, report.folder, what, progress)
+    try:
+        on, known = unseen.calibration(request.calibrate_on, task, sequences.get("select"))
+    except KeyboardInterrupt:
+        report.interrupted = True
+        return
+    report.calibrated_on = CALIBRATED_ON[on]
+    taught = set(sequences["train"].video_ids)
+    hashes = sorted(row.content_hash for row in split.train if row.video_id in taught)
     sources = {role: Source.of(feature) for role, feature in features.items()}
-    counts, where = sequences["train"].counts(), str(store.place)
+    counts, place = sequences["train"].counts(), str(store.place)
 
     def write(folder: Path, state: Mapping[str, Tensor], record: Record) -> None:
-        meta = Meta(config, classes, counts, sources, where, store.versions, record)
+        meta = Meta(
+            config,
+            classes,
+            counts,
+            sources,
+            place,
+            store.versions,
+            record,
+            calibrated_on=report.calibrated_on,
+            taught=hashes,
+            split=split.rule,
+        )
         model = meta.model()
         model.load_state_dict(dict(state))
-        calibrate(model.to(device).eval(), task.train, config.loss.name)
+        calibrate(model.to(device).eval(), known.sequences, config.loss.name, known.logits)
         write_checkpoint(folder, model, meta)
 
     save_run(training, report, task.model.state_dict(), write)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Videos to calibrate on. logits: theirs by models that were not trained on them; None takes the model's own."""
+
+    sequences: Sequences
+    logits: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    """Finds videos to calibrate a run on, such as its model was not trained on."""
+
+    config: FusionConfig
+    split: TrainingSplit
+    asked: SplitRequest
+    device: torch.device
+    folder: Path
+    what: dict[str, Any]
+    progress: Progress
+
+    def calibration(self, on: CalibrateOn, task: FusionTask, select: Sequences | None) -> tuple[CalibratedOn, _Known]:
+        """What to calibrate on, by its name in CALIBRATED_ON: `select`, else `folds` of train, else `train` itself."""
+        if on == "unseen" and select is not None and len(set(select.video_ids)) >= LEAST_CALIBRATION:
+            return "select", _Known(select.to(self.device))
+        fold_of = self._folds(task.train)
+        if on == "unseen" and len(set(task.train.video_ids)) >= LEAST_CALIBRATION and len(set(fold_of)) == FOLD_COUNT:
+            try:
+                logits = out_of_fold_scores(self.config, task.train, self.device, fold_of, self._fit)
+            except DivergedError as error:
+                self.progress.message(f"Not calibrated on unseen videos, since a model for it diverged: {error}")
+            else:
+                return "folds", _Known(task.train, logits)
+        return "train", _Known(task.train)
+
+    def _folds(self, train: Sequences) -> NDArray[np.int64]:
+        """The fold of each video, int64 (V,); clips of a video, and videos of a group, are in the same one."""
+        seed = SPLIT_SEED if self.asked.seed is None else self.asked.seed
+        rows = {row.video_id: row for row in self.split.train}
+        names = list(dict.fromkeys(train.video_ids))
+        fold = dict(zip(names, folds([rows[name] for name in names], FOLD_COUNT, seed, self.asked.by), strict=True))
+        return np.array([fold[name] for name in train.video_ids], np.int64)
+
+    def _fit(self, task: FusionTask, fold: int) -> FusionHead:
+        own, items = self.folder / FOLDS / str(fold), self.config.sequences.examples
+        what = self.what | {"fold": fold}
+        Training(task, self.config.training, self.device, own, what, items=items).run(_Folds(self.progress, fold))
+        return task.model
+
+
+class _Folds(Progress):
+    """The progress of the models that are trained to calibrate: stages of their own, and no figures."""
+
+    def __init__(self, progress: Progress, number: int) -> None:
+        self._progress, self._number = progress, number
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        self._progress.stage(f"calibrating, model {self._number + 1} of {FOLD_COUNT}, {name}", total)
+
+    def advance(self, n: int = 1, note: str | None = None) -> None:
+        self._progress.advance(n, note)
 
 
 def features_of(store: FeatureStore, config: FusionConfig) -> Mapping[Modality, Feature]:

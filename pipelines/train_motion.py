@@ -20,6 +20,7 @@ from pipelines.run_folder import (
     TrainReport,
     begin,
     default_folder,
+    fill_split,
     finished,
     identity,
     load_finished,
@@ -27,6 +28,7 @@ from pipelines.run_folder import (
     save_run,
     score,
     snapshot,
+    split_of_run,
     train_until_done,
 )
 from vimoclip.config.motion import MotionConfig
@@ -104,10 +106,10 @@ def run(
         UnknownColumnError: the store lacks a feature that the settings name.
     """
     began = time.monotonic()
-    report = TrainMotionReport(request.folder or default_folder(request.store, request.config, "motion"))
+    report = TrainMotionReport(request.folder or default_folder(request.store, request.config, "motion", request.split))
     if finished(report.folder):
         meta = read_student_meta(report.folder)
-        load_finished(report, meta.config, request.config, len(meta.classes))
+        load_finished(report, meta.config, request.config, len(meta.classes), request.split)
     else:
         _train(request, report, progress, peers)
     report.seconds = time.monotonic() - began
@@ -119,9 +121,8 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, progress: Pro
     config = request.config
     set_threads(request.run)
     store = snapshot(report.folder, request.store, request.versions)
-    split = training_split(store, request.split, config.select_on, config.training.seed)
-    report.train, report.held_out = split.train_description, split.held_out_description
-    report.unused = split.unused
+    split = training_split(store, split_of_run(report.folder, request.split), config.select_on, config.training.seed)
+    fill_split(report, split)
     classes = trainable_classes(store, split.train, request.split.min_videos)
     segments = {
         name: read_motion_clips(store, config.image, config.segment, videos, classes)
@@ -152,9 +153,11 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, progress: Pro
     if not train_until_done(training, report, progress, str(teacher.device)) or peers.rank:
         return
     counts, where = segments["train"].sequences.counts(), str(store.place)
+    ids = set(segments["train"].sequences.video_ids)
+    taught = sorted(row.content_hash for row in split.train if row.video_id in ids)
 
     def write(folder: Path, state: Mapping[str, Tensor], record: Record) -> None:
-        meta = StudentMeta(config, classes, counts, Source.of(feature), where, store.versions, record)
+        meta = StudentMeta(config, classes, counts, Source.of(feature), where, store.versions, record, taught)
         write_student(folder, state, meta)
 
     save_run(training, report, task.model.state_dict(), write)
@@ -235,7 +238,7 @@ def run_distributed(request: TrainMotionRequest, engine: Engine, progress: Progr
         ConfigError: the cluster has no room for that many processes.
         VimoclipError: see `run`; or no cluster answers, or a process died.
     """
-    folder = (request.folder or default_folder(request.store, request.config, "motion")).absolute()
+    folder = (request.folder or default_folder(request.store, request.config, "motion", request.split)).absolute()
     world = engine.workers or torch.cuda.device_count()
     if finished(folder) or world == 1:
         return run(replace(request, folder=folder), progress)

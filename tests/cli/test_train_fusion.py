@@ -194,3 +194,22 @@ def test_an_interrupted_run_says_how_to_go_on(place: Path, monkeypatch: pytest.M
         result = vimoclip("train-fusion", *SMALL)
     assert result.exit_code == 130 and "The last epoch is kept" in result.stderr
     assert "from epoch 2 on" in vimoclip("train-fusion", *SMALL).stderr
+
+
+def test_a_run_without_splits_is_held_to_what_it_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled(tmp_path, split=False)
+    monkeypatch.chdir(tmp_path)
+    flags = ["--store", "store", "--run", "run", "--seed", "3", "--split-seed", "7", "--calibrate-on", "train"]
+    found = document("train-fusion", *SMALL, *flags)
+    assert found["divided_folders"] == 1 and found["calibrated_on"] == "the training videos"
+    shown = vimoclip("evaluate", "run", "--store", "store")
+    assert shown.exit_code == 0 and "held out by the run, 0.2 of the videos at random" in " ".join(shown.stderr.split())
+    assert "Its probabilities are calibrated on the training videos." in shown.stderr
+    report = document("evaluate", "run", "--store", "store")
+    assert report["metrics"]["videos"] == found["sequences"]["held_out"]["videos"] and report["trained_on"] == 0
+    every = vimoclip("evaluate", "run", "--store", "store", "--split", "all")
+    assert "Warning: the run was trained on" in every.stderr
+    refused = vimoclip("evaluate", "run", "--store", "store", "--split", "val").stderr
+    assert "--split all, since no video has a split" in refused and "--hold-out" not in refused
+    wrong = vimoclip("train-fusion", *SMALL, "--store", "store", "--run", "other", "--hold-out-by", "site")
+    assert wrong.exit_code == 1 and "Expected: folder" in wrong.stderr

@@ -16,15 +16,17 @@ from pipelines.executor import Engine
 from pipelines.ray_cluster import RayRuns
 from pipelines.train_fusion import TrainFusionRequest
 from tests.clusters import cluster
-from tests.pipelines.test_train_fusion import CONFIG, StopsAfter, labelled, timeless
+from tests.pipelines.test_train_fusion import CONFIG, StopsAfter, labelled, timeless, with_student
 from vimoclip.config.fusion import FusionConfig
 from vimoclip.config.store import RunConfig
 from vimoclip.errors import ConfigError, RunError
+from vimoclip.models.checkpoint import read_checkpoint
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.loop import METRICS
 from vimoclip.training.metrics import interval
+from vimoclip.training.splits import SplitRequest
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -185,3 +187,37 @@ def test_without_held_out_videos_there_is_nothing_to_compare(tmp_path: Path) -> 
         writer.flush()
     with pytest.raises(RunError, match=r"needs videos that are held out.*--eval-split"):
         ablate.run_all(request(store, tmp_path / "a", seeds=1, rows=("image",)))
+
+
+def test_without_splits_all_seeds_are_judged_on_the_same_videos(tmp_path: Path) -> None:
+    store = labelled(tmp_path, split=False)
+    report = ablate.run_all(request(store, tmp_path / "a", seeds=3, rows=("image",)))
+    assert report.rows[0].seeds == [49, 50, 51] and report.held_out == "0.2, by lot"
+    taught = [read_checkpoint(tmp_path / "a" / f"image-{seed}")[1].taught for seed in (49, 50, 51)]
+    assert taught[0] == taught[1] == taught[2] and taught[0]
+    base = replace(request(store, tmp_path / "a").base, split=SplitRequest(seed=1))
+    with pytest.raises(RunError, match="other settings"):
+        ablate.run_all(AblateRequest(base, ("image",), 3))
+    assert ablate.default_folder(AblateRequest(base)) != ablate.default_folder(request(store, tmp_path))
+
+
+def test_an_ablation_from_before_split_seeds_goes_on_as_it_was_begun(tmp_path: Path) -> None:
+    store = labelled(tmp_path, split=False)
+    base = replace(request(store, tmp_path / "a").base, split=SplitRequest(seed=None))
+    ablate.run_all(AblateRequest(base, ("image",), 1))
+    noted = json.loads((tmp_path / "a" / "ablation.json").read_text())
+    del noted["split"]
+    (tmp_path / "a" / "ablation.json").write_text(json.dumps(noted))
+    report = ablate.run_all(request(store, tmp_path / "a", seeds=2, rows=("image",)))
+    assert report.known == 1 and report.rows[0].seeds == [49, 50]
+    assert "split" not in json.loads((tmp_path / "a" / "image-50" / "run.json").read_text())
+
+
+def test_what_a_later_row_would_refuse_is_refused_before_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = with_student(tmp_path, monkeypatch, ["0.mp4", "4.mp4"], split=True)
+    with pytest.raises(RunError, match=r"2 of 6 videos .* 0\.mp4, 4\.mp4.*--allow-taught"):
+        ablate.run_all(request(store, tmp_path / "a", seeds=1))
+    assert not (tmp_path / "a" / "image-49").exists()
+    assert ablate.run_all(request(store, tmp_path / "a", seeds=1, rows=("image",))).rows[0].seeds == [49]

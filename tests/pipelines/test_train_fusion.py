@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,21 @@ from pipelines.evaluate import EvaluateReport, EvaluateRequest
 from pipelines.run_folder import RUN, default_folder
 from pipelines.train_fusion import TrainFusionReport, TrainFusionRequest
 from schemas.labels import Label
+from schemas.models import STUDENT, folder_of
+from tests.vimoclip import stores
 from tests.vimoclip.stores import embedded, make_store, ok_row
 from vimoclip.config.fusion import FusionConfig, LossConfig, TfamConfig, TrainingConfig
+from vimoclip.config.motion import MotionConfig
 from vimoclip.config.store import RunConfig
 from vimoclip.errors import CheckpointError, ConfigError, RunError
-from vimoclip.models.checkpoint import read_checkpoint
+from vimoclip.models.checkpoint import Source, read_checkpoint, write_files
+from vimoclip.models.motion_student import MOCLIP, StudentMeta
 from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.lock import writer_lock
 from vimoclip.store.writer import StoreWriter
 from vimoclip.training.loop import METRICS, STATE, Record
-from vimoclip.training.splits import SplitRequest
+from vimoclip.training.splits import SplitRequest, videos_of_split
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -309,3 +313,229 @@ def test_each_store_and_each_setting_has_a_folder_of_its_own(tmp_path: Path) -> 
     )
     assert one != default_folder(tmp_path / "other", CONFIG, "cross")
     assert one != default_folder(tmp_path, replace(CONFIG, mixup=None), "cross")
+
+
+def rows_of(store: Path) -> list[str]:
+    return [row.video_id for row in videos_of_split(FeatureStore.open(store))]
+
+
+def test_runs_with_other_seeds_hold_out_the_same_videos(tmp_path: Path) -> None:
+    store = labelled(tmp_path, split=False)
+    configs = [replace(CONFIG, training=replace(CONFIG.training, seed=seed, epochs=1)) for seed in (49, 50)]
+    runs = [train(store, tmp_path / str(n), config=config) for n, config in enumerate(configs)]
+    metas = [read_checkpoint(each.folder)[1] for each in runs]
+    taught = metas[0].taught
+    assert taught is not None and taught == metas[1].taught and len(taught) == runs[0].sequences["train"].videos
+    assert metas[0].split == {"seed": 49, "by": None, "share": 0.2}
+    assert json.loads((runs[0].folder / RUN).read_text())["split"] == metas[0].split
+    other = train(store, tmp_path / "other", split=SplitRequest(seed=2))
+    assert read_checkpoint(other.folder)[1].taught != metas[0].taught
+    for split in (SplitRequest(), SplitRequest(seed=2, by="folder"), SplitRequest(seed=2, share=0.3)):
+        with pytest.raises(RunError, match=r"another split of the videos.*Expected: --(split-seed 2|hold-out 0\.2)"):
+            train(store, tmp_path / "other", split=split)
+
+
+def test_a_run_from_before_split_seeds_goes_on_as_it_was_begun(tmp_path: Path) -> None:
+    store = labelled(tmp_path, split=False)
+    config = replace(CONFIG, training=replace(CONFIG.training, seed=51), select_on=0.4)
+    before = SplitRequest(seed=None)
+    whole = train(store, tmp_path / "whole", config=config, split=before)
+    assert "split" not in json.loads((whole.folder / RUN).read_text())
+    assert train(store, tmp_path / "run", StopsAfter(1), config=config, split=before).interrupted
+    with pytest.raises(RunError, match="another split of the videos"):
+        train(store, tmp_path / "run", config=config, split=SplitRequest(seed=7))
+    report = train(store, tmp_path / "run", config=config)
+    assert timeless(report.records) == timeless(whole.records) and report.held_out == whole.held_out
+    assert train(store, tmp_path / "run", config=config).known
+    found = measure(store, tmp_path / "run")
+    assert found.metrics.micro == pytest.approx(whole.records[-1]["held_out"]["micro"])
+
+
+def test_the_default_folder_depends_on_a_split_that_is_not_the_default(tmp_path: Path) -> None:
+    one = default_folder(tmp_path, CONFIG, "cross")
+    assert one == default_folder(tmp_path, CONFIG, "cross", SplitRequest(share=0.3, min_videos=2))
+    others = {
+        default_folder(tmp_path, CONFIG, "cross", SplitRequest(seed=n, by=by)) for n in (1, 2) for by in (None, "a")
+    }
+    assert len(others | {one}) == 5
+
+
+def test_folders_on_both_sides_are_warned_of(tmp_path: Path) -> None:
+    store = labelled(tmp_path, split=False)
+    report = train(store, tmp_path / "run", said := Said())
+    assert report.divided_folders == 1
+    (warning,) = (text for text in said.messages if "--hold-out-by" in text)
+    assert warning.startswith("Warning: of 1 folder, some videos are trained on and others set aside")
+
+
+def test_without_splits_a_run_is_evaluated_on_what_it_held_out(tmp_path: Path) -> None:
+    store = labelled(tmp_path, split=False)
+    config = replace(CONFIG, select_on=0.3)
+    report = train(store, tmp_path / "run", config=config)
+    found = measure(store, tmp_path / "run")
+    assert found.metrics.micro == pytest.approx(report.records[-1]["held_out"]["micro"])
+    assert found.metrics.videos == report.sequences["held_out"].videos and found.trained_on == 0
+    assert found.judged_on == "held out by the run, 0.2 of the videos at random" and not found.warnings
+    assert found.selected is not None and found.selected.metrics.videos == found.metrics.videos
+    every = measure(store, tmp_path / "run", split="all")
+    trained = report.sequences["train"].videos
+    assert (every.judged_on, every.metrics.videos, every.trained_on) == ("all videos", 23, trained)
+    assert every.warnings == [
+        f"Warning: the run was trained on {trained} of these 24 videos: the figures are too good."
+    ]
+    alone = measure(store, tmp_path / "run" / "selected")
+    assert alone.metrics.videos == found.metrics.videos
+    with pytest.raises(RunError, match=r"split val\. Expected: --split all, since no video has a split"):
+        measure(store, tmp_path / "run", split="val")
+
+
+def test_a_store_of_other_videos_is_evaluated_whole(tmp_path: Path) -> None:
+    store = labelled(tmp_path, split=False)
+    train(store, tmp_path / "run")
+    made = make_store(tmp_path / "other", {f"new {n}.mp4": 3 for n in range(6)})
+    relabel(tmp_path / "other", "t", {f"new {n}.mp4": "abc"[n % 3] for n in range(6)})
+    assert len(made.live_videos()) == 6
+    found = measure(tmp_path / "other", tmp_path / "run")
+    assert (found.metrics.videos, found.judged_on) == (6, "all videos, none of which it was trained on")
+
+
+def test_a_split_that_was_trained_on_is_warned_of(store: Path, tmp_path: Path) -> None:
+    report = train(store, tmp_path / "run")
+    assert measure(store, tmp_path / "run", split="val").warnings == []
+    found = measure(store, tmp_path / "run")
+    assert found.trained_on == report.sequences["train"].videos and "trained on" in found.warnings[0]
+
+
+def with_student(folder: Path, monkeypatch: pytest.MonkeyPatch, taught: list[str] | None, split: bool) -> Path:
+    """A store whose moclip a trained student made, that was taught on these videos, or does not say which."""
+    id, plain = "0123456789abcdef", stores.features
+    monkeypatch.setattr(
+        stores,
+        "features",
+        lambda dims: [
+            replace(each, training="trained", weights=STUDENT + id) if each.name == "moclip" else each
+            for each in plain(dims)
+        ],
+    )
+    store = labelled(folder, split)
+    opened = FeatureStore.open(store)
+    hashes = None if taught is None else [row.content_hash for row in opened.rows() if row.video_id in taught]
+    teacher = Source.of(opened.features["clip"])
+    meta = StudentMeta(MotionConfig(), ["a"], [1], teacher, str(store), opened.versions, {}, hashes)
+    body = {**asdict(meta), "config": meta.config.to_dict()}
+    if taught is None:
+        del body["taught"]
+    write_files(store / folder_of(id), MOCLIP, {"w": torch.zeros(1)}, body)
+    return store
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_videos_that_the_student_was_taught_on_do_not_judge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: bool
+) -> None:
+    store = with_student(tmp_path, monkeypatch, list(VIDEOS)[:20], split)
+    with pytest.raises(
+        RunError, match=r"was taught the labels of .* Received: \d of \d videos .*\.mp4.*--allow-taught"
+    ):
+        train(store, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    image = replace(CONFIG, tfam=replace(CONFIG.tfam, fusion="image"))
+    assert not train(store, tmp_path / "image", config=image).warning
+    report = train(store, tmp_path / "run", said := Said(), split=SplitRequest(allow_taught=True))
+    assert report.warning.startswith("Warning: ") and report.warning in said.messages
+    assert json.loads((tmp_path / "run" / RUN).read_text())["warning"] == report.warning
+    named = "val" if split else None
+    with pytest.raises(RunError, match="--allow-taught"):
+        measure(store, tmp_path / "run", split=named)
+    assert len(measure(store, tmp_path / "run", split=named, allow_taught=True).warnings) == 1
+    assert len(measure(store, tmp_path / "run", split="all").warnings) == 2
+
+
+def test_a_student_of_an_earlier_version_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = with_student(tmp_path, monkeypatch, None, split=True)
+    assert "is not known" in train(store, tmp_path / "run").warning
+    (warning,) = measure(store, tmp_path / "run", split="val").warnings
+    assert "is not known" in warning
+
+
+def test_a_student_that_was_taught_on_other_videos_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = with_student(tmp_path, monkeypatch, [f"{n}.mp4" for n in range(24) if n % 4], split=True)
+    assert train(store, tmp_path / "run").warning == "" and measure(store, tmp_path / "run", split="val").warnings == []
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 96 videos whose two labels nothing shows; a half are of the split val."""
+    names = {f"{n}.mp4": 4 for n in range(96)}
+    store = make_store(tmp_path_factory.mktemp("noise") / "store", names)
+    with writer_lock(store.place):
+        writer = StoreWriter(store)
+        writer.put(*(replace(row, split="val" if int(row.video_id[:-4]) % 2 else "train") for row in store.rows()))
+        labels = [Label(video_id=name, label=label, source="t") for n, name in enumerate(names) for label in _both(n)]
+        writer.set_labels(labels, list(names), "t")
+        writer.flush()
+    return Path(str(store.place))
+
+
+def _both(n: int) -> str:
+    return ("a", "b", "ab", "a", "c", "bc")[n * n * 7 // 5 % 6]
+
+
+FITS = replace(
+    CONFIG,
+    tfam=replace(CONFIG.tfam, width=32, feed_forward=64, hidden=32, dropout=0.0),
+    training=replace(CONFIG.training, epochs=60, lr=3e-3, weight_decay=0.0),
+    mixup=None,
+)
+"""It fits its training videos."""
+
+
+def test_probabilities_mean_something_where_a_model_has_learned_its_videos_by_heart(
+    noise: Path, tmp_path: Path
+) -> None:
+    report = train(noise, tmp_path / "run", config=FITS)
+    assert measure(noise, tmp_path / "run", split="train").metrics.micro == pytest.approx(1, abs=0.02)
+    found = measure(noise, tmp_path / "run", split="val")
+    assert found.metrics.calibration is not None and found.metrics.calibration < 0.1
+    assert report.calibrated_on == "the training videos, each scored by a model that was not trained on it"
+    assert found.calibrated_on == report.calibrated_on == train(noise, tmp_path / "run", config=FITS).calibrated_on
+    assert not (tmp_path / "run" / "folds").exists()
+    quick = train(noise, tmp_path / "quick", config=FITS, calibrate_on="train")
+    assert quick.calibrated_on == "the training videos" and timeless(quick.records) == timeless(report.records)
+    worse = measure(noise, tmp_path / "quick", split="val").metrics
+    assert worse.calibration is not None and worse.calibration > 0.2 and worse.micro == found.metrics.micro
+
+
+def test_a_part_set_aside_to_choose_the_epoch_calibrates(noise: Path, tmp_path: Path) -> None:
+    config = replace(FITS, select_on=0.5, training=replace(FITS.training, epochs=20))
+    report = train(noise, tmp_path / "run", config=config)
+    assert report.calibrated_on == "the videos that were set aside to choose the best epoch"
+    found = measure(noise, tmp_path / "run", split="val")
+    assert found.metrics.calibration is not None and found.metrics.calibration < 0.1
+    assert found.selected is not None and found.selected.calibrated_on == report.calibrated_on
+
+
+class StopsWhileCalibrating(Progress):
+    """Ctrl-C in the second model that is trained to calibrate."""
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        if name.startswith("calibrating, model 2") and name.endswith("epoch 2"):
+            raise KeyboardInterrupt
+
+
+def test_a_calibration_that_was_interrupted_goes_on(noise: Path, tmp_path: Path) -> None:
+    config = replace(FITS, training=replace(FITS.training, epochs=3))
+    train(noise, tmp_path / "whole", config=config)
+    assert train(noise, tmp_path / "run", StopsWhileCalibrating(), config=config).interrupted
+    assert (tmp_path / "run" / STATE).exists() and not (tmp_path / "run" / "meta.json").exists()
+    said: list[str] = []
+
+    class Stages(Progress):
+        def stage(self, name: str, total: int | None = None) -> None:
+            said.append(name)
+
+    report = train(noise, tmp_path / "run", Stages(), config=config)
+    assert not report.interrupted and report.epochs == 0
+    assert [name for name in said if "epoch" in name] == [f"calibrating, model 2 of 2, epoch {n}" for n in (2, 3)]
+    models = [read_checkpoint(tmp_path / name)[0].state_dict() for name in ("run", "whole")]
+    assert all(torch.equal(tensor, models[1][name]) for name, tensor in models[0].items())

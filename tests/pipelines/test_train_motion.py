@@ -76,6 +76,8 @@ def test_a_run_is_a_folder_with_all_that_serving_needs(store: Path, whole: Train
     assert meta.config == CONFIG and meta.versions == opened.versions and meta.metrics == whole.records[-1]
     assert meta.teacher.fingerprint == opened.features["clip"].fingerprint
     assert len(meta.classes) == whole.classes and sum(meta.counts) == whole.segments["train"].videos
+    assert meta.taught is not None and len(meta.taught) == whole.segments["train"].videos
+    assert set(meta.taught) < {row.content_hash for row in opened.live_videos()}
     teacher = train_motion.teacher_of(opened, ONE)
     expected = MoClip.of(teacher, whole.classes, 0.1, 8).state_dict()
     assert student.state.keys() == expected.keys()

@@ -214,6 +214,11 @@ class Meta:
         store: where it was trained.
         versions: the version of each of the store's tables then.
         metrics: of its last epoch.
+        calibrated_on: which videos its calibration was fitted on, in words.
+        taught: the content hash of each video that it was trained on, in order; None where an earlier version trained
+            it and did not note them.
+        split: how its videos were drawn at random, as `vimoclip.training.splits.TrainingSplit.rule`; None where an
+            earlier version trained it.
     """
 
     config: FusionConfig
@@ -223,6 +228,9 @@ class Meta:
     store: str
     versions: dict[str, int]
     metrics: dict[str, Any] = field(default_factory=dict)
+    calibrated_on: str = "the training videos"
+    taught: list[str] | None = None
+    split: dict[str, Any] | None = None
 
     def model(self) -> FusionHead:
         """The model, with random weights."""
@@ -287,6 +295,7 @@ def _meta(get: Get, where: object) -> tuple[Meta, str]:
     try:
         sha256 = body["weights_sha256"]
         known = {name: body[name] for name in ("classes", "counts", "store", "versions", "metrics")}
+        known |= {name: body[name] for name in ("calibrated_on", "taught", "split") if name in body}
         config = FusionConfig.from_dict(body["config"])
         features = {role: Source(**body["features"][role]) for role in HEADS[config.head_name].roles}
         meta = Meta(config=config, features=features, **known)

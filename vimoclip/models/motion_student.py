@@ -142,6 +142,8 @@ class StudentMeta:
         store: where it was trained.
         versions: the version of each of the store's tables then.
         metrics: of its last epoch.
+        taught: the content hash of each video that it was trained on, in order; None where an earlier version trained
+            it and did not note them.
     """
 
     config: MotionConfig
@@ -151,6 +153,7 @@ class StudentMeta:
     store: str
     versions: dict[str, int]
     metrics: dict[str, Any] = field(default_factory=dict)
+    taught: list[str] | None = None
 
     def check(self, features: Mapping[str, Feature]) -> None:
         """Refuse a store with another teacher.
@@ -225,9 +228,10 @@ def read_student(where: Path | Get, name: object = None) -> Student:
     return Student(sha256[:16], meta, read_weights(get, name, MOCLIP, sha256))
 
 
-def read_student_meta(folder: Path) -> StudentMeta:
-    """Everything about the student in a run's folder except its weights; raises CheckpointError."""
-    return _meta(in_folder(folder), folder)[0]
+def read_student_meta(where: Path | Get, name: object = None) -> StudentMeta:
+    """Read everything about a student except its weights; arguments and errors as `read_student`."""
+    get = in_folder(where) if isinstance(where, Path) else where
+    return _meta(get, where if name is None else name)[0]
 
 
 def _meta(get: Get, where: object) -> tuple[StudentMeta, str]:
@@ -238,6 +242,7 @@ def _meta(get: Get, where: object) -> tuple[StudentMeta, str]:
         if said.get("loss") == "positives-only":  # of an earlier version; a student's vectors do not depend on it
             said["loss"] = "bce"
         config, teacher = MotionConfig.from_dict(said), Source(**body["teacher"])
-        return StudentMeta(config=config, teacher=teacher, **known), str(body["weights_sha256"])
+        meta = StudentMeta(config=config, teacher=teacher, taught=body.get("taught"), **known)
+        return meta, str(body["weights_sha256"])
     except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise damaged(where, MOCLIP, error) from error

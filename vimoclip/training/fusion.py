@@ -3,8 +3,9 @@
 Also `scores`, the logits of every video, and calibration, which turns them into probabilities that mean what they say.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -207,16 +208,61 @@ def scores(model: FusionHead, sequences: Sequences, dtype: torch.dtype = torch.f
     return found
 
 
-def calibrate(model: FusionHead, train: Sequences, loss: Loss) -> None:
-    """Calibrate a trained model by the videos it was trained on (`fit_calibration`).
+LEAST_CALIBRATION = 20
+"""The fewest videos that a calibration is fitted on, unless there are no other."""
+
+FOLDS = 2
+"""How many parts the training videos are dealt into to fit a calibration: as many models are trained."""
+
+CalibratedOn = Literal["select", "folds", "train"]
+CALIBRATED_ON: dict[CalibratedOn, str] = {
+    "select": "the videos that were set aside to choose the best epoch",
+    "folds": "the training videos, each scored by a model that was not trained on it",
+    "train": "the training videos",
+}
+"""Which videos a calibration was fitted on, in words."""
+
+
+def calibrate(model: FusionHead, fitted_on: Sequences, loss: Loss, logits: Tensor | None = None) -> None:
+    """Calibrate a trained model by videos with labels (`fit_calibration`).
 
     Args:
         model: whose logits change.
-        train: the videos.
+        fitted_on: the videos; best such as it was not trained on.
         loss: its name; with cross-entropy, each video shows one behaviour.
+        logits: of these videos, by models like this one that were not trained on them, float (V, C); by default its
+            own.
     """
     one_each = loss == "cross-entropy"
-    apply_calibration(model, fit_calibration(scores(model, train), train.targets.cpu(), one_each))
+    x = scores(model, fitted_on) if logits is None else logits
+    apply_calibration(model, fit_calibration(x, fitted_on.targets.cpu(), one_each))
+
+
+FitFold = Callable[[FusionTask, int], FusionHead]
+"""Trains a task whose model is not trained on the fold of this number, and returns the model in eval mode."""
+
+
+def out_of_fold_scores(
+    config: FusionConfig, train: Sequences, device: torch.device, fold_of: NDArray[np.int64], fit: FitFold
+) -> Tensor:
+    """Compute the logits of every training video by a model that is trained as the run's is, but not on its fold.
+
+    Args:
+        config: of the run.
+        train: the V training videos, on the device.
+        device: where they are trained.
+        fold_of: the number of the fold of each video, int64 (V,).
+        fit: trains a model.
+
+    Returns:
+        fp32 (V, C), on the CPU.
+    """
+    found = torch.zeros(len(train), len(train.classes))
+    for fold in np.unique(fold_of).tolist():
+        others, own = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+        model = fit(FusionTask(config, train.only(others), None, device), fold)
+        found[torch.from_numpy(own)] = scores(model, train.only(own))
+    return found
 
 
 def check_labels(sequences: Sequences, loss: Loss) -> None:
