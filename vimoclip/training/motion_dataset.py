@@ -19,7 +19,7 @@ from schemas.videos import Video
 from vimoclip.config.fusion import SequenceConfig
 from vimoclip.device import free_bytes
 from vimoclip.errors import RunError, StoreDamagedError
-from vimoclip.flow.encoding import decode_flow
+from vimoclip.flow.encoding import decode_flows
 from vimoclip.sequences.reader import read_sequences
 from vimoclip.sequences.sequences import MEMORY_FRACTION, FrameSampling, SequenceReport, Sequences
 from vimoclip.store.feature_store import FeatureStore
@@ -76,7 +76,7 @@ class FlowRows:
             chunks = np.searchsorted(self._starts, rows, side="right") - 1
             places = zip(chunks.tolist(), (rows - self._starts[chunks]).tolist(), strict=True)
             found = [self._held[chunk][row].as_py() for chunk, row in places]
-        return np.stack([decode_flow(data) for data in found])
+        return decode_flows(found)
 
 
 def read_flow(table: Table, steps: FrameSampling, hold: bool | None = None) -> FlowRows:
