@@ -1,4 +1,4 @@
-"""CUDA tensors without a card: networks run for their devices, dtypes and shapes alone, as under torch's FakeTensorMode.
+"""CUDA tensors without a card: networks run for their devices, dtypes and shapes alone (torch's FakeTensorMode).
 
     with fake_cuda(monkeypatch):
         teacher = ClipTeacher(config, CUDA)      # parameters are made on the device; loading was done before
@@ -10,10 +10,12 @@ with another one of its moves to the device left out, and says which were notice
 """
 
 import contextlib
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -29,9 +31,16 @@ class HostCopyError(AssertionError):
 
 
 def _to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
-    """`nn.Module.to` that makes fake tensors on the device. Nothing happens where no device, or the CPU, is named."""
-    device, dtype, _, layout = torch._C._nn._parse_to(*args, **kwargs)
-    del layout
+    """`nn.Module.to` that makes fake tensors on the device."""
+    device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
+    if _is_cuda(device) and _planted and _planted[-1].leaves_out("Module.to"):
+        device = None
+    with torch._C.DisableTorchFunction():
+        _move(self, device, dtype)
+    return self
+
+
+def _move(self: nn.Module, device: torch.device | None, dtype: torch.dtype | None) -> None:
     for module in self.modules():
         for tensors in (module._parameters, module._buffers):
             for name, own in tensors.items():
@@ -40,7 +49,22 @@ def _to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
                 as_dtype = dtype if dtype is not None and own.is_floating_point() else own.dtype
                 made = torch.empty(own.shape, dtype=as_dtype, device=device or own.device)
                 tensors[name] = nn.Parameter(made, own.requires_grad) if isinstance(own, nn.Parameter) else made
-    return self
+
+
+def _numpy(self: Tensor, **_: Any) -> Any:
+    """The numbers of a fake tensor of the CPU, which are all 0."""
+    if not isinstance(self, FakeTensor):
+        return _real_numpy(self)
+    if self.device.type != "cpu":
+        raise TypeError(f"a tensor of {self.device} has no numpy array: use .cpu()")
+    return np.zeros(tuple(self.shape), str(self.dtype).rpartition(".")[2])
+
+
+def _float(self: Tensor) -> float:
+    return 0.0 if isinstance(self, FakeTensor) and self.device.type == "cpu" else self.item()
+
+
+_real_numpy = Tensor.numpy
 
 
 @contextlib.contextmanager
@@ -48,6 +72,10 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Everything in the block is fake, and there is a CUDA device with room for all of it."""
     monkeypatch.setattr(nn.Module, "to", _to)
     monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
+    monkeypatch.setattr(Tensor, "numpy", _numpy)
+    monkeypatch.setattr(Tensor, "__float__", _float, raising=False)
+    monkeypatch.setattr(torch.distributions.Beta, "sample", lambda self, shape: torch.ones(shape))
+    monkeypatch.setattr(torch.distributions.Distribution, "_validate_args", False)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (9, 0))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (1 << 40, 1 << 40))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device=None: 0)
@@ -79,6 +107,21 @@ def step() -> Iterator[None]:
         yield
 
 
+class _NoFp64(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor) and made.device.type == "cuda" and made.dtype == torch.float64:
+            raise TypeError(f"{func} makes float64 on the device, which not all of them have")
+        return made
+
+
+@contextlib.contextmanager
+def without_fp64() -> Iterator[None]:
+    """The device has no fp64 in the block, as Apple's GPUs have none."""
+    with _NoFp64():
+        yield
+
+
 def on_cuda(*tensors: Tensor) -> bool:
     """Whether all of these are fake tensors on the device."""
     return all(isinstance(each, FakeTensor) and each.device.type == "cuda" for each in tensors)
@@ -94,14 +137,30 @@ class _LeaveOut(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         moves = func is Tensor.to and any(_is_cuda(each) for each in [*args[1:], *kwargs.values()])
         makes = func is not Tensor.to and _is_cuda(kwargs.get("device"))
-        if moves or makes:
-            self.count += 1
-            if self.count == self.number:
-                self.left_out = f"{getattr(func, '__name__', func)} of {_caller()}"
-                if moves:
-                    args = tuple(torch.device("cpu") if _is_cuda(each) else each for each in args)
-                kwargs = {name: torch.device("cpu") if _is_cuda(each) else each for name, each in kwargs.items()}
+        if (moves or makes) and self.leaves_out(getattr(func, "__name__", str(func))):
+            args = tuple(_CPU if _is_cuda(each) else each for each in args)
+            kwargs = {name: _CPU if _is_cuda(each) else each for name, each in kwargs.items()}
         return func(*args, **kwargs)
+
+    def leaves_out(self, what: str) -> bool:
+        """Count a move; whether it is the one to be left out."""
+        self.count += 1
+        if self.count == self.number:
+            self.left_out = f"{what} of {_caller()}"
+        return self.count == self.number
+
+    def __enter__(self) -> "_LeaveOut":
+        _planted.append(self)
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        _planted.pop()
+
+
+_planted: list[_LeaveOut] = []
+_CPU = torch.device("cpu")
 
 
 def _is_cuda(value: Any) -> bool:
@@ -110,8 +169,6 @@ def _is_cuda(value: Any) -> bool:
 
 def _caller() -> str:
     """The line of ours that a call stands on."""
-    import traceback
-
     frames = [each for each in traceback.extract_stack() if "/vimoclip/" in each.filename]
     last = frames[-1] if frames else traceback.extract_stack()[0]
     return f"{last.filename.rpartition('/')[2]}:{last.lineno} `{last.line}`"

@@ -56,7 +56,6 @@ from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.flow.encoding import PLANE, encode_flow, to_planes
 from vimoclip.frames import FrameBatch, VideoDone, VideoFailed, VideoJob
 from vimoclip.models.backbones import load_backbone
-from vimoclip.models.clip import ClipTeacher
 from vimoclip.progress import Progress
 from vimoclip.sequences.sequences import PackedRows, Sequences
 from vimoclip.training.fusion import FusionTask
@@ -269,16 +268,16 @@ def table2(device: torch.device, clips: int, width: int, seconds: float) -> Iter
 # The motion student.
 
 
-def made_up_clips(teacher: ClipTeacher, clips: int, frames: int) -> MotionClips:
+def made_up_clips(dim: int, clips: int, frames: int) -> MotionClips:
     """Clips of as many frames, of videos of one clip each; smooth random flow, and z_image at random."""
     random = np.random.default_rng(0)
     steps = np.full(clips, frames)
     offsets = np.concatenate([[0], np.cumsum(steps)])
-    z = torch.nn.functional.normalize(torch.randn(int(offsets[-1]), teacher.dim), dim=-1).half()
+    z = torch.nn.functional.normalize(torch.randn(int(offsets[-1]), dim), dim=-1).half()
     targets = torch.nn.functional.one_hot(torch.arange(clips) % 8, 8).to(torch.uint8)
     names, ids = [str(n) for n in range(8)], [f"{n}.mp4" for n in range(clips)]
     rows, norms = PackedRows([z], offsets), torch.ones(len(z), 1)
-    sequences = Sequences(ids, offsets, rows, norms, {"image": teacher.dim}, "unit", names, targets)
+    sequences = Sequences(ids, offsets, rows, norms, {"image": dim}, "unit", names, targets)
     coarse = random.integers(1, 256, (32, 2, PLANE // 16, PLANE // 16)).astype(np.uint8)
     kinds = [encode_flow(np.ascontiguousarray(each.repeat(16, 1).repeat(16, 2))) for each in coarse]
     held = pa.array([kinds[n] for n in random.integers(0, len(kinds), len(z))], pa.binary())
@@ -317,7 +316,7 @@ def student_steps(model: str, sizes: Sizes, seconds: float) -> dict[str, Any]:
     """Seconds a step, with clips that are read and with ones that lie ready."""
     device, config = sizes.device, sizes.config()
     teacher = load_backbone(ClipConfig(model, "none", precision="fp32"), device)
-    clips = made_up_clips(teacher, sizes.batch * (STEPS + 1), sizes.frames)
+    clips = made_up_clips(teacher.dim, sizes.batch * (STEPS + 1), sizes.frames)
     found: dict[str, Any] = {"model": model, "clips": sizes.batch, "frames": sizes.batch * sizes.frames}
     for kind in (MotionTask, ReadyTask):
         task = kind(config, teacher, clips)
@@ -335,7 +334,7 @@ def resumes(model: str, sizes: Sizes, place: Path) -> bool:
     """Whether a run that is stopped in its second epoch, and continued, ends as an unbroken one, to the bit."""
     device, config = sizes.device, sizes.config(epochs=2)
     teacher = load_backbone(ClipConfig(model, "none", precision="fp32"), device)
-    clips = made_up_clips(teacher, 3 * sizes.batch, sizes.frames)
+    clips = made_up_clips(teacher.dim, 3 * sizes.batch, sizes.frames)
     ends = []
     for name, stops in (("whole", list[int]()), ("broken", [3, 4])):  # within either epoch
         (place / name).mkdir()
@@ -450,13 +449,13 @@ def main() -> None:
                 print(in_words(results["ingest"][-1]), flush=True)
         if "table2" in asked.parts:
             results["table2"] = []
-            for row in table2(device, asked.clips, asked.width, max(10.0, ends("table2") - time.monotonic())):
+            for row in table2(device, asked.clips, asked.width, max(1.0, ends("table2") - time.monotonic())):
                 results["table2"].append(row)
                 of = f"{row['measured_steps']} of {row['steps']} steps"
                 print(f"Table 2, {row['fusion']}: {row['epoch_s']:.1f} s an epoch, from {of}", flush=True)
         if "motion" in asked.parts:
             sizes = Sizes(asked.segments, asked.segment, device)
-            steps = student_steps(asked.student, sizes, max(10.0, (ends("motion") - time.monotonic()) / 2))
+            steps = student_steps(asked.student, sizes, max(1.0, (ends("motion") - time.monotonic()) / 2))
             print(
                 f"train-motion, {asked.student}, {steps['frames']} frames a step: {steps['step_s']:.3f} s, "
                 f"{steps['ready_step_s']:.3f} s of clips that lie ready: the device computes {steps['busy']:.0%}",
