@@ -10,6 +10,7 @@ with another one of its moves to the device left out, and says which were notice
 """
 
 import contextlib
+import copy
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -71,6 +72,7 @@ _real_numpy = Tensor.numpy
 def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Everything in the block is fake, and there is a CUDA device with room for all of it."""
     monkeypatch.setattr(nn.Module, "to", _to)
+    monkeypatch.setattr(nn.Module, "float", lambda self: _to(self, torch.float32))
     monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
     monkeypatch.setattr(Tensor, "numpy", _numpy)
     monkeypatch.setattr(Tensor, "__float__", _float, raising=False)
@@ -120,6 +122,12 @@ def without_fp64() -> Iterator[None]:
     """The device has no fp64 in the block, as Apple's GPUs have none."""
     with _NoFp64():
         yield
+
+
+def real_copy(module: nn.Module) -> nn.Module:
+    """A copy of a network that is not fake, also where everything else is."""
+    with unset_fake_temporarily():
+        return copy.deepcopy(module)
 
 
 def on_cuda(*tensors: Tensor) -> bool:
