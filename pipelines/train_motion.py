@@ -222,7 +222,7 @@ def train_in_group(member: GroupMember) -> TrainMotionReport:
     if member.world == 1:
         return run(member.request)
     device = pick_device(member.request.run.device)
-    store = torch.distributed.FileStore(str(member.rendezvous_file), member.world)
+    store = torch.distributed.FileStore(str(member.rendezvous_file), member.world)  # type: ignore[attr-defined]
     store.set_timeout(STEP_TIMEOUT)
     share_host_memory(_on_this_machine(store, member))
     torch.distributed.init_process_group(

@@ -13,7 +13,7 @@ import contextlib
 import copy
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,9 @@ class HostCopyError(AssertionError):
 
 def _to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
     """`nn.Module.to` that makes fake tensors on the device."""
-    device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
+    parsed = torch._C._nn._parse_to(*args, **kwargs)
+    device: torch.device | None = parsed[0]
+    dtype: torch.dtype | None = parsed[1]
     if _is_cuda(device) and _planted and _planted[-1].leaves_out("Module.to"):
         device = None
     with torch._C.DisableTorchFunction():
@@ -43,7 +45,8 @@ def _to(self: nn.Module, *args: Any, **kwargs: Any) -> nn.Module:
 
 def _move(self: nn.Module, device: torch.device | None, dtype: torch.dtype | None) -> None:
     for module in self.modules():
-        for tensors in (module._parameters, module._buffers):
+        both: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        for tensors in both:
             for name, own in tensors.items():
                 if own is None:
                     continue
@@ -75,6 +78,7 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(nn.Module, "float", lambda self: _to(self, torch.float32))
     monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
     monkeypatch.setattr(Tensor, "numpy", _numpy)
+    monkeypatch.setattr(Tensor, "tolist", lambda self: self.cpu().numpy().tolist())
     monkeypatch.setattr(Tensor, "__float__", _float, raising=False)
     monkeypatch.setattr(torch.distributions.Beta, "sample", lambda self, shape: torch.ones(shape))
     monkeypatch.setattr(torch.distributions.Distribution, "_validate_args", False)
@@ -84,11 +88,30 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device=None: 0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*CUDA is not available.*")  # autocast, which is then off
-        with FakeTensorMode(allow_non_fake_inputs=True):
+        warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")  # copy.deepcopy does
+        mode = FakeTensorMode(allow_non_fake_inputs=True)
+        mode.cache_enabled = False  # it does not expect a call's device to be changed
+        with mode:
             yield
 
 
-class _NoHostCopies(TorchDispatchMode):
+class AtOnce:
+    """In the place of a Prefetcher: draws each item when it is asked for, from outside of what is fake."""
+
+    def __init__(self, items: Iterable[Any], size: int) -> None:
+        self._items = iter(items)
+
+    def get(self, timeout_s: float) -> Any:
+        """The next item."""
+        with unset_fake_temporarily():
+            return next(self._items)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Nothing is left to stop."""
+        return True
+
+
+class _NoHostCopies(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         given = [each for each in [*args, *kwargs.values()] if isinstance(each, Tensor)]
@@ -105,11 +128,11 @@ class _NoHostCopies(TorchDispatchMode):
 @contextlib.contextmanager
 def step() -> Iterator[None]:
     """Copies from the device to the host raise in the block: `.cpu()`, `.item()`, `.tolist()`, `.to("cpu")`, numpy."""
-    with _NoHostCopies():
+    with _NoHostCopies():  # type: ignore[no-untyped-call]
         yield
 
 
-class _NoFp64(TorchDispatchMode):
+class _NoFp64(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
         if isinstance(made, Tensor) and made.device.type == "cuda" and made.dtype == torch.float64:
@@ -120,7 +143,7 @@ class _NoFp64(TorchDispatchMode):
 @contextlib.contextmanager
 def without_fp64() -> Iterator[None]:
     """The device has no fp64 in the block, as Apple's GPUs have none."""
-    with _NoFp64():
+    with _NoFp64():  # type: ignore[no-untyped-call]
         yield
 
 

@@ -159,7 +159,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def release_cache() -> None:
     """Give what torch holds of GPUs, and does not use, back to them."""
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()

@@ -430,7 +430,7 @@ def main() -> None:
         """When, by `time.monotonic`, a part is to end; the parts come in the order of PARTS."""
         left = [each for each in PARTS if each in asked.parts]
         shares = [PARTS[each] for each in left]
-        return began + asked.budget * sum(shares[: left.index(part) + 1]) / sum(shares)
+        return began + float(asked.budget) * sum(shares[: left.index(part) + 1]) / sum(shares)
 
     with tempfile.TemporaryDirectory() as place:
         lengths_of = {Path(place, "warm-up.mp4"): WARM_UP}

@@ -37,7 +37,10 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(1)  # so that all of them run at once
         folder = member.request.folder
         assert folder is not None
-        where = {"node": ray.get_runtime_context().get_node_id(), "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
+        where: dict[str, Any] = {
+            "node": ray.get_runtime_context().get_node_id(),
+            "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        }
         where |= {"device": member.request.run.device, "world": member.world}
         (folder / f"{member.rank}.json").write_text(json.dumps(where))
         return TrainMotionReport(folder)

@@ -196,15 +196,24 @@ def test_apples_gpus_get_what_they_lack_from_the_cpu(tiny_model: str, monkeypatc
 
     def to(self: torch.Tensor, *where: Any, **how: Any) -> torch.Tensor:
         moved.extend(str(each) for each in where if "mps" in str(each))
-        return real(self, *(CPU if "mps" in str(each) else each for each in where), **how)
+        here: Any = [CPU if "mps" in str(each) else each for each in where]
+        return real(self, *here, **how)
+
+    def resized(frames: torch.Tensor, *_: Any) -> torch.Tensor:
+        moved.append("resized")
+        return frames
+
+    def interpolated(*given: Any, **how: Any) -> torch.Tensor:
+        moved.append("resized")
+        return real_resize(*given, **how)
 
     monkeypatch.setattr(torch.Tensor, "to", to)
     teacher.device = torch.device("mps")
-    monkeypatch.setattr(clip, "resize_frames", lambda frames, *_: moved.append("resized") or frames)
+    monkeypatch.setattr(clip, "resize_frames", resized)
     teacher.resize(np.zeros((1, 8, 8, 3), np.uint8), 1.0)
     assert moved == ["resized", "mps"]
-    real_resize = clip.F.interpolate
-    monkeypatch.setattr(clip.F, "interpolate", lambda *a, **b: moved.append("resized") or real_resize(*a, **b))
+    real_resize = torch.nn.functional.interpolate
+    monkeypatch.setattr(torch.nn.functional, "interpolate", interpolated)
     moved.clear()
     assert torch.equal(teacher.pixels(torch.full((1, 3, 64, 64), 7, dtype=torch.uint8)), expected)
     assert moved == ["resized", "mps"]

@@ -16,18 +16,20 @@ import pytest
 import torch
 
 from benchmarks.speed.gpu import made_up, made_up_clips
-from tests.fake_cuda import CUDA, HostCopyError, fake_cuda, on_cuda, plants, real_copy, step, without_fp64
+from tests.fake_cuda import CUDA, AtOnce, HostCopyError, fake_cuda, on_cuda, plants, real_copy, step, without_fp64
 from tests.models import MODEL, PREPROCESS
 from tests.vimoclip.made_up_sequences import CONFIG, sequences
-from vimoclip.config.fusion import HEADS, LossConfig
+from vimoclip.config.fusion import HEADS, Loss, LossConfig
 from vimoclip.config.motion import MotionConfig
-from vimoclip.config.store import ClipConfig, FlowConfig
+from vimoclip.config.store import ClipConfig, FlowConfig, FlowImage
 from vimoclip.flow import raft
 from vimoclip.flow.raft import Raft
+from vimoclip.flow.raft_weights import load, raft_name
 from vimoclip.models import clip, clip_text
 from vimoclip.models.backbones import TINY, resolve_weights
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.clip_text import TextTower
+from vimoclip.models.heads import build_head
 from vimoclip.models.motion_student import MotionStudent
 from vimoclip.search.behaviour_space import BehaviourModel
 from vimoclip.sequences.sequences import Sequences
@@ -87,7 +89,7 @@ def check(path: Callable[[], None], unnoticed: tuple[str, ...] = ()) -> None:
 def test_a_host_copy_and_a_mixture_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     with fake_cuda(monkeypatch):
         there, here = torch.ones(3, device=CUDA), torch.ones(3)
-        with pytest.raises(RuntimeError, match="two (different )?devices"):
+        with pytest.raises(RuntimeError, match=r"two (different )?devices"):
             there + here
         for copied in (torch.Tensor.cpu, torch.Tensor.item, torch.Tensor.tolist, lambda own: own.to("cpu")):
             with pytest.raises(HostCopyError), step():
@@ -139,9 +141,10 @@ def test_the_student_that_serves(model: str, monkeypatch: pytest.MonkeyPatch) ->
         teacher = made()
 
         def path() -> None:
-            for image in ("uvm", "wheel"):
+            images: tuple[FlowImage, ...] = ("uvm", "wheel")
+            for image in images:
                 with step():
-                    z = MotionStudent(teacher, image)(PLANES)  # type: ignore[arg-type]
+                    z = MotionStudent(teacher, image)(PLANES)
                 assert on_cuda(z)
 
         check(path)
@@ -151,6 +154,7 @@ def test_the_student_that_serves(model: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_step_of_the_student_in_training(checkpointing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = teachers(write(tmp_path, "vit"), monkeypatch, "fp32")
     clips = made_up_clips(16, 6, 4)
+    monkeypatch.setattr("vimoclip.training.motion.Prefetcher", AtOnce)
     config = MotionConfig(hidden=8, checkpointing=checkpointing)  # type: ignore[arg-type]
     config = replace(config, training=replace(config.training, batch_size=3))
 
@@ -161,8 +165,8 @@ def test_a_step_of_the_student_in_training(checkpointing: str, tmp_path: Path, m
             with step(), torch.autocast("cuda", torch.bfloat16):
                 loss = task.loss(batch)
             assert on_cuda(loss)
-        with without_fp64():
-            scored, _ = task._scores(clips)
+        with without_fp64(), torch.no_grad():  # inference_mode, entered in here, would not see the fake device
+            scored, _ = MotionTask._scores.__wrapped__(task, clips)  # type: ignore[attr-defined]
         assert scored.shape == (6, 8) and scored.device.type == "cpu"
 
     with fake_cuda(monkeypatch):
@@ -188,7 +192,7 @@ def test_checkpointing_is_given_tensors_of_the_device(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("name", ["raft-small", "raft-large"])
 @pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
 def test_raft(name: Any, precision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    network = raft.load(raft.raft_name(name), "none")
+    network = load(raft_name(name), "none")
     monkeypatch.setattr(raft, "load", lambda *_: real_copy(network))
     monkeypatch.setattr(raft, "sha256", lambda *_: "0" * 64)
     config = FlowConfig(estimator=name, weights="none", updates=1, batch_size=2)
@@ -212,7 +216,7 @@ def test_raft(name: Any, precision: Any, monkeypatch: pytest.MonkeyPatch) -> Non
             check(path)
 
 
-LOSSES = ("bce", "asymmetric", "cross-entropy")
+LOSSES: tuple[Loss, ...] = ("bce", "asymmetric", "cross-entropy")
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -260,7 +264,7 @@ def test_the_behaviour_space(head: str, monkeypatch: pytest.MonkeyPatch) -> None
     config = CONFIG.with_head(head)
 
     def path() -> None:
-        model = fusion.build_head(config, videos.dims, 3)
+        model = build_head(config, videos.dims, 3)
         space = BehaviourModel(model, None, CUDA)  # type: ignore[arg-type]
         assert space._pooled([None] * 4).shape == (4, model.width)  # type: ignore[list-item]
 
@@ -306,7 +310,7 @@ def test_losses_are_looked_at_many_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
 def test_what_a_step_does_to_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     videos = only(sequences(4, seed=1), "cross")
     with fake_cuda(monkeypatch):
-        model = fusion.build_head(CONFIG, videos.dims, 3).to(CUDA)
+        model = build_head(CONFIG, videos.dims, 3).to(CUDA)
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter)
         average = WeightAverage(model, 0.9)
