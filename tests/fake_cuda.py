@@ -68,6 +68,14 @@ def _float(self: Tensor) -> float:
     return 0.0 if isinstance(self, FakeTensor) and self.device.type == "cpu" else self.item()
 
 
+def _deepcopy(self: Tensor, memo: dict[int, Any]) -> Tensor:
+    """`copy.deepcopy` of a fake tensor. Torch's own would copy from where it has no memory."""
+    with torch._C.DisableTorchFunction():
+        made = torch.empty(self.shape, dtype=self.dtype, device=self.device)
+        memo[id(self)] = nn.Parameter(made, self.requires_grad) if isinstance(self, nn.Parameter) else made
+    return memo[id(self)]  # type: ignore[no-any-return]
+
+
 _real_numpy = Tensor.numpy
 
 
@@ -77,6 +85,7 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(nn.Module, "to", _to)
     monkeypatch.setattr(nn.Module, "float", lambda self: _to(self, torch.float32))
     monkeypatch.setattr(Tensor, "pin_memory", lambda self: self)
+    monkeypatch.setattr(FakeTensor, "__deepcopy__", _deepcopy, raising=False)
     monkeypatch.setattr(Tensor, "numpy", _numpy)
     monkeypatch.setattr(Tensor, "tolist", lambda self: self.cpu().numpy().tolist())
     monkeypatch.setattr(Tensor, "__float__", _float, raising=False)
@@ -88,7 +97,6 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device=None: 0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*CUDA is not available.*")  # autocast, which is then off
-        warnings.filterwarnings("ignore", message="Accessing the data pointer of FakeTensor")  # copy.deepcopy does
         mode = FakeTensorMode(allow_non_fake_inputs=True)
         mode.cache_enabled = False  # it does not expect a call's device to be changed
         with mode:
