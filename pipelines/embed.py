@@ -14,13 +14,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from pipelines.executor import Engine, Executor, consumed, executor
+from pipelines.executor import Engine, Executor, consumed, executor, is_ray
 from pipelines.progress import LongVideos, ProgressHeartbeat, Rates, announce_models, announce_plan
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.embedding.feature_models import ExtraFeatures, load_student, weights_id
-from vimoclip.errors import FeatureError, SourceError, VideoError
+from vimoclip.errors import FeatureError, SourceError, StoreDamagedError, VideoError
 from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
 from vimoclip.progress import NO_PROGRESS, Progress, count
 from vimoclip.store.feature_store import FeatureStore
@@ -228,7 +228,7 @@ def _embed(request: EmbedRequest, at: StoreLocation, lock: WriteLock, progress: 
     moving = known is not None and known.added and known.kind == "motion" and not request.asked
     if request.motion is None and not moving:
         return _Embed(request, store, lock, progress).run()
-    return EmbedMotion(request.feature, request.motion, request.run, store, lock, progress).run()
+    return EmbedMotion(request.feature, request.motion, request.run, request.engine, store, lock, progress).run()
 
 
 class _Embed(FeatureBackfill):
@@ -327,6 +327,7 @@ class EmbedMotion(FeatureBackfill):
         feature: str,
         folder: Path | None,
         run: RunConfig,
+        engine: Engine,
         store: FeatureStore,
         lock: WriteLock,
         progress: Progress,
@@ -337,12 +338,13 @@ class EmbedMotion(FeatureBackfill):
             feature: name of the feature; `moclip` to replace it.
             folder: of a run of train-motion; None continues with the student that the feature was begun with.
             run: where and how to compute.
+            engine: which executor to use. Workers of other machines need not reach the store.
             store: the store.
             lock: held on the store.
             progress: an item is a video.
         """
         super().__init__(feature, lock, progress)
-        self._folder, self._run, self._store = folder, run, store
+        self._folder, self._run, self._engine, self._store = folder, run, engine, store
 
     def run(self) -> EmbedReport:
         """Embed the videos.
@@ -375,11 +377,10 @@ class EmbedMotion(FeatureBackfill):
             self._lock.check()
             save_model(store.place, student.id, self._folder)
         self._progress.stage("loading models")
-        from vimoclip.embedding.embedder import StoredFlowEmbedder
-
-        embedder = StoredFlowEmbedder(store, name, student, self._run)
-        writer = FeatureWriter(store, embedder.feature, self._lock.check)
-        self.fill(writer, embedder, store.config.clip, live)
+        made_from = ExtraFeatures(alone=True, students={name: student}, stored_flow=store.features[PROMOTED])
+        with executor(store.config, self._run, self._engine, made_from) as embedder:
+            writer = FeatureWriter(store, embedder.features[0], self._lock.check)
+            self.fill(writer, embedder, store.config.clip, live)
         return report
 
     def _student(self) -> "Student":
@@ -396,8 +397,16 @@ class EmbedMotion(FeatureBackfill):
         return videos_missing_feature(self._store, self._store.tables["frames"], name)
 
     def jobs(self, todo: list[Video]) -> Iterator[VideoJob]:
-        """Yield the stored videos; their files are not opened."""
-        yield from (VideoJob(row.video_id, row.path) for row in todo)
+        """Yield the stored videos with their flow; their files are not opened. It runs in another thread."""
+        from vimoclip.embedding.embedder import StoredFlowJob
+
+        store = FeatureStore.open(self._store.place, self._store.versions)  # of its own, beside that of the writer
+        sent = is_ray(self._run, self._engine)
+        for row in todo:
+            try:
+                yield StoredFlowJob.of(store, row, held=sent)
+            except StoreDamagedError as error:
+                self.skipped.put(VideoFailed(row.video_id, "no-flow", str(error)))
 
     def finish(self, writer: FeatureWriter) -> None:
         """Let readers see the feature; in the place of moclip only when every video has it.

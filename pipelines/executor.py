@@ -97,9 +97,9 @@ def executor(
             yield made
     else:
         # loads torch, which takes seconds: a run with nothing to do does not need it
-        from vimoclip.embedding.worker import EmbedWorker
+        from vimoclip.embedding.worker import make_worker
 
-        yield EmbedWorker(config, run, added)
+        yield make_worker(config, run, added)
 
 
 @contextlib.contextmanager

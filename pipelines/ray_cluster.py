@@ -12,11 +12,13 @@ import socket
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import ray
 from ray.exceptions import RayError, RayTaskError
+from ray.util.placement_group import placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from vimoclip.errors import VimoclipError
 
@@ -161,34 +163,40 @@ Request = TypeVar("Request")
 Report = TypeVar("Report")
 
 WAIT_S = 1.0
+ROOM_S = 300.0
+"""How long a group waits for the room that it needs: others may use it, or nodes may still be starting."""
+LATE_S = 5.0
+"""How long to wait, once a process of a group has failed, for the errors of the others."""
 
 
 class RayRuns:
     """A cluster that carries out requests, until `close`.
 
     Attributes:
+        gpus: the GPUs of the cluster that runs use; 0 where they use CPUs.
         together: how many runs it has room for at a time.
         threads: CPU threads per run, its share of the cores, so that runs on CPUs do not slow each other down; 0 on
             GPUs.
     """
 
-    def __init__(self, address: str | None, side_by_side: int, device: str) -> None:
+    def __init__(self, address: str | None, side_by_side: int, device: str, on_cpus: int | None = None) -> None:
         """Join the cluster.
 
         Args:
             address: see `RayCluster`.
-            side_by_side: runs at a time on each GPU, or on all CPUs where there are no GPUs or `device` is `cpu`.
+            side_by_side: runs at a time on each GPU.
             device: as in `RunConfig`.
+            on_cpus: runs at a time on all CPUs, where there are no GPUs or `device` is `cpu`; None is `side_by_side`.
 
         Raises:
             VimoclipError: no cluster answers there.
         """
         self._cluster = RayCluster(address)
-        on_gpu = device != "cpu" and self._cluster.room("GPU") >= 1
-        cpus = 0.0 if on_gpu else max(1.0, self._cluster.room("CPU") / side_by_side)
-        self._needs: dict[str, Any] = {"num_gpus": 1 / side_by_side if on_gpu else 0, "num_cpus": cpus}
+        self.gpus = 0 if device == "cpu" else self._cluster.room("GPU")
+        cpus = 0.0 if self.gpus else max(1.0, self._cluster.room("CPU") / (on_cpus or side_by_side))
+        self._needs: dict[str, Any] = {"num_gpus": 1 / side_by_side if self.gpus else 0, "num_cpus": cpus}
         self.threads = int(cpus)
-        self.together = self._cluster.room("GPU") * side_by_side if on_gpu else int(self._cluster.room("CPU") / cpus)
+        self.together = self.gpus * side_by_side if self.gpus else int(self._cluster.room("CPU") / cpus)
 
     def __enter__(self) -> "RayRuns":
         return self
@@ -229,3 +237,88 @@ class RayRuns:
                         "try fewer with --side-by-side.",
                     ) from error
                 yield waiting.pop(reference), report
+
+    def group(self, function: Callable[[Request], Report], requests: Sequence[Request]) -> list[Report]:
+        """Call a function on all requests at the same time, each with a GPU, or its share of the cores, to itself.
+
+        None begins before there is room for all. The calls work together, so none is tried again by itself: when one
+        fails, the others, which would wait for it, are ended too.
+
+        Returns:
+            The reports, in the order of the requests.
+
+        Raises:
+            VimoclipError: as the function raises it; the cluster has no room for all of them within `ROOM_S`; a process
+                has died; or the cluster is gone.
+        """
+        place = placement_group([self._bundle] * len(requests))
+        self._wait_for(place)
+        waiting: dict[Any, int] = {}
+        reports: dict[int, Report] = {}
+        try:
+            for rank, request in enumerate(requests):
+                where = PlacementGroupSchedulingStrategy(place, placement_group_bundle_index=rank)
+                remote = ray.remote(function).options(max_retries=0, scheduling_strategy=where, **self._needs)
+                waiting[remote.remote(request)] = rank
+            while waiting:
+                ended, _ = ray.wait(list(waiting), num_returns=1, timeout=WAIT_S)
+                self._cluster.look()
+                failures = _take_reports(ended, waiting, reports)
+                if failures:  # that of another may be the cause: what one process does is an error of all
+                    late, _ = ray.wait(list(waiting), num_returns=len(waiting), timeout=LATE_S) if waiting else ([], [])
+                    raise _cause(failures | _take_reports(late, waiting, reports), len(requests))
+        finally:
+            for reference in waiting:
+                with contextlib.suppress(RayError):
+                    ray.cancel(reference, force=True)
+            with contextlib.suppress(RayError):
+                remove_placement_group(place)
+        return [reports[rank] for rank in range(len(requests))]
+
+    @property
+    def _bundle(self) -> dict[str, float]:
+        needs = {"GPU": self._needs["num_gpus"], "CPU": self._needs["num_cpus"]}
+        return {kind: amount for kind, amount in needs.items() if amount}
+
+    def _wait_for(self, place: Any) -> None:
+        """Wait until a placement group has its room; raises VimoclipError after `ROOM_S`."""
+        until = time.monotonic() + ROOM_S
+        while not place.wait(WAIT_S):
+            self._cluster.look()
+            if time.monotonic() > until:
+                remove_placement_group(place)
+                raise VimoclipError(
+                    "The Ray cluster has no room for all processes of the training at once.",
+                    received=f"nothing for {ROOM_S:.0f} s",
+                    expected=f"{place.bundle_count} free {'GPUs' if self.gpus else 'shares of the cores'}",
+                    hint="`ray status` shows who uses them; the same command with fewer --workers needs fewer.",
+                )
+
+
+def _take_reports(ended: list[Any], waiting: dict[Any, int], reports: dict[int, Any]) -> dict[int, Exception]:
+    """Move the reports of calls that have ended from `waiting`; the errors of those that failed, by rank."""
+    failures: dict[int, Exception] = {}
+    for reference in ended:
+        rank = waiting.pop(reference)
+        try:
+            reports[rank] = ray.get(reference)
+        except RayError as error:
+            failures[rank] = error
+    return failures
+
+
+def _cause(failures: dict[int, Exception], world: int) -> Exception:
+    """The error that explains the others: our own; else a process that died; else the first."""
+    own = [error.cause for error in failures.values() if isinstance(error, RayTaskError)]
+    if (said := next((error for error in own if isinstance(error, VimoclipError)), None)) is not None:
+        return said
+    died = {rank: error for rank, error in failures.items() if not isinstance(error, RayTaskError)}
+    rank, error = next(iter((died or failures).items()))
+    made = VimoclipError(
+        f"A process of the training has {'died' if died else 'failed'}, and the others were ended.",
+        received=f"process {rank} of {world}: {first_line(error)}",
+        hint="The last state is kept; the same command continues from there. If memory has run out, take fewer "
+        "--workers, or --set training.batch_size with fewer clips.",
+    )
+    made.__cause__ = error
+    return made

@@ -18,18 +18,19 @@ from queue import SimpleQueue
 from typing import Any
 
 import ray
+import torch
 from ray.exceptions import RayError, RayTaskError
 
 from pipelines.ray_cluster import RayCluster, first_line  # first: it sets what ray reads when it is imported
 from schemas.features import Feature
 from vimoclip.config.store import RunConfig, StoreConfig
 from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES, ExtraFeatures
-from vimoclip.embedding.worker import EmbedWorker
+from vimoclip.embedding.worker import make_worker
 from vimoclip.errors import ConfigError, VimoclipError
 from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
 from vimoclip.prefetch import Prefetcher
 
-# The actor: an EmbedWorker that is given its jobs one by one. Plain Python, which Ray runs.
+# The actor: a worker that is given its jobs one by one. Plain Python, which Ray runs.
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,15 @@ class ActorInfo:
 
 
 class Actor:
-    """An EmbedWorker behind a queue of jobs. `give` and `embed` are called from two threads."""
+    """A worker behind a queue of jobs. `give` and `embed` are called from two threads."""
 
     def __init__(self, config: StoreConfig, run: RunConfig, added: ExtraFeatures = NO_EXTRA_FEATURES) -> None:
         self._jobs: SimpleQueue[VideoJob | None] = SimpleQueue()
         self._failure: VimoclipError | None = None
+        if run.device == "auto" and torch.cuda.is_available():  # Ray gave it a GPU: it uses that or says why not
+            run = replace(run, device="cuda")
         try:
-            self._worker = EmbedWorker(config, run, added)
+            self._worker = make_worker(config, run, added)
         except VimoclipError as error:  # Ray would pass it to the driver as text only
             self._failure = error
 
@@ -178,7 +181,8 @@ class RayExecutor:
             self._start()
             first = self.actors[0]
             self.config, self.features = first.config, first.features
-            self._added = replace(ExtraFeatures.of(self.features, added.alone), students=added.students)
+            towers = ExtraFeatures.of(self.features, added.alone)
+            self._added = replace(towers, students=added.students, stored_flow=added.stored_flow)
             for _ in range(workers - 1):
                 self._start()
             self.device = f"{workers} Ray workers, the first on {first.device} ({first.name})"

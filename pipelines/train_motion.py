@@ -5,12 +5,14 @@ The store is only read and needs no lock, and no video is opened. The result is 
 """
 
 import contextlib
+import platform
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +35,7 @@ from pipelines.run_folder import (
 )
 from vimoclip.config.motion import MotionConfig
 from vimoclip.config.store import RunConfig
-from vimoclip.device import pick_device, set_threads
+from vimoclip.device import pick_device, set_threads, share_host_memory
 from vimoclip.errors import ConfigError, SettingsError, UsageError
 from vimoclip.models.backbones import load_backbone
 from vimoclip.models.checkpoint import Source
@@ -150,7 +152,11 @@ def _train(request: TrainMotionRequest, report: TrainMotionReport, progress: Pro
     )
     if not peers.rank:
         begin(report.folder, store, what, report.loss)
-    if not train_until_done(training, report, progress, str(teacher.device)) or peers.rank:
+    try:
+        done = train_until_done(training, report, progress, str(teacher.device))
+    finally:
+        task.close()
+    if not done or peers.rank:
         return
     counts, where = segments["train"].sequences.counts(), str(store.place)
     ids = set(segments["train"].sequences.video_ids)
@@ -216,10 +222,15 @@ def train_in_group(member: GroupMember) -> TrainMotionReport:
     Raises:
         VimoclipError: see `run`.
     """
+    if member.world == 1:
+        return run(member.request)
     device = pick_device(member.request.run.device)
+    store = torch.distributed.FileStore(str(member.rendezvous_file), member.world)  # type: ignore[attr-defined]
+    store.set_timeout(STEP_TIMEOUT)
+    share_host_memory(_on_this_machine(store, member))
     torch.distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        init_method=f"file://{member.rendezvous_file}",
+        store=store,
         rank=member.rank,
         world_size=member.world,
         timeout=STEP_TIMEOUT,
@@ -228,40 +239,55 @@ def train_in_group(member: GroupMember) -> TrainMotionReport:
         return run(member.request, peers=ProcessGroup(member.rank, member.world))
     finally:
         torch.distributed.destroy_process_group()
+        share_host_memory(1)
+
+
+def _on_this_machine(store: Any, member: GroupMember) -> int:
+    """How many of the processes run on this machine. They tell each other, by a store that all of them reach."""
+    own = platform.node()
+    store.set(f"machine/{member.rank}", own)
+    return sum(store.get(f"machine/{rank}").decode() == own for rank in range(member.world))
 
 
 def run_distributed(request: TrainMotionRequest, engine: Engine, progress: Progress = NO_PROGRESS) -> TrainMotionReport:
-    """Train on Ray: in `engine.workers` processes, or in one per GPU of this machine.
+    """Train on Ray: in `engine.workers` processes, or in one per GPU of the cluster.
+
+    Each process has a GPU to itself, on whichever machine of the cluster it is; this one needs none. On a cluster
+    without GPUs, or with `--device cpu`, the processes share the cores.
 
     Raises:
-        UsageError: there is no GPU, and no number of processes was given.
+        UsageError: the cluster has no GPU, and no number of processes was given.
         ConfigError: the cluster has no room for that many processes.
-        VimoclipError: see `run`; or no cluster answers, or a process died.
+        VimoclipError: see `run`; no cluster answers, or a process died.
     """
     folder = (request.folder or default_folder(request.store, request.config, "motion", request.split)).absolute()
-    world = engine.workers or torch.cuda.device_count()
-    if finished(folder) or world == 1:
+    alone = engine.workers == 1 and engine.address is None  # on this machine, which needs no cluster for that
+    if finished(folder) or alone:
         return run(replace(request, folder=folder), progress)
-    if not world:
-        raise UsageError("There is no GPU to train on with Ray.", expected="--workers N, for processes on the CPU")
     from pipelines.ray_cluster import RayRuns
 
-    versions = snapshot(folder, request.store).versions  # all processes read this one, whatever is ingested meanwhile
-    folder.mkdir(parents=True, exist_ok=True)
     rendezvous_file = folder / f".peers-{uuid.uuid4().hex}"
-    side_by_side = 1 if torch.cuda.device_count() and request.run.device != "cpu" else world
     try:
-        with RayRuns(engine.address, side_by_side, request.run.device) as runs:
+        with RayRuns(engine.address, 1, request.run.device, on_cpus=engine.workers or 1) as runs:
+            world = engine.workers or runs.gpus
+            if not world:
+                raise UsageError(
+                    "There is no GPU to train on with Ray.", expected="--workers N, for processes on the CPU"
+                )
             if runs.together < world:  # the others would wait for a process that cannot start
                 raise ConfigError(
                     "The cluster has no room for that many workers.",
                     received=f"--workers {world}",
-                    expected=f"at most {runs.together}, one a GPU or a core of the cluster",
+                    expected=f"at most {runs.together}, one a {'GPU' if runs.gpus else 'core'} of the cluster",
                 )
+            versions = snapshot(folder, request.store).versions  # all read this one, whatever is ingested meanwhile
+            folder.mkdir(parents=True, exist_ok=True)
             own = replace(request.run, threads=request.run.threads or runs.threads)
+            if own.device == "auto":  # one that cannot use its GPU says so, and does not leave the others waiting
+                own = replace(own, device="cuda" if runs.gpus else "cpu")
             whole = replace(request, folder=folder, store=str(as_location(request.store)), versions=versions, run=own)
-            peers = {rank: GroupMember(whole, rank, world, rendezvous_file) for rank in range(world)}
-            report = dict(runs.map(train_in_group, peers))[0]
+            peers = [GroupMember(whole, rank, world, rendezvous_file) for rank in range(world)]
+            report = runs.group(train_in_group, peers)[0]
     except KeyboardInterrupt:
         report = TrainMotionReport(folder, interrupted=True)
         report.records = records_of(folder) if (folder / METRICS).exists() else []

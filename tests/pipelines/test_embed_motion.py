@@ -1,5 +1,7 @@
 """A trained student over the stored flow: beside moclip and in its place, whatever is killed, and ever after."""
 
+import pickle
+import queue
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +14,21 @@ import pytest
 from pipelines import embed, features
 from pipelines import ingest as ingesting
 from pipelines.embed import EmbedReport, EmbedRequest
+from pipelines.executor import Engine
 from pipelines.index import IndexRequest
 from pipelines.index import run as index
 from pipelines.ingest import IngestRequest
+from tests.clusters import cluster
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import contents, ingest
 from tests.pipelines.test_train_motion import CONFIG, ONE, train
 from vimoclip.api import Store
+from vimoclip.embedding.embedder import StoredFlowEmbedder, StoredFlowJob
+from vimoclip.embedding.feature_models import ExtraFeatures
+from vimoclip.embedding.worker import make_worker
 from vimoclip.errors import CheckpointError, FeatureError, RunError, SettingsError, StoreError
+from vimoclip.frames import FrameBatch, Idle, VideoDone
+from vimoclip.models.motion_student import read_student
 from vimoclip.progress import NO_PROGRESS, Progress
 from vimoclip.store.features import promote_feature as real_promote
 from vimoclip.store.lock import writer_lock
@@ -273,3 +282,61 @@ def test_moclip_stays_where_flow_is_lost(store: Path, runs: dict[str, Path]) -> 
     assert contents(store) == old
     report = add(store, runs["uvm"], "beside")
     assert report.complete and [video_id for video_id, _, _ in report.failed] == ["2.mp4"]
+
+
+@pytest.mark.ray
+def test_workers_of_a_cluster_give_the_same_bits_and_need_no_store(store: Path, runs: dict[str, Path]) -> None:
+    assert add(store, runs["uvm"], "alone").embedded == 4
+    with cluster(num_cpus=2, num_gpus=0) as made:
+        engine = Engine("ray", 2, str(made.address))
+        report = embed.run(EmbedRequest(store, "shared", motion=runs["uvm"], run=ONE, engine=engine))
+    assert (report.embedded, report.frames, report.failed, report.complete) == (4, 40, [], True)
+    for video_id in ("0.mp4", "3.mp4"):
+        assert matrix(store, video_id, "shared").tobytes() == matrix(store, video_id, "alone").tobytes()
+    assert verify(store) == []
+
+
+def test_the_engine_of_a_student_is_that_of_an_ingest(
+    store: Path, runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def executor(config: Any, run: Any, engine: Engine, added: Any) -> Any:
+        asked.append((engine, added))
+        raise RuntimeError("asked for")
+
+    monkeypatch.setattr(embed, "executor", executor)
+    with pytest.raises(RuntimeError, match="asked for"):
+        embed.run(EmbedRequest(store, "shared", motion=runs["uvm"], run=ONE, engine=Engine("ray", 2)))
+    ((engine, added),) = asked
+    assert engine == Engine("ray", 2) and list(added.students) == ["shared"] and added.stored_flow.name == "moclip"
+
+
+def test_a_job_for_another_machine_holds_the_flow(store: Path, runs: dict[str, Path]) -> None:
+    opened = Store.open(store)
+    row = next(row for row in opened.live_videos() if row.frames and row.frames > 1)
+    here, there = (StoredFlowJob.of(opened, row, held=held) for held in (False, True))
+    student, base = read_student(runs["uvm"]), opened.features["moclip"]
+    worker = StoredFlowEmbedder(opened.config, base, "trained", student, ONE)
+    expected = [event for event in worker.embed([here]) if not isinstance(event, Idle)]
+    sent = pickle.dumps(there)
+    shutil.rmtree(store)
+    found = [event for event in worker.embed([pickle.loads(sent)]) if not isinstance(event, Idle)]
+    assert isinstance(found[-1], VideoDone) and len(found) == len(expected) > 1
+    for one, other in zip(found[:-1], expected[:-1], strict=True):
+        assert isinstance(one, FrameBatch) and isinstance(other, FrameBatch)
+        assert one.features["trained"].values.tobytes() == other.features["trained"].values.tobytes()
+
+
+def test_a_student_without_work_says_that_it_lives(
+    store: Path, runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vimoclip.embedding.embedder.IDLE_S", 0.05)
+    opened, jobs = Store.open(store), queue.SimpleQueue[Any]()
+    students = {"trained": read_student(runs["uvm"])}
+    added = ExtraFeatures(alone=True, students=students, stored_flow=opened.features["moclip"])
+    worker = make_worker(opened.config, ONE, added)
+    outcomes = worker.embed(iter(jobs.get, None))
+    assert next(outcomes) == Idle()
+    jobs.put(None)
+    assert set(outcomes) <= {Idle()}

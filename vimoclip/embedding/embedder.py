@@ -10,10 +10,10 @@ gives the same bits alone, beside any other videos, and after a resume.
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow.compute as pc
@@ -22,15 +22,26 @@ import torch
 from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import RunConfig, StoreConfig
-from vimoclip.device import pick_device, set_threads
+from vimoclip.device import is_out_of_memory, pick_device, release_cache, set_threads
 from vimoclip.embedding.feature_models import made_with
 from vimoclip.errors import StoreDamagedError, VideoError
-from vimoclip.flow.encoding import PLANE, REST, decode_flow, encode_flow, mean_speed, to_planes
+from vimoclip.flow.encoding import PLANE, REST, decode_flow, decode_flows, encode_flow, mean_speed, to_planes
 from vimoclip.flow.estimator import FlowEstimator
-from vimoclip.frames import Embeddings, FrameBatch, FrameEvent, VideoDone, VideoFailed, VideoInfo, VideoJob
+from vimoclip.frames import (
+    FRAME_COLUMNS,
+    Embeddings,
+    FrameBatch,
+    FrameEvent,
+    Idle,
+    VideoDone,
+    VideoFailed,
+    VideoInfo,
+    VideoJob,
+)
 from vimoclip.models.backbones import load_backbone
 from vimoclip.models.clip import ClipTeacher, Input
 from vimoclip.models.motion_student import MotionStudent, Student
+from vimoclip.prefetch import Prefetcher
 from vimoclip.video.decode import FrameChunk
 
 if TYPE_CHECKING:  # a worker runs where there is no Lance (benchmarks/speed/gpu.py)
@@ -215,14 +226,14 @@ def in_halves(compute: Callable[[Batch], Result], batch: Batch) -> list[Result]:
         The result of each part, in order.
 
     Raises:
-        torch.OutOfMemoryError: there is not enough memory for a batch of one.
+        RuntimeError: there is not enough memory for a batch of one (`is_out_of_memory`).
     """
     try:
         return [compute(batch)]
-    except torch.OutOfMemoryError:
-        if len(batch) == 1:
+    except RuntimeError as error:
+        if not is_out_of_memory(error) or len(batch) == 1:
             raise
-    torch.cuda.empty_cache()
+    release_cache()
     half = len(batch) // 2
     return in_halves(compute, batch[:half]) + in_halves(compute, batch[half:])
 
@@ -262,11 +273,72 @@ def unit_vectors(z: np.ndarray, present: np.ndarray) -> Embeddings:
 
 FRAMES_PER_READ = 4096  # frames whose flow is read at once, in whole batches
 
+FlowSource = Callable[[int, int], Mapping[int, bytes]]
+"""Reads the encoded flow of the frames [first, end) of a video, by frame_index."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StoredFlowJob(VideoJob):
+    """A stored video whose flow is to be embedded.
+
+    Attributes:
+        info: what an ingest found out about it.
+        frames: all of its frames, without vectors or flow.
+        flow: reads their flow.
+    """
+
+    info: VideoInfo
+    frames: FrameBatch
+    flow: FlowSource
+
+    @classmethod
+    def of(cls, store: "FeatureStore", row: Video, held: bool) -> Self:
+        """The job of a stored video.
+
+        Args:
+            store: holds the flow.
+            row: of the video.
+            held: whether its flow is read now and goes with the job to another process; otherwise it is read piece by
+                piece when it is needed.
+
+        Raises:
+            StoreDamagedError: it cannot be read.
+        """
+        frames = FrameBatch.from_arrow(row.video_id, store.sequence(row.video_id, list(FRAME_COLUMNS)), [])
+        source: FlowSource = partial(_read_flow, store, row)
+        if held:
+            source = _HeldFlow(dict(source(0, len(frames))))
+        return cls(row.video_id, row.path, VideoInfo.of_row(row), frames, source)
+
+
+def _read_flow(store: "FeatureStore", row: Video, first: int, end: int) -> dict[int, bytes]:
+    index = pc.field("frame_index")
+    where = (pc.field("take") == row.take) & (index >= first) & (index < end)
+    found = store.tables["flow"].read(["frame_index", "flow"], where)
+    return dict(zip(found["frame_index"].to_pylist(), found["flow"].to_pylist(), strict=True))
+
+
+class _HeldFlow:
+    """Flow that is in memory, as a `FlowSource`."""
+
+    def __init__(self, flow: dict[int, bytes]) -> None:
+        self._flow = flow
+
+    def __call__(self, first: int, end: int) -> dict[int, bytes]:
+        return self._flow
+
+
+_Planes: TypeAlias = tuple[FrameBatch, np.ndarray]
+
+AHEAD = 4
+"""Batches of flow that are decoded before the device needs them."""
+IDLE_S = 1.0
+
 
 class StoredFlowEmbedder:
     """The vectors of a trained student for every stored frame of videos, from the flow that the store keeps.
 
-    It can be used where a `pipelines.executor.Executor` can, with jobs that name stored videos.
+    It can be used where a `pipelines.executor.Executor` can, with jobs that are `StoredFlowJob`s.
 
     Attributes:
         config: the store's settings.
@@ -275,11 +347,12 @@ class StoredFlowEmbedder:
         features: that feature alone, as an Executor has it.
     """
 
-    def __init__(self, store: "FeatureStore", name: str, student: Student, run: RunConfig) -> None:
+    def __init__(self, config: StoreConfig, base: Feature, name: str, student: Student, run: RunConfig) -> None:
         """Load the student.
 
         Args:
-            store: holds the flow.
+            config: the store's settings.
+            base: the store's moclip.
             name: of the feature to make.
             student: makes its vectors.
             run: device and threads.
@@ -289,67 +362,79 @@ class StoredFlowEmbedder:
             ConfigError: there is no such device.
         """
         set_threads(run)
-        self.config, self.device, self._store = store.config, pick_device(run.device), store
-        served = student.served(load_backbone(store.config.clip, self.device))
-        base = store.features["moclip"]
+        self.config, self.device = config, pick_device(run.device)
+        served = student.served(load_backbone(config.clip, self.device))
         self._student = served
         self.feature = replace(made_with(name, base, student), weights_sha256=served.tower.weights_sha256)
         self.features: list[Feature] = [self.feature]
 
     def embed(self, jobs: Iterable[VideoJob]) -> Iterator[FrameEvent]:
-        """Embed stored videos one after another.
+        """Embed stored videos one after another; reading and decoding their flow runs ahead, in another thread.
 
         Yields:
             The events of each job in turn, as vimoclip/frames.py describes them.
         """
-        rows = {row.video_id: row for row in self._store.rows()}
-        for job in jobs:
-            row = rows[job.video_id]
-            try:
-                halved = yield from self._video(row)
-                yield VideoDone(job.video_id, VideoInfo.of_row(row), halved)
-            except VideoError as error:
-                yield VideoFailed(job.video_id, error.kind, str(error))
-            except StoreDamagedError as error:
-                yield VideoFailed(job.video_id, "no-flow", str(error))
+        source, failed, halved = Prefetcher(self._read(jobs), AHEAD), None, False
+        try:
+            while True:
+                try:
+                    item = source.get(IDLE_S)
+                except StopIteration:
+                    return
+                if item is None:
+                    yield Idle()
+                    continue
+                job, part = item
+                if job is failed:
+                    continue
+                if isinstance(part, VideoFailed):
+                    yield part
+                elif isinstance(part, VideoDone):
+                    yield replace(part, reduced_batch=halved)
+                else:
+                    frames, planes = part
+                    parts = in_halves(self._student, planes)
+                    halved |= len(parts) > 1
+                    z = np.concatenate([each.cpu().numpy() for each in parts])[: len(frames)]
+                    try:
+                        vectors = unit_vectors(z, frames.frame_index > 0)
+                    except VideoError as error:
+                        failed = job
+                        yield VideoFailed(job.video_id, error.kind, str(error))
+                    else:
+                        yield replace(frames, features={self.feature.name: vectors})
+                        continue
+                halved = False
+        finally:
+            source.stop(0)
 
-    def _video(self, row: Video) -> Generator[FrameBatch, None, bool]:
-        """Yield the batches of a video; return whether memory ran out and a batch was halved."""
-        columns = ["frame_index", "source_frame", "time_s", "flow_speed"]
-        frames = self._store.sequence(row.video_id, columns)
-        index, size = frames["frame_index"].to_numpy(), self.config.clip.batch_size
-        speed = frames["flow_speed"].fill_null(0).to_numpy()
-        together, halved = max(FRAMES_PER_READ // size, 1) * size, False
-        for first in range(0, len(index), size):
+    def _read(self, jobs: Iterable[VideoJob]) -> Iterator[tuple[VideoJob, _Planes | VideoDone | VideoFailed]]:
+        for job in jobs:
+            assert isinstance(job, StoredFlowJob)
+            try:
+                for part in self._batches(job):
+                    yield job, part
+                yield job, VideoDone(job.video_id, job.info)
+            except VideoError as error:
+                yield job, VideoFailed(job.video_id, error.kind, str(error))
+            except StoreDamagedError as error:
+                yield job, VideoFailed(job.video_id, "no-flow", str(error))
+
+    def _batches(self, job: StoredFlowJob) -> Iterator[_Planes]:
+        """The frames of a video and their planes, in full batches; raises VideoError or StoreDamagedError."""
+        frames, size = job.frames, self.config.clip.batch_size
+        together = max(FRAMES_PER_READ // size, 1) * size
+        for first in range(0, len(frames), size):
             if first % together == 0:
-                flow = self._flow(row, first, first + together)
-            span = slice(first, min(first + size, len(index)))
-            own = [flow.get(i) for i in range(span.start, span.stop)]
-            if lost := [i for i, data in enumerate(own, first) if i > 0 and data is None]:
+                flow = job.flow(first, min(first + together, len(frames)))
+            span = range(first, min(first + size, len(frames)))
+            if lost := [i for i in span if i > 0 and flow.get(i) is None]:
                 raise VideoError(
                     "no-flow",
                     "The store lacks the flow of a frame.",
                     received=f"none of frame {lost[0]}",
                     hint="Run `vimoclip verify`, and ingest the video anew.",
                 )
-            planes = full_batch([None if data is None else decode_flow(data) for data in own], size)
-            parts = in_halves(self._student, planes)
-            halved |= len(parts) > 1
-            z = np.concatenate([part.cpu().numpy() for part in parts])[: len(own)]
-            yield FrameBatch(
-                row.video_id,
-                index[span],
-                frames["source_frame"].to_numpy()[span],
-                frames["time_s"].to_numpy()[span],
-                speed[span],
-                {self.feature.name: unit_vectors(z, index[span] > 0)},
-                own,
-            )
-        return halved
-
-    def _flow(self, row: Video, first: int, end: int) -> dict[int, bytes]:
-        """The encoded flow of the frames [first, end), by frame_index."""
-        index = pc.field("frame_index")
-        where = (pc.field("take") == row.take) & (index >= first) & (index < end)
-        found = self._store.tables["flow"].read(["frame_index", "flow"], where)
-        return dict(zip(found["frame_index"].to_pylist(), found["flow"].to_pylist(), strict=True))
+            moving = [i for i in span if flow.get(i) is not None]
+            planes = dict(zip(moving, decode_flows([flow[i] for i in moving]), strict=True)) if moving else {}
+            yield frames[span.start : span.stop], full_batch([planes.get(i) for i in span], size)

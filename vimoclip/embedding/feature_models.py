@@ -25,11 +25,14 @@ class ExtraFeatures:
         towers: the settings of the tower of each added image feature, by name.
         alone: whether the store's own features, clip and moclip, are left out, so that no student is needed.
         students: the trained student of each motion feature, by name; that of `moclip` replaces the starting one.
+        stored_flow: the store's moclip, where the students, one and alone, are shown the flow that the store keeps and
+            no video is decoded; None where flow is computed.
     """
 
     towers: Mapping[str, ClipConfig] = field(default_factory=dict)
     alone: bool = False
     students: "Mapping[str, Student]" = field(default_factory=dict)
+    stored_flow: Feature | None = None
 
     @classmethod
     def of(cls, features: Iterable[Feature], alone: bool = False) -> Self:

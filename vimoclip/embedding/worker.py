@@ -4,7 +4,7 @@ For each stored frame t it makes z_image = Φ_teacher(frame t) and z_motion = Φ
 flow from the frame decoded just before. f_t goes through the codec that the store keeps it in, so that a student is
 served the very bytes it will be trained on. Features that were added to a store are further z_image of other towers, or
 further z_motion of trained students. vimoclip/embedding/embedder.py makes batches of the frames of a video.
-`worker_for` makes the worker for given features of a store.
+`worker_for` makes the worker for given features of a store, and `make_worker` that of an executor.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ import torch
 from schemas.features import OWN, Feature
 from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, StoreConfig
 from vimoclip.device import pick_device, pick_precision, set_threads
-from vimoclip.embedding.embedder import Models, Motion, VideoEmbedder
+from vimoclip.embedding.embedder import Models, Motion, StoredFlowEmbedder, VideoEmbedder
 from vimoclip.embedding.feature_models import (
     NO_EXTRA_FEATURES,
     ExtraFeatures,
@@ -199,6 +199,27 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None  # run from a checkout
+
+
+def make_worker(
+    config: StoreConfig, run: RunConfig, added: ExtraFeatures = NO_EXTRA_FEATURES
+) -> EmbedWorker | StoredFlowEmbedder:
+    """Make the worker of an executor: one that decodes videos, or one that reads the flow that a store keeps.
+
+    Args:
+        config: the store's settings.
+        run: see `EmbedWorker`.
+        added: see `EmbedWorker`.
+
+    Raises:
+        ModelError: see `EmbedWorker` and `StoredFlowEmbedder`.
+        ConfigError: see `EmbedWorker`.
+        UsageError: see `EmbedWorker`.
+    """
+    if added.stored_flow is None:
+        return EmbedWorker(config, run, added)
+    ((name, student),) = added.students.items()
+    return StoredFlowEmbedder(config, added.stored_flow, name, student, run)
 
 
 OTHER_WEIGHTS = "Its weights have changed since the store was made; put the old ones back."

@@ -13,6 +13,9 @@ Training and serving both go through the JPEG, so that a student never meets an 
 import contextlib
 import functools
 import math
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -140,6 +143,35 @@ def decode_flow(data: bytes) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8).reshape(2, PLANE, PLANE)
 
 
+def decode_flows(data: Sequence[bytes]) -> NDArray[np.uint8]:
+    """Decode the flow of several frames, side by side on OpenCV's number of threads; see `decode_flow`.
+
+    Returns:
+        Codes, uint8 (N, 2, 224, 224).
+
+    Raises:
+        StoreDamagedError: one of them is damaged.
+    """
+    return np.stack(list(_side_by_side(decode_flow, data)))
+
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+_FEW = 8  # frames, which are not worth handing to threads
+
+
+def _side_by_side(function: Callable[[Item], Made], items: Sequence[Item]) -> Iterable[Made]:
+    threads = cv2.getNumThreads()
+    return map(function, items) if threads < 2 or len(items) < _FEW else _pool(threads).map(function, items)
+
+
+@functools.cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    # OpenCV and numpy let go of Python's lock in what these threads do.
+    return ThreadPoolExecutor(threads, "vimoclip-flow")
+
+
 def mirrored(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The codes of the video mirrored left to right: what moved right moves left.
 
@@ -175,13 +207,18 @@ def flow_image(planes: NDArray[np.uint8], kind: FlowImage) -> NDArray[np.uint8]:
         raise ValueError(f"planes are uint8 (N, 2, {PLANE}, {PLANE}), not {planes.dtype} {planes.shape}")
     colours = _colours(kind)
     images = np.empty((len(planes), 3, PLANE, PLANE), np.uint8)
-    for (u, v), image in zip(planes, images, strict=True):
+
+    def colour_frame(frame: int) -> None:
+        u, v = planes[frame]
         pairs = u.astype(np.intp)
         pairs <<= 8
         pairs |= v
-        for channel, colour in zip(image, colours, strict=True):
+        for channel, colour in zip(images[frame], colours, strict=True):
             # In range by construction; `clip` spares numpy the buffer that `raise` needs.
             np.take(colour, pairs, out=channel, mode="clip")
+
+    for _ in _side_by_side(colour_frame, range(len(planes))):
+        pass
     return images
 
 

@@ -116,8 +116,13 @@ class ClipTeacher:
             Images, uint8 (N, 3, S, S).
         """
         how = self.preprocessing
-        source = torch.from_numpy(frames).to(self.device)
-        return resize_frames(source, how.size, how.resize, how.interpolation, pixel_aspect)
+        source = torch.from_numpy(frames) if self._resamples_on_host else torch.from_numpy(frames).to(self.device)
+        found = resize_frames(source, how.size, how.resize, how.interpolation, pixel_aspect)
+        return found.to(self.device) if self._resamples_on_host else found
+
+    @property
+    def _resamples_on_host(self) -> bool:
+        return self.device.type == "mps"  # Apple's GPUs lack antialiased resampling
 
     @torch.inference_mode()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
@@ -126,10 +131,12 @@ class ClipTeacher:
 
     def pixels(self, images: torch.Tensor) -> torch.Tensor:
         """From images, uint8 (N, 3, S, S) of any size S, to the tower's normalised input, fp32, on the device."""
-        found = images.to(self.device).float()
+        found = (images.cpu() if self._resamples_on_host else images.to(self.device)).float()
         if found.shape[-1] != self.preprocessing.size:
             size = (self.preprocessing.size, self.preprocessing.size)
             found = F.interpolate(found, size, mode="bilinear", align_corners=False, antialias=True)
+        if self._resamples_on_host:
+            found = found.to(self.device)
         return (found - self._mean) / self._std
 
     def with_weights(self, state: Mapping[str, torch.Tensor]) -> "ClipTeacher":

@@ -120,7 +120,8 @@ class MoClip(nn.Module):
         Returns:
             fp32 (B, classes).
         """
-        segments = torch.repeat_interleave(torch.arange(len(counts), device=z.device), counts)
+        numbers = torch.arange(len(counts), device=z.device)
+        segments = torch.repeat_interleave(numbers, counts, output_size=len(z))  # known: a GPU need not be asked
         sums = z.new_zeros(len(counts), z.shape[1]).index_add(0, segments, z)
         found: Tensor = self.head(sums / counts[:, None])
         return found

@@ -314,7 +314,8 @@ class Sequences:
         device, steps = self.targets.device, int(self.steps[videos].max())
         parts = self.rows.read(videos, steps)
         if parts[0].device != device:  # vectors that did not fit there
-            parts = [part.pin_memory().to(device, non_blocking=True) for part in parts]
+            pinned = [part.pin_memory() for part in parts] if device.type == "cuda" else parts
+            parts = [part.to(device, non_blocking=True) for part in pinned]
         (norms,) = self._norms.read(videos, steps)
         within = torch.arange(steps, device=device) < torch.as_tensor(self.steps[videos], device=device)[:, None]
         vectors, present = dict[Modality, Tensor](), dict[Modality, Tensor]()

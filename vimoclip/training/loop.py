@@ -12,7 +12,6 @@ threads, a run gives the same numbers every time, whether it was interrupted or 
 import contextlib
 import json
 import math
-import os
 import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -324,6 +323,8 @@ class Training:
         torch.set_rng_state(states["cpu"].cpu())
         if self._device.type == "cuda":
             torch.cuda.set_rng_state(states["cuda"].cpu(), self._device)
+        elif self._device.type == "mps":
+            torch.mps.set_rng_state(states["mps"].cpu())
 
     def _choose(self, record: Record) -> None:
         """Remember the model, as it would be kept, where it is the best so far."""
@@ -377,6 +378,8 @@ class Training:
         random = {"cpu": torch.get_rng_state()}
         if self._device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self._device)
+        elif self._device.type == "mps":
+            random["mps"] = torch.mps.get_rng_state()
         state = {
             "identity": self._identity,
             "records": self.records,
@@ -443,7 +446,6 @@ def _deterministic(device: torch.device) -> Iterator[None]:
     """Have a GPU add in the same order every time, as a CPU does."""
     before = torch.are_deterministic_algorithms_enabled()
     if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without which cuBLAS refuses
         torch.use_deterministic_algorithms(True)
     try:
         yield

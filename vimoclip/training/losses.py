@@ -9,15 +9,17 @@ The motion student's are L = L_cls + L_distill (Eq. 6): `weighted` and `distilla
 """
 
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-import polars as pl
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vimoclip.config.fusion import Loss, LossConfig
 from vimoclip.sequences.sequences import Batch, Sequences
-from vimoclip.store.feature_store import FeatureStore
+
+if TYPE_CHECKING:  # a loss is computed where there is no Lance (benchmarks/speed/gpu.py)
+    from vimoclip.store.feature_store import FeatureStore
 
 NAMES: dict[Loss, str] = {
     "bce": "binary cross-entropy",
@@ -31,7 +33,7 @@ _NAMED = 3  # videos that a message names
 _TINY = 1e-30  # in place of 0 under a power, whose gradient may be infinite there
 
 
-def explain_loss(asked: LossConfig, chosen: LossConfig, store: FeatureStore, parts: Iterable[Sequences]) -> str:
+def explain_loss(asked: LossConfig, chosen: LossConfig, store: "FeatureStore", parts: Iterable[Sequences]) -> str:
     """Say which loss a training takes, and which of its videos are the reason.
 
     Args:
@@ -46,7 +48,7 @@ def explain_loss(asked: LossConfig, chosen: LossConfig, store: FeatureStore, par
     return f"Loss: {NAMES[chosen.name]}, since {labels}."
 
 
-def explain_labels(store: FeatureStore, parts: Iterable[Sequences]) -> str:
+def explain_labels(store: "FeatureStore", parts: Iterable[Sequences]) -> str:
     """Say how many videos, or clips, show several behaviours or none, and which: a clause, for a message.
 
     Of a few videos it names the labels and, where they come from more than one source, who gave which.
@@ -82,8 +84,10 @@ def explain_labels(store: FeatureStore, parts: Iterable[Sequences]) -> str:
     return " and ".join(said)
 
 
-def _labels_by_source(store: FeatureStore, several: dict[str, set[str]]) -> list[str]:
+def _labels_by_source(store: "FeatureStore", several: dict[str, set[str]]) -> list[str]:
     """`a.mp4: groom from first.csv, rest from second.csv`, of each video; without sources where there is one."""
+    import polars as pl
+
     every = store.labels().filter(pl.col("video_id").is_in(list(several)))
     found = []
     for video_id, labels in several.items():

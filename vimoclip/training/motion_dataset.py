@@ -8,6 +8,7 @@ stay in memory where they fit, and are otherwise read from mapped files (vimocli
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +20,15 @@ from schemas.videos import Video
 from vimoclip.config.fusion import SequenceConfig
 from vimoclip.device import free_bytes
 from vimoclip.errors import RunError, StoreDamagedError
-from vimoclip.flow.encoding import decode_flow
-from vimoclip.sequences.reader import read_sequences
+from vimoclip.flow.encoding import decode_flows
 from vimoclip.sequences.sequences import MEMORY_FRACTION, FrameSampling, SequenceReport, Sequences
-from vimoclip.store.feature_store import FeatureStore
-from vimoclip.store.table import Table
+
+if TYPE_CHECKING:  # a student is trained where there is no Lance (benchmarks/speed/gpu.py)
+    from vimoclip.store.feature_store import FeatureStore
+    from vimoclip.store.table import Table
 
 
-def open_flow(store: FeatureStore) -> Table:
+def open_flow(store: "FeatureStore") -> "Table":
     """Return the table of a store's flow.
 
     Raises:
@@ -51,7 +53,7 @@ class FlowRows:
         held: rows in memory, one chunk after another; None reads from the table.
     """
 
-    def __init__(self, table: Table, at: NDArray[np.int64], held: Sequence[pa.BinaryArray] | None) -> None:
+    def __init__(self, table: "Table", at: NDArray[np.int64], held: Sequence[pa.BinaryArray] | None) -> None:
         self._table, self._at, self._held = table, at, held
         self._starts = np.cumsum([0, *(len(chunk) for chunk in held or [])])
 
@@ -76,10 +78,10 @@ class FlowRows:
             chunks = np.searchsorted(self._starts, rows, side="right") - 1
             places = zip(chunks.tolist(), (rows - self._starts[chunks]).tolist(), strict=True)
             found = [self._held[chunk][row].as_py() for chunk, row in places]
-        return np.stack([decode_flow(data) for data in found])
+        return decode_flows(found)
 
 
-def read_flow(table: Table, steps: FrameSampling, hold: bool | None = None) -> FlowRows:
+def read_flow(table: "Table", steps: FrameSampling, hold: bool | None = None) -> FlowRows:
     """Find, and where wanted read, the flow of steps.
 
     Args:
@@ -114,7 +116,7 @@ def read_flow(table: Table, steps: FrameSampling, hold: bool | None = None) -> F
     return FlowRows(table, at, held if hold else None)
 
 
-def rows_by_take(table: Table) -> dict[int, int]:
+def rows_by_take(table: "Table") -> dict[int, int]:
     """Count the rows of `flow` of each take."""
     parts = [np.unique(batch["take"].to_numpy(), return_counts=True) for batch in table.batches(["take"], rows=1 << 20)]
     found = dict[int, int]()
@@ -222,7 +224,7 @@ class MotionClips:
 
 
 def read_motion_clips(
-    store: FeatureStore,
+    store: "FeatureStore",
     image: str,
     segment: int,
     videos: Sequence[Video],
@@ -256,6 +258,8 @@ def read_motion_clips(
             expected="videos of two frames or more, with their flow in the store",
             hint="`vimoclip status` counts them, and `vimoclip verify` finds flow that is missing.",
         )
+    from vimoclip.sequences.reader import read_sequences
+
     config = SequenceConfig(image=image, lengths="unit", most_frames=None)
     sequences = read_sequences(store, config, "image", whole, classes)
     named = {row.video_id: row for row in whole}

@@ -1,6 +1,7 @@
 """The GPU benchmark as a bare machine runs it: a tiny model on the CPU, and none of the packages that a store needs."""
 
 import itertools
+import json
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ from vimoclip.import_guard import HOME
 
 LACKING = ("ray", "lance", "lancedb", "polars", "typer", "psutil")
 CHEAP = ("dis", "frame-difference")
+INGEST = ("--parts", "ingest")
 BLOCKER = f"""
 import sys
 
@@ -67,8 +69,21 @@ def test_every_cheap_estimator_with_every_model_on_a_bare_machine(
     for name in LACKING:
         assert f"No module named '{name}'" in python(bare, "-c", f"import {name}").stderr
     models = [tiny_model, write_tiny_clip(tmp_path / "another", seed=2)]
-    small = ["--device", "cpu", "--size", "96x64", "--videos", "2", "--frames", "9", "--turns", "2"]
-    done = python(bare, "-m", "benchmarks.speed.gpu", *small, "--models", *models, "--flow", *CHEAP)
+    small = [
+        "--parts",
+        "ingest",
+        "--device",
+        "cpu",
+        "--size",
+        "96x64",
+        "--videos",
+        "2",
+        "--frames",
+        "9",
+        "--turns",
+        "2",
+    ]
+    done = python(bare, "-m", "benchmarks.speed.gpu", *small, "--models", *models, "--flow", *CHEAP, *INGEST)
     assert done.returncode == 0, done.stderr
     assert "$ python -m benchmarks.speed.gpu --device cpu" in done.stdout
     measured = rates_of(done.stdout)
@@ -80,8 +95,50 @@ def test_every_cheap_estimator_with_every_model_on_a_bare_machine(
 
 
 def test_a_network_on_a_bare_machine(bare: dict[str, str], tiny_model: str) -> None:
-    small = ["--device", "cpu", "--size", "128x128", "--videos", "1", "--frames", "3", "--turns", "1"]
-    done = python(bare, "-m", "benchmarks.speed.gpu", *small, "--models", tiny_model, "--flow", "raft-small")
+    small = [
+        "--parts",
+        "ingest",
+        "--device",
+        "cpu",
+        "--size",
+        "128x128",
+        "--videos",
+        "1",
+        "--frames",
+        "3",
+        "--turns",
+        "1",
+    ]
+    done = python(bare, "-m", "benchmarks.speed.gpu", *small, "--models", tiny_model, "--flow", "raft-small", *INGEST)
     assert done.returncode == 0, done.stderr
     (rates,) = rates_of(done.stdout).values()
     assert min(rates) > 0
+
+
+def test_training_on_a_bare_machine(bare: dict[str, str], tiny_model: str) -> None:
+    small = ["--device", "cpu", "--size", "96x64", "--videos", "1", "--frames", "13", "--clips", "40", "--width", "16"]
+    small += ["--student", tiny_model, "--segments", "2", "--segment", "4", "--flow", "dis", "--budget", "60"]
+    done = python(bare, "-m", "benchmarks.speed.gpu", "--parts", "table2", "motion", *small)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["device"] == "cpu" and "ingest" not in found
+    rows = found["table2"]
+    assert [row["fusion"] for row in rows] == ["cross", "temporal", "embedding", "image", "motion"]
+    assert all(row["epoch_s"] > 0 and row["clips"] == 40 and row["measured_steps"] > 0 for row in rows)
+    motion = found["motion"]
+    assert motion["frames"] == 8 and 0 < motion["busy"] <= 1
+    assert motion["resumes"] is True
+    assert motion["finite"] == dict.fromkeys(motion["finite"], True) and len(motion["finite"]) == 5
+    for check in ("sampled", "after_another"):
+        same, count = motion[check]
+        assert same == count > 0
+    assert motion["sampled"][1] < motion["after_another"][1]
+
+
+def test_a_budget_cuts_what_is_measured_short_and_says_so(bare: dict[str, str]) -> None:
+    small = ["--device", "cpu", "--videos", "1", "--frames", "2", "--size", "96x64", "--clips", "900", "--width", "16"]
+    done = python(bare, "-m", "benchmarks.speed.gpu", "--parts", "table2", "--budget", "1", *small)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert all(0 < row["measured_steps"] < row["steps"] for row in found["table2"])
+    assert re.search(r"Table 2, cross: [\d.]+ s an epoch, from \d+ of \d+ steps", done.stdout)

@@ -1,6 +1,8 @@
 """A step of the student: what it is shown, its loss by hand; neither memory nor company changes the numbers."""
 
 import math
+import threading
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +14,13 @@ from tests.vimoclip.stores import label_all, make_store
 from vimoclip.config.fusion import TrainingConfig
 from vimoclip.config.motion import MotionConfig
 from vimoclip.config.store import ClipConfig, FlowImage
+from vimoclip.errors import StoreDamagedError
 from vimoclip.flow.encoding import flow_image, mirrored
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.motion_student import MotionStudent
 from vimoclip.training.loop import Training
 from vimoclip.training.motion import MotionTask
-from vimoclip.training.motion_dataset import MotionClips, read_motion_clips
+from vimoclip.training.motion_dataset import ClipBatch, MotionClips, read_motion_clips
 from vimoclip.training.optimizer import ProcessGroup
 from vimoclip.training.splits import list_classes, videos_of_split
 
@@ -182,3 +185,69 @@ def test_what_is_measured_is_of_whole_videos(teacher: ClipTeacher, segments: Mot
 def read_like(segments: MotionClips) -> list[np.ndarray]:
     """The segments of each video."""
     return [np.flatnonzero(segments.video == video) for video in range(len(segments.sequences))]
+
+
+class Recorded(MotionClips):
+    """Clips that note which thread reads them, and can be damaged."""
+
+    readers: list[str]
+    damaged = -1
+
+    def batch(self, segments: np.ndarray) -> ClipBatch:
+        """See `MotionClips.batch`."""
+        if self.damaged in segments:
+            raise StoreDamagedError("Stored flow cannot be decoded.")
+        self.readers.append(threading.current_thread().name)
+        return super().batch(segments)
+
+
+def recorded(segments: MotionClips) -> Recorded:
+    made = Recorded(**vars(segments))
+    object.__setattr__(made, "readers", [])
+    return made
+
+
+def test_clips_are_read_while_the_ones_before_them_are_computed(teacher: ClipTeacher, segments: MotionClips) -> None:
+    clips = recorded(segments)
+    made, plain = (task(teacher, each, replace(CONFIG, flip=0.5)) for each in (clips, segments))
+    for epoch in range(2):
+        plan = made.plan(epoch)
+        plain.plan(epoch)
+        for number, batch in enumerate(plan, 1):
+            assert torch.equal(made.loss(batch), plain.loss_of(plain.prepare(batch, epoch), batch))
+            until = time.monotonic() + 30
+            while len(clips.readers) < min(number + 1, len(plan)):  # the next one is read, which nobody has asked for
+                assert time.monotonic() < until
+                time.sleep(0.01)
+        assert clips.readers == ["vimoclip-prefetch"] * len(plan)
+        clips.readers.clear()
+    plan = made.plan(2)
+    assert len(plan) > 2
+    made.loss(plan[1])  # as a run that resumes
+    made.loss(plan[2])
+    assert set(clips.readers) == {"vimoclip-prefetch"}
+    made.close()
+
+
+def test_clips_that_cannot_be_read_are_an_error_of_their_step(teacher: ClipTeacher, segments: MotionClips) -> None:
+    clips = recorded(segments)
+    made = task(teacher, clips)
+    plan = made.plan(0)
+    object.__setattr__(clips, "damaged", int(plan[1][0]))
+    made.loss(plan[0])
+    with pytest.raises(StoreDamagedError, match="cannot be decoded"):
+        made.loss(plan[1])
+    made.close()
+
+
+def test_checkpointing_changes_no_number_of_a_tower_with_dropout(
+    teacher: ClipTeacher, segments: MotionClips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vimoclip.training.motion.BATCH", 3)
+    found = []
+    for checkpointing in ("off", "on"):
+        made = task(teacher, segments, replace(CONFIG, checkpointing=checkpointing))
+        made.model.tower = torch.nn.Sequential(made.model.tower, torch.nn.Dropout(0.5))
+        torch.manual_seed(5)
+        found.append(gradients(made, np.array([0, 1, 2])))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
