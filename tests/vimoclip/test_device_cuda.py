@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 
@@ -282,9 +283,7 @@ def test_the_text_tower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(clip_text, "load_model", lambda _: (real_copy(read), architecture))
     monkeypatch.setattr(clip_text, "sha256", lambda *_: "0" * 64)
     monkeypatch.setattr(TextTower, "_short", lambda self, tokens: tokens)
-    monkeypatch.setattr(
-        clip_text.open_clip, "get_tokenizer", lambda _: lambda texts: torch.zeros(len(texts), 16).long()
-    )
+    monkeypatch.setattr(open_clip, "get_tokenizer", lambda _: lambda texts: torch.zeros(len(texts), 16).long())
 
     def path() -> None:
         tower = TextTower(config, CUDA)

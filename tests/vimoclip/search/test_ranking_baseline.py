@@ -14,6 +14,7 @@ import pytest
 
 from pipelines.index import IndexRequest, run
 from schemas.labels import Label
+from schemas.segments import Space
 from tests.vimoclip.searches import make, segments
 from tests.vimoclip.stores import FPS, make_store, ok_row
 from vimoclip.api import Store
@@ -72,6 +73,7 @@ def test_percentiles(store: Store) -> None:
     assert background.least(0) == -np.inf
 
 
+SPACES_ASKED: tuple[Space, ...] = ("appearance",)
 VIDEOS, FRAMES, DIM = 40, 101, 512
 WINDOW_S, STRIDE_S = 2 / FPS, 3 / FPS  # segments of two frames that do not touch: each is a bout
 WITHOUT = Filters(without=("nothing",))
@@ -184,13 +186,14 @@ def test_a_whole_video_is_compared_with_whole_videos(place: Path, end_s: float |
     """And a long span with spans as long, whose segments follow each other."""
     run(IndexRequest(place, window_s=WINDOW_S, stride_s=WINDOW_S))  # of all frames, as a span is
     store = Store.open(place)
-    corpus, weights, found = store.search.corpus, {"appearance": 1.0}, []
+    corpus, weights = store.search.corpus, {"appearance": 1.0}
+    found: list[float] = []
     for n, video_id in enumerate(corpus.video_ids):
-        query = from_span(store, corpus, ("appearance",), video_id, end_s=end_s)
+        query = from_span(store, corpus, SPACES_ASKED, video_id, end_s=end_s)
         assert query.mean_of == MeanOf(1, 13 if end_s else 51)
         baseline = RandomPairBaseline(corpus, weights, mean_of=query.mean_of)
         others = np.flatnonzero(corpus.video != n)
-        found += [baseline.percentile(score) for score in space_scores(corpus, query, weights, others).tolist()]
+        found += [baseline.percentile(score) or 0.0 for score in space_scores(corpus, query, weights, others).tolist()]
     assert np.median(found) == pytest.approx(50, abs=5)
 
 
@@ -200,17 +203,16 @@ def test_a_label_that_means_something_stays_high(cameras: Store, tmp_path: Path)
     places = noise(rng, np.full(VIDEOS, 0.5), np.eye(DIM)[0])
     frames = [noise(rng, np.full(FRAMES, 0.8), at) for at in places]
     for z in frames:
-        shows = np.arange(FRAMES) % 9 < 3
-        z[shows] += 0.7 * towards
+        z[np.arange(FRAMES) % 9 < 3] += 0.7 * towards
         z /= np.linalg.norm(z, axis=1, keepdims=True)
     store = write(tmp_path / "store", frames)
     corpus = store.search.corpus
     shows = np.flatnonzero(np.rint(corpus.start_s * FPS) % 9 == 0)
     store = label(store, "digging", shows[::10])
     hits = store.search(label="digging", top=10_000, filters=Filters(without=("digging",)))
-    showing = [hit.percentile for hit in hits if round(hit.start_s * FPS) % 9 == 0]
-    others = [hit.percentile for hit in hits if round(hit.start_s * FPS) % 9 != 0]
-    assert min(each for each in showing if each is not None) > 70
+    showing = [hit.percentile or 0.0 for hit in hits if round(hit.start_s * FPS) % 9 == 0]
+    others = [hit.percentile or 0.0 for hit in hits if round(hit.start_s * FPS) % 9 != 0]
+    assert min(showing) > 70
     assert np.median(showing) > 95
     assert np.median(others) < 80
 
@@ -238,5 +240,5 @@ def test_a_label_of_everything_is_compared_with_itself(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     store = write(tmp_path / "store", [noise(rng, np.full(9, 0.5), np.eye(DIM)[0]) for _ in range(2)])
     store = label(store, "nothing", np.arange(len(store.search.corpus)))
-    percentiles = [hit.percentile for hit in store.search(label="nothing", top=100)]
-    assert percentiles[0] is not None and percentiles == sorted(percentiles, reverse=True)
+    percentiles = [hit.percentile or 0.0 for hit in store.search(label="nothing", top=100)]
+    assert percentiles[0] > 0 and percentiles == sorted(percentiles, reverse=True)
