@@ -2,6 +2,7 @@
 
     python -m benchmarks.quality.predict_bouts [--minutes 10] [--train 720] [--epochs 30] [--window 2] [--stride 0.5]
     python -m benchmarks.quality.predict_bouts --store STORE --run RUN --behaviours walking stalking ...
+    python -m benchmarks.quality.predict_bouts --store STORE --run RUN --stored [--window 1] [--stride 0.25]
     python -m benchmarks.quality.predict_bouts --perfect [--clip-s 2] [--window 1] [--stride 0.25]
 
 Clips are rendered, ingested with vimoclip-tiny and DIS, and a run is trained on them with the default settings, on
@@ -15,6 +16,9 @@ with its decoder, on the first 1, 5 and 10 minutes.
 Below it, the direction of the errors: the time in all bouts against that in all spans, and by how much bouts start and
 end later than the span they share most with. Each figure is printed for bouts as they are, and for the union of their
 windows, which they were in 0.1.0.
+
+--stored: no film is rendered and decoded; the stored frames of the videos that the run was not trained on are put one
+after the other, which takes seconds.
 
 --perfect: no model and no film, but a classifier that gives each window the labels that training would
 (vimoclip/store/labels.py); what it gets wrong is due to windows alone.
@@ -43,10 +47,13 @@ from schemas.labels import Span
 from vimoclip.bouts import Bout, Bouts
 from vimoclip.config.fusion import fusion_settings
 from vimoclip.config.store import RunConfig
+from vimoclip.frames import FrameBatch, VideoDone, VideoInfo, frame_columns
 from vimoclip.prediction.predictions import ScoredSpan, predicted_bouts
+from vimoclip.prediction.predictor import WindowModel
 from vimoclip.savannah import BEHAVIOURS, FPS, Scene, plan, write_folder
-from vimoclip.store.labels import held_by
+from vimoclip.store.labels import held_by, label_spans
 from vimoclip.video.encode import cut_clip, write_clip
+from vimoclip.windows import Window, iter_windows
 from vimoclip.windows import spans as window_spans
 
 OVERLAP = 0.5
@@ -204,6 +211,35 @@ def perfect(spans: Sequence[Span], duration_s: float, window_s: float, stride_s:
     return Windows(classes, starts, ends, found)
 
 
+def stored_film(store: vimoclip.Store, options: argparse.Namespace) -> tuple[Windows, list[Span], float]:
+    """What a run says of the windows of the videos of other splits, one after the other; what they show; and seconds.
+
+    The first frame of each is left out: it has no motion, which within a video there always is.
+    """
+    model = WindowModel(store, options.run, _where(options))
+    names, labels = [feature.name for feature in model.features], label_spans(store)
+    parts: list[FrameBatch] = []
+    spans: list[Span] = []
+    begins = 0.0
+    for video_id, split, lasts in store.videos().select("video_id", "split", "duration_s").sort("video_id").iter_rows():
+        if split in (None, "train") or video_id not in labels:
+            continue
+        frames = FrameBatch.from_arrow(video_id, store.sequence(video_id, frame_columns(names)), names)[1:]
+        index = np.arange(len(frames)) + sum(map(len, parts))
+        parts.append(replace(frames, video_id="film", frame_index=index, time_s=frames.time_s + begins))
+        spans += [
+            Span(own.label, begins + max(0, own.start_s), begins + min(lasts, own.end_s)) for own in labels[video_id]
+        ]
+        begins += lasts
+    info = VideoInfo("", 0, 0, 1.0, FPS, "pts", sum(map(len, parts)), begins)
+    cut = iter_windows([FrameBatch.concat(parts), VideoDone("film", info)], options.window, options.stride)
+    windows = [each for each in cut if isinstance(each, Window)]
+    steps = [model.steps(each.frames) for each in windows]
+    found = [model.probabilities(steps[first : first + 64]) for first in range(0, len(steps), 64)]
+    starts, ends = np.array([(each.start_s, each.end_s) for each in windows]).T
+    return Windows(model.classes, starts, ends, np.concatenate(found)), joined(spans), begins
+
+
 def print_edges(console: Console, found: Windows, spans: Sequence[Span], thresholds: Sequence[float]) -> None:
     """A line for each kind of bouts and threshold."""
     title = f"Bouts beside {len(spans)} spans: unions of windows, as before, and now; start and end in seconds"
@@ -293,6 +329,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, help="and that run")
     parser.add_argument("--train", type=int, default=720, help="clips of 2 s; three of five are trained on")
     parser.add_argument("--train-window", type=float, help="train on parts of so many seconds, each with its labels")
+    parser.add_argument("--stored", action="store_true", help="the film is of the store's own frames")
     parser.add_argument("--perfect", action="store_true", help="a perfect classifier in place of a model")
     parser.add_argument("--behaviours", nargs="+", default=BEHAVIOURS, choices=BEHAVIOURS, metavar="NAME")
     parser.add_argument("--epochs", type=int, default=30)
@@ -308,6 +345,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if (options.store is None) != (options.run is None):
         parser.error("--store and --run are given together")
+    if options.stored and options.store is None:
+        parser.error("--stored needs --store and --run")
     if WORLDS_SEED in (options.seed, options.seed + LATER):
         parser.error(f"--seed {options.seed} shows clips of world {WORLDS_SEED}, which vimoclip-tiny was trained on")
     console = Console(soft_wrap=True, highlight=False)
@@ -321,6 +360,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         of = f"{options.window:g} s, one every {options.stride:g} s, of {duration_s / 60:.1f} minutes of {count} clips"
         console.print(f"a perfect classifier of windows of {of}")
         print_edges(console, perfect(spans, duration_s, options.window, options.stride), spans, (0.5,))
+        return
+    if options.stored:
+        windows, spans, duration_s = stored_film(vimoclip.open_store(options.store), options)
+        console.print(f"{duration_s:.0f} s of stored videos, {len(windows.starts_s)} windows of {options.window:g} s")
+        shown(console, windows, spans)
+        print_edges(console, windows, spans, THRESHOLDS)
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.folder or Path(temporary)

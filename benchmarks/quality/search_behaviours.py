@@ -276,7 +276,8 @@ def _towards(directions: NDArray[np.floating], alike: NDArray[np.float64], rng: 
     made = rng.standard_normal((len(alike), DIM))
     made -= (made * directions).sum(axis=1, keepdims=True) * directions
     made /= np.linalg.norm(made, axis=1, keepdims=True)
-    return np.asarray(np.sqrt(alike)[:, None] * directions + np.sqrt(1 - alike)[:, None] * made, np.float32)
+    found = np.sqrt(alike)[:, None] * directions + np.sqrt(1 - alike)[:, None] * made
+    return np.asarray(found, np.float32)
 
 
 SEGMENTS, LABELLED = 4000, (1, 2, 10, 50, 500)

@@ -113,5 +113,8 @@ def test_the_script(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypa
     taken = ["--store", str(tmp_path / "store"), "--run", str(tmp_path / "run")]
     main([*small, *taken, "--memory", "--folder", str(tmp_path)])
     assert capsys.readouterr().out.splitlines()[2:] == printed.splitlines()[2:-1]
-    with pytest.raises(SystemExit):
-        main(taken[:2])
+    main([*taken, "--stored", "--window", "1", "--stride", "0.5"])
+    assert "4 s of stored videos, 7 windows of 1 s" in capsys.readouterr().out
+    for wrong in (taken[:2], ["--stored"]):
+        with pytest.raises(SystemExit):
+            main(wrong)
