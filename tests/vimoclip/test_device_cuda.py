@@ -158,19 +158,20 @@ def test_a_step_of_the_student_in_training(checkpointing: str, tmp_path: Path, m
     config = MotionConfig(hidden=8, checkpointing=checkpointing)  # type: ignore[arg-type]
     config = replace(config, training=replace(config.training, batch_size=3))
 
-    def path() -> None:
+    with fake_cuda(monkeypatch):
         task = MotionTask(config, made(), clips, held_out=clips)
-        assert not task.checkpointing
-        for batch in task.plan(0):
+        assert not task.checkpointing and on_cuda(*task.model.parameters())
+        (batch,) = task.plan(0)
+
+        def path() -> None:
             with step(), torch.autocast("cuda", torch.bfloat16):
                 loss = task.loss(batch)
             assert on_cuda(loss)
+
+        check(path, ("torch.split(images.to(",))  # moved once more into the tower
         with without_fp64(), torch.no_grad():  # inference_mode, entered in here, would not see the fake device
             scored, _ = MotionTask._scores.__wrapped__(task, clips)  # type: ignore[attr-defined]
         assert scored.shape == (3, 8) and scored.device.type == "cpu"
-
-    with fake_cuda(monkeypatch):
-        check(path, ("torch.split(images.to(",))  # moved once more into the tower
 
 
 def test_checkpointing_is_given_tensors_of_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,9 +283,7 @@ def test_the_text_tower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(clip_text, "load_model", lambda _: (real_copy(read), architecture))
     monkeypatch.setattr(clip_text, "sha256", lambda *_: "0" * 64)
     monkeypatch.setattr(TextTower, "_short", lambda self, tokens: tokens)
-    monkeypatch.setattr(
-        clip_text.open_clip, "get_tokenizer", lambda _: lambda texts: torch.zeros(len(texts), 16).long()
-    )
+    monkeypatch.setattr("open_clip.get_tokenizer", lambda _: tokens)
 
     def path() -> None:
         tower = TextTower(config, CUDA)
