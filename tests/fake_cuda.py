@@ -230,7 +230,7 @@ def plants(run: Callable[[], object]) -> tuple[list[str], list[str]]:
         try:
             with planted:
                 run()
-        except (RuntimeError, AssertionError, ValueError, TypeError, VimoclipError):
+        except (RuntimeError, AssertionError, ValueError, TypeError, UserWarning, VimoclipError):
             if not planted.left_out:
                 raise
             noticed.append(planted.left_out)

@@ -78,8 +78,13 @@ def teachers(model: str, monkeypatch: pytest.MonkeyPatch, precision: str = "bf16
     return lambda: ClipTeacher(config, CUDA)
 
 
+INDICES = ("as_tensor of sequences.py", "arange of clip_text.py")
+"""Moves of indices: torch takes them from the CPU too, where a card would wait for them."""
+
+
 def check(path: Callable[[], None], unnoticed: tuple[str, ...] = ()) -> None:
     """The path runs, and every move to the device that is left out is noticed, but for those of these lines."""
+    unnoticed = (*unnoticed, *INDICES)
     path()
     noticed, passed = plants(path)
     assert noticed
