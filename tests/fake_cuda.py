@@ -24,6 +24,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vimoclip.errors import VimoclipError
+
 CUDA = torch.device("cuda", 0)
 
 
@@ -228,7 +230,9 @@ def plants(run: Callable[[], object]) -> tuple[list[str], list[str]]:
         try:
             with planted:
                 run()
-        except (RuntimeError, AssertionError, ValueError, TypeError):
+        except (RuntimeError, AssertionError, ValueError, TypeError, UserWarning, VimoclipError):
+            if not planted.left_out:
+                raise
             noticed.append(planted.left_out)
             continue
         if not planted.left_out:

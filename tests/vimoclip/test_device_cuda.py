@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 
@@ -79,8 +78,13 @@ def teachers(model: str, monkeypatch: pytest.MonkeyPatch, precision: str = "bf16
     return lambda: ClipTeacher(config, CUDA)
 
 
+INDICES = ("as_tensor of sequences.py", "arange of clip_text.py")
+"""Moves of indices: torch takes them from the CPU too, where a card would wait for them."""
+
+
 def check(path: Callable[[], None], unnoticed: tuple[str, ...] = ()) -> None:
     """The path runs, and every move to the device that is left out is noticed, but for those of these lines."""
+    unnoticed = (*unnoticed, *INDICES)
     path()
     noticed, passed = plants(path)
     assert noticed
@@ -151,27 +155,27 @@ def test_the_student_that_serves(model: str, monkeypatch: pytest.MonkeyPatch) ->
         check(path)
 
 
-@pytest.mark.parametrize("checkpointing", ["off", "auto"])
-def test_a_step_of_the_student_in_training(checkpointing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_of_the_student_in_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = teachers(write(tmp_path, "vit"), monkeypatch, "fp32")
-    clips = made_up_clips(16, 6, 4)
+    clips = made_up_clips(16, 3, 2)
     monkeypatch.setattr("vimoclip.training.motion.Prefetcher", AtOnce)
-    config = MotionConfig(hidden=8, checkpointing=checkpointing)  # type: ignore[arg-type]
+    config = MotionConfig(hidden=8, checkpointing="off")
     config = replace(config, training=replace(config.training, batch_size=3))
 
-    def path() -> None:
+    with fake_cuda(monkeypatch):
         task = MotionTask(config, made(), clips, held_out=clips)
-        assert not task.checkpointing
-        for batch in task.plan(0):
+        assert not task.checkpointing and on_cuda(*task.model.parameters())
+        (batch,) = task.plan(0)
+
+        def path() -> None:
             with step(), torch.autocast("cuda", torch.bfloat16):
                 loss = task.loss(batch)
             assert on_cuda(loss)
+
+        check(path, ("torch.split(images.to(",))  # moved once more into the tower
         with without_fp64(), torch.no_grad():  # inference_mode, entered in here, would not see the fake device
             scored, _ = MotionTask._scores.__wrapped__(task, clips)  # type: ignore[attr-defined]
-        assert scored.shape == (6, 8) and scored.device.type == "cpu"
-
-    with fake_cuda(monkeypatch):
-        check(path, ("torch.split(images.to(",))  # moved once more into the tower
+        assert scored.shape == (3, 8) and scored.device.type == "cpu"
 
 
 def test_checkpointing_is_given_tensors_of_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,8 +242,8 @@ def test_a_step_of_every_head_with_every_loss(head: str, fits: bool, monkeypatch
         assert on_cuda(*task.model.parameters())
         with step():
             assert on_cuda(*task.batch(np.array([0, 3])).vectors.values())
-        with without_fp64():
-            assert scores(task.model, task.train).device.type == "cpu"
+        with without_fp64(), torch.no_grad():  # as above
+            assert scores.__wrapped__(task.model, task.train).device.type == "cpu"  # type: ignore[attr-defined]
 
     with fake_cuda(monkeypatch):
         if not fits:
@@ -267,7 +271,9 @@ def test_the_behaviour_space(head: str, monkeypatch: pytest.MonkeyPatch) -> None
     def path() -> None:
         model = build_head(config, videos.dims, 3)
         space = BehaviourModel(model, None, CUDA)  # type: ignore[arg-type]
-        assert space._pooled([None] * 4).shape == (4, model.width)  # type: ignore[list-item]
+        with torch.no_grad():  # inference_mode, entered in here, would not see the fake device
+            found = BehaviourModel._pooled.__wrapped__(space, [None] * 4)  # type: ignore[attr-defined]
+        assert found.shape == (4, model.width)
 
     with fake_cuda(monkeypatch):
         check(path)
@@ -283,7 +289,7 @@ def test_the_text_tower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(clip_text, "load_model", lambda _: (real_copy(read), architecture))
     monkeypatch.setattr(clip_text, "sha256", lambda *_: "0" * 64)
     monkeypatch.setattr(TextTower, "_short", lambda self, tokens: tokens)
-    monkeypatch.setattr(open_clip, "get_tokenizer", lambda _: lambda texts: torch.zeros(len(texts), 16).long())
+    monkeypatch.setattr("open_clip.get_tokenizer", lambda _: tokens)
 
     def path() -> None:
         tower = TextTower(config, CUDA)
