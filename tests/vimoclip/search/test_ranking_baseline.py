@@ -14,7 +14,6 @@ import pytest
 
 from pipelines.index import IndexRequest, run
 from schemas.labels import Label
-from schemas.segments import Space
 from tests.vimoclip.searches import make, segments
 from tests.vimoclip.stores import FPS, make_store, ok_row
 from vimoclip.api import Store
