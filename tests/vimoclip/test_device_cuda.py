@@ -1,4 +1,4 @@
-"""Forward paths on a CUDA device that is not there: towers, the student, RAFT, resizing, losses, the behaviour space.
+"""Forward paths on a CUDA device that is not there: towers, the student, RAFT, resizing, losses.
 
 Nothing meets a tensor of another device, and no step waits for the card by copying to the host. That this would be
 noticed is shown by leaving out each move to the device in turn.
@@ -31,7 +31,6 @@ from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.clip_text import TextTower
 from vimoclip.models.heads import build_head
 from vimoclip.models.motion_student import MotionStudent
-from vimoclip.search.behaviour_space import BehaviourModel
 from vimoclip.sequences.sequences import Sequences
 from vimoclip.training.loop import EpochLosses
 from vimoclip.training.motion import MotionTask
@@ -215,23 +214,6 @@ def only(videos: Sequences, head: str) -> Sequences:
     return Sequences(
         videos.video_ids, videos.offsets, rows, norms[:, places], dims, "raw", videos.classes, videos.targets
     )
-
-
-@pytest.mark.parametrize("head", [name for name, head in HEADS.items() if len(head.roles) == 2])
-def test_the_behaviour_space(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    videos = only(sequences(4, seed=1), head)
-    monkeypatch.setattr("vimoclip.search.behaviour_space.pack_windows", lambda *_: videos)
-    config = CONFIG.with_head(head)
-
-    def path() -> None:
-        model = build_head(config, videos.dims, 3)
-        space = BehaviourModel(model, None, CUDA)  # type: ignore[arg-type]
-        with torch.no_grad():  # inference_mode, entered in here, would not see the fake device
-            found = BehaviourModel._pooled.__wrapped__(space, [None] * 4)  # type: ignore[attr-defined]
-        assert found.shape == (4, model.width)
-
-    with fake_cuda(monkeypatch):
-        check(path)
 
 
 def tokens(texts: list[str]) -> torch.Tensor:
