@@ -75,7 +75,7 @@ def test_another_seed_gives_others(unbroken: tuple[list[Record], list[Tensor]]) 
     assert timeless(run.run()) != unbroken[0]
 
 
-@pytest.mark.parametrize("batches", [3, 12, 24])
+@pytest.mark.parametrize("batches", [3, 12, 23])  # of 24: eight full batches an epoch
 def test_a_run_that_was_broken_off_goes_on(
     tmp_path: Path, batches: int, unbroken: tuple[list[Record], list[Tensor]]
 ) -> None:
