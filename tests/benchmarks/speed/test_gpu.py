@@ -70,10 +70,10 @@ def test_every_cheap_estimator_with_every_model_on_a_bare_machine(
         assert f"No module named '{name}'" in python(bare, "-c", f"import {name}").stderr
     models = [tiny_model, write_tiny_clip(tmp_path / "another", seed=2)]
     small = [
-        "--parts",
-        "ingest",
         "--device",
         "cpu",
+        "--parts",
+        "ingest",
         "--size",
         "96x64",
         "--videos",
@@ -96,10 +96,10 @@ def test_every_cheap_estimator_with_every_model_on_a_bare_machine(
 
 def test_a_network_on_a_bare_machine(bare: dict[str, str], tiny_model: str) -> None:
     small = [
-        "--parts",
-        "ingest",
         "--device",
         "cpu",
+        "--parts",
+        "ingest",
         "--size",
         "128x128",
         "--videos",
