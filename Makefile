@@ -4,6 +4,10 @@ PYTHON ?= python3
 # Passed to pytest, as in `make test PYTEST_ARGS="-k shapes -x"`. Two processes: most tests start commands and wait for them.
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
+# Tests and the commands that they start share the cores. Threads of torch that spin while they wait for each other would
+# take them from the rest: the same tests take twice as long. Vectors are the same bits either way.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 BIN := .venv/bin
 STAMP := .venv/.installed
 

@@ -163,6 +163,7 @@ class _Ingest:
     def run(self) -> IngestReport:
         store = FeatureStore.open(self._place) if FeatureStore.exists(self._place) else None
         if store is not None:
+            store.check_writable()  # before models are loaded
             store.check_settings(self._request.asked)
         rows = {row.video_id: row for row in store.rows()} if store else {}
         fingerprint = store.fingerprint if store else None
@@ -214,7 +215,7 @@ class _Ingest:
         report.left = len(plan.todo) - recorder.finished
         writer.settle_labels()
         report.labels = [label.apply(writer, annotations, self._sources.videos) for annotations in self._annotations]
-        report.unlabelled = _count_unlabelled(store.refresh())
+        report.unlabelled = _count_unlabelled(writer)
 
     def _check_labels(self, rows: dict[str, Video]) -> None:
         """Match the labels before anything is computed: the names of one video may contradict each other."""
@@ -235,10 +236,13 @@ def _embed(
         recorder.record_seen()
 
 
-def _count_unlabelled(store: FeatureStore) -> int:
+def _count_unlabelled(writer: StoreWriter) -> int:
     """How many of the stored videos have no label; 0 where none has, since labels are then not wanted."""
-    labelled = set(store.labels()["video_id"])
-    return sum(row.video_id not in labelled for row in store.live_videos()) if labelled else 0
+    rows = writer.videos.values()
+    labelled = {each.video_id for each in writer.label_rows()}
+    labelled |= {row.duplicate_of or "" for row in rows if row.status == "duplicate" and row.video_id in labelled}
+    missing = sum(row.video_id not in labelled for row in rows if row.status == "ok")
+    return missing if missing < sum(row.status == "ok" for row in rows) else 0
 
 
 def _added(store: FeatureStore) -> ExtraFeatures:

@@ -17,7 +17,7 @@ from vimoclip.errors import SourceError
 from vimoclip.frames import VideoJob
 from vimoclip.progress import count
 from vimoclip.store.writer import MOVED
-from vimoclip.video.files import content_hash, videos_under
+from vimoclip.video.files import StoredFile, content_hash, videos_under
 
 # Which files to ingest, and their ids.
 #
@@ -357,11 +357,9 @@ def _gone(row: Video) -> bool:
 def _still_holds(row: Video) -> bool:
     """Whether the file at the row's path still has the row's content; two files may have swapped their names."""
     try:
-        stat = os.stat(row.path)
+        return StoredFile.of(row).unchanged()
     except OSError:
         return not os.path.isdir(row.root)  # out of reach, without a sign of change
-    unchanged = (stat.st_size, stat.st_mtime_ns) == (row.bytes, row.mtime_ns) and row.error_kind is None
-    return unchanged or _content(row.path) == row.content_hash
 
 
 def _content(path: str) -> str:

@@ -32,6 +32,7 @@ from vimoclip.store.table import Table
 from vimoclip.store.verify import verify
 from vimoclip.store.writer import StoreWriter
 from vimoclip.video.encode import write_clip
+from vimoclip.video.files import StoredFile
 
 
 @pytest.fixture
@@ -120,6 +121,7 @@ def test_a_changed_file_that_is_broken_loses_nothing(videos: Path, store: Path, 
     assert contents(store) == before
     row = next(row for row in FeatureStore.open(store).rows() if row.video_id == "resting/000.mp4")
     assert (row.status, row.error_kind, row.attempts) == ("ok", "unreadable", 2)
+    assert not StoredFile.of(row).unchanged()  # though the row has the size and date of what lies there now
     assert verify(store) == []
 
 

@@ -21,7 +21,7 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import videos_missing_feature
 from vimoclip.store.frame_reader import FrameReader
 from vimoclip.store.video_names import known_id, match_ids, suggestion
-from vimoclip.video.files import content_hash, videos_under
+from vimoclip.video.files import StoredFile, content_hash, videos_under
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,10 @@ class _Resolver:
         path = os.path.abspath(name)
         try:
             name.encode()
-            stat = os.stat(path)
+            size = os.stat(path).st_size
             row = self._by_path.get(path)
-            if row is None or (row.bytes, row.mtime_ns) != (stat.st_size, stat.st_mtime_ns):
-                row = self._by_hash.get(content_hash(path)) if stat.st_size in self._sizes else None
+            if row is None or not StoredFile.of(row).unchanged():
+                row = self._by_hash.get(content_hash(path)) if size in self._sizes else None
         except UnicodeEncodeError:
             shown = os.fsencode(name).decode(errors="replace")
             self._fail(shown, "unreadable", "Its name is not valid unicode. Rename it.")

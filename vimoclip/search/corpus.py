@@ -133,7 +133,7 @@ def _zeroed(found: NDArray[np.float16]) -> Vectors:
     return found, lengths(found)
 
 
-_OF_FILES = ["path", "bytes", "mtime_ns", "content_hash"]
+_OF_FILES = ["path", "bytes", "mtime_ns", "content_hash", "error_kind"]  # the fields of StoredFile
 _OF_VIDEOS = ["video_id", "take", "duration_s", *_OF_FILES]
 _COLUMNS = ["take", "start_s", "end_s"]
 Rows = NDArray[np.int64]
@@ -257,8 +257,7 @@ class Corpus:
 
     def file(self, video: int) -> StoredFile:
         """The file of a video, by its number."""
-        path, size, mtime_ns, digest = (column[video] for column in self._files)
-        return StoredFile(path, size, mtime_ns, digest)
+        return StoredFile(*(column[video] for column in self._files))
 
     def of_video(self, video: int) -> slice:
         """Return the rows of one video, by its number."""

@@ -193,9 +193,11 @@ class StoreWriter:
 
     def settle_labels(self) -> None:
         """Count the times of labels from the first frame that were waiting for their videos to be decoded."""
-        stored = self.label_rows()
-        if (rows := self._settled(stored)) != stored:
-            self._put_labels(rows)
+        table = self._tables["labels"]
+        if "clock" in table.schema.names and table.count(pc.field("clock").is_valid()):
+            stored = self.label_rows()
+            if (rows := self._settled(stored)) != stored:
+                self._put_labels(rows)
 
     def label_rows(self) -> list[Label]:
         """Read every label as it is on disk."""

@@ -94,31 +94,42 @@ class StoredFile:
         bytes: its size.
         mtime_ns: its modification time, ns since 1970.
         content_hash: as the function of that name gives it.
+        error_kind: of the video. Where there is one, size and date may be those of newer content that could not take
+            the place of what is stored, and the hash alone tells.
     """
 
     path: str
     bytes: int
     mtime_ns: int
     content_hash: str
+    error_kind: str | None = None
 
     @classmethod
     def of(cls, row: Video) -> Self:
         """The file of a stored video."""
-        return cls(row.path, row.bytes, row.mtime_ns, row.content_hash)
+        return cls(row.path, row.bytes, row.mtime_ns, row.content_hash, row.error_kind)
+
+    def unchanged(self) -> bool:
+        """Whether the file still has the stored content: by size and date, else by its hash; raises OSError."""
+        stat = os.stat(self.path)
+        if self.error_kind is None:
+            if stat.st_size != self.bytes:
+                return False
+            if stat.st_mtime_ns == self.mtime_ns:
+                return True
+        return content_hash(self.path) == self.content_hash
 
     def check(self) -> None:
-        """Make sure that the file still has the stored content: by size and date, else by its hash.
+        """Make sure that the file still has the stored content.
 
         Raises:
             VideoError: `changed`: it has other content. `unreadable`: it is gone, or cannot be read.
         """
         try:
-            stat = os.stat(self.path)
-            same = (stat.st_size, stat.st_mtime_ns) == (self.bytes, self.mtime_ns)
-            if same or (stat.st_size == self.bytes and content_hash(self.path) == self.content_hash):
-                return
+            unchanged = self.unchanged()
         except OSError as error:
             raise VideoError("unreadable", f"The file cannot be read: {error.strerror}.", received=self.path) from error
-        raise VideoError(
-            "changed", "The file has changed since it was stored; ingest its folder first.", received=self.path
-        )
+        if not unchanged:
+            raise VideoError(
+                "changed", "The file has changed since it was stored; ingest its folder first.", received=self.path
+            )

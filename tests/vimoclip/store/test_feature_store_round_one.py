@@ -27,7 +27,9 @@ from tests.vimoclip.made_up_runs import ONE
 from vimoclip.errors import StoreError
 from vimoclip.search.segments import iter_segments
 from vimoclip.store.segments import read_segment_settings
+from vimoclip.store.upgrade import upgrade
 from vimoclip.store.verify import verify
+from vimoclip.store.writer import StoreWriter
 
 FOLDER = Path(__file__).parent / "round_one"
 EXPECTED: dict[str, Any] = json.loads((FOLDER / "expected.json").read_text(encoding="utf-8"))
@@ -131,6 +133,29 @@ def test_upgraded_it_gives_the_same_rows_and_takes_labels(old: Path) -> None:
     (old.parent / "more.csv").write_text(f"filepath,label\n{first},new\n")
     assert label.run(old, old.parent / "more.csv").changed == 1
     assert verify(old) == []
+
+
+def test_between_its_two_tables_it_is_read_and_written(old: Path) -> None:
+    """As a kill leaves it that comes after the first table."""
+
+    def stop() -> None:
+        checks.append(len(checks))
+        if len(checks) == 2:
+            raise KeyboardInterrupt
+
+    checks: list[int] = []
+    with pytest.raises(KeyboardInterrupt):
+        upgrade(old, stop)
+    store = vimoclip.open_store(old)
+    assert store.format == FORMAT_VERSION and "subject" not in store.tables["labels"].schema.names
+    assert verify(old) == []
+    equal(store)
+    StoreWriter(store).settle_labels()
+    first = store.videos()["video_id"][0]
+    (old.parent / "more.csv").write_text(f"filepath,label\n{first},new\n")
+    assert label.run(old, old.parent / "more.csv").changed == 1
+    assert verify(old) == []
+    assert maintain.upgrade(old).tables == []
 
 
 def test_a_snapshot_of_before_stays_readable(old: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,13 @@ def test_a_path_is_not_an_identity(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="has changed") as raised:
         known.check()
     assert raised.value.kind == "changed"
+    # Of a video whose newer content was broken, the store has that content's size and date.
+    changed = file.stat()
+    broken = replace(known, mtime_ns=changed.st_mtime_ns, error_kind="unreadable")
+    with pytest.raises(VideoError, match="has changed"):
+        broken.check()
+    file.write_bytes(b"first card")
+    replace(broken, bytes=3).check()  # the first one is back
     file.unlink()
     with pytest.raises(VideoError, match="cannot be read") as raised:
         known.check()
