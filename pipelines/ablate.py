@@ -27,7 +27,7 @@ from vimoclip.progress import NO_PROGRESS, Progress, count
 from vimoclip.sequences.sequences import BATCHING
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import as_location
-from vimoclip.training.metrics import Interval, classes_shown, interval, percent
+from vimoclip.training.metrics import Interval, classes_shown, interval, over_count, percent
 from vimoclip.training.splits import SplitRequest, check_taught, training_split
 
 PAPER = {name: head.paper for name, head in HEADS.items() if head.paper is not None}
@@ -348,8 +348,7 @@ def heading(report: AblateReport, figure: Figure) -> str:
     """Name a figure; macro mAP with the number of classes it is over: `mAP, macro, over 12 of 140 classes`."""
     if figure != "macro":
         return FIGURES[figure]
-    over = f"{report.macro_classes} of {report.classes}"
-    return f"{FIGURES[figure]}, over {over if report.macro_classes < report.classes else report.classes} classes"
+    return f"{FIGURES[figure]}, {over_count(report.macro_classes, report.classes)}"
 
 
 def cell(row: AblateRow, figure: Figure) -> str:

@@ -21,10 +21,11 @@ from vimoclip.config.store import RunConfig, StoreConfig
 from vimoclip.embedding.feature_models import NO_EXTRA_FEATURES, ExtraFeatures
 from vimoclip.errors import LabelError
 from vimoclip.progress import NO_PROGRESS, Progress
-from vimoclip.store.feature_store import FeatureStore, check_free
+from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import check_same
 from vimoclip.store.location import LocationLike, StoreLocation, as_location
 from vimoclip.store.lock import WriteLock, writer_lock
+from vimoclip.store.snapshot import check_free
 from vimoclip.store.writer import StoreWriter
 
 

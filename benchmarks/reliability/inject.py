@@ -33,7 +33,7 @@ import lance
 import psutil
 
 from benchmarks.common import finish, start
-from vimoclip.store.feature_store import TABLES
+from vimoclip.store.snapshot import TABLES
 from vimoclip.store.verify import verify
 
 

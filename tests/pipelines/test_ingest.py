@@ -266,7 +266,8 @@ def test_errors_come_before_anything_is_computed(videos: Path, store: Path, tmp_
 def test_a_store_from_a_newer_version_is_refused(
     videos: Path, store: Path, tiny_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vimoclip.store.feature_store.FORMAT_VERSION", 99)
+    for module in ("feature_store", "snapshot"):
+        monkeypatch.setattr(f"vimoclip.store.{module}.FORMAT_VERSION", 99)
     ingest(videos, store=store, model=tiny_model, limit=1)
     monkeypatch.undo()
     with pytest.raises(StoreNewerError, match=f"format 99.*format {FORMAT_VERSION} or older.*Upgrade"):

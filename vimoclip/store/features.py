@@ -25,8 +25,9 @@ from schemas.videos import VIDEOS, Video
 from vimoclip.atomic import defer_interrupts
 from vimoclip.errors import FeatureError, SettingsError, VideoError
 from vimoclip.frames import Embeddings, FrameBatch
-from vimoclip.store.feature_store import ROLLBACK_VERSIONS, FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.rows import CommitBuffer, check_vectors, feature_arrays
+from vimoclip.store.snapshot import ROLLBACK_VERSIONS
 from vimoclip.store.table import GRACE, Table
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from schemas.models import META, MODELS, WEIGHTS, folder_of, student_id
 from vimoclip.errors import StoreDamagedError
-from vimoclip.store.feature_store import stored_features
 from vimoclip.store.location import StoreLocation
 from vimoclip.store.segments import parse_segment_settings
+from vimoclip.store.snapshot import stored_features
 from vimoclip.store.table import Table
 
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 from schemas import FORMAT_KEY, FORMAT_VERSION, SINCE_FORMAT
 from schemas.labels import LABELS
 from schemas.videos import VIDEOS
-from vimoclip.store.feature_store import FeatureStore, with_missing
+from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
+from vimoclip.store.snapshot import with_missing
 
 _SCHEMAS = {"videos": VIDEOS, "labels": LABELS}  # in the order in which they are rewritten
 

@@ -24,9 +24,9 @@ from schemas.videos import VIDEOS
 from vimoclip.config.store import StoreConfig
 from vimoclip.errors import ConfigError, StoreDamagedError
 from vimoclip.progress import NO_PROGRESS, Progress
-from vimoclip.store.feature_store import TABLES, check_format, missing, with_missing
 from vimoclip.store.location import LocationLike, StoreLocation, as_location
 from vimoclip.store.lock import writing_since_ns
+from vimoclip.store.snapshot import TABLES, check_format, missing, with_missing
 from vimoclip.store.table import Table
 from vimoclip.store.verify_checks import check_models, check_segments, counted, decodes, order_faults, vector_faults
 from vimoclip.store.verify_faults import MOST_PLACES, Fault, ReadableTables

@@ -14,8 +14,8 @@ import pyarrow as pa
 from schemas import SINCE_FORMAT
 from vimoclip.errors import StoreDamagedError, StoreError, StoreMissingError, StoreUnreachableError
 from vimoclip.progress import Progress
-from vimoclip.store.feature_store import open_snapshot
 from vimoclip.store.location import StoreLocation
+from vimoclip.store.snapshot import open_snapshot
 from vimoclip.store.table import Table
 
 _RESTORE = "Restore it from a copy of the store; without one, ingest into a new store."

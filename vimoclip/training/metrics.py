@@ -90,9 +90,13 @@ def over_classes(classes: Sequence[float | None]) -> str:
     Args:
         classes: average precision of each class.
     """
-    shown, all_of_them = classes_shown(classes), len(classes)
-    share = f"{shown} of {all_of_them}" if shown < all_of_them else f"{shown}"
-    return f"over {share} {'class' if all_of_them == 1 else 'classes'}"
+    return over_count(classes_shown(classes), len(classes))
+
+
+def over_count(shown: int, classes: int) -> str:
+    """Say what `over_classes` does, by how many classes some video shows, and how many there are."""
+    share = f"{shown} of {classes}" if shown < classes else f"{shown}"
+    return f"over {share} {'class' if classes == 1 else 'classes'}"
 
 
 def percent(fraction: float | None) -> str:

@@ -31,7 +31,8 @@ from vimoclip.errors import (
     UnknownColumnError,
     UnknownVideoError,
 )
-from vimoclip.store.feature_store import FeatureStore, check_free
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.store.snapshot import check_free
 from vimoclip.store.table import Table
 from vimoclip.store.writer import StoreWriter
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tests.object_store import BUCKET, Server
 from tests.vimoclip.stores import make_store
 from vimoclip.errors import StoreError, StoreMissingError, StoreUnreachableError
-from vimoclip.store.feature_store import FeatureStore, check_free
+from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocalFolder, ObjectStorePrefix, as_location
+from vimoclip.store.snapshot import check_free
 
 
 def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

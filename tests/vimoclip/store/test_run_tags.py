@@ -11,8 +11,9 @@ from pipelines.maintain import optimize
 from tests.cli.runner import document, vimoclip
 from tests.vimoclip.stores import make_store, ok_row
 from vimoclip.store import run_tags
-from vimoclip.store.feature_store import TABLES, FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.run_tags import run_snapshots, tag_run
+from vimoclip.store.snapshot import TABLES
 from vimoclip.store.writer import StoreWriter
 
 NOW = timedelta(0)

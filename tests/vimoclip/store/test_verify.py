@@ -19,9 +19,10 @@ from tests.vimoclip.stores import embedded, features, flow_bytes, make_store, ok
 from vimoclip.errors import StoreMissingError, StoreNewerError
 from vimoclip.progress import Progress
 from vimoclip.store import verify as module
-from vimoclip.store.feature_store import TABLES, FeatureStore
+from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import FeatureWriter
 from vimoclip.store.lock import writer_lock
+from vimoclip.store.snapshot import TABLES
 from vimoclip.store.table import Table
 from vimoclip.store.verify import verify
 from vimoclip.store.verify_faults import FAULTS, MOST_OF_A_NAME, Fault
