@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from benchmarks.speed.gpu import made_up, made_up_clips
 from tests.fake_cuda import CUDA, AtOnce, HostCopyError, fake_cuda, on_cuda, plants, real_copy, step, without_fp64
 from tests.models import MODEL, PREPROCESS
-from tests.vimoclip.made_up_sequences import CONFIG, sequences
+from tests.vimoclip.made_up_sequences import CONFIG, D, sequences
 from vimoclip.config.fusion import HEADS, Loss
 from vimoclip.config.motion import MotionConfig
 from vimoclip.config.store import ClipConfig, FlowConfig, FlowImage
@@ -31,7 +32,9 @@ from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.clip_text import TextTower
 from vimoclip.models.heads import build_head
 from vimoclip.models.motion_student import MotionStudent
+from vimoclip.search.behaviour_space import BehaviourModel
 from vimoclip.sequences.sequences import Sequences
+from vimoclip.training.fusion import FusionTask, scores
 from vimoclip.training.loop import EpochLosses
 from vimoclip.training.motion import MotionTask
 from vimoclip.training.optimizer import WeightAverage
@@ -75,7 +78,7 @@ def teachers(model: str, monkeypatch: pytest.MonkeyPatch, precision: str = "bf16
     return lambda: ClipTeacher(config, CUDA)
 
 
-INDICES = ("as_tensor of sequences.py", "arange of clip_text.py")
+INDICES = ("as_tensor of sequences.py", "torch.from_numpy(rows).to(", "arange of clip_text.py")
 """Moves of indices: torch takes them from the CPU too, where a card would wait for them."""
 
 
@@ -152,16 +155,18 @@ def test_the_student_that_serves(model: str, monkeypatch: pytest.MonkeyPatch) ->
         check(path)
 
 
-def test_a_step_of_the_student_in_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("checkpointing", ["off", "on"])
+def test_a_step_of_the_student_in_training(checkpointing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = teachers(write(tmp_path, "vit"), monkeypatch, "fp32")
     clips = made_up_clips(16, 3, 2)
     monkeypatch.setattr("vimoclip.training.motion.Prefetcher", AtOnce)
-    config = MotionConfig(hidden=8, checkpointing="off")
+    monkeypatch.setattr("torch.utils.checkpoint.get_device_states", lambda *_: ([], []))  # asks the card
+    config = MotionConfig(hidden=8, checkpointing=checkpointing)
     config = replace(config, training=replace(config.training, batch_size=3))
 
     with fake_cuda(monkeypatch):
         task = MotionTask(config, made(), clips, held_out=clips)
-        assert not task.checkpointing and on_cuda(*task.model.parameters())
+        assert task.checkpointing is (checkpointing == "on") and on_cuda(*task.model.parameters())
         (batch,) = task.plan(0)
 
         def path() -> None:
@@ -268,3 +273,44 @@ def test_sequences_of_the_benchmark_lie_on_the_device(monkeypatch: pytest.Monkey
         made = made_up("cross", np.array([4, 7]), CUDA).to(CUDA)
         with step():
             assert on_cuda(*made.batch(np.array([0, 1])).vectors.values())
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_a_step_of_a_head_in_training(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    videos = only(sequences(3, seed=1), head)
+    monkeypatch.setattr("vimoclip.training.fusion.check_labels", lambda *_: None)  # looks at them before they are moved
+    with fake_cuda(monkeypatch):
+        for name in LOSSES if head == "cross" else LOSSES[:1]:
+            config = replace(CONFIG.with_head(head), loss=replace(CONFIG.loss, name=name))
+            task = FusionTask(config, videos, videos, CUDA)
+            assert on_cuda(*task.model.parameters())
+
+            def path(task: FusionTask = task) -> None:
+                with step(), torch.autocast("cuda", torch.bfloat16):
+                    loss = task.loss(np.arange(3))
+                assert on_cuda(loss)
+
+            path()
+        if head == "cross":  # the moves are the same in each
+            check(path)
+            with torch.no_grad():  # inference_mode, entered in here, would not see the fake device
+                found = scores.__wrapped__(task.model, task.train)  # type: ignore[attr-defined]
+            assert found.shape == (3, 3) and found.device.type == "cpu"
+
+
+def test_the_behaviour_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    def packed(*_: object) -> Sequences:  # anew each time: what was made fake once cannot be moved again
+        with unset_fake_temporarily():
+            return only(sequences(3, seed=1), "cross")
+
+    monkeypatch.setattr("vimoclip.search.behaviour_space.pack_windows", packed)
+
+    def path() -> None:
+        model = build_head(CONFIG, {"image": D, "motion": D}, 3)
+        space = BehaviourModel(model, None, CUDA)  # type: ignore[arg-type]
+        with torch.no_grad():  # inference_mode, entered in here, would not see the fake device
+            found = BehaviourModel._pooled.__wrapped__(space, [None] * 3)  # type: ignore[attr-defined]
+        assert found.shape == (3, model.width)
+
+    with fake_cuda(monkeypatch):
+        check(path)
