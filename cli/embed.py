@@ -24,8 +24,12 @@ def embed(
         ),
     ] = None,
     motion: Annotated[
-        Path | None,
-        typer.Option("--motion", metavar="RUN", help="Embed with the student of this run of train-motion."),
+        str | None,
+        typer.Option(
+            "--motion",
+            metavar="RUN|grid",
+            help="Embed with the student of this run of train-motion, or with the grid of flow that needs no training.",
+        ),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="An open_clip name, hf-hub:…, local-dir:… or vimoclip-tiny.")
@@ -46,14 +50,14 @@ def embed(
 ) -> None:
     """Add a feature: the vectors of another model for every stored frame, beside the existing ones.
 
-    With --motion they are made by a trained motion student from the stored flow, and replace moclip unless --as names
-    another feature.
+    With --motion they are made from the stored flow, by a trained motion student or as a grid of the flow itself, and
+    replace moclip unless --as names another feature.
 
     Run the command again at any time: it continues where it stopped. Readers see the feature once it is complete; from
     then on every ingest fills it too.
     """
     from cli.progress import ProgressBar
-    from pipelines.embed import EmbedRequest, run
+    from pipelines.embed import GRID, EmbedRequest, run
     from vimoclip.config.store import RunConfig
 
     asked: dict[str, Any] = {
@@ -66,15 +70,15 @@ def embed(
     asked = {name: value for name, value in asked.items() if value is not None}
     if motion is not None and asked:
         raise UsageError(
-            "A student takes its settings from its teacher.", received=", ".join(f"--{name}" for name in asked)
+            "Vectors of stored flow take no settings of a model.", received=", ".join(f"--{name}" for name in asked)
         )
     if motion is None and feature is None:
-        raise UsageError("No feature was named.", expected="--as FEATURE, or --motion RUN")
+        raise UsageError("No feature was named.", expected="--as FEATURE, or --motion RUN or --motion grid")
     request = EmbedRequest(
         store=store,
         feature=feature or MOCLIP,
         asked=asked,
-        motion=motion,
+        motion=GRID if motion == GRID else None if motion is None else Path(motion),
         run=RunConfig(device=device, threads=threads, timeout_s=timeout),
         engine=Engine(engine, workers, ray_address),
         wait=not no_wait,
@@ -90,7 +94,7 @@ def embed(
         raise typer.Exit(render.SOME_FAILED)
 
 
-def _print(report: Any, store: str, motion: Path | None) -> None:
+def _print(report: Any, store: str, motion: str | None) -> None:
     rows = [
         ("embedded", report.embedded, render.count(report.frames, "frame")),
         ("skipped", report.known, "already have it" if report.known else ""),

@@ -8,7 +8,7 @@ import typer
 
 from cli import options, render
 from pipelines.executor import Engine
-from vimoclip.config.store import ESTIMATORS, FlowImage, OnCorrupt
+from vimoclip.config.store import ESTIMATORS, FlowImage, OnCorrupt, StartingMotion
 from vimoclip.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -68,6 +68,14 @@ def ingest(
         typer.Option(
             help="Image of the flow that the motion student sees.",
             show_default="uvm",
+            rich_help_panel=options.ADVANCED,
+        ),
+    ] = None,
+    motion: Annotated[
+        StartingMotion | None,
+        typer.Option(
+            help="What makes moclip until a student is trained: the flow on a grid, or CLIP's tower on its image.",
+            show_default="grid",
             rich_help_panel=options.ADVANCED,
         ),
     ] = None,
@@ -141,6 +149,7 @@ def ingest(
             "estimator": flow,
             "max_width": flow_width,
             "image": flow_image,
+            "motion": motion,
             "weights": flow_weights,
             "updates": flow_updates,
         },

@@ -12,7 +12,10 @@ import pyarrow as pa
 from schemas import key
 
 Kind = Literal["image", "motion"]
-Training = Literal["pretrained", "starting", "trained", "random"]
+Training = Literal["pretrained", "starting", "trained", "random", "fixed"]
+
+FIXED: Literal["fixed"] = "fixed"
+"""`weights` and `training` of what has no weights: a fixed function of the flow (vimoclip/flow/descriptor.py)."""
 
 OWN = ("clip", "moclip")
 """The features that every take is made with. Others are added to a store, and can be renamed and dropped."""
@@ -49,14 +52,15 @@ class Feature:
         weights: the weights as they were asked for.
         weights_sha256: hash of the image tower's architecture and tensors, wherever they were found.
         training: `pretrained`; `random` (seeded, `--clip-weights none`); for a motion student `starting` (it still has
-            the teacher's weights) or `trained`.
+            the teacher's weights) or `trained`; `fixed` for what has no weights.
         preprocessing: canonical JSON: size, mean, std, interpolation, resize and batch shape; for motion also the flow
             settings.
         precision: `bf16`, `fp16` or `fp32`, as resolved.
         packages: JSON: the package versions that made the feature. They are recorded, not compared.
         created_at: UTC.
         settings: JSON: the tower's settings of a feature that was added to the store (a
-            `vimoclip.config.store.ClipConfig`, or the id of a student); None for a feature that every take has.
+            `vimoclip.config.store.ClipConfig`, the id of a student, or `{"motion": "grid"}`); None for a feature that
+            every take has.
         complete: False while an added feature is still being computed: readers do not see it.
     """
 

@@ -43,7 +43,7 @@ def cells(values: Vectors, grid: int) -> Vectors:
     """The mean of each cell of a grid, (N, C, H, W) to (N, C · grid²)."""
     n, channels, height, width = values.shape
     parts = values.reshape(n, channels, grid, height // grid, grid, width // grid)
-    return parts.mean((3, 5)).reshape(n, -1)
+    return np.asarray(parts.mean((3, 5)).reshape(n, -1), np.float32)
 
 
 def beside_camera(speeds: Vectors) -> Vectors:
@@ -64,10 +64,15 @@ def histogram(x: Vectors, y: Vectors, grid: int, bins: int = 8) -> Vectors:
 
 def boundaries(speeds: Vectors, grid: int) -> Vectors:
     """Motion boundary histograms (Dalal et al., ECCV 2006): of the gradients of u, and of those of v."""
-    return np.concatenate(
-        [histogram(*np.gradient(speeds[:, i], axis=(2, 1)), grid) for i in range(2)],
-        axis=1,  # type: ignore[arg-type]
-    )
+    found = []
+    for i in range(2):
+        down, right = np.gradient(speeds[:, i], axis=(1, 2))
+        found.append(histogram(right, down, grid))
+    return np.concatenate(found, axis=1)
+
+
+def root(values: Vectors) -> Vectors:
+    return np.sign(values) * np.sqrt(np.abs(values))
 
 
 CANDIDATES: dict[str, Describe] = {
@@ -77,16 +82,15 @@ CANDIDATES: dict[str, Describe] = {
     "grid-4": lambda f: cells(signed_and_sizes(f), 4),
     "grid-8": lambda f: cells(signed_and_sizes(f), 8),
     "grid-16": lambda f: cells(signed_and_sizes(f), 16),
+    "codes-4": lambda f: cells(signed_and_sizes(root(f)), 4),
+    "codes-8": lambda f: cells(signed_and_sizes(root(f)), 8),
+    "codes-16": lambda f: cells(signed_and_sizes(root(f)), 16),
     "hof-4": lambda f: histogram(f[:, 0], f[:, 1], 4),
     "hof-8": lambda f: histogram(f[:, 0], f[:, 1], 8),
     "mbh-4": lambda f: boundaries(f, 4),
     "mbh-8": lambda f: boundaries(f, 8),
     "grid-8+mbh-4": lambda f: np.concatenate([cells(signed_and_sizes(f), 8), boundaries(f, 4)], axis=1),
 }
-
-
-def root(values: Vectors) -> Vectors:
-    return np.sign(values) * np.sqrt(np.abs(values))
 
 
 REST = 0.05
@@ -96,7 +100,7 @@ REST = 0.05
 def unit(values: Vectors, rest: float) -> Vectors:
     """To unit length beside a constant, so that a frame at rest has a direction too."""
     values = np.concatenate([values, np.full((len(values), 1), rest, np.float32)], axis=1)
-    return values / np.linalg.norm(values, axis=1, keepdims=True)
+    return np.asarray(values / np.linalg.norm(values, axis=1, keepdims=True), np.float32)
 
 
 def flows(store: Store) -> Iterator[tuple[str, Vectors]]:
@@ -114,7 +118,10 @@ def features(store: Store, names: list[str]) -> dict[str, dict[str, Vectors]]:
         for camera, own in (("", speeds), (" beside the camera", beside_camera(speeds))):
             for name in names:
                 made = CANDIDATES[name](own)
-                for how, values, rest in (("", made, REST), (", root", root(made), REST**0.5)):
+                ways = [(", root of the mean", root(made), REST**0.5), ("", made, REST)]
+                if name.startswith("codes"):
+                    ways = [(", mean of the root", made, REST**0.5)]
+                for how, values, rest in ways:
                     found.setdefault(name + how + camera, {})[video] = unit(values, rest).mean(0)
     for name in ("clip", "moclip"):
         for video in found[next(iter(found))]:
@@ -158,7 +165,7 @@ def main() -> None:
         seen = {video: own & set(group) for video, own in labels.items()}
         own = [video for video in seen if len(seen[video]) == 1]
         count += len(own)
-        y = np.array([group.index(*seen[video]) for video in own])
+        y = np.array([group.index(min(seen[video])) for video in own])
         for seed in range(asked.seeds if asked.by == "folds" else 1):
             if asked.by == "sequence":
                 sequence = [int(re.match(r"\d+_(\d+)_", PurePosixPath(video).name)[1]) for video in own]  # type: ignore[index]

@@ -5,8 +5,9 @@ differ from run to run without changing a vector (device, decoders, what to do w
 ESTIMATORS lists the flow estimators.
 """
 
+import json
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 from vimoclip.config.base import Config, positive
 from vimoclip.errors import ConfigError, UsageError
@@ -15,6 +16,7 @@ Geometry = Literal["squash", "crop", "letterbox"]
 Resize = Literal[Geometry, "own"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 FlowImage = Literal["uvm", "wheel"]
+StartingMotion = Literal["grid", "tower"]
 OnCorrupt = Literal["fail", "keep"]
 
 
@@ -112,6 +114,9 @@ class FlowConfig(Config):
         max_width: pixels; wider frames are scaled down to it first.
         image: how (u, v) becomes the three channels that the student sees: `uvm` is (u, v, |f|), `wheel` the colour
             wheel.
+        motion: what makes `moclip` until a student is trained: `grid`, the flow itself on a grid
+            (vimoclip/flow/descriptor.py), which costs nothing; or `tower`, the teacher's tower on the flow image, which
+            doubles the towers' work and tells behaviours apart less well (benchmarks/quality/flow_descriptors.py).
         weights: networks only, else None: a torchvision tag, a path, or `none` for seeded random ones; `default` or
             None is torchvision's own.
         updates: networks only, else None: updates of the flow, each by one pass of the recurrent unit; None is 12.
@@ -122,6 +127,7 @@ class FlowConfig(Config):
     estimator: str = "auto"
     max_width: int = 640
     image: FlowImage = "uvm"
+    motion: StartingMotion = "grid"
     weights: str | None = None
     updates: int | None = None
     batch_size: int | None = None
@@ -169,6 +175,17 @@ class StoreConfig(Config):
     clip: ClipConfig = field(default_factory=ClipConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     keep_flow: bool = True
+
+    @classmethod
+    def stored(cls, text: str | bytes) -> Self:
+        """Read the settings that a store keeps.
+
+        Args:
+            text: their JSON. What an older version did not write had one value then: moclip was made by the tower.
+        """
+        values = json.loads(text)
+        values["flow"] = {"motion": "tower"} | values.get("flow", {})
+        return cls.from_dict(values)
 
 
 @dataclass(frozen=True)

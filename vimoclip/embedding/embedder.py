@@ -23,8 +23,9 @@ from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import RunConfig, StoreConfig
 from vimoclip.device import is_out_of_memory, pick_device, release_cache, set_threads
-from vimoclip.embedding.feature_models import made_with
+from vimoclip.embedding.feature_models import motion_feature, stored_flow_settings, student_settings, weights_id
 from vimoclip.errors import StoreDamagedError, VideoError
+from vimoclip.flow.descriptor import FlowGrid
 from vimoclip.flow.encoding import PLANE, REST, decode_flow, decode_flows, encode_flow, mean_speed, to_planes
 from vimoclip.flow.estimator import FlowEstimator
 from vimoclip.frames import (
@@ -58,11 +59,11 @@ class Motion:
     """What makes motion vectors.
 
     Attributes:
-        students: the motion students, by feature.
+        students: the motion students, or the grid of flow, by feature.
         estimator: the estimator of the flow that they see.
     """
 
-    students: dict[str, MotionStudent]
+    students: dict[str, MotionStudent | FlowGrid]
     estimator: FlowEstimator[Any]
 
 
@@ -336,7 +337,7 @@ IDLE_S = 1.0
 
 
 class StoredFlowEmbedder:
-    """The vectors of a trained student for every stored frame of videos, from the flow that the store keeps.
+    """The vectors of a trained student, or of the grid, for every stored frame, from the flow that the store keeps.
 
     It can be used where a `pipelines.executor.Executor` can, with jobs that are `StoredFlowJob`s.
 
@@ -347,7 +348,9 @@ class StoredFlowEmbedder:
         features: that feature alone, as an Executor has it.
     """
 
-    def __init__(self, config: StoreConfig, base: Feature, name: str, student: Student, run: RunConfig) -> None:
+    def __init__(
+        self, config: StoreConfig, base: Feature, name: str, student: Student | FlowGrid, run: RunConfig
+    ) -> None:
         """Load the student.
 
         Args:
@@ -363,9 +366,17 @@ class StoredFlowEmbedder:
         """
         set_threads(run)
         self.config, self.device = config, pick_device(run.device)
-        served = student.served(load_backbone(config.clip, self.device))
-        self._student = served
-        self.feature = replace(made_with(name, base, student), weights_sha256=served.tower.weights_sha256)
+        self._student: MotionStudent | FlowGrid
+        if isinstance(student, FlowGrid):
+            self._student = student
+        else:
+            self._student = student.served(load_backbone(config.clip, self.device))
+        self.feature = replace(
+            motion_feature(name, self._student, stored_flow_settings(base)),
+            weights=weights_id(student),
+            settings=student_settings(student),
+            complete=False,
+        )
         self.features: list[Feature] = [self.feature]
 
     def embed(self, jobs: Iterable[VideoJob]) -> Iterator[FrameEvent]:

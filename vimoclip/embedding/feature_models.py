@@ -1,19 +1,26 @@
-"""Which models a worker needs for the features that were added to a store: further towers, and trained students.
+"""Which models make the features of a store, and the rows of `features` that say so.
 
-A store keeps its trained students (schemas/models.py), so that later ingests and searches make the same vectors.
+`ExtraFeatures` are the models that a worker needs beside a store's own: further towers, trained students, and the grid
+of flow. A store keeps its trained students (schemas/models.py), so that later ingests and searches make the same
+vectors.
 """
 
+import importlib.metadata
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Self
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
 
-from schemas.features import Feature
+from schemas.features import FIXED, Feature, Kind
 from schemas.models import STUDENT, folder_of, student_id
-from vimoclip.config.store import ClipConfig
+from vimoclip.config.store import ClipConfig, FlowConfig
 
-if TYPE_CHECKING:  # importing the student takes seconds, for torch
-    from vimoclip.models.motion_student import Student
+if TYPE_CHECKING:  # importing them takes seconds, for torch
+    from vimoclip.flow.descriptor import FlowGrid
+    from vimoclip.flow.estimator import FlowEstimator
+    from vimoclip.models.clip import ClipTeacher
+    from vimoclip.models.motion_student import MotionStudent, Student
     from vimoclip.store.feature_store import FeatureStore
 
 
@@ -24,14 +31,15 @@ class ExtraFeatures:
     Attributes:
         towers: the settings of the tower of each added image feature, by name.
         alone: whether the store's own features, clip and moclip, are left out, so that no student is needed.
-        students: the trained student of each motion feature, by name; that of `moclip` replaces the starting one.
+        students: what makes each motion feature, by name: a trained student, or the grid of flow. That of `moclip`
+            takes the place of what the settings name.
         stored_flow: the store's moclip, where the students, one and alone, are shown the flow that the store keeps and
             no video is decoded; None where flow is computed.
     """
 
     towers: Mapping[str, ClipConfig] = field(default_factory=dict)
     alone: bool = False
-    students: "Mapping[str, Student]" = field(default_factory=dict)
+    students: "Mapping[str, Student | FlowGrid]" = field(default_factory=dict)
     stored_flow: Feature | None = None
 
     @classmethod
@@ -45,25 +53,30 @@ class ExtraFeatures:
 NO_EXTRA_FEATURES = ExtraFeatures()
 
 
-def weights_id(student: "Student") -> str:
-    """The `weights` of a feature that a student makes."""
-    return STUDENT + student.id
+def weights_id(student: "Student | FlowGrid") -> str:
+    """The `weights` of a feature that a student, or the grid of flow, makes."""
+    return FIXED if (id := getattr(student, "id", None)) is None else STUDENT + id
 
 
-def student_settings(student: "Student") -> str:
-    """The `settings` of an added feature that a student makes."""
-    return json.dumps({"student": student.id})
+def student_settings(student: "Student | FlowGrid") -> str:
+    """The `settings` of an added feature that a student, or the grid of flow, makes."""
+    id = getattr(student, "id", None)
+    return json.dumps({"motion": "grid"} if id is None else {"student": id})
 
 
-def load_student(store: "FeatureStore", feature: Feature) -> "Student | None":
-    """Load the trained student that made a feature; None for any other feature.
+def load_student(store: "FeatureStore", feature: Feature) -> "Student | FlowGrid | None":
+    """Load what makes a motion feature: its trained student, or the grid of flow; None for the teacher's own tower.
 
     Raises:
-        CheckpointError: its files are not in the store, or are damaged.
+        CheckpointError: the files of its student are not in the store, or are damaged.
     """
+    if feature.weights == FIXED:
+        from vimoclip.flow.descriptor import FlowGrid  # torch
+
+        return FlowGrid()
     if (id := student_id(feature)) is None:
         return None
-    from vimoclip.models.motion_student import read_student  # torch
+    from vimoclip.models.motion_student import read_student
     from vimoclip.store.models import model_files
 
     return read_student(model_files(store.place, id), f"{store.place}/{folder_of(id)}")
@@ -84,25 +97,85 @@ def load_extra_features(store: "FeatureStore", features: Iterable[Feature] | Non
     return replace(ExtraFeatures.of(features), students=found)
 
 
-def made_with(name: str, base: Feature, student: "Student") -> Feature:
-    """The row of a motion feature that a student makes, with the flow and the settings of another.
+# The rows of `features`.
+
+_RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "av", "opencv-python-headless", "numpy")
+
+
+def image_feature(name: str, tower: "ClipTeacher") -> Feature:
+    """The row of the feature that a tower makes of frames."""
+    return _row(name, "image", tower, {})
+
+
+def motion_feature(name: str, model: "MotionStudent | FlowGrid", flow: dict[str, Any]) -> Feature:
+    """The row of the feature that a model makes of flow, as one that every take has.
 
     Args:
         name: of the feature.
-        base: the store's moclip.
-        student: makes the vectors.
-
-    Returns:
-        The row, whose weights_sha256 is still that of `base`: what loads the student fills it in.
+        model: makes the vectors.
+        flow: how the flow is made and kept (`flow_settings`); the flow image is the model's own.
     """
-    how = json.loads(base.preprocessing)
-    how["flow"]["image"] = student.meta.config.encoding
-    return replace(
-        base,
+    from vimoclip.flow.descriptor import NAME, FlowGrid
+
+    if not isinstance(model, FlowGrid):
+        return _row(name, "motion", model.tower, flow | {"flow": flow["flow"] | {"image": model.image}})
+    return Feature(
         name=name,
-        weights=weights_id(student),
-        training="trained",
-        preprocessing=json.dumps(how, sort_keys=True),
-        settings=student_settings(student),
-        complete=False,
+        kind="motion",
+        dim=model.dim,
+        model=NAME,
+        weights=FIXED,
+        weights_sha256=model.sha256,
+        training=FIXED,
+        preprocessing=json.dumps(flow | {"flow": _without(flow["flow"], "image")}, sort_keys=True),
+        precision="fp32",
+        packages=_packages(),
+        created_at=datetime.now(UTC),
     )
+
+
+def flow_settings(flow: FlowConfig, estimator: "FlowEstimator[Any]") -> dict[str, Any]:
+    """What decides the flow: not where its weights were found, but what they are, and whether they are random."""
+    from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE
+
+    kept = _without(flow.to_dict(), "weights", "motion")
+    settings = {name: value for name, value in kept.items() if value is not None}
+    return {"flow": settings | estimator.made_of, "plane": PLANE, "full_scale": FULL_SCALE, "jpeg": JPEG_QUALITY}
+
+
+def stored_flow_settings(motion: Feature) -> dict[str, Any]:
+    """The same of flow that is stored, from the row of a motion feature that was made of it."""
+    return {name: json.loads(motion.preprocessing)[name] for name in ("flow", "plane", "full_scale", "jpeg")}
+
+
+def _row(name: str, kind: Kind, tower: "ClipTeacher", made_of: dict[str, Any]) -> Feature:
+    clip = tower.config
+    how = asdict(tower.preprocessing) | {"batch_size": clip.batch_size}
+    return Feature(
+        name=name,
+        kind=kind,
+        dim=tower.dim,
+        model=clip.model,
+        weights=clip.weights,
+        weights_sha256=tower.weights_sha256,
+        training="starting" if kind == "motion" and tower.training != "trained" else tower.training,
+        preprocessing=json.dumps(how | made_of, sort_keys=True),
+        precision=clip.precision,
+        packages=_packages(),
+        created_at=datetime.now(UTC),
+    )
+
+
+def _without(settings: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in names}
+
+
+def _packages() -> str:
+    return json.dumps({package: _version(package) for package in _RECORDED})
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None  # run from a checkout

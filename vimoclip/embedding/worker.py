@@ -8,29 +8,29 @@ further z_motion of trained students. vimoclip/embedding/embedder.py makes batch
 """
 
 import dataclasses
-import importlib.metadata
 import json
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from schemas.features import OWN, Feature
-from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, StoreConfig
+from vimoclip.config.store import ClipConfig, RunConfig, StoreConfig
 from vimoclip.device import pick_device, pick_precision, set_threads
 from vimoclip.embedding.embedder import Models, Motion, StoredFlowEmbedder, VideoEmbedder
 from vimoclip.embedding.feature_models import (
     NO_EXTRA_FEATURES,
     ExtraFeatures,
+    flow_settings,
+    image_feature,
     load_extra_features,
+    motion_feature,
     student_settings,
     weights_id,
 )
 from vimoclip.errors import ModelError, VideoError
 from vimoclip.flow import make_estimator, resolve
-from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE
-from vimoclip.flow.estimator import FlowEstimator
+from vimoclip.flow.descriptor import FlowGrid
 from vimoclip.frames import FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
 from vimoclip.models.backbones import load_backbone
 from vimoclip.models.clip import ClipTeacher
@@ -40,8 +40,6 @@ from vimoclip.video.decoder_process import DecoderProcess
 
 if TYPE_CHECKING:  # a worker runs where there is no Lance (benchmarks/speed/gpu.py)
     from vimoclip.store.feature_store import FeatureStore
-
-_RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "av", "opencv-python-headless", "numpy")
 
 
 class EmbedWorker:
@@ -78,22 +76,23 @@ class EmbedWorker:
             teacher = towers["clip"] = load_backbone(config.clip, self.device)
             config = dataclasses.replace(config, clip=teacher.config, flow=flow)
             estimator = make_estimator(flow, self.device, pick_precision(config.clip.precision, self.device))
-            students = {"moclip": MotionStudent(teacher, flow.image)}
-            students |= {name: student.served(teacher) for name, student in added.students.items()}
+            starting = MotionStudent(teacher, flow.image) if flow.motion == "tower" else FlowGrid()
+            students: dict[str, MotionStudent | FlowGrid] = {"moclip": starting}
+            for name, student in added.students.items():
+                students[name] = student if isinstance(student, FlowGrid) else student.served(teacher)
             motion = Motion(students, estimator)
-            self.features.append(_feature("clip", teacher))
+            self.features.append(image_feature("clip", teacher))
             for name, served in students.items():
-                how = _motion_settings(dataclasses.replace(flow, image=served.image), estimator)
-                feature = _feature(name, served.tower, how)
-                if (student := added.students.get(name)) is not None:
-                    settings = None if name in OWN else student_settings(student)
-                    feature = dataclasses.replace(feature, weights=weights_id(student), settings=settings)
+                feature = motion_feature(name, served, flow_settings(flow, estimator))
+                if (made := added.students.get(name)) is not None:
+                    settings = None if name in OWN else student_settings(made)
+                    feature = dataclasses.replace(feature, weights=weights_id(made), settings=settings)
                 self.features.append(feature)
         for name, clip in added.towers.items():
             clip = dataclasses.replace(clip, batch_size=config.clip.batch_size)
             tower = towers[name] = _tower(name, clip, self.device, added.alone)
             settings = json.dumps(tower.config.to_dict(), sort_keys=True)
-            self.features.append(dataclasses.replace(_feature(name, tower), settings=settings))
+            self.features.append(dataclasses.replace(image_feature(name, tower), settings=settings))
         self.config, self.models = config, Models(towers, motion)
 
     def embed(self, jobs: Iterable[VideoJob]) -> Iterator[FrameEvent]:
@@ -166,39 +165,6 @@ def _tower(name: str, clip: ClipConfig, device: torch.device, alone: bool) -> Cl
             hint=f"`vimoclip embed --as {name} --model … --weights …` says where its model lies now, and "
             f"`vimoclip features drop {name}` does without it.",
         ) from error
-
-
-def _feature(name: str, tower: ClipTeacher, motion: dict[str, Any] | None = None) -> Feature:
-    """The row of a tower's feature. motion: the settings of the flow that the tower sees; None for frames."""
-    clip = tower.config
-    how = dataclasses.asdict(tower.preprocessing) | {"batch_size": clip.batch_size}
-    return Feature(
-        name=name,
-        kind="image" if motion is None else "motion",
-        dim=tower.dim,
-        model=clip.model,
-        weights=clip.weights,
-        weights_sha256=tower.weights_sha256,
-        training="starting" if motion is not None and tower.training != "trained" else tower.training,
-        preprocessing=json.dumps(how | (motion or {}), sort_keys=True),
-        precision=clip.precision,
-        packages=json.dumps({package: _version(package) for package in _RECORDED}),
-        created_at=datetime.now(UTC),
-    )
-
-
-def _motion_settings(flow: FlowConfig, estimator: FlowEstimator[Any]) -> dict[str, Any]:
-    """What decides the flow: not where its weights were found, but what they are, and whether they are random."""
-    settings = {name: value for name, value in flow.to_dict().items() if value is not None and name != "weights"}
-    how = {"plane": PLANE, "full_scale": FULL_SCALE, "jpeg": JPEG_QUALITY}
-    return {"flow": settings | estimator.made_of} | how
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None  # run from a checkout
 
 
 def make_worker(

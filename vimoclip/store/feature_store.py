@@ -136,7 +136,7 @@ class FeatureStore:
         self.place, self.tables = at, tables
         metadata = tables["videos"].schema.metadata or {}
         self.format = int(metadata[FORMAT_KEY])
-        self.config = StoreConfig.from_dict(json.loads(metadata[SETTINGS_KEY]))
+        self.config = StoreConfig.stored(metadata[SETTINGS_KEY])
         features = stored_features(tables["features"])
         self.features = {feature.name: feature for feature in features if feature.complete}
         self.unfinished = {feature.name: feature for feature in features if not feature.complete}

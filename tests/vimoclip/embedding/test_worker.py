@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import av
 import numpy as np
@@ -14,10 +14,11 @@ from torchvision.models.optical_flow import raft_small
 
 from tests.clips import render, velocity
 from tests.vimoclip import awkward
-from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, Sampling, StoreConfig
+from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, Sampling, StartingMotion, StoreConfig
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import VideoError
 from vimoclip.flow import make_estimator
+from vimoclip.flow.descriptor import FlowGrid
 from vimoclip.flow.encoding import decode_flow, encode_flow, flow_image, mean_speed, to_planes
 from vimoclip.flow.raft import Raft, RaftFrame
 from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob
@@ -42,7 +43,10 @@ def column(parts: list[FrameBatch], feature: str) -> np.ndarray:
     return np.concatenate([part.features[feature].values for part in parts])
 
 
-def test_every_frame_against_the_steps_done_one_by_one(worker: EmbedWorker, clips: Path) -> None:
+@pytest.mark.parametrize("motion", get_args(StartingMotion))
+def test_every_frame_against_the_steps_done_one_by_one(motion: StartingMotion, tiny_model: str, clips: Path) -> None:
+    clip = ClipConfig(tiny_model, precision="fp32")
+    worker = EmbedWorker(StoreConfig(clip=clip, flow=FlowConfig(motion=motion)), RunConfig())
     path = clips / "drifting" / "000.mp4"
     outcomes = list(worker.embed([VideoJob("a", str(path))]))
     parts = embedded(outcomes, "a")
@@ -69,8 +73,10 @@ def test_every_frame_against_the_steps_done_one_by_one(worker: EmbedWorker, clip
             assert part.flow_speed[row] == pytest.approx(mean_speed(flow, 1 / 24), rel=1e-5)
             planes = rest.copy()
             planes[0] = decode_flow(data)
-            z = teacher(torch.from_numpy(flow_image(planes, "uvm")))[0].numpy()
-            assert np.array_equal(part.features["moclip"].values[row], (z / np.linalg.norm(z)).astype(np.float16))
+            how = FlowGrid() if motion == "grid" else lambda codes: teacher(torch.from_numpy(flow_image(codes, "uvm")))
+            z = how(planes)[0].numpy()
+            length = np.linalg.norm(z[None], axis=1)  # summed as that of a batch
+            assert np.array_equal(part.features["moclip"].values[row], (z / length).astype(np.float16))
     assert parts[0].flow[0] is None
     assert [part.frame_index.tolist() for part in parts] == [list(range(8)), [8, 9]]
     assert isinstance(outcomes[-1], VideoDone)
