@@ -15,6 +15,7 @@ from pipelines.executor import Engine, Executor, consumed, executor
 from pipelines.ingest_plan import BAD_NAME, Identify, Plan, Source, Sources, discover, make_plan, replaced
 from pipelines.ingest_recorder import IngestReport, Recorder, record_misnamed
 from pipelines.progress import ProgressHeartbeat, announce_models, announce_plan
+from schemas.features import FIXED
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, find_labels, match, read
 from vimoclip.config.store import RunConfig, StoreConfig
@@ -247,7 +248,11 @@ def _count_unlabelled(writer: StoreWriter) -> int:
 
 
 def _added(store: FeatureStore) -> ExtraFeatures:
-    if not any(feature.training == "trained" for feature in store.features.values()):
+    made_so = store.config.flow.motion == "grid"  # a worker makes it without being told
+    if not any(
+        feature.training == "trained" or (feature.training == FIXED and (feature.added or not made_so))
+        for feature in store.features.values()
+    ):
         return ExtraFeatures.of(store.features.values())
     from vimoclip.embedding.feature_models import load_extra_features  # loads torch, which Ray's driver may not need
 

@@ -26,6 +26,7 @@ Shared by these: `frames` (batches of embedded frames, and the events of a strea
 `prefetch`, `progress`, `atomic` (files written whole) and `import_guard`.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,12 @@ if TYPE_CHECKING:
     from vimoclip.prediction.predictions import Predictions as Predictions
     from vimoclip.search.filters import Filters as Filters
     from vimoclip.search.results import Hits as Hits
+
+# Threads of torch that wait for each other would spin, which takes cores from the decoder, and from whatever else runs:
+# beside one busy process an ingest takes two to three times as long (benchmarks/speed/beside.py). It is read once, when
+# torch is loaded, and inherited by the processes that are started. A user's own setting stands.
+if "GOMP_SPINCOUNT" not in os.environ:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 check_not_shadowed("schemas")  # the only one of the other three packages that the library imports
 

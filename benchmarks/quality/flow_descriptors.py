@@ -103,12 +103,18 @@ def unit(values: Vectors, rest: float) -> Vectors:
     return np.asarray(values / np.linalg.norm(values, axis=1, keepdims=True), np.float32)
 
 
+FRAMES = 32
+"""At most so many frames of a video are described, evenly spread; its mean hardly depends on more."""
+
+
 def flows(store: Store) -> Iterator[tuple[str, Vectors]]:
     """Each video's speeds, frame by frame."""
     for row in store.videos().iter_rows(named=True):
         found = store.tables["flow"].read(["frame_index", "flow"], pc.field("take") == row["take"])
         if found.num_rows:
-            yield row["video_id"], from_planes(decode_flows(found.sort_by("frame_index")["flow"].to_pylist()))
+            data = found.sort_by("frame_index")["flow"].to_pylist()
+            chosen = np.unique(np.linspace(0, len(data) - 1, FRAMES).round().astype(int))
+            yield row["video_id"], from_planes(decode_flows([data[i] for i in chosen]))
 
 
 def features(store: Store, names: list[str]) -> dict[str, dict[str, Vectors]]:

@@ -47,7 +47,7 @@ def test_embed_list_rename_drop(made: Path, store: Path) -> None:
     ]
     assert listed[2]["preprocessing"]["size"] == 32
     shown = vimoclip("features", "--store", store).stdout
-    assert "second" in shown and "starting" in shown
+    assert "second" in shown and "fixed" in shown
     assert document("features", "rename", "second", "third", "--store", store) == {"renamed": "second", "to": "third"}
     assert "third" in FeatureStore.open(store).frames().column_names
     for taken, hint in (("third", "or `vimoclip features drop third` first"), ("clip", "Choose another name.")):

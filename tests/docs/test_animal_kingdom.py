@@ -49,7 +49,7 @@ def test_the_commands(here: Path, tiny_model: str) -> None:
     lines = commands(PAGE)
     begin = [line.split()[1] for line in lines].index("train-motion")
     said = run(lines[:begin], more)
-    assert "starting" in said["status"] and "raft-large, random" in said["status"]
+    assert "fixed" in said["status"] and "raft-large, random" in said["status"]
     store = FeatureStore.open("vimoclip-store")
     assert dict(store.videos()["split"].value_counts().iter_rows()) == {"train": 4, "val": 3}
     wanted = {(f"{clip}.mp4", CLASSES[n]) for clips in LISTS.values() for clip, ids in clips.items() for n in ids}

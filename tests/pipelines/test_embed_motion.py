@@ -5,7 +5,7 @@ import queue
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.compute as pc
@@ -78,7 +78,9 @@ def store(made: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(made, tmp_path / "store"))
 
 
-def add(store: Path, run: Path | None, name: str = "moclip", progress: Progress = NO_PROGRESS) -> EmbedReport:
+def add(
+    store: Path, run: Path | Literal["grid"] | None, name: str = "moclip", progress: Progress = NO_PROGRESS
+) -> EmbedReport:
     return embed.run(EmbedRequest(store, name, motion=run, run=ONE), progress)
 
 
@@ -121,6 +123,40 @@ def test_the_files_need_not_be_there_nor_the_run(
     assert ingesting.run(IngestRequest([more], tmp_path / "moved", run=ONE)).ingested == 1
     assert matrix(tmp_path / "moved", "fifth.mp4", "trained").shape == (9, 16)
     assert add(tmp_path / "moved", None, "trained").known == 5
+
+
+def test_the_grid_stays_at_hand_when_a_student_takes_its_place(store: Path, more: Path, runs: dict[str, Path]) -> None:
+    before = Store.open(store)
+    grid = matrix(store, "3.mp4", "moclip")
+    assert add(store, runs["uvm"]).embedded == 4
+    assert add(store, "grid", "flow_grid").embedded == 4
+    assert add(store, "grid", "flow_grid").known == 4
+    assert matrix(store, "3.mp4", "flow_grid").tobytes() == grid.tobytes()
+    assert ingesting.run(IngestRequest([more], store, run=ONE)).ingested == 1
+    later = matrix(store, "fifth.mp4", "flow_grid")
+    assert later.shape == (9, before.features["moclip"].dim)
+    opened = Store.open(store)
+    kept, moclip = opened.features["flow_grid"], opened.features["moclip"]
+    assert (kept.kind, kept.training, kept.added) == ("motion", "fixed", True)
+    assert kept.fingerprint == before.features["moclip"].fingerprint != moclip.fingerprint
+    assert opened.config.flow.motion == "grid" and moclip.training == "trained"
+    assert add(store, "grid").embedded == 5  # and back again
+    assert matrix(store, "fifth.mp4", "moclip").tobytes() == later.tobytes()
+    assert Store.open(store).features["moclip"].fingerprint == kept.fingerprint
+    assert verify(store) == []
+
+
+def test_a_store_that_began_with_the_tower_gets_the_grid_too(
+    videos: Path, more: Path, made: Path, tiny_model: str, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    ingest(videos, store=store, model=tiny_model, asked={"flow": {"motion": "tower"}})
+    assert Store.open(store).features["moclip"].training == "starting"
+    assert add(store, "grid").embedded == 4
+    assert ingesting.run(IngestRequest([more], store, run=ONE)).ingested == 1
+    assert matrix(store, "3.mp4", "moclip").tobytes() == matrix(made, "3.mp4", "moclip").tobytes()
+    assert matrix(store, "fifth.mp4", "moclip").shape[1] == Store.open(store).features["moclip"].dim
+    assert verify(store) == []
 
 
 class Stop(Progress):
