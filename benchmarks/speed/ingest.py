@@ -4,6 +4,7 @@
     python -m benchmarks.speed.ingest scale             [--model ViT-B-32] [--many 400] [--few 10]
     python -m benchmarks.speed.ingest engines           [--model ViT-B-32] [--frames 2000]
     python -m benchmarks.speed.ingest memory            [--minutes 30]
+    python -m benchmarks.speed.ingest starting FOLDER   [--model ViT-B-32] [--group 60] [--limit N] [--fps 10]
 
 ratio: wall time of the whole pipeline (hashing, decoding, resizing, flow, both towers, the flow codec, Lance) over
 CLIP, student and flow alone on the same frames, batches and threads, frames decoded and resized beforehand. Loading the
@@ -11,7 +12,9 @@ models is in neither. The two take turns, group of videos by group, so that a no
 frame.
 scale: frames a second at few and at many videos, taking turns. engines: wall time on Ray, with one worker, over that in
 one process, from models loaded to the last video, taking turns: starting and ending Ray is in neither. memory: peak
-resident memory of all processes of an ingest of a long and of a ten-second video. Weights are seeded random ones.
+resident memory of all processes of an ingest of a long and of a ten-second video. starting: wall time with the tower
+on the flow image, as moclip was made before (`--motion tower`), over that of the default, group of videos by group in
+turns, and bytes a frame of both. Weights are seeded random ones.
 """
 
 import argparse
@@ -63,10 +66,13 @@ def ingest(
     engine: EngineName = "in-process",
     watch: Stopwatch | None = None,
     flow: str = "dis",
+    **asked: dict[str, object],
 ) -> tuple[float, int]:
-    """Ingest with seeded random weights; seconds from models loaded to the last commit, and frames."""
+    """Ingest with seeded random weights; seconds from models loaded to the last commit, and frames. asked: settings."""
     watch = watch or Stopwatch()
-    asked = {"clip": {"model": model, "weights": "none"}, "flow": random_flow(flow)}
+    weights = {} if ":" in model else {"weights": "none"}
+    clip, estimator = {"model": model, **weights} | asked.pop("clip", {}), random_flow(flow) | asked.pop("flow", {})
+    asked |= {"clip": clip, "flow": estimator}
     report = run(IngestRequest(paths=paths, store=store, asked=asked, engine=Engine(engine)), watch)
     assert not report.failed, report.failed
     return time.perf_counter() - watch.began, report.frames
@@ -96,6 +102,30 @@ def ratio(folders: list[Path], model: str, flow: str, group_frames: int, limit: 
         f"(median of groups {statistics.median(ratios):.3f})"
     )
     console.print(f"bytes a frame: vectors {vectors:.0f} = {vectors / raw:.3f} × raw {raw}; flow {images:.0f}")
+
+
+def starting(folder: Path, model: str, group_frames: int, limit: int | None, fps: float) -> None:
+    """Print the wall time of an ingest as it was over one as it is, and the bytes a frame of either."""
+    paths = [Path(source.path) for source in discover([folder]).videos][:limit]
+    ways: dict[str, dict[str, dict[str, object]]] = {"before": {"flow": {"motion": "tower"}}, "now": {}}
+    spent: dict[str, list[float]] = {name: [] for name in ways}
+    frames = 0
+    with tempfile.TemporaryDirectory() as place:
+        for group in _groups(paths, group_frames):
+            for name, asked in ways.items():
+                own = {section: dict(values) for section, values in asked.items()} | {"sampling": {"fps": fps}}
+                wall, count = ingest(group, Path(place, name), model, **own)
+                spent[name].append(wall)
+            frames += count
+            console.print(" ".join(f"{name} {times[-1]:.2f} s" for name, times in spent.items()))
+        stores = {name: FeatureStore.open(Path(place, name)) for name in ways}
+        sizes = {name: sum(store.place.size(part) for part in ("frames", "flow")) for name, store in stores.items()}
+    ratios = [before / now for before, now in zip(spent["before"], spent["now"], strict=True)]
+    console.print(
+        f"{model}: {frames} frames, before / now = {sum(spent['before']) / sum(spent['now']):.2f} (median of groups "
+        f"{statistics.median(ratios):.2f}); bytes a frame: before {sizes['before'] / frames:.0f}, now "
+        f"{sizes['now'] / frames:.0f}"
+    )
 
 
 def _groups(paths: list[Path], frames: int) -> Iterator[list[Path]]:
@@ -213,6 +243,12 @@ def main() -> None:
     engine.add_argument("--frames", type=int, default=2000)
     three = commands.add_parser("memory")
     three.add_argument("--minutes", type=float, default=30.0)
+    four = commands.add_parser("starting")
+    four.add_argument("folder", type=Path)
+    four.add_argument("--model", default="ViT-B-32")
+    four.add_argument("--group", type=int, default=60, help="frames that take turns")
+    four.add_argument("--limit", type=int, help="at most this many videos")
+    four.add_argument("--fps", type=float, default=10.0)
     arguments = parser.parse_args()
     console.print(describe_machine())
     console.print(f"$ python -m benchmarks.speed.ingest {' '.join(sys.argv[1:])}")
@@ -222,6 +258,8 @@ def main() -> None:
         scale(arguments.model, arguments.few, arguments.many)
     elif arguments.command == "engines":
         engines(arguments.model, arguments.frames)
+    elif arguments.command == "starting":
+        starting(arguments.folder, arguments.model, arguments.group, arguments.limit, arguments.fps)
     else:
         memory(arguments.minutes)
 
