@@ -28,7 +28,7 @@ def embed(
         typer.Option("--motion", metavar="RUN", help="Embed with the student of this run of train-motion."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="An open_clip name, hf-hub:…, local-dir:… or vimoclip-tiny.")
+        str | None, typer.Option(help="An open_clip name, hf-hub:…, local-dir:…, timm:… or vimoclip-tiny.")
     ] = None,
     weights: options.Weights = None,
     preprocess: options.Preprocess = None,

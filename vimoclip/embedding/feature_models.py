@@ -38,7 +38,7 @@ class ExtraFeatures:
     def of(cls, features: Iterable[Feature], alone: bool = False) -> Self:
         """The added image features among `features`, with the settings that they were made with."""
         settings = {feature.name: feature.settings for feature in features if feature.kind == "image"}
-        towers = {name: ClipConfig.from_dict(json.loads(text)) for name, text in settings.items() if text is not None}
+        towers = {name: ClipConfig.from_stored(json.loads(text)) for name, text in settings.items() if text is not None}
         return cls(towers, alone)
 
 

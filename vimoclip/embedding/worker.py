@@ -41,7 +41,7 @@ from vimoclip.video.decoder_process import DecoderProcess
 if TYPE_CHECKING:  # a worker runs where there is no Lance (benchmarks/speed/gpu.py)
     from vimoclip.store.feature_store import FeatureStore
 
-_RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "av", "opencv-python-headless", "numpy")
+_RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "timm", "av", "opencv-python-headless", "numpy")
 
 
 class EmbedWorker:
@@ -172,6 +172,8 @@ def _feature(name: str, tower: ClipTeacher, motion: dict[str, Any] | None = None
     """The row of a tower's feature. motion: the settings of the flow that the tower sees; None for frames."""
     clip = tower.config
     how = dataclasses.asdict(tower.preprocessing) | {"batch_size": clip.batch_size}
+    if clip.memory_format != "contiguous":  # features made before it was a setting keep their fingerprints
+        how["memory_format"] = clip.memory_format
     return Feature(
         name=name,
         kind="image" if motion is None else "motion",

@@ -91,6 +91,7 @@ BAD: list[tuple[type[Config], str, list[Any]]] = [
     (ClipConfig, "model", ["", None, 5, b"ViT-B-16"]),
     (ClipConfig, "weights", ["", None, 5]),
     (ClipConfig, "preprocess", [5, {}]),
+    (ClipConfig, "memory_format", ["nhwc", "", None, True]),
     (ClipConfig, "precision", ["int8", "", None, "BF16", 16]),
     (ClipConfig, "resize", ["stretch", None]),
     (ClipConfig, "batch_size", [-1, 1.5, None, "8", True]),
