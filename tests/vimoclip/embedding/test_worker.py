@@ -279,3 +279,14 @@ def test_features_say_what_made_them(worker: EmbedWorker) -> None:
     assert (moclip.name, moclip.kind, moclip.training) == ("moclip", "motion", "starting")
     assert clip.weights_sha256 == moclip.weights_sha256
     assert clip.fingerprint != moclip.fingerprint
+
+
+def test_the_memory_format_counts_where_it_is_not_the_usual_one() -> None:
+    def made(**clip: Any) -> list[Any]:
+        config = StoreConfig(clip=ClipConfig("vimoclip-tiny", "none", precision="fp32", **clip), flow=FlowConfig("dis"))
+        return EmbedWorker(config, RunConfig()).features
+
+    usual, contiguous, last = made(), made(memory_format="contiguous"), made(memory_format="channels_last")
+    for one, other, third in zip(usual, contiguous, last, strict=True):
+        assert one.fingerprint == other.fingerprint != third.fingerprint
+        assert "memory_format" not in one.preprocessing and third.memory_format == "channels_last"
