@@ -32,7 +32,7 @@ def embed(
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="An open_clip name, hf-hub:…, local-dir:… or vimoclip-tiny.")
+        str | None, typer.Option(help="An open_clip name, hf-hub:…, local-dir:…, timm:… or vimoclip-tiny.")
     ] = None,
     weights: options.Weights = None,
     preprocess: options.Preprocess = None,

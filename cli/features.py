@@ -57,7 +57,10 @@ def _show(found: list[Any], store: str, as_json: bool) -> None:
         render.print_json(found)
         return
     columns = ("name", "kind", "dim", "model", "weights", "training", "precision", "state", "videos without")
-    rows = [[getattr(feature, name) for name in columns[:-1]] + [feature.lacking or ""] for feature in found]
+    rows = [
+        [*(getattr(each, name) for name in columns[:-3]), render.arithmetic(vars(each)), each.state, each.lacking or ""]
+        for each in found
+    ]
     render.print_table(render.out, "Features", columns, rows, numbers=("dim", "videos without"))
     for feature in found:
         if feature.state == "unfinished" or feature.lacking:

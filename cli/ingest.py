@@ -31,7 +31,9 @@ def ingest(
     every: Annotated[int | None, typer.Option(help="Store every Nth frame.", show_default="all")] = None,
     clip_model: Annotated[
         str | None,
-        typer.Option(help="An open_clip name, hf-hub:…, local-dir:… or vimoclip-tiny.", show_default="ViT-B-16"),
+        typer.Option(
+            help="An open_clip name, hf-hub:…, local-dir:…, timm:… or vimoclip-tiny.", show_default="ViT-B-16"
+        ),
     ] = None,
     clip_weights: options.Weights = None,
     preprocess: options.Preprocess = None,

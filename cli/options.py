@@ -38,7 +38,7 @@ NoWait = Annotated[
 ]
 
 Weights = Annotated[
-    str | None, typer.Option(help="open_clip tag, path, or none (seeded random).", show_default="openai")
+    str | None, typer.Option(help="Tag of open_clip or timm, path, or none (seeded random).", show_default="openai")
 ]
 Preprocess = Annotated[
     str | None,

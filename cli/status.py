@@ -34,7 +34,10 @@ def status(
     if report.writer is not None:
         _writer(report.writer)
     columns = ("name", "kind", "dim", "model", "weights", "training", "precision")
-    rows = [[*(feature[column] for column in columns), _flow(feature["flow"])] for feature in report.features]
+    rows = [
+        [*(feature[column] for column in columns[:-1]), render.arithmetic(feature), _flow(feature["flow"])]
+        for feature in report.features
+    ]
     render.print_table(render.out, "Features", (*columns, "flow"), rows)
     failed: Counter[str] = Counter()
     for kind, number in report.failed.items():

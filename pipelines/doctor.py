@@ -150,7 +150,9 @@ def _store(at: StoreLocation) -> Check:
     except OSError as error:
         remedy = "Keep the store in a folder you may write to, on a file system that has hard links."
         return Check("store", False, f"cannot be written to: {error}", remedy)
-    found = f"{count(len(store.rows()), 'video')}, {count(len(store.features), 'feature')}"
+    clip = store.config.clip
+    layout = f" {clip.memory_format}" if clip.memory_format != "contiguous" else ""
+    found = f"{count(len(store.rows()), 'video')}, {count(len(store.features), 'feature')}, in {clip.precision}{layout}"
     try:
         with writer_lock(at, wait=False):
             return Check("store", True, found)

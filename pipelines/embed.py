@@ -271,7 +271,7 @@ class _Embed(FeatureBackfill):
                     "The store has no such feature, and no model was named to make it with.",
                     received=name,
                     expected=", ".join(_added(self._store)) or "--model",
-                    hint="vimoclip embed --model NAME --as FEATURE; any open_clip name, hf-hub:… or local-dir:….",
+                    hint="vimoclip embed --model NAME --as FEATURE; an open_clip name, hf-hub:…, local-dir:… or timm:…",
                 )
             return ClipConfig.from_dict(asked)
         own = ExtraFeatures.of([known]).towers[name]

@@ -32,6 +32,7 @@ class Listed:
         weights: of the model.
         training: how far the model is trained.
         precision: of the model's arithmetic.
+        memory_format: how images lay in memory for it.
         state: `own`, which every ingest computes; `added`, by `vimoclip embed`; `unfinished`, which readers do not see
             yet.
         lacking: how many stored videos have no vectors of it.
@@ -46,6 +47,7 @@ class Listed:
     weights: str
     training: Training
     precision: str
+    memory_format: str
     state: str
     lacking: int
     fingerprint: str
@@ -72,6 +74,7 @@ def _listed(store: FeatureStore, feature: Feature) -> Listed:
         weights=feature.weights,
         training=feature.training,
         precision=feature.precision,
+        memory_format=feature.memory_format,
         state="unfinished" if not feature.complete else "added" if feature.added else "own",
         lacking=len(videos_missing_feature(store, store.tables["frames"], feature.name)) if feature.added else 0,
         fingerprint=feature.fingerprint,

@@ -199,6 +199,7 @@ def announce_models(progress: Progress, clip: ClipConfig, flow: FlowConfig | Non
         device: where, in words.
     """
     by = f", flow by {flow.estimator}" if flow is not None else ""
-    progress.message(f"{clip.model} ({clip.weights}, {clip.precision}) on {device}{by}.")
+    layout = ", channels_last" if clip.memory_format == "channels_last" else ""
+    progress.message(f"{clip.model} ({clip.weights}, {clip.precision}{layout}) on {device}{by}.")
     if clip.weights == "none":
         progress.message("These weights are random: the vectors mean nothing, and only serve to test the pipeline.")

@@ -24,8 +24,8 @@ class StatusReport:
         failed: failed videos by kind of failure, with N for the digits in it.
         splits: stored videos by split.
         labels: stored videos by label.
-        features: a dict per feature: its name, kind, dim, model, weights, training, precision and fingerprint, and for
-            motion how its `flow` was made (docs/store.md).
+        features: a dict per feature: its name, kind, dim, model, weights, training, precision, memory format and
+            fingerprint, and for motion how its `flow` was made (docs/store.md).
         settings: the store's own.
         writer: who is writing to the store now, and how far that is (`vimoclip.store.lock.current_writer`); None where
             nothing is.
@@ -58,6 +58,7 @@ def run(where: LocationLike) -> StatusReport:
     features = [
         {name: value for name, value in asdict(feature).items() if name in kept}
         | {"flow": json.loads(feature.preprocessing).get("flow"), "fingerprint": feature.fingerprint}
+        | {"memory_format": feature.memory_format}
         for feature in store.features.values()
     ]
     return StatusReport(

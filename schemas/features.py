@@ -53,8 +53,8 @@ class Feature:
         weights_sha256: hash of the image tower's architecture and tensors, wherever they were found.
         training: `pretrained`; `random` (seeded, `--clip-weights none`); for a motion student `starting` (it still has
             the teacher's weights) or `trained`; `fixed` for what has no weights.
-        preprocessing: canonical JSON: size, mean, std, interpolation, resize and batch shape; for motion also the flow
-            settings.
+        preprocessing: canonical JSON: size, mean, std, interpolation, resize and batch shape; `memory_format` where it
+            is not contiguous; for motion also the flow settings.
         precision: `bf16`, `fp16` or `fp32`, as resolved.
         packages: JSON: the package versions that made the feature. They are recorded, not compared.
         created_at: UTC.
@@ -88,6 +88,11 @@ class Feature:
     def added(self) -> bool:
         """Whether it was added to the store, beside the features that every take has."""
         return self.settings is not None
+
+    @property
+    def memory_format(self) -> str:
+        """How images lay in memory, `contiguous` or `channels_last`: it decides the last bits."""
+        return str(json.loads(self.preprocessing).get("memory_format", "contiguous"))
 
     @property
     def fingerprint(self) -> str:

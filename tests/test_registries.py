@@ -160,6 +160,7 @@ def test_a_head_is_a_file_and_a_row(package: Path, tmp_path: Path, monkeypatch: 
         ("vimoclip-tiny", "vimoclip-tiny"),
         ("local-dir:/a/folder", "local-dir:"),
         ("hf-hub:org/name", "hf-hub:"),
+        ("timm:convnext_base", "timm:"),
         ("ViT-B-16", ""),
         ("vimoclip-tiny:no", ""),
     ],

@@ -1,12 +1,16 @@
 """A second model over stored videos, and features by name, with real models and files."""
 
+import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import timm
+import torch
 
 from pipelines import embed, features, ingest
 from pipelines.embed import EmbedReport, EmbedRequest
@@ -90,6 +94,37 @@ def test_later_videos_get_every_feature(tmp_path: Path, store: Path, videos: Pat
     for name in ("clip", "moclip", "other"):
         assert matrix(store, "again.mp4", name).tobytes() == matrix(store, "0.mp4", name).tobytes()
     assert verify(store) == []
+
+
+def test_a_feature_of_timm_in_channels_last_is_made_alike_ever_after(tmp_path: Path, store: Path, videos: Path) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        torch.save(timm.create_model("test_efficientnet").state_dict(), weights := tmp_path / "w.pth")
+    asked = {"weights": str(weights), "memory_format": "channels_last"}
+    assert add(store, "timm:test_efficientnet", asked=asked).complete
+    made = FeatureStore.open(store).features["other"]
+    assert (made.dim, made.training, made.memory_format) == (256, "pretrained", "channels_last")
+    with pytest.raises(SettingsError, match="preprocessing is"):
+        add(store, None, asked={"memory_format": "contiguous"})
+    (tmp_path / "more").mkdir()
+    shutil.copy2(videos / "0.mp4", tmp_path / "more" / "again.mp4")
+    with open(tmp_path / "more" / "again.mp4", "ab") as file:
+        file.write(bytes(8))  # other bytes, the same frames
+    assert ingest.run(IngestRequest([tmp_path / "more"], store)).failed == []
+    assert matrix(store, "again.mp4", "other").tobytes() == matrix(store, "0.mp4", "other").tobytes()
+    (row,) = [row for row in features.listed(store) if row.name == "other"]
+    assert (row.model, row.memory_format) == ("timm:test_efficientnet", "channels_last")
+    assert verify(store) == []
+
+
+def test_a_feature_made_before_memory_formats_is_contiguous(store: Path, other_model: str) -> None:
+    add(store, other_model)
+    made = FeatureStore.open(store).features["other"]
+    assert made.settings is not None and "memory_format" not in made.preprocessing
+    settings = json.loads(made.settings)
+    assert settings.pop("memory_format") == "contiguous"
+    older = ExtraFeatures.of([replace(made, settings=json.dumps(settings))]).towers["other"]
+    assert older == ExtraFeatures.of([made]).towers["other"]
 
 
 class Stop(Progress):

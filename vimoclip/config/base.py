@@ -8,6 +8,9 @@ from typing import Any, Literal, Self
 
 from vimoclip.errors import ConfigError, RemovedSettingError
 
+BEFORE = "before"
+"""Key of a field's metadata: what a setting was before it was one, in stores that do not name it."""
+
 
 class Config:
     """Base of every settings dataclass: it checks types, and an unknown key is an error."""
@@ -41,6 +44,31 @@ class Config:
                 value = kind.from_dict(value)
             made[name] = value
         return cls(**made)
+
+    @classmethod
+    def from_stored(cls, values: dict[str, Any]) -> Self:
+        """Settings that a store keeps: as `from_dict`, but what an older version did not write is what it did.
+
+        A setting that came later, and whose default would give old stores other vectors, says so in its field:
+        `field(default="auto", metadata={BEFORE: "contiguous"})`.
+
+        Args:
+            values: the settings by name, of this version or an older one.
+
+        Raises:
+            ConfigError: see `from_dict`.
+        """
+        return cls.from_dict(cls._completed(values))
+
+    @classmethod
+    def _completed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        found = dict(values)
+        for f in dataclasses.fields(cls):  # type: ignore[arg-type]
+            if f.name not in found and BEFORE in f.metadata:
+                found[f.name] = f.metadata[BEFORE]
+            if isinstance(f.type, type) and issubclass(f.type, Config) and isinstance(found.get(f.name, {}), dict):
+                found[f.name] = f.type._completed(found.get(f.name, {}))
+        return found
 
     def changed(self, *changes: dict[str, Any]) -> Self:
         """The same settings with changes.

@@ -5,16 +5,16 @@ differ from run to run without changing a vector (device, decoders, what to do w
 ESTIMATORS lists the flow estimators.
 """
 
-import json
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Literal
 
-from vimoclip.config.base import Config, positive
+from vimoclip.config.base import BEFORE, Config, positive
 from vimoclip.errors import ConfigError, UsageError
 
 Geometry = Literal["squash", "crop", "letterbox"]
 Resize = Literal[Geometry, "own"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
+MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 FlowImage = Literal["uvm", "wheel"]
 StartingMotion = Literal["grid", "tower"]
 OnCorrupt = Literal["fail", "keep"]
@@ -70,16 +70,20 @@ class Sampling(Config):
 
 @dataclass(frozen=True)
 class ClipConfig(Config):
-    """The frozen teacher, Φ_teacher. A store keeps weights, precision and batch_size as they were resolved.
+    """The frozen teacher, Φ_teacher. A store keeps weights, precision, memory format and batch_size as resolved.
 
     Attributes:
-        model: any open_clip name, `hf-hub:org/name`, `local-dir:/folder`, or `vimoclip-tiny`, which comes with the
-            package.
-        weights: an open_clip tag, a path (of an open_clip checkpoint, or of OpenAI's own in either of its forms), or
-            `none` for seeded random ones. `default` is the tag `openai`, or what the hub or the folder holds.
-        preprocess: an open_clip tag of this model, or a JSON object. Only weights by path that do not carry their own
+        model: any open_clip name, `hf-hub:org/name`, `local-dir:/folder`, `timm:NAME` or `timm:NAME.TAG`, or
+            `vimoclip-tiny`, which comes with the package.
+        weights: a tag of open_clip or timm, a path (of an open_clip checkpoint, of OpenAI's own in either of its forms,
+            or of a timm model), or `none` for seeded random ones. `default` is the tag `openai`, the one that timm
+            names first, or what the hub or the folder holds.
+        preprocess: a tag of this model, or a JSON object. Only weights by path that do not carry their own
             preprocessing need it.
-        precision: `auto` is bf16 or fp16 where the hardware has it, else fp32.
+        precision: `auto` is bf16 or fp16 where the hardware has it, else fp32; and fp32 where that is clearly faster.
+        memory_format: how images lie in memory, which changes the last bits of vectors. `auto` is `contiguous` unless
+            a tower of convolutions is clearly faster in `channels_last`; both are timed when it is loaded
+            (vimoclip/models/tower_timing.py).
         resize: how a frame becomes the model's square input. `squash` keeps the whole frame, `crop` its central square,
             `letterbox` pads; `own` is the one that the model was made with. For most models that is the crop, which
             loses 44% of the width of a 16:9 frame and any animal there, so it is not the default.
@@ -91,6 +95,7 @@ class ClipConfig(Config):
     weights: str = "default"
     preprocess: str | None = None
     precision: Precision = "auto"
+    memory_format: MemoryFormat = field(default="auto", metadata={BEFORE: "contiguous"})
     resize: Resize = "squash"
     batch_size: int = 0
 
@@ -127,7 +132,7 @@ class FlowConfig(Config):
     estimator: str = "auto"
     max_width: int = 640
     image: FlowImage = "uvm"
-    motion: StartingMotion = "grid"
+    motion: StartingMotion = field(default="grid", metadata={BEFORE: "tower"})
     weights: str | None = None
     updates: int | None = None
     batch_size: int | None = None
@@ -175,17 +180,6 @@ class StoreConfig(Config):
     clip: ClipConfig = field(default_factory=ClipConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     keep_flow: bool = True
-
-    @classmethod
-    def stored(cls, text: str | bytes) -> Self:
-        """Read the settings that a store keeps.
-
-        Args:
-            text: their JSON. What an older version did not write had one value then: moclip was made by the tower.
-        """
-        values = json.loads(text)
-        values["flow"] = {"motion": "tower"} | values.get("flow", {})
-        return cls.from_dict(values)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class ExtraFeatures:
     def of(cls, features: Iterable[Feature], alone: bool = False) -> Self:
         """The added image features among `features`, with the settings that they were made with."""
         settings = {feature.name: feature.settings for feature in features if feature.kind == "image"}
-        towers = {name: ClipConfig.from_dict(json.loads(text)) for name, text in settings.items() if text is not None}
+        towers = {name: ClipConfig.from_stored(json.loads(text)) for name, text in settings.items() if text is not None}
         return cls(towers, alone)
 
 
@@ -99,7 +99,7 @@ def load_extra_features(store: "FeatureStore", features: Iterable[Feature] | Non
 
 # The rows of `features`.
 
-_RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "av", "opencv-python-headless", "numpy")
+_RECORDED = ("vimoclip", "torch", "torchvision", "open_clip_torch", "timm", "av", "opencv-python-headless", "numpy")
 
 
 def image_feature(name: str, tower: "ClipTeacher") -> Feature:
@@ -151,6 +151,8 @@ def stored_flow_settings(motion: Feature) -> dict[str, Any]:
 def _row(name: str, kind: Kind, tower: "ClipTeacher", made_of: dict[str, Any]) -> Feature:
     clip = tower.config
     how = asdict(tower.preprocessing) | {"batch_size": clip.batch_size}
+    if clip.memory_format != "contiguous":  # features made before it was a setting keep their fingerprints
+        how["memory_format"] = clip.memory_format
     return Feature(
         name=name,
         kind=kind,

@@ -1,7 +1,7 @@
 """BACKBONES: which models a name of `--clip-model` or `--model` can mean, which weights, and what loads them.
 
-A new kind of image backbone is a module of this package and a row of BACKBONES. Today all of them are open_clip towers,
-which vimoclip/models/clip.py loads.
+A new kind of image backbone is a module of this package and a row of BACKBONES. Today they are the towers of open_clip,
+which vimoclip/models/clip.py loads, and those of timm, which vimoclip/models/timm_tower.py loads.
 """
 
 import importlib
@@ -39,6 +39,7 @@ class Backbone:
         open_clip_name: makes the name by which open_clip finds the model.
         module: where the class is that loads it; imported when it is used.
         name: that class, which takes a ClipConfig and a device.
+        has_text: whether a text tower may belong to its models.
     """
 
     own_weights: str | None
@@ -46,6 +47,7 @@ class Backbone:
     open_clip_name: Callable[[str], str] = str
     module: str = "vimoclip.models.clip"
     name: str = "ClipTeacher"
+    has_text: bool = True
 
 
 def _absolute_folder(model: str) -> str:
@@ -57,6 +59,9 @@ BACKBONES: dict[str, Backbone] = {
     TINY: Backbone(TINY_WEIGHTS, open_clip_name=lambda model: f"local-dir:{TINY_FOLDER}"),  # comes with this package
     "local-dir:": Backbone("own", absolute=_absolute_folder),  # local-dir:/a/folder
     "hf-hub:": Backbone("own"),  # hf-hub:org/name, a hub repository
+    "timm:": Backbone(
+        None, module="vimoclip.models.timm_tower", name="TimmTower", has_text=False
+    ),  # timm:convnext_base
     "": Backbone(None, open_clip_name=lambda model: model.replace("/", "-")),  # ViT-B-16: open_clip's own list
 }
 """Every kind of model by its whole name, or by the scheme that its names begin with; any other name is open_clip's. A
@@ -87,7 +92,7 @@ def for_open_clip(model: str) -> str:
 
 
 def resolve_weights(config: ClipConfig) -> str:
-    """Decide which weights are meant.
+    """Decide which weights of a model of open_clip are meant.
 
     Returns:
         `none`, an open_clip tag, an absolute path, `own` (a folder's or the hub's), or `TINY_WEIGHTS`.
@@ -119,7 +124,8 @@ def resolve_weights(config: ClipConfig) -> str:
             "open_clip knows no such model.",
             received=config.model,
             expected=f"a name such as {close or 'ViT-B-16'}",
-            hint="A folder of your own is local-dir:/path/to/it, a hub repository hf-hub:org/name.",
+            hint="A folder of your own is local-dir:/path/to/it, a hub repository hf-hub:org/name, a model of timm "
+            "timm:NAME.",
         )
     weights = "openai" if config.weights == "default" else config.weights
     tags = open_clip.list_pretrained_tags_by_model(name)

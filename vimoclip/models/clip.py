@@ -1,4 +1,4 @@
-"""The frozen teacher Φ_teacher: any open_clip image tower, with the preprocessing that belongs to its weights.
+"""The frozen teacher Φ_teacher: an image tower of open_clip, with the preprocessing that belongs to its weights.
 
 `ClipTeacher` gives z_image = Φ_teacher(frame), raw; what stores it normalises it. Weights are loaded by open_clip tag,
 by path, or from a hub or local folder, and random ones are used only if `none` asks for them. What a model's name
@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,10 +27,11 @@ import torch.nn.functional as F
 
 from schemas.features import Training
 from vimoclip.config.store import ClipConfig, Geometry
-from vimoclip.device import DTYPES, SEED, on_device, pick_batch_size, pick_precision, sha256
+from vimoclip.device import DTYPES, SEED, on_device, pick_batch_size, sha256
 from vimoclip.errors import ModelError
 from vimoclip.models import openai_weights
 from vimoclip.models.backbones import backbone_of, for_open_clip, resolve_weights
+from vimoclip.models.tower_timing import FORMATS, pick_arithmetic
 from vimoclip.video.resize import resize_frames
 
 
@@ -61,7 +62,7 @@ class ClipTeacher:
     """A frozen image tower on a device.
 
     Attributes:
-        config: the settings, with weights, precision and batch size resolved.
+        config: the settings, with weights, precision, memory format and batch size resolved.
         device: where the tower is.
         tower: the network.
         architecture: what decides its arithmetic but is not seen in its tensors.
@@ -81,24 +82,46 @@ class ClipTeacher:
         config = dataclasses.replace(
             config,
             model=backbone_of(config.model).absolute(config.model),
-            weights=resolve_weights(config),
-            precision=pick_precision(config.precision, device),
+            weights=self._resolve_weights(config),
             batch_size=pick_batch_size(config.batch_size, device),
         )
-        self.config, self.device = config, device
-        self._dtype = DTYPES[config.precision]
-        model, architecture = load_model(config)
-        visual = model.visual
+        self.device = device
+        tower, architecture, described = self._load(config)
+        tower.requires_grad_(False).eval()
         self.architecture = architecture
-        self.preprocessing = _preprocessing(visual.preprocess_cfg, config)
-        self.weights_sha256 = sha256(architecture, visual)
+        self.preprocessing = _preprocessing(described, config)
+        self.weights_sha256 = sha256(architecture, tower)
         self.training: Training = "random" if config.weights == "none" else "pretrained"
         with on_device(config.model, device):
-            self.tower = visual.requires_grad_(False).eval().to(device, self._dtype)
             self._mean = torch.tensor(self.preprocessing.mean, device=device).view(1, 3, 1, 1) * 255
             self._std = torch.tensor(self.preprocessing.std, device=device).view(1, 3, 1, 1) * 255
             size = self.preprocessing.size
-            self.dim = self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1]  # `output_dim` may be None
+            precision, memory_format = pick_arithmetic(
+                config, device, tower, self.weights_sha256, size, self._normalised
+            )
+            self.config = dataclasses.replace(config, precision=precision, memory_format=memory_format)
+            self._dtype, self._format = DTYPES[precision], FORMATS[memory_format]
+            self.tower = self._placed(tower)
+            z = self(torch.zeros(1, 3, size, size, dtype=torch.uint8))
+        if z.dim() != 2:
+            raise ModelError(
+                f"{config.model} does not give one vector for an image.",
+                received=f"the shape {tuple(z.shape[1:])}",
+                expected="a model that pools what it sees",
+            )
+        self.dim = z.shape[1]
+
+    def _resolve_weights(self, config: ClipConfig) -> str:
+        """Decide which weights are meant; raises ModelError."""
+        return resolve_weights(config)
+
+    def _load(self, config: ClipConfig) -> tuple[torch.nn.Module, dict[str, Any], dict[str, Any]]:
+        """The image tower in fp32 on the CPU, its architecture, and its preprocessing by open_clip's names."""
+        model, architecture = load_model(config)
+        return model.visual, architecture, model.visual.preprocess_cfg
+
+    def _placed(self, tower: torch.nn.Module) -> torch.nn.Module:
+        return tower.to(self.device, self._dtype, memory_format=self._format)  # type: ignore[call-overload,no-any-return]
 
     @property
     def input(self) -> Input:
@@ -130,7 +153,13 @@ class ClipTeacher:
         return pooled(self.tower(self.pixels(images).to(self._dtype)))
 
     def pixels(self, images: torch.Tensor) -> torch.Tensor:
-        """From images, uint8 (N, 3, S, S) of any size S, to the tower's normalised input, fp32, on the device."""
+        """From images, uint8 (N, 3, S, S) of any size S, to the tower's normalised input, fp32, on the device.
+
+        It lies in memory as the tower wants it, so that the student in training sees what the one that serves sees.
+        """
+        return self._normalised(images).contiguous(memory_format=self._format)
+
+    def _normalised(self, images: torch.Tensor) -> torch.Tensor:
         found = (images.cpu() if self._resamples_on_host else images.to(self.device)).float()
         if found.shape[-1] != self.preprocessing.size:
             size = (self.preprocessing.size, self.preprocessing.size)
@@ -160,7 +189,7 @@ class ClipTeacher:
         other = copy.copy(self)
         other.weights_sha256, other.training = sha256(self.architecture, tower), "trained"
         with on_device(self.config.model, self.device):
-            other.tower = tower.eval().to(self.device, self._dtype)
+            other.tower = self._placed(tower.eval())
         return other
 
 
@@ -199,7 +228,7 @@ def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
             arguments["force_preprocess_cfg"] = described
     name = for_open_clip(config.model)
     try:
-        with quiet(), _offline_when_unreachable(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        with quiet(), offline_when_unreachable(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.manual_seed(SEED)
             known = open_clip.get_model_config(name)
@@ -246,22 +275,14 @@ def _described(config: ClipConfig) -> dict[str, Any]:
         found = _tag(config.model, config.preprocess)
         if found:
             return {name: found[name] for name in _DESCRIBES if name in found}
-        try:
-            found = json.loads(config.preprocess)
-            if unknown := sorted(set(found) - set(_DESCRIBES)):
-                raise ValueError(f"unknown: {', '.join(unknown)}")
-            return _checked(found)
-        except (ValueError, TypeError, KeyError) as error:
-            tags = ", ".join(open_clip.list_pretrained_tags_by_model(for_open_clip(config.model)))
-            raise ModelError(
-                "--preprocess is neither a tag of this model nor a JSON object that describes it.",
-                received=f"{config.preprocess} ({_why(error)})",
-                expected=f'{tags or "a tag"}; or {{"mean": [r, g, b], "std": [r, g, b], "quick_gelu": false}}',
-            ) from error
+        tags = open_clip.list_pretrained_tags_by_model(for_open_clip(config.model))
+        return parse_preprocess(config.preprocess, tags)
     beside = Path(config.weights).with_name("open_clip_config.json")
     try:
         stored = json.loads(beside.read_text())
-        return _checked(stored["preprocess_cfg"] | {"quick_gelu": stored["model_cfg"].get("quick_gelu", False)})
+        return checked_preprocessing(
+            stored["preprocess_cfg"] | {"quick_gelu": stored["model_cfg"].get("quick_gelu", False)}
+        )
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(
             "Weights by path do not say how frames are to be normalised for them.",
@@ -271,13 +292,36 @@ def _described(config: ClipConfig) -> dict[str, Any]:
         ) from error
 
 
+def parse_preprocess(text: str, tags: Sequence[str]) -> dict[str, Any]:
+    """Read a `--preprocess` that is not a tag.
+
+    Args:
+        text: as given.
+        tags: those of the model, for the error.
+
+    Raises:
+        ModelError: it is not a JSON object that describes preprocessing.
+    """
+    try:
+        found = json.loads(text)
+        if unknown := sorted(set(found) - set(_DESCRIBES)):
+            raise ValueError(f"unknown: {', '.join(unknown)}")
+        return checked_preprocessing(found)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelError(
+            "--preprocess is neither a tag of this model nor a JSON object that describes it.",
+            received=f"{text} ({_why(error)})",
+            expected=f'{", ".join(tags) or "a tag"}; or {{"mean": [r, g, b], "std": [r, g, b], "quick_gelu": false}}',
+        ) from error
+
+
 def _why(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it has no {error.args[0]}"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _checked(found: dict[str, Any]) -> dict[str, Any]:
+def checked_preprocessing(found: dict[str, Any]) -> dict[str, Any]:
     """What of `found` describes preprocessing. Raises KeyError, TypeError or ValueError for what cannot be meant."""
     for name, least in (("mean", -1e-9), ("std", 0.0)):  # of RGB in 0..1; a std of 0 would be a division by 0
         if len(found[name]) != 3 or not all(least < float(value) <= 1 for value in found[name]):
@@ -324,7 +368,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _offline_when_unreachable() -> Iterator[None]:
+def offline_when_unreachable() -> Iterator[None]:
     """Without a network the hub is asked ten times over 46 s; cached weights are found at once when it is not asked."""
     constants = huggingface_hub.constants
     before = constants.HF_HUB_OFFLINE

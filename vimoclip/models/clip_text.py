@@ -15,7 +15,7 @@ from schemas.features import Feature
 from vimoclip.config.store import ClipConfig
 from vimoclip.device import on_device, sha256
 from vimoclip.errors import ModelError, SettingsError
-from vimoclip.models.backbones import for_open_clip
+from vimoclip.models.backbones import backbone_of, for_open_clip
 from vimoclip.models.clip import load_model, quiet
 
 TEMPLATES = ("{}", "a photo of {}.", "a video of {}.")
@@ -50,6 +50,13 @@ class TextTower:
             ModelError: the weights or the tokenizer cannot be had, or the model does not have a text tower.
         """
         self.device, self._name = device, config.model
+        if not backbone_of(config.model).has_text:
+            raise ModelError(
+                f"{config.model} has no text tower: a model of timm knows images alone.",
+                expected="a feature of a CLIP model",
+                hint="Search by example instead: a span, --clip or --image. Or add such a feature, `vimoclip embed "
+                "--as FEATURE --model ViT-B-16`, and search it: `vimoclip index --appearance FEATURE`.",
+            )
         model, architecture = load_model(dataclasses.replace(config, precision="fp32"))
         self.weights_sha256 = sha256(architecture, model.visual)
         if not callable(getattr(model, "encode_text", None)):

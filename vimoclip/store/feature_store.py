@@ -82,7 +82,13 @@ def check_settings(at: StoreLocation, config: StoreConfig, asked: dict[str, Any]
         else:
             stored, of = own[section], f"{section} "
         # These values leave the choice to the store.
-        open_ended = {"weights": "default", "precision": "auto", "batch_size": 0, "estimator": "auto"}
+        open_ended = {
+            "weights": "default",
+            "precision": "auto",
+            "memory_format": "auto",
+            "batch_size": 0,
+            "estimator": "auto",
+        }
         clashes += [
             f"{of}{name} is {stored[name]!r} in the store and {value!r} was asked for"
             for name, value in values.items()
@@ -136,7 +142,7 @@ class FeatureStore:
         self.place, self.tables = at, tables
         metadata = tables["videos"].schema.metadata or {}
         self.format = int(metadata[FORMAT_KEY])
-        self.config = StoreConfig.stored(metadata[SETTINGS_KEY])
+        self.config = StoreConfig.from_stored(json.loads(metadata[SETTINGS_KEY]))
         features = stored_features(tables["features"])
         self.features = {feature.name: feature for feature in features if feature.complete}
         self.unfinished = {feature.name: feature for feature in features if not feature.complete}
@@ -179,7 +185,7 @@ class FeatureStore:
 
         Args:
             where: the place.
-            config: its settings, with precision and batch size resolved.
+            config: its settings, with everything that was `auto` resolved.
             features: those that every take will be made with.
 
         Raises:

@@ -101,7 +101,7 @@ class _Verify:
             return
         try:
             check_format(table)
-            self._keep_flow = StoreConfig.stored(table.schema.metadata[SETTINGS_KEY]).keep_flow
+            self._keep_flow = StoreConfig.from_stored(json.loads(table.schema.metadata[SETTINGS_KEY])).keep_flow
         except (StoreDamagedError, ConfigError, ValueError, TypeError, AttributeError) as error:
             self._faults.add("bad-settings", "videos", None, str(getattr(error, "what", error)))
 

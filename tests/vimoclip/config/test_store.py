@@ -91,6 +91,7 @@ BAD: list[tuple[type[Config], str, list[Any]]] = [
     (ClipConfig, "model", ["", None, 5, b"ViT-B-16"]),
     (ClipConfig, "weights", ["", None, 5]),
     (ClipConfig, "preprocess", [5, {}]),
+    (ClipConfig, "memory_format", ["nhwc", "", None, True]),
     (ClipConfig, "precision", ["int8", "", None, "BF16", 16]),
     (ClipConfig, "resize", ["stretch", None]),
     (ClipConfig, "batch_size", [-1, 1.5, None, "8", True]),
@@ -146,3 +147,15 @@ def test_settings_are_frozen(kind: type[Config]) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(config, name, getattr(config, name))
     assert hash(config) == hash(kind())
+
+
+def test_stored_settings_that_lack_a_later_one_have_what_it_was_then() -> None:
+    stored = StoreConfig(clip=ClipConfig(memory_format="channels_last")).to_dict()
+    assert StoreConfig.from_stored(stored).to_dict() == stored
+    del stored["clip"]["memory_format"]
+    assert StoreConfig.from_stored(stored).clip.memory_format == "contiguous"
+    assert StoreConfig.from_dict(stored).clip.memory_format == "auto"  # of a user, who leaves it open
+    assert "memory_format" not in stored["clip"]
+    assert ClipConfig.from_stored({}) == ClipConfig(memory_format="contiguous")
+    with pytest.raises(ConfigError, match="clip is a table"):
+        StoreConfig.from_stored({"clip": 1})

@@ -291,3 +291,14 @@ def test_features_say_what_made_them(worker: EmbedWorker, tiny_model: str) -> No
     assert (tower.kind, tower.training, tower.weights_sha256) == ("motion", "starting", clip.weights_sha256)
     assert set(json.loads(tower.preprocessing)["flow"]) == {"estimator", "max_width", "image"}
     assert len({clip.fingerprint, moclip.fingerprint, tower.fingerprint}) == 3
+
+
+def test_the_memory_format_counts_where_it_is_not_the_usual_one() -> None:
+    def made(**clip: Any) -> list[Any]:
+        config = StoreConfig(clip=ClipConfig("vimoclip-tiny", "none", precision="fp32", **clip), flow=FlowConfig("dis"))
+        return EmbedWorker(config, RunConfig()).features
+
+    usual, contiguous, last = made(), made(memory_format="contiguous"), made(memory_format="channels_last")
+    for one, other, third in zip(usual, contiguous, last, strict=True):
+        assert one.fingerprint == other.fingerprint != third.fingerprint
+        assert "memory_format" not in one.preprocessing and third.memory_format == "channels_last"

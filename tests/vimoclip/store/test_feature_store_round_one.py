@@ -24,6 +24,7 @@ from benchmarks.reliability.inject import target_command
 from pipelines import label, maintain
 from schemas import FORMAT_VERSION, SINCE_FORMAT
 from tests.vimoclip.made_up_runs import ONE
+from vimoclip.embedding.feature_models import ExtraFeatures
 from vimoclip.errors import StoreError
 from vimoclip.search.segments import iter_segments
 from vimoclip.store.segments import read_segment_settings
@@ -59,6 +60,14 @@ def plain(value: Any) -> Any:
 
 def test_it_verifies(folder: Path) -> None:
     assert verify(folder / "store") == []
+
+
+def test_its_towers_are_contiguous_as_they_were(folder: Path) -> None:
+    store = vimoclip.open_store(folder / "store")
+    assert store.config.clip.memory_format == "contiguous"
+    assert {feature.memory_format for feature in store.features.values()} == {"contiguous"}
+    added = ExtraFeatures.of(store.features.values()).towers.values()
+    assert added and {tower.memory_format for tower in added} == {"contiguous"}
 
 
 def test_rows_and_vectors_are_equal(folder: Path) -> None:
