@@ -17,6 +17,7 @@ A mean that is missing, such as the motion of a video of a single frame, is take
 after centring: it speaks for no class. The fit is in fp64 on the CPU, whatever the device, and draws nothing.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -140,8 +141,11 @@ class ClosedFormHead(FusionHead):
         """Set the head from the training videos.
 
         Returns:
-            `penalty`, λ by the mean variance of an axis; and `error`, the mean squared error on videos left out.
+            `penalty`, λ by the mean variance of an axis; and `error`, the mean squared error on videos left out, which
+            is not a number where a mean is none: the head is then as it was.
         """
+        if not torch.where(examples.there, examples.means, 0).isfinite().all():
+            return {"penalty": math.nan, "error": math.nan}
         space = _Space.of(examples, self._sizes)
         penalty, error, scale = self._choose(examples, space)
         axes = space.axes / space.roots(penalty)[:, None]
