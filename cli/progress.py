@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as RichProgress
 
 from cli import render
-from vimoclip.progress import Progress
+from vimoclip.progress import Progress, time_in_words
 
 LINE_S = 30.0
 """How often a line takes the place of the bar where stderr is not a terminal."""
@@ -89,13 +89,5 @@ class ProgressBar(Progress):
         elapsed_s = time.monotonic() - self._stage_began_s
         left = ""
         if stage.total and 0 < stage.completed < stage.total and elapsed_s >= ESTIMATE_AFTER_S:
-            left = f", {_duration(elapsed_s * (stage.total - stage.completed) / stage.completed)} left"
+            left = f", {time_in_words(elapsed_s * (stage.total - stage.completed) / stage.completed)} left"
         return f"{stage.description}: {self._items}{of}{note}{left}"
-
-
-def _duration(seconds: float) -> str:
-    """A duration to about two digits: `54 s`, `12 min`, `2 h 10 min`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

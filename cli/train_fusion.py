@@ -1,11 +1,17 @@
 """`vimoclip train-fusion`: train a behaviour model on the vectors and labels of a store."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
 from cli import options, render, training_options
-from vimoclip.config.fusion import Attention, Concat, Inputs, fusion_of, fusion_settings
+from vimoclip.config.fusion import HEADS, Attention, Concat, Fusion, Inputs, fusion_of, fusion_settings
+from vimoclip.errors import UsageError
+
+if TYPE_CHECKING:
+    HeadName = str
+else:
+    HeadName = Literal[tuple(HEADS)]
 
 COLUMNS = {
     "videos": "videos",
@@ -29,6 +35,19 @@ def train_fusion(
         typer.Option(help="With --attention self: join the two in time or in width.", rich_help_panel=options.ADVANCED),
     ] = None,
     inputs: Annotated[Inputs | None, typer.Option(help="The vectors that the model sees.", show_default="both")] = None,
+    head: Annotated[
+        HeadName | None,
+        typer.Option(help="linear and prototype are for few clips, and fitted in seconds.", show_default="cross"),
+    ] = None,
+    thirds: Annotated[
+        bool | None,
+        typer.Option(
+            "--thirds/--no-thirds",
+            help="With linear or prototype: read the mean of each third of a video, or of all of it.",
+            show_default="thirds",
+            rich_help_panel=options.ADVANCED,
+        ),
+    ] = None,
     window: Annotated[
         str | None,
         typer.Option(
@@ -59,7 +78,7 @@ def train_fusion(
     threads: options.Threads = 0,
     as_json: options.Json = False,
 ) -> None:
-    """Train TFAM, which fuses image and motion over time, on the labels of a store.
+    """Train TFAM, which fuses image and motion over time, or another head, on the labels of a store.
 
     Run the command again at any time: it continues from the last epoch. The store may be written to meanwhile; a run
     reads the store as it was when the run began.
@@ -71,7 +90,14 @@ def train_fusion(
         "training": {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed},
         "loss": {"name": loss},
         "select_on": select_on,
+        "closed_form": {"thirds": thirds},
     }
+    if head is not None and (attention, concat, inputs) != (None, None, None):
+        raise UsageError("--head names all that --attention, --concat and --inputs name.", received=f"--head {head}")
+    if head in get_args(Fusion):
+        flags["tfam"] = {"fusion": head}
+    else:
+        flags["head"] = head
     if (attention, concat, inputs) != (None, None, None):
         flags["tfam"] = {"fusion": fusion_of(attention, concat, inputs or "both")}
     asked = training_options.merged_settings(fusion_settings, preset, config, changes or [], flags)

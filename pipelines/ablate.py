@@ -238,6 +238,7 @@ def _one(base: TrainFusionRequest, folder: Path, fusion: str, seed: int) -> Trai
         class_groups=base.class_groups and base.class_groups.absolute(),
         config=config,
         folder=(folder / _name(fusion, seed)).absolute(),
+        advise=False,
     )
 
 

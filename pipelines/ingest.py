@@ -14,7 +14,7 @@ from pipelines import label
 from pipelines.executor import Engine, Executor, consumed, executor
 from pipelines.ingest_plan import BAD_NAME, Identify, Plan, Source, Sources, discover, make_plan, replaced
 from pipelines.ingest_recorder import IngestReport, Recorder, record_misnamed
-from pipelines.progress import ProgressHeartbeat, announce_models, announce_plan
+from pipelines.progress import Forecast, ProgressHeartbeat, announce_models, announce_plan
 from schemas.features import FIXED
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, find_labels, match, read
@@ -208,7 +208,9 @@ class _Ingest:
                 announce_models(self._progress, embedder.config.clip, embedder.config.flow, device)
                 self._progress.stage("ingesting", len(todo))
                 heartbeat = ProgressHeartbeat(self._lock, recorder.rates, len(todo), device)
-                _embed(embedder, identify, recorder, writer, heartbeat)
+                paths, sampling = [source.path for source in todo], embedder.config.sampling
+                forecast = Forecast(self._progress, recorder.rates, paths, sampling)
+                _embed(embedder, identify, recorder, writer, heartbeat, forecast)
         except KeyboardInterrupt:
             report.interrupted = recorder.leftovers = True
         writer.flush()
@@ -228,13 +230,19 @@ class _Ingest:
 
 
 def _embed(
-    embedder: Executor, identify: Identify, recorder: Recorder, writer: StoreWriter, heartbeat: ProgressHeartbeat
+    embedder: Executor,
+    identify: Identify,
+    recorder: Recorder,
+    writer: StoreWriter,
+    heartbeat: ProgressHeartbeat,
+    forecast: Forecast,
 ) -> None:
     outcomes = embedder.embed(identify.jobs())
     with consumed(outcomes, writer.flush):
         for outcome in outcomes:
             recorder.record(outcome)
             heartbeat.update(recorder.finished)
+            forecast.update()
         recorder.record_seen()
 
 

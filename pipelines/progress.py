@@ -3,11 +3,11 @@
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from vimoclip.config.store import ClipConfig, FlowConfig
-from vimoclip.progress import Progress, count
+from vimoclip.config.store import ClipConfig, FlowConfig, Sampling
+from vimoclip.progress import Progress, count, time_in_words
 from vimoclip.store.lock import WriteLock
 
 WINDOW_S = 60.0
@@ -47,6 +47,11 @@ class Rates:
         self._frames[worker] += frames
         self._forget(worker, now)
 
+    @property
+    def frames(self) -> int:
+        """How many frames were counted so far."""
+        return self._frames.total()
+
     def workers(self) -> list[WorkerRate]:
         """The rates of the workers that gave frames in the last minute, by name."""
         now = self._clock()
@@ -68,7 +73,7 @@ class Rates:
             `17 frames/s, 0.52 videos/s (GPU 0 of node7: 9, GPU 1 of node7: 8)`.
         """
         seconds = max(self._clock() - self._began, 1e-3)
-        note = f"{self._frames.total() / seconds:.0f} frames/s, {videos / seconds:.2f} videos/s"
+        note = f"{self.frames / seconds:.0f} frames/s, {videos / seconds:.2f} videos/s"
         workers = self.workers()
         if len(workers) > 1:
             note += f" ({', '.join(f'{each.name}: {each.frames_per_s:.0f}' for each in workers)})"
@@ -133,22 +138,107 @@ class LongVideos:
 
 def promised_frames(path: str) -> int | None:
     """How many frames the header of a video promises; None where it does not say, or cannot be read."""
+    return read_header(path)[0]
+
+
+def read_header(path: str) -> tuple[int | None, float | None]:
+    """How many frames the header of a video promises, and how many seconds; None where it does not say."""
     import av
 
     try:
         with av.open(path) as container:
             stream = container.streams.best("video")
             if not isinstance(stream, av.VideoStream):
-                return None
-            if stream.frames or not stream.average_rate:
-                return stream.frames or None
+                return None, None
             if stream.duration is not None and stream.time_base is not None:
                 seconds = float(stream.duration * stream.time_base)
             else:
                 seconds = (container.duration or 0) / av.time_base
-            return round(seconds * stream.average_rate) or None
+            if stream.frames or not stream.average_rate:
+                return stream.frames or None, seconds or None
+            return round(seconds * stream.average_rate) or None, seconds or None
     except (av.FFmpegError, OSError, ValueError):
-        return None
+        return None, None
+
+
+# What it will take.
+
+
+MEASURED_S = 20.0
+"""For how long frames are counted before it is said what the rest will take."""
+WORTH_SAYING_S = 600.0
+"""From how long on it is said."""
+HEADERS = 32
+"""How many files, evenly chosen, are opened to see how many frames are to come."""
+FEWER_FPS = 5.0
+"""The sampling that is named beside it; half the rate that is stored, where that is not higher."""
+
+
+class Forecast:
+    """Says once, after the first seconds of an ingest, what the rest of it will take, where that is long."""
+
+    def __init__(
+        self,
+        progress: Progress,
+        rates: Rates,
+        paths: Sequence[str],
+        sampling: Sampling,
+        measured_s: float = MEASURED_S,
+        worth_saying_s: float = WORTH_SAYING_S,
+        clock: Callable[[], float] = time.monotonic,
+        header: Callable[[str], tuple[int | None, float | None]] | None = None,
+    ) -> None:
+        """Wait for the first frames.
+
+        Args:
+            progress: gets the message.
+            rates: counts the frames.
+            paths: of the files to ingest.
+            sampling: which of their frames are stored.
+            measured_s: for how long frames are counted, from the first on, so that loading models is left out.
+            worth_saying_s: from how long on the rest is worth a line.
+            clock: gives seconds, from any zero.
+            header: gives frames and seconds of a file; by default as its header promises.
+        """
+        self._progress, self._rates, self._paths, self._sampling = progress, rates, paths, sampling
+        self._measured_s, self._worth_saying_s = measured_s, worth_saying_s
+        self._clock, self._header = clock, header or read_header
+        self._began: tuple[float, int] | None = None  # when, and how many frames there were
+        self._over = False
+
+    def update(self) -> None:
+        """Look at the clock; to be called whenever frames have come."""
+        if self._over or not self._rates.frames:
+            return
+        if self._began is None:
+            self._began = self._clock(), self._rates.frames
+        seconds, frames = self._clock() - self._began[0], self._rates.frames - self._began[1]
+        if seconds < self._measured_s or not frames:
+            return
+        self._over, per_s = True, frames / seconds
+        total, fps = self._expected()
+        left = total - self._rates.frames
+        if left / per_s < self._worth_saying_s:
+            return
+        rate = f"{per_s:.0f}" if per_s >= 10 else f"{per_s:.1f}"
+        said = f"About {left:,.0f} frames are left: {time_in_words(left / per_s)} at {rate} frames/s."
+        fewer = min(FEWER_FPS, fps / 2)
+        if fewer >= 1:
+            less = time_in_words(left * fewer / fps / per_s)
+            said += f" A store of its own with --fps {fewer:.3g} would take about {less} for the same videos."
+        self._progress.message(said)
+
+    def _expected(self) -> tuple[float, float]:
+        """How many frames of all files will be stored, and how many a second of video; 0 where headers do not say."""
+        step = -(-len(self._paths) // HEADERS)
+        found = [self._header(path) for path in self._paths[::step]]
+        known = [(frames, seconds) for frames, seconds in found if frames and seconds]
+        if not known:
+            return 0.0, 0.0
+        stored, every = 0.0, self._sampling.every
+        for frames, seconds in known:
+            stored += frames / every if every else min(frames, seconds * (self._sampling.fps or math.inf))
+        return len(self._paths) * stored / len(found), stored / sum(seconds for _, seconds in known)
 
 
 # Heartbeats: what `status`, in another process, shows of a run in progress.

@@ -46,6 +46,7 @@ from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.location import LocationLike
 from vimoclip.training.fusion import (
     CALIBRATED_ON,
+    CLOSED_FORM_FOLDS,
     LEAST_CALIBRATION,
     CalibratedOn,
     FusionTask,
@@ -54,7 +55,7 @@ from vimoclip.training.fusion import (
 )
 from vimoclip.training.fusion import FOLDS as FOLD_COUNT
 from vimoclip.training.loop import Record, Training
-from vimoclip.training.losses import explain_loss
+from vimoclip.training.losses import explain_labels, explain_loss
 from vimoclip.training.splits import (
     SPLIT_SEED,
     SplitRequest,
@@ -85,6 +86,7 @@ class TrainFusionRequest:
         versions: the snapshot to begin on, table versions by name; None is the newest.
         run: where and how to compute.
         calibrate_on: what probabilities are calibrated on.
+        advise: whether to say that another head is likely to be better.
     """
 
     store: LocationLike
@@ -95,6 +97,11 @@ class TrainFusionRequest:
     versions: dict[str, int] | None = None
     run: RunConfig = field(default_factory=RunConfig)
     calibrate_on: CalibrateOn = "unseen"
+    advise: bool = True
+
+
+FEW = 200
+"""Below how many training videos a head of closed form is advised (benchmarks/quality/few_clips.py)."""
 
 
 @dataclass
@@ -161,13 +168,21 @@ def _train(request: TrainFusionRequest, report: TrainFusionReport, progress: Pro
     groups = read_class_groups(request.class_groups, classes) if request.class_groups else None
     sequences = {name: _read(request, store, videos, classes) for name, videos in split.parts.items()}
     config = replace(config, loss=config.loss.fitting(all(each.one_each for each in sequences.values())))
-    report.loss = explain_loss(request.config.loss, config.loss, store, sequences.values())
+    if HEADS[config.head_name].closed_form:
+        report.loss = f"Fitted in one step, without a loss; {explain_labels(store, sequences.values())}."
+    else:
+        report.loss = explain_loss(request.config.loss, config.loss, store, sequences.values())
     report.classes = len(classes)
     report.sequences = {name: each.report for name, each in sequences.items()}
     features = features_of(store, config)
     report.warning = check_taught(store, features.values(), split.held_out, asked.allow_taught) or ""
     if report.warning:
         progress.message(report.warning)
+    if request.advise and not HEADS[config.head_name].closed_form and sequences["train"].report.videos < FEW:
+        progress.message(
+            f"With fewer than {FEW} training videos, `--head linear` or `--head prototype` is likely to be better, and "
+            "takes seconds. To compare: vimoclip ablate --rows cross,linear,prototype"
+        )
     what = identity(store, config, features, classes, split)
     task = FusionTask(config, sequences["train"], sequences.get("held_out"), device, groups, sequences.get("select"))
     items = config.sequences.examples
@@ -233,7 +248,7 @@ class _Unseen:
         if on == "unseen" and select is not None and len(set(select.video_ids)) >= LEAST_CALIBRATION:
             return "select", _Known(select.to(self.device))
         fold_of = self._folds(task.train)
-        if on == "unseen" and len(set(task.train.video_ids)) >= LEAST_CALIBRATION and len(set(fold_of)) == FOLD_COUNT:
+        if on == "unseen" and len(set(task.train.video_ids)) >= LEAST_CALIBRATION and len(set(fold_of)) > 1:
             try:
                 logits = out_of_fold_scores(self.config, task.train, self.device, fold_of, self._fit)
             except DivergedError as error:
@@ -247,24 +262,30 @@ class _Unseen:
         seed = SPLIT_SEED if self.asked.seed is None else self.asked.seed
         rows = {row.video_id: row for row in self.split.train}
         names = list(dict.fromkeys(train.video_ids))
-        fold = dict(zip(names, folds([rows[name] for name in names], FOLD_COUNT, seed, self.asked.by), strict=True))
+        fold = dict(zip(names, folds([rows[name] for name in names], self._count, seed, self.asked.by), strict=True))
         return np.array([fold[name] for name in train.video_ids], np.int64)
+
+    @property
+    def _count(self) -> int:
+        return CLOSED_FORM_FOLDS if HEADS[self.config.head_name].closed_form else FOLD_COUNT
 
     def _fit(self, task: FusionTask, fold: int) -> FusionHead:
         own, items = self.folder / FOLDS / str(fold), self.config.sequences.examples
         what = self.what | {"fold": fold}
-        Training(task, self.config.training, self.device, own, what, items=items).run(_Folds(self.progress, fold))
+        Training(task, self.config.training, self.device, own, what, items=items).run(
+            _Folds(self.progress, fold, self._count)
+        )
         return task.model
 
 
 class _Folds(Progress):
     """The progress of the models that are trained to calibrate: stages of their own, and no figures."""
 
-    def __init__(self, progress: Progress, number: int) -> None:
-        self._progress, self._number = progress, number
+    def __init__(self, progress: Progress, number: int, count: int) -> None:
+        self._progress, self._number, self._count = progress, number, count
 
     def stage(self, name: str, total: int | None = None) -> None:
-        self._progress.stage(f"calibrating, model {self._number + 1} of {FOLD_COUNT}, {name}", total)
+        self._progress.stage(f"calibrating, model {self._number + 1} of {self._count}, {name}", total)
 
     def advance(self, n: int = 1, note: str | None = None) -> None:
         self._progress.advance(n, note)

@@ -157,6 +157,7 @@ def test_a_public_name_means_one_thing() -> None:
 
 
 INTERFACES = {
+    "build": "a module of heads",
     "read": "a reader of label files",
     "sniff": "a reader of label files",
     "vectors": "vimoclip.vectors is that of vimoclip.frames",

@@ -1,7 +1,7 @@
 """Progress: how a long operation reports how far it is.
 
 An operation takes a `Progress` and calls its methods; the caller decides what becomes of them: cli/progress.py draws a
-bar. `Throughput` words the rate that an operation reports, `count` its numbers of things.
+bar. `Throughput` words the rate that an operation reports; `count` and `time_in_words` word numbers and durations.
 """
 
 import time
@@ -48,6 +48,14 @@ NO_PROGRESS = Progress()
 def count(number: int, noun: str, plural: str = "") -> str:
     """Format a number of things: `1 video`, `2 videos`; `plural` is for nouns that take more than an s."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def time_in_words(seconds: float) -> str:
+    """Format a duration to about two digits: `54 s`, `12 min`, `2 h 10 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class Throughput:

@@ -88,4 +88,4 @@ def test_what_is_done_of_one_long_item_moves_the_bar_and_gives_a_time_left(monke
     ("seconds", "said"), [(0.4, "0 s"), (54, "54 s"), (91, "2 min"), (3600, "60 min"), (7830, "2 h 10 min")]
 )
 def test_durations_in_words(seconds: float, said: str) -> None:
-    assert progress._duration(seconds) == said
+    assert progress.time_in_words(seconds) == said

@@ -147,9 +147,29 @@ def test_a_row_of_table_2_by_its_columns(place: Path) -> None:
     assert config(place / "r")["tfam"]["fusion"] == "embedding"  # type: ignore[index]
 
 
+def test_a_head_by_its_name(place: Path) -> None:
+    assert vimoclip("train-fusion", *SMALL, "--head", "temporal", "--run", "temporal").exit_code == 0
+    assert config(place / "temporal")["tfam"]["fusion"] == "temporal"  # type: ignore[index]
+    result = vimoclip("train-fusion", "--threads", "1", "--head", "linear", "--no-thirds", "--run", "linear")
+    assert result.exit_code == 0 and "--head linear" not in result.stderr
+    assert "Fitted in one step, without a loss; every video shows exactly one behaviour." in result.stderr
+    kept = config(place / "linear")
+    assert (kept["head"], kept["closed_form"]) == ("linear", {"thirds": False})  # type: ignore[index]
+    assert vimoclip("evaluate", "linear", "--split", "val").exit_code == 0
+    again = vimoclip("train-fusion", *SMALL, "--run", "cross").stderr
+    assert "With fewer than 200 training videos, `--head linear` or `--head prototype` is likely" in again
+    compared = vimoclip("ablate", *SMALL, "--rows", "cross,linear,prototype", "--seeds", "1", "--run", "a")
+    assert compared.exit_code == 0 and "With fewer than 200" not in compared.stderr
+    assert "linear, closed form" in compared.stdout and "prototypes, closed form" in compared.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
+        (["--head", "linear"], 1, "training.epochs 2"),
+        (["--head", "prototype", "--lr", "1e-3"], 1, "training.lr 0.001"),
+        (["--head", "linear", "--inputs", "both"], 2, "--head names all that --attention"),
+        (["--head", "forest"], 2, "forest"),
         (["--attention", "cross", "--inputs", "image"], 2, "nothing to be fused with"),
         (["--set", "speed=1"], 1, "Unknown setting"),
         (["--set", "tfam.speed=1"], 1, "Unknown setting"),

@@ -4,7 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.progress import LONG_S, WINDOW_S, LongVideos, Rates, WorkerRate, promised_frames
+from pipelines.progress import (
+    HEADERS,
+    LONG_S,
+    MEASURED_S,
+    WINDOW_S,
+    Forecast,
+    LongVideos,
+    Rates,
+    WorkerRate,
+    promised_frames,
+    read_header,
+)
+from vimoclip.config.store import Sampling
+from vimoclip.progress import Progress
 
 
 class Clock:
@@ -94,6 +107,66 @@ def test_a_video_that_takes_long_is_counted_in_frames_of_about_how_many() -> Non
 def test_what_a_file_promises(clips: Path, tmp_path: Path) -> None:
     for clip in clips.rglob("*.mp4"):
         assert promised_frames(str(clip)) == 10
+        assert read_header(str(clip)) == (10, pytest.approx(10 / 25, abs=0.05))
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     assert promised_frames(str(tmp_path / "broken.mp4")) is None
     assert promised_frames(str(tmp_path / "nowhere.mp4")) is None
+
+
+class Messages(Progress):
+    """Keeps the messages."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.said.append(text)
+
+
+def forecast(
+    sampling: Sampling, videos: int, frames: int, seconds: float, rate: int, worth_s: float = 600.0
+) -> list[str]:
+    """What is said of an ingest of so many equal videos, of which `rate` frames a second are done."""
+    clock, progress = Clock(), Messages()
+    rates = Rates(clock)
+    opened: list[str] = []
+
+    def header(path: str) -> tuple[int | None, float | None]:
+        opened.append(path)
+        return (frames, seconds) if frames else (None, None)
+
+    paths = [f"/{n}.mp4" for n in range(videos)]
+    made = Forecast(progress, rates, paths, sampling, worth_saying_s=worth_s, clock=clock, header=header)
+    made.update()
+    clock.now += 300  # loading models
+    for second in range(60):
+        rates.add("", rate)
+        made.update()
+        assert bool(opened) == (second >= MEASURED_S)
+        clock.now += 1
+    assert len(opened) == min(videos, HEADERS) and len(set(opened)) == len(opened)
+    return progress.said
+
+
+def test_a_long_ingest_says_what_it_will_take_once() -> None:
+    (said,) = forecast(Sampling(), 1600, 250, 10.0, 10)
+    # 400,000 frames, of which 21 s are done; five a second is a fifth of 25
+    assert said == (
+        "About 399,790 frames are left: 11 h 6 min at 10 frames/s. "
+        "A store of its own with --fps 5 would take about 2 h 13 min for the same videos."
+    )
+    (said,) = forecast(Sampling(fps=10), 1600, 250, 10.0, 10)
+    assert said.startswith("About 159,790 frames are left: 4 h 26 min at 10 frames/s.") and "--fps 5 would" in said
+    (said,) = forecast(Sampling(every=5), 1600, 250, 10.0, 2)
+    assert said.startswith("About 79,958 frames are left: 11 h 6 min at 2.0 frames/s.") and "--fps 2.5 would" in said
+    (said,) = forecast(Sampling(fps=1), 16_000, 250, 10.0, 2)
+    assert said.startswith("About 159,958 frames are left") and "--fps" not in said
+    (said,) = forecast(Sampling(fps=30), 1600, 250, 10.0, 10)  # no more than there are
+    assert said.startswith("About 399,790 frames")
+
+
+def test_a_short_ingest_and_one_of_which_nothing_is_known_say_nothing() -> None:
+    assert forecast(Sampling(), 24, 250, 10.0, 10) == []  # 6,000 frames: 600 s in all
+    assert len(forecast(Sampling(), 25, 250, 10.0, 10)) == 1
+    assert forecast(Sampling(), 25, 250, 10.0, 10, worth_s=3600) == []
+    assert forecast(Sampling(), 25, 0, 10.0, 10) == []

@@ -33,15 +33,18 @@ class Head:
             imported when it is used.
         paper: its micro mAP on Animal Kingdom in percent, from the paper's Table 2; None for a head that is not in it.
             It is printed beside ours to compare the order of heads, not the height, which depends on the data set.
+        closed_form: whether it is fitted in one step rather than trained: a vimoclip.models.heads.closed_form head.
     """
 
     title: str
     roles: tuple[Modality, ...]
     module: str
     paper: float | None = None
+    closed_form: bool = False
 
 
 _TFAM = "vimoclip.models.tfam"
+_CLOSED_FORM = "vimoclip.models.heads.closed_form"
 
 HEADS: dict[str, Head] = {
     "image": Head("image only", ("image",), _TFAM, 75.83),
@@ -49,6 +52,8 @@ HEADS: dict[str, Head] = {
     "embedding": Head("self-attention, embedding concat", ("image", "motion"), _TFAM, 74.56),
     "temporal": Head("self-attention, temporal concat", ("image", "motion"), _TFAM, 76.99),
     "cross": Head("cross-attention", ("image", "motion"), _TFAM, 77.09),
+    "linear": Head("linear, closed form", ("image", "motion"), _CLOSED_FORM, closed_form=True),
+    "prototype": Head("prototypes, closed form", ("image", "motion"), _CLOSED_FORM, closed_form=True),
 }
 """Every fusion head by its name. TFAM's five come first, and have the names of its fusions. A new head is a module of
 vimoclip/models/heads/ and a row here."""
@@ -162,6 +167,17 @@ class TfamConfig(Config):
 
 
 @dataclass(frozen=True)
+class ClosedFormConfig(Config):
+    """The heads for few clips, as in vimoclip/models/heads/closed_form.py.
+
+    Attributes:
+        thirds: whether the mean vectors of the video's thirds are read, one beside the other; else its mean alone.
+    """
+
+    thirds: bool = True
+
+
+@dataclass(frozen=True)
 class LossConfig(Config):
     """The loss, as in vimoclip/training/losses.py.
 
@@ -262,6 +278,8 @@ class FusionConfig(Config):
         select_on: the share of the training videos that is set aside at random, to choose the best epoch; its model is
             kept beside the last one. None does not choose.
         head: a name of HEADS that is not one of TFAM's; None is TFAM, with the fusion that `tfam` names.
+        closed_form: settings of the heads that are fitted in one step. Of `training` they use `seed` and `batch_size`,
+            and of `tfam`, `loss` and `mixup` nothing: a value there is an error.
     """
 
     sequences: SequenceConfig = field(default_factory=SequenceConfig)
@@ -271,6 +289,7 @@ class FusionConfig(Config):
     mixup: float | None = 0.2
     select_on: float | None = None
     head: str | None = None
+    closed_form: ClosedFormConfig = field(default_factory=ClosedFormConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -284,6 +303,29 @@ class FusionConfig(Config):
             )
         check_share("select_on", self.select_on)
         positive("mixup", self.mixup)
+        if HEADS[self.head_name].closed_form and (idle := self._idle()):
+            raise ConfigError(
+                f"The head {self.head} is fitted in one step, without epochs or a loss.",
+                received=", ".join(idle),
+                expected="of training.…, only seed and batch_size; nothing of tfam.…, loss.… and mixup",
+                hint="Leave these settings out; or train TFAM, without --head.",
+            )
+
+    def _idle(self) -> list[str]:
+        """The settings that a head which is fitted in one step does not have, where they are not those it is given."""
+        bare = self._bare()
+        found = [] if self.mixup is None else [f"mixup {self.mixup}"]
+        for part in ("tfam", "training") + (("loss",) if self.loss != bare["loss"].fitting(one_each=True) else ()):
+            theirs = vars(bare[part])
+            found += [
+                f"{part}.{name} {value}" for name, value in vars(getattr(self, part)).items() if value != theirs[name]
+            ]
+        return found
+
+    def _bare(self) -> dict[str, Any]:
+        """What a head which is fitted in one step is given."""
+        training = TrainingConfig(epochs=1, batch_size=self.training.batch_size, seed=self.training.seed)
+        return {"tfam": TfamConfig(), "loss": LossConfig(), "training": training, "mixup": None}
 
     @property
     def head_name(self) -> str:
@@ -291,7 +333,7 @@ class FusionConfig(Config):
         return self.tfam.fusion if self.head is None else self.head
 
     def with_head(self, name: str) -> "FusionConfig":
-        """The same settings for another head.
+        """The same settings for another head; one that is fitted in one step leaves those of training behind.
 
         Args:
             name: a name of HEADS.
@@ -300,17 +342,20 @@ class FusionConfig(Config):
             ConfigError: there is no such head.
         """
         if name not in get_args(Fusion):
-            return replace(self, head=name)
+            return replace(self, head=name, **(self._bare() if name in HEADS and HEADS[name].closed_form else {}))
         return replace(self, head=None, tfam=replace(self.tfam, fusion=name))  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
         """See `Config.to_dict`.
 
-        `head` and `tfam.head_dropout` are left out where they are the defaults: there are run files that are older.
+        `head`, `closed_form` and `tfam.head_dropout` are left out where they are the defaults: there are run files that
+        are older.
         """
         values = super().to_dict()
         if self.head is None:
             del values["head"]
+        if self.closed_form == ClosedFormConfig() and not HEADS[self.head_name].closed_form:
+            del values["closed_form"]
         if self.tfam.head_dropout == TfamConfig.head_dropout:
             del values["tfam"]["head_dropout"]
         return values
@@ -330,12 +375,18 @@ PRESETS: dict[Preset, FusionConfig] = {
 def fusion_settings(preset: Preset, *changes: dict[str, Any]) -> FusionConfig:
     """The settings of a preset with changes, for which see `Config.changed`.
 
-    A loss that a change names is used whatever the labels are.
+    A loss that a change names is used whatever the labels are. A head that is fitted in one step takes of the preset
+    what it reads, and refuses changes of the rest.
 
     Raises:
         ConfigError: an unknown setting, or a value that it cannot have.
     """
-    return PRESETS[preset].changed(*map(_named_loss, changes))
+    base, head = PRESETS[preset], None
+    for change in changes:
+        head = change.get("head", head)
+    if isinstance(head, str) and head in HEADS and HEADS[head].closed_form:
+        base = base.with_head(head)
+    return base.changed(*map(_named_loss, changes))
 
 
 def _named_loss(change: dict[str, Any]) -> dict[str, Any]:

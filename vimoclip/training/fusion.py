@@ -16,6 +16,7 @@ from torch import Tensor
 from vimoclip.config.fusion import FusionConfig, Loss
 from vimoclip.errors import RunError
 from vimoclip.models.heads import FusionHead, build_head
+from vimoclip.models.heads.closed_form import ClosedFormHead, Examples
 from vimoclip.sequences.sequences import Batch, Sequences, shuffled_batches
 from vimoclip.training.losses import make_loss, mixup
 from vimoclip.training.optimizer import training_precision
@@ -102,8 +103,10 @@ class FusionTask:
         select: a second set to evaluate on, by which the best epoch is chosen.
 
     Attributes:
-        model: the head.
+        model: the head. One of closed form is fitted by the loss of the only batch, which is its error on videos left
+            out and has no gradient.
         train: on the device.
+        fitted: how a head of closed form was fitted, for the records; empty for others.
 
     Raises:
         RunError: with cross-entropy, a video or clip shows several behaviours or none.
@@ -128,10 +131,13 @@ class FusionTask:
         self._size = len(train) / max(-(-len(train) // config.training.batch_size), 1)  # of a batch, in the mean
         torch.manual_seed(config.training.seed)
         self.model = build_head(config, train.dims, len(train.classes)).to(device)
+        self.fitted: dict[str, float] = {}
 
     def plan(self, epoch: int) -> list[NDArray[np.int64]]:
-        """Draw the batches of an epoch: videos of similar length."""
+        """Draw the batches of an epoch: videos of similar length; for a head of closed form, one of all videos."""
         self._epoch, training = epoch, self._config.training
+        if isinstance(self.model, ClosedFormHead):
+            return [np.arange(len(self.train))]
         return shuffled_batches(self.train.steps, training.batch_size, training.seed, epoch)
 
     def loss(self, batch: NDArray[np.int64]) -> Tensor:
@@ -141,6 +147,9 @@ class FusionTask:
             The sum over the videos, divided by the mean number of videos in a batch: in every batch of an epoch a video
             weighs the same, and the mean over the batches is that over the videos.
         """
+        if isinstance(self.model, ClosedFormHead):
+            self.fitted = self.model.fit(self._examples(self.model))
+            return torch.tensor(self.fitted["error"])
         made = self.batch(batch)
         if self._config.mixup is not None:
             made = mixup(made, self._config.mixup)
@@ -149,6 +158,15 @@ class FusionTask:
             for part in self.train.parts(made)
         ]
         return torch.stack(losses).sum()
+
+    def _examples(self, model: ClosedFormHead) -> Examples:
+        """What a head of closed form is fitted on: all of the train split."""
+        batches = [(each.videos, model.means(each.vectors, each.present)) for each in self.train.in_order(SCORE_BATCH)]
+        order = torch.from_numpy(np.argsort(np.concatenate([videos for videos, _ in batches])))
+        means, there = (torch.cat([made[n].cpu() for _, made in batches])[order] for n in range(2))
+        _, videos = np.unique(self.train.video_ids, return_inverse=True)
+        one_each = self._config.loss.name == "cross-entropy"
+        return Examples(means.double(), there, self.train.targets.double().cpu(), videos, one_each)
 
     def batch(self, videos: NDArray[np.int64]) -> Batch:
         """Cut these videos out of the train split."""
@@ -164,8 +182,9 @@ class FusionTask:
         Scores are computed in the precision of the training; after the last epoch, those of `held_out` in fp32, as
         `vimoclip evaluate` computes them.
         """
+        said: dict[str, Any] = {"fitted": self.fitted} if self.fitted else {}
         if not self._evaluated:
-            return {}
+            return said
         from vimoclip.training import metrics  # torchmetrics takes seconds to import
 
         training = self._config.training
@@ -176,7 +195,7 @@ class FusionTask:
         measure = (
             metrics.multiclass_metrics if self._config.loss.name == "cross-entropy" else metrics.multilabel_metrics
         )
-        return {
+        return said | {
             name: measure(
                 scores(self.model, each, dtypes[name]),
                 each.targets.cpu(),
@@ -213,6 +232,9 @@ LEAST_CALIBRATION = 20
 
 FOLDS = 2
 """How many parts the training videos are dealt into to fit a calibration: as many models are trained."""
+
+CLOSED_FORM_FOLDS = 10
+"""The same for a head of closed form, which is fitted in a moment: its models know nearly as much as the run's own."""
 
 CalibratedOn = Literal["select", "folds", "train"]
 CALIBRATED_ON: dict[CalibratedOn, str] = {

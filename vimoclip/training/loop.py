@@ -100,7 +100,8 @@ class EpochLosses:
 
 
 Record = dict[str, Any]
-"""What an epoch came to: epoch, from 1; loss, the mean over its batches; lr, the last; seconds; and the evaluation."""
+"""What an epoch came to: epoch, from 1; loss, the mean over its batches; lr, the last, where there is one; seconds; and
+the evaluation."""
 
 
 class EventFile:
@@ -164,7 +165,7 @@ SAVE_EVERY_S = 300.0
 
 
 class Task(Protocol):
-    """What is trained."""
+    """What is trained. A model without parameters sets itself in `loss`, whose value then has no gradient."""
 
     @property
     def model(self) -> nn.Module:
@@ -251,7 +252,8 @@ class Training:
         self._task, self._config, self._device, self._folder = task, config, device, folder
         self._identity = json.loads(json.dumps(identity or {}))
         self._precision = training_precision(config.precision, device)
-        self._optimizer = adamw(task.model, config, rates)
+        trained = any(parameter.requires_grad for parameter in task.model.parameters())
+        self._optimizer = adamw(task.model, config, rates) if trained else None
         self._average = WeightAverage(task.model, config.ema) if config.ema is not None else None
         self._peers, self._items = peers, items
         self._loss = peers.synchronized(_TaskLoss(task))
@@ -312,7 +314,7 @@ class Training:
                 self._known, self._steps = losses.known(), i
                 self._write()
             progress.advance(1, throughput.add(len(batch)))
-        figures: Record = {"epoch": epoch + 1, "loss": losses.mean(), "lr": lr}
+        figures: Record = {"epoch": epoch + 1, "loss": losses.mean()} | ({"lr": lr} if self._optimizer else {})
         self._known, self._steps, self._random = [], 0, None
         with self._averaged():
             figures |= self._task.evaluate()
@@ -345,6 +347,8 @@ class Training:
         """
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bf16"):
             loss: Tensor = self._loss(batch)
+        if self._optimizer is None:
+            return loss
         self._peers.backward(loss)
         value = self._peers.sum(loss.detach())
         if self._config.clip_gradient is not None:
@@ -385,7 +389,7 @@ class Training:
             "records": self.records,
             "epoch": {"steps": self._steps, "losses": self._known, "random": random if self._steps else None},
             "model": self._task.model.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self._optimizer.state_dict() if self._optimizer else None,
             "average": self._average.state() if self._average is not None else None,
             "best": vars(self.best) if self.best is not None else None,
         }
@@ -403,7 +407,8 @@ class Training:
             differing = _differing(state["identity"], self._identity)
             if not differing:
                 self._task.model.load_state_dict(state["model"])
-                self._optimizer.load_state_dict(state["optimizer"])
+                if self._optimizer is not None:
+                    self._optimizer.load_state_dict(state["optimizer"])
                 if self._average is not None:
                     self._average.load(state["average"])
                 if state["best"] is not None:

@@ -12,6 +12,7 @@ from vimoclip.config.fusion import (
     FusionConfig,
     Inputs,
     LossConfig,
+    Preset,
     SequenceConfig,
     TfamConfig,
     TrainingConfig,
@@ -63,8 +64,28 @@ def test_round_trip(config: FusionConfig) -> None:
     assert FusionConfig.from_dict(config.to_dict()) == config
 
 
+@pytest.mark.parametrize("preset", ["paper", "default"])
+@pytest.mark.parametrize("head", ["linear", "prototype"])
+def test_a_head_of_closed_form_has_no_settings_of_epochs(preset: Preset, head: str) -> None:
+    config = fusion_settings(preset, {"training": {"seed": 3}, "closed_form": {"thirds": False}}, {"head": head})
+    assert (config.head_name, config.training.epochs, config.training.seed, config.mixup) == (head, 1, 3, None)
+    assert not config.closed_form.thirds and config.sequences == PRESETS[preset].sequences
+    assert FusionConfig.from_dict(config.to_dict()) == config
+    fitted = replace(config, loss=config.loss.fitting(one_each=True))
+    assert FusionConfig.from_dict(fitted.to_dict()) == fitted
+    narrow = fusion_settings(preset, {"tfam": {"width": 128}, "training": {"epochs": 5, "lr": 1.0}, "mixup": 0.4})
+    assert narrow.with_head(head) == fusion_settings(preset, {"head": head})  # a row of an ablation
+    for change in ({"training": {"epochs": 5}}, {"training": {"lr": 1e-3}}, {"tfam": {"width": 128}}, {"mixup": 0.2}):
+        with pytest.raises(ConfigError, match=rf"head {head} is fitted in one step.*Received: .*{next(iter(change))}"):
+            fusion_settings(preset, {"head": head}, change)
+    with pytest.raises(ConfigError, match=r"loss.name bce"):
+        fusion_settings(preset, {"head": head, "loss": {"name": "bce"}})
+
+
 def test_settings_that_older_runs_do_not_have_are_left_out_where_they_are_the_defaults() -> None:
     """So that a run keeps its folder and what it was begun with."""
+    assert "closed_form" not in FusionConfig().to_dict()
+    assert fusion_settings("default", {"closed_form": {"thirds": False}}).to_dict()["closed_form"] == {"thirds": False}
     assert "head_dropout" not in FusionConfig().to_dict()["tfam"] and "head_hidden" not in MotionConfig().to_dict()
     assert PRESETS["paper"].to_dict()["tfam"]["head_dropout"] == 0.1
     assert motion_settings("paper").to_dict()["head_hidden"] == 256

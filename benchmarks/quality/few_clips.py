@@ -1,0 +1,144 @@
+"""Which head to train on few clips: those of closed form beside TFAM, on the vectors and labels of a store.
+
+    python -m benchmarks.quality.few_clips STORE [--by sequence|folds|lot] [--heads linear,prototype,cross,...]
+        [--train 50,100,200] [--test 150] [--seeds 1] [--epochs 30] [--width 128] [--threads 1]
+
+Each clip is scored by models that were not trained on it. `--by sequence` leaves one sequence out, where a clip's name
+begins with `<number>_<sequence>_`, as those of UT-Interaction do. `--by folds` draws five folds a seed. `--by lot`
+draws `--test` clips to score, and trains on so many of the others as `--train` says, anew for each seed. `linear
+without thirds` and `prototype without thirds` read the mean of a whole video.
+
+right: the share of clips whose highest label is one of theirs, in percent, with Wilson's 95% interval over the clips
+(of the mean over seeds). mAP: over all clips scored by one seed's models, in the mean over seeds.
+"""
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.common import describe_machine
+from benchmarks.quality.probes import wilson
+from vimoclip.config.fusion import ClosedFormConfig, FusionConfig, fusion_settings
+from vimoclip.config.store import RunConfig
+from vimoclip.device import set_threads
+from vimoclip.sequences.reader import read_sequences
+from vimoclip.sequences.sequences import Sequences
+from vimoclip.store.feature_store import FeatureStore
+from vimoclip.training.fusion import FusionTask, scores
+from vimoclip.training.loop import Training
+from vimoclip.training.metrics import multiclass_metrics, multilabel_metrics
+
+CPU = torch.device("cpu")
+WITHOUT = " without thirds"
+Numbers = NDArray[np.int64]
+
+
+def settings(name: str, epochs: int, width: int, seed: int) -> FusionConfig:
+    """The settings of a head by its name here."""
+    head = name.removesuffix(WITHOUT)
+    sized = {"tfam": {"width": width, "feed_forward": 4 * width}, "training": {"epochs": epochs, "seed": seed}}
+    config = fusion_settings("default", sized).with_head(head)
+    return replace(config, closed_form=ClosedFormConfig(thirds=False)) if name.endswith(WITHOUT) else config
+
+
+def read(store: FeatureStore) -> Sequences:
+    """All labelled videos."""
+    classes = sorted({row.label for row in store.label_rows()})
+    rows = [row for row in store.rows() if row.status == "ok"]
+    return read_sequences(store, FusionConfig().sequences, "cross", rows, classes)
+
+
+def cuts(made: Sequences, by: str, seed: int, train: int, test: int) -> Iterator[tuple[Numbers, Numbers]]:
+    """What is trained on, and what is scored."""
+    count = len(made)
+    if by == "lot":
+        drawn = np.random.default_rng(seed).permutation(count)
+        yield np.sort(drawn[test : test + train]), np.sort(drawn[:test])
+        return
+    if by == "sequence":
+        named = [re.match(r"\d+_(\d+)_", PurePosixPath(video).name) for video in made.video_ids]
+        part = np.array([int(each[1]) for each in named if each])
+    else:
+        part = np.random.default_rng(seed).permutation(count) % 5
+    for number in np.unique(part):
+        yield np.flatnonzero(part != number), np.flatnonzero(part == number)
+
+
+def trained(config: FusionConfig, train: Sequences) -> FusionTask:
+    """A task whose model is trained."""
+    task = FusionTask(config, train, None, CPU)
+    Training(task, config.training, CPU).run()
+    return task
+
+
+def main() -> None:
+    """Train, score and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--by", choices=["sequence", "folds", "lot"], default="folds")
+    parser.add_argument("--heads", default=f"linear,linear{WITHOUT},prototype,prototype{WITHOUT},cross")
+    parser.add_argument("--train", default="100", help="with --by lot: how many clips to train on, by comma")
+    parser.add_argument("--test", type=int, default=150, help="with --by lot: how many clips to score")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=30, help="of TFAM")
+    parser.add_argument("--width", type=int, default=128, help="of TFAM; its feed-forward is four times as wide")
+    parser.add_argument("--threads", type=int, default=1)
+    asked = parser.parse_args()
+    set_threads(RunConfig(threads=asked.threads))
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(
+        f"{describe_machine()}\n$ python -m benchmarks.quality.few_clips {' '.join(sys.argv[1:])}", markup=False
+    )
+    made = read(FeatureStore.open(asked.store))
+    one = made.one_each
+    console.print(f"{len(made)} clips, {len(made.classes)} classes, {'one' if one else 'one or several'} a clip")
+    for size in [int(each) for each in asked.train.split(",")] if asked.by == "lot" else [0]:
+        table = Table("", title=f"trained on {size}" if size else f"by {asked.by}", title_justify="left")
+        for heading in ("right", "95%", "mAP, micro", "mAP, macro", "seconds a fit"):
+            table.add_column(heading, justify="right")
+        for name in asked.heads.split(","):
+            table.add_row(name, *_row(made, name, asked, size))
+            console.print(
+                f"{name}: {' '.join(str(cell) for cell in list(table.columns[-1].cells)[-1:])} s", style="dim"
+            )
+        console.print(table)
+
+
+def _row(made: Sequences, name: str, asked: argparse.Namespace, size: int) -> list[str]:
+    rights, figures, seconds, count = list[float](), list[list[float]](), list[float](), 0
+    for seed in range(asked.seeds):
+        config = settings(name, asked.epochs, asked.width, seed)
+        config = replace(config, loss=config.loss.fitting(made.one_each))
+        found, own = torch.zeros(len(made), len(made.classes)), list[Numbers]()
+        for train, test in cuts(made, asked.by, seed, size, asked.test):
+            began = time.perf_counter()
+            task = trained(config, made.only(train))
+            seconds.append(time.perf_counter() - began)
+            found[torch.from_numpy(test)] = scores(task.model, made.only(test))
+            own.append(test)
+        scored = torch.from_numpy(np.sort(np.concatenate(own)))
+        logits, targets = found[scored], made.targets[scored]
+        rights.append(float(targets[torch.arange(len(targets)), logits.argmax(1)].float().mean()))
+        measure = multiclass_metrics if made.one_each else multilabel_metrics
+        metrics = measure(logits, targets, ["all"] * len(made.classes), 32, len(targets))
+        figures.append([metrics.micro or 0.0, metrics.macro or 0.0])
+        count = len(targets)
+    right = float(np.mean(rights))
+    low, high = wilson(right * count, count)
+    micro, macro = np.mean(figures, axis=0)
+    shown = [f"{100 * right:.1f}", f"{100 * low:.0f}–{100 * high:.0f}", f"{100 * micro:.1f}", f"{100 * macro:.1f}"]
+    return [*shown, f"{np.mean(seconds):.2f}"]
+
+
+if __name__ == "__main__":
+    main()
