@@ -108,9 +108,6 @@ def main() -> None:
             table.add_column(heading, justify="right")
         for name in asked.heads.split(","):
             table.add_row(name, *_row(made, name, asked, size))
-            console.print(
-                f"{name}: {' '.join(str(cell) for cell in list(table.columns[-1].cells)[-1:])} s", style="dim"
-            )
         console.print(table)
 
 

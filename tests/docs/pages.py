@@ -116,7 +116,8 @@ def run(
         assert program == "vimoclip", line
         typed = [_existing((instead or {}).get(word, word)) for word in words]
         threads = ["--threads", "1"] if "--threads" in options(words[0]) else []
-        added = [option for key in (words[0], line) for option in (more or {}).get(key, [])]
+        keys = (line,) if "--head" in words else (words[0], line)  # heads of closed form have no epochs to shorten
+        added = [option for key in keys for option in (more or {}).get(key, [])]
         result = vimoclip(*typed, *added, *threads)
         assert result.exit_code == ends, (line, result.stdout, result.stderr)
         said[" ".join(words)] = result.stdout + result.stderr

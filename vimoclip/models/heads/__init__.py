@@ -1,4 +1,5 @@
-"""Fusion heads: from a video's sequences of vectors to its scores. TFAM's heads are in vimoclip/models/tfam.py.
+"""Fusion heads: from a video's sequences of vectors to its scores. TFAM's heads are in vimoclip/models/tfam.py, and
+those for few clips in closed_form.py.
 
 A new head is a module of this package, with a `FusionHead` and a function `build(config, dims, classes)` that makes
 one, and a row of `vimoclip.config.fusion.HEADS`.
