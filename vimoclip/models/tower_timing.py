@@ -169,7 +169,7 @@ def _multiplications(tower: nn.Module, size: int) -> int:
     found = [0]
 
     def count(module: nn.Module, _: Any, made: Any) -> None:
-        inputs = module.weight[0].numel()  # type: ignore[index,union-attr]
+        inputs = module.weight[0].numel()  # type: ignore[index]
         found[0] += made.numel() * inputs
 
     linear = [module for module in tower.modules() if isinstance(module, nn.Linear)]
