@@ -66,7 +66,7 @@ class TimmTower(ClipTeacher):
             with quiet(), offline_when_unreachable(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 torch.manual_seed(SEED)
-                model = timm.create_model(name, pretrained=by_tag, num_classes=0)
+                model: Any = timm.create_model(name, pretrained=by_tag, num_classes=0)
                 if config.weights != "none" and not by_tag:
                     _fill(model, load_state_dict(config.weights))
         except Exception as error:  # timm and the hub raise a dozen kinds; all mean the same to the user
@@ -112,7 +112,7 @@ def _split(model: str) -> tuple[str, str]:
 def _tags(architecture: str) -> dict[str, Mapping[str, Any]]:
     """The tags of an architecture, the one that is meant without any first, and timm's description of each."""
     found = get_arch_pretrained_cfgs(architecture)
-    return {name.partition(".")[2]: each.to_dict() for name, each in found.items() if each.has_weights}
+    return {name.partition(".")[2]: vars(each) for name, each in found.items() if each.has_weights}
 
 
 def _described(config: ClipConfig, tags: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -157,9 +157,9 @@ def _without_size(described: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"resize_mode": _RESIZE_MODES.get(described.get("crop_mode", "center"), "shortest")}
 
 
-def _fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+def _fill(model: Any, state: Mapping[str, torch.Tensor]) -> None:
     """Put tensors into a model. Raises RuntimeError unless all are there, and others are of the classifier alone."""
-    names = model.pretrained_cfg.get("classifier") or ()  # type: ignore[union-attr]
+    names = model.pretrained_cfg.get("classifier") or ()
     classifier = tuple(f"{name}." for name in ((names,) if isinstance(names, str) else names))
     own = {name: value for name, value in state.items() if not name.startswith(classifier)}
     lacks, unknown = model.load_state_dict(own, strict=False)

@@ -1,10 +1,9 @@
 """Which precision and memory format a tower of convolutions is computed in: timed when it is loaded, not believed.
 
-Which is fastest depends on the network and on the machine: without channels_last EfficientNet-Lite0 takes 2.7 times as
-long on one CPU, and 1.2 times on another (benchmarks/speed/towers.py). So `auto` times one made-up batch
-in each, and keeps what was usual, `pick_precision` and contiguous, unless another is clearly faster and its vectors
-agree with those of fp32. The choice changes bits; a store keeps it with its settings, and everything that makes vectors
-for the store later takes it from there.
+Which is fastest depends on the network and on the machine (benchmarks/speed/towers.py). So `auto` times one made-up
+batch in each, and keeps what was usual, `pick_precision` and contiguous, unless another is clearly faster and its
+vectors agree with those of fp32. The choice changes bits; a store keeps it with its settings, and everything that makes
+vectors for the store later takes it from there.
 
 Timing must not let equal commands make different stores. So what was decided is remembered in the user's cache: the
 same weights on the same device of the same machine are not timed again. Small networks keep what is usual without being
@@ -169,7 +168,7 @@ def _multiplications(tower: nn.Module, size: int) -> int:
     found = [0]
 
     def count(module: nn.Module, _: Any, made: Any) -> None:
-        inputs = module.weight[0].numel()  # type: ignore[index,union-attr]
+        inputs = module.weight[0].numel()  # type: ignore[index]
         found[0] += made.numel() * inputs
 
     linear = [module for module in tower.modules() if isinstance(module, nn.Linear)]

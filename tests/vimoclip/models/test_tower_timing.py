@@ -150,7 +150,7 @@ def test_a_network_that_cannot_be_computed_so_keeps_the_usual(
 ) -> None:
     bf16(monkeypatch, False)
     timed({USUAL: 1.0, LAST: 0.1})
-    tower = Contiguous().eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    tower = Contiguous().eval().to(memory_format=torch.channels_last)
     with pytest.raises(RuntimeError, match="view"):
         tower(torch.zeros(2, 3, 32, 32).contiguous(memory_format=torch.channels_last))
     assert pick(Contiguous().eval()) == USUAL
