@@ -1,10 +1,9 @@
 """FlowGrid: a vector of a frame's motion that costs nothing, made from the codes of its flow alone.
 
 `moclip` holds it until a student is trained (vimoclip/models/motion_student.py). The planes of u and v (encoding.py)
-are cut into CELLS x CELLS cells. A cell gives the means of s(u), s(v), |s(u)| and |s(v)|, where s(x) = sign(x) sqrt(|x|
-/ FULL_SCALE) is what the codes hold: which way it moves, and how much, also where directions cancel. A constant beside
-them gives a frame at rest a direction, and leaves slow frames near it, so that normalising to unit length does not blow
-up the noise of a still picture.
+are cut into CELLS x CELLS cells. A cell gives the means of u, v, |u| and |v|, in frame widths per second: which way it
+moves, and how much, also where directions cancel. A constant beside them gives a frame at rest a direction, and leaves
+slow frames near it, so that normalising to unit length does not blow up the noise of a still picture.
 
 Which grid, and what else was tried: benchmarks/quality/flow_descriptors.py.
 """
@@ -21,7 +20,7 @@ CELLS = 8
 """Cells a side."""
 
 STILL_SPEED = 0.05
-"""The speed of a whole frame, in frame widths per second, whose vector is half the constant."""
+"""The constant, in frame widths per second."""
 
 NAME = "flow-grid"
 """The `model` of a feature that it makes."""
@@ -45,13 +44,14 @@ class FlowGrid:
             planes: codes, uint8 (N, 2, 224, 224), as read back from the codec.
 
         Returns:
-            Raw z_motion, fp32 (N, D), on the CPU: of each cell, row by row, the means of s(u), s(v), |s(u)| and |s(v)|,
-            and the constant. The sums are of integers, so a frame has the same bits on any machine and in any batch.
+            Raw z_motion, fp32 (N, D), on the CPU: of each cell, row by row, the means of u, v, |u| and |v|, and then the
+            constant. The sums are of integers, so a frame has the same bits on any machine and in any batch.
         """
         side = PLANE // CELLS
-        codes = np.clip(planes.astype(np.int16) - REST, -127, 127)  # code 0 means what 1 does
-        both = np.stack([codes, np.abs(codes)], axis=1).reshape(len(planes), 4, CELLS, side, CELLS, side)
+        codes = np.clip(planes.astype(np.int32) - REST, -127, 127)  # code 0 means what 1 does
+        squares = codes * codes  # |u| and |v|, as the code has their roots
+        both = np.stack([np.sign(codes) * squares, squares], axis=1).reshape(len(planes), 4, CELLS, side, CELLS, side)
         sums = both.sum(axis=(3, 5), dtype=np.int32).transpose(0, 2, 3, 1).reshape(len(planes), -1)
-        values = np.full((len(planes), self.dim), np.sqrt(STILL_SPEED / FULL_SCALE), np.float32)
-        values[:, :-1] = sums / np.float32(127 * side * side)
+        values = np.full((len(planes), self.dim), STILL_SPEED, np.float32)
+        values[:, :-1] = sums * np.float32(FULL_SCALE / (127 * side) ** 2)
         return torch.from_numpy(values)
