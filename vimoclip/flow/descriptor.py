@@ -44,7 +44,7 @@ class FlowGrid:
             planes: codes, uint8 (N, 2, 224, 224), as read back from the codec.
 
         Returns:
-            Raw z_motion, fp32 (N, D), on the CPU: of each cell, row by row, the means of u, v, |u| and |v|, and then the
+            Raw z_motion, fp32 (N, D), on the CPU: of each cell, row by row, the means of u, v, |u| and |v|; then the
             constant. The sums are of integers, so a frame has the same bits on any machine and in any batch.
         """
         side = PLANE // CELLS
