@@ -39,15 +39,6 @@ def train_fusion(
         HeadName | None,
         typer.Option(help="linear and prototype are for few clips, and fitted in seconds.", show_default="cross"),
     ] = None,
-    thirds: Annotated[
-        bool | None,
-        typer.Option(
-            "--thirds/--no-thirds",
-            help="With linear or prototype: read the mean of each third of a video, or of all of it.",
-            show_default="thirds",
-            rich_help_panel=options.ADVANCED,
-        ),
-    ] = None,
     window: Annotated[
         str | None,
         typer.Option(
@@ -90,7 +81,6 @@ def train_fusion(
         "training": {"epochs": epochs, "batch_size": batch_size, "lr": lr, "seed": seed},
         "loss": {"name": loss},
         "select_on": select_on,
-        "closed_form": {"thirds": thirds},
     }
     if head is not None and (attention, concat, inputs) != (None, None, None):
         raise UsageError("--head names all that --attention, --concat and --inputs name.", received=f"--head {head}")

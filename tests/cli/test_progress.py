@@ -7,6 +7,7 @@ from rich.console import Console
 
 from cli import progress, render
 from cli.progress import ProgressBar
+from vimoclip.progress import time_in_words
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> io.StringIO:
@@ -88,4 +89,4 @@ def test_what_is_done_of_one_long_item_moves_the_bar_and_gives_a_time_left(monke
     ("seconds", "said"), [(0.4, "0 s"), (54, "54 s"), (91, "2 min"), (3600, "60 min"), (7830, "2 h 10 min")]
 )
 def test_durations_in_words(seconds: float, said: str) -> None:
-    assert progress.time_in_words(seconds) == said
+    assert time_in_words(seconds) == said

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 SIZES = {"layers": 1, "width": 8, "heads": 2, "feed_forward": 8, "hidden": 4}
 SMALL = ["--epochs", "2", "--threads", "1"]
 SMALL += [part for name, size in SIZES.items() for part in ("--set", f"tfam.{name}={size}")]
+WHOLE = ["--set", "closed_form.thirds=false"]
 TOML = """
 mixup = 0.9
 [training]
@@ -150,7 +151,7 @@ def test_a_row_of_table_2_by_its_columns(place: Path) -> None:
 def test_a_head_by_its_name(place: Path) -> None:
     assert vimoclip("train-fusion", *SMALL, "--head", "temporal", "--run", "temporal").exit_code == 0
     assert config(place / "temporal")["tfam"]["fusion"] == "temporal"  # type: ignore[index]
-    result = vimoclip("train-fusion", "--threads", "1", "--head", "linear", "--no-thirds", "--run", "linear")
+    result = vimoclip("train-fusion", "--threads", "1", "--head", "linear", *WHOLE, "--run", "linear")
     assert result.exit_code == 0 and "--head linear" not in result.stderr
     assert "Fitted in one step, without a loss; every video shows exactly one behaviour." in result.stderr
     kept = config(place / "linear")

@@ -31,6 +31,7 @@ from vimoclip.models.backbones import TINY, resolve_weights
 from vimoclip.models.clip import ClipTeacher
 from vimoclip.models.clip_text import TextTower
 from vimoclip.models.heads import build_head
+from vimoclip.models.heads.closed_form import ClosedFormHead
 from vimoclip.models.motion_student import MotionStudent
 from vimoclip.search.behaviour_space import BehaviourModel
 from vimoclip.sequences.sequences import Sequences
@@ -275,7 +276,19 @@ def test_sequences_of_the_benchmark_lie_on_the_device(monkeypatch: pytest.Monkey
             assert on_cuda(*made.batch(np.array([0, 1])).vectors.values())
 
 
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", [name for name, head in HEADS.items() if head.closed_form])
+def test_a_head_of_closed_form(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    videos = sequences(3, seed=1)
+    with fake_cuda(monkeypatch):
+        task = FusionTask(CONFIG.with_head(head), videos, None, CUDA)
+        batch = task.batch(np.arange(3))
+        assert isinstance(task.model, ClosedFormHead)
+        with torch.no_grad():
+            found = (*task.model.means(batch.vectors, batch.present), task.model(batch.vectors, batch.present))
+        assert on_cuda(*task.model.buffers(), *found)
+
+
+@pytest.mark.parametrize("head", [name for name, head in HEADS.items() if not head.closed_form])
 def test_a_step_of_a_head_in_training(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
     videos = only(sequences(3, seed=1), head)
     monkeypatch.setattr("vimoclip.training.fusion.check_labels", lambda *_: None)  # looks at them before they are moved

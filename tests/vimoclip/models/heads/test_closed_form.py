@@ -172,7 +172,8 @@ def test_prototypes_are_cosines_to_class_means_of_whitened_vectors(labels: Label
         z, to = x @ axes[:, kept] / roots, new @ axes[:, kept] / roots
         z, to = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in (z, to))
         means = [z[own[:, c] == 1].mean(0) - (0 if labels == "one" else z[own[:, c] == 0].mean(0)) for c in range(3)]
-        return to @ np.array([each / np.linalg.norm(each) for each in means]).T
+        found: Values = to @ np.array([each / np.linalg.norm(each) for each in means]).T
+        return found
 
     tried = []
     for penalty in PENALTIES:
