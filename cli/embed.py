@@ -27,8 +27,8 @@ def embed(
         str | None,
         typer.Option(
             "--motion",
-            metavar="RUN|grid",
-            help="Embed with the student of this run of train-motion, or with the grid of flow that needs no training.",
+            metavar="RUN|mbh",
+            help="Embed with the student of this run of train-motion, or with motion boundaries (untrained).",
         ),
     ] = None,
     model: Annotated[
@@ -50,14 +50,14 @@ def embed(
 ) -> None:
     """Add a feature: the vectors of another model for every stored frame, beside the existing ones.
 
-    With --motion they are made from the stored flow, by a trained motion student or as a grid of the flow itself, and
-    replace moclip unless --as names another feature.
+    With --motion they are made from the stored flow, by a trained motion student or as motion boundaries, and replace
+    moclip unless --as names another feature.
 
     Run the command again at any time: it continues where it stopped. Readers see the feature once it is complete; from
     then on every ingest fills it too.
     """
     from cli.progress import ProgressBar
-    from pipelines.embed import GRID, EmbedRequest, run
+    from pipelines.embed import MBH, EmbedRequest, run
     from vimoclip.config.store import RunConfig
 
     asked: dict[str, Any] = {
@@ -73,12 +73,12 @@ def embed(
             "Vectors of stored flow take no settings of a model.", received=", ".join(f"--{name}" for name in asked)
         )
     if motion is None and feature is None:
-        raise UsageError("No feature was named.", expected="--as FEATURE, or --motion RUN or --motion grid")
+        raise UsageError("No feature was named.", expected="--as FEATURE, or --motion RUN or --motion mbh")
     request = EmbedRequest(
         store=store,
         feature=feature or MOCLIP,
         asked=asked,
-        motion=GRID if motion == GRID else None if motion is None else Path(motion),
+        motion=MBH if motion == MBH else None if motion is None else Path(motion),
         run=RunConfig(device=device, threads=threads, timeout_s=timeout),
         engine=Engine(engine, workers, ray_address),
         wait=not no_wait,

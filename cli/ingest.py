@@ -76,8 +76,8 @@ def ingest(
     motion: Annotated[
         StartingMotion | None,
         typer.Option(
-            help="What makes moclip until a student is trained: the flow on a grid, or CLIP's tower on its image.",
-            show_default="grid",
+            help="What makes moclip until a student is trained: motion boundaries, or CLIP's tower on the flow image.",
+            show_default="mbh",
             rich_help_panel=options.ADVANCED,
         ),
     ] = None,

@@ -31,11 +31,11 @@ from vimoclip.store.models import save_model
 from vimoclip.video.files import StoredFile
 
 if TYPE_CHECKING:  # with torch, which takes seconds: a run with nothing to do needs none
-    from vimoclip.flow.descriptor import FlowGrid
+    from vimoclip.flow.descriptor import MotionBoundaries
     from vimoclip.models.motion_student import Student
 
-GRID: Literal["grid"] = "grid"
-"""Asks for the grid of flow in the place of a student."""
+MBH: Literal["mbh"] = "mbh"
+"""Asks for motion boundaries (vimoclip/flow/descriptor.py) in the place of a student."""
 
 # Filling an added feature: the outcomes of any executor, written by a FeatureWriter.
 
@@ -182,8 +182,8 @@ class EmbedRequest:
         feature: name of the feature.
         asked: settings of its tower that the user gave, fields of `vimoclip.config.store.ClipConfig`; an existing
             feature, complete or not, needs none.
-        motion: the folder of a run of train-motion, whose student makes the feature from the stored flow, or `GRID`,
-            the grid of flow that needs no training; the feature may then be `moclip` itself.
+        motion: the folder of a run of train-motion, whose student makes the feature from the stored flow, or `MBH`,
+            motion boundaries, which need no training; the feature may then be `moclip` itself.
         run: where and how to compute.
         engine: which executor to use.
         wait: whether to wait for another writer, rather than fail.
@@ -192,7 +192,7 @@ class EmbedRequest:
     store: LocationLike
     feature: str
     asked: dict[str, Any] = field(default_factory=dict)
-    motion: Path | Literal["grid"] | None = None
+    motion: Path | Literal["mbh"] | None = None
     run: RunConfig = field(default_factory=RunConfig)
     engine: Engine = field(default_factory=Engine)
     wait: bool = True
@@ -317,7 +317,7 @@ def _added(store: FeatureStore) -> list[str]:
     return [name for name, feature in (store.features | store.unfinished).items() if feature.added]
 
 
-# A trained student, or the grid, over the stored flow: a motion feature beside moclip, or in its place.
+# A trained student, or motion boundaries, over the stored flow: a motion feature beside moclip, or in its place.
 #
 # Videos are not decoded, and their files may be gone. Beside moclip the feature is added like any other. In its place
 # it is filled under a temporary name, and replaces moclip in one step once it is complete (vimoclip/store/features.py).
@@ -329,7 +329,7 @@ class EmbedMotion(FeatureBackfill):
     def __init__(
         self,
         feature: str,
-        folder: Path | Literal["grid"] | None,
+        folder: Path | Literal["mbh"] | None,
         run: RunConfig,
         engine: Engine,
         store: FeatureStore,
@@ -340,7 +340,7 @@ class EmbedMotion(FeatureBackfill):
 
         Args:
             feature: name of the feature; `moclip` to replace it.
-            folder: of a run of train-motion, or `grid`; None continues with what the feature was begun with.
+            folder: of a run of train-motion, or `mbh`; None continues with what the feature was begun with.
             run: where and how to compute.
             engine: which executor to use. Workers of other machines need not reach the store.
             store: the store.
@@ -365,12 +365,12 @@ class EmbedMotion(FeatureBackfill):
         if self._store.promoting is not None:  # a run was killed between the two commits that replace moclip
             self._store = promote_feature(self._store, self._lock.check)
         store, report = self._store, self._report
-        from vimoclip.flow.descriptor import FlowGrid
+        from vimoclip.flow.descriptor import MotionBoundaries
         from vimoclip.training.motion_dataset import open_flow
 
         open_flow(store)  # raises where the store keeps no flow
         student = self._student()
-        if not isinstance(student, FlowGrid):
+        if not isinstance(student, MotionBoundaries):
             student.meta.check(store.features)
         name = STAGED if report.feature == PROMOTED else report.feature
         check_name(store, name)
@@ -379,7 +379,7 @@ class EmbedMotion(FeatureBackfill):
         if made is not None and made.weights == weights_id(student) and not self._lacking(report.feature):
             report.known, report.complete = live, True
             return report  # without loading a model
-        if isinstance(self._folder, Path) and not isinstance(student, FlowGrid):
+        if isinstance(self._folder, Path) and not isinstance(student, MotionBoundaries):
             self._lock.check()
             save_model(store.place, student.id, self._folder)
         self._progress.stage("loading models")
@@ -389,11 +389,11 @@ class EmbedMotion(FeatureBackfill):
             self.fill(writer, embedder, store.config.clip, live)
         return report
 
-    def _student(self) -> "Student | FlowGrid":
-        if self._folder == GRID:
-            from vimoclip.flow.descriptor import FlowGrid
+    def _student(self) -> "Student | MotionBoundaries":
+        if self._folder == MBH:
+            from vimoclip.flow.descriptor import MotionBoundaries
 
-            return FlowGrid()
+            return MotionBoundaries()
         if isinstance(self._folder, Path):
             from vimoclip.models.motion_student import read_student
 

@@ -256,7 +256,7 @@ def _count_unlabelled(writer: StoreWriter) -> int:
 
 
 def _added(store: FeatureStore) -> ExtraFeatures:
-    made_so = store.config.flow.motion == "grid"  # a worker makes it without being told
+    made_so = store.config.flow.motion == "mbh"  # a worker makes it without being told
     if not any(
         feature.training == "trained" or (feature.training == FIXED and (feature.added or not made_so))
         for feature in store.features.values()

@@ -59,7 +59,7 @@ class Feature:
         packages: JSON: the package versions that made the feature. They are recorded, not compared.
         created_at: UTC.
         settings: JSON: the tower's settings of a feature that was added to the store (a
-            `vimoclip.config.store.ClipConfig`, the id of a student, or `{"motion": "grid"}`); None for a feature that
+            `vimoclip.config.store.ClipConfig`, the id of a student, or `{"motion": "mbh"}`); None for a feature that
             every take has.
         complete: False while an added feature is still being computed: readers do not see it.
     """

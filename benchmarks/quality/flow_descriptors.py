@@ -68,7 +68,7 @@ def boundaries(speeds: Vectors, grid: int) -> Vectors:
     found = []
     for i in range(2):
         down, right = np.gradient(speeds[:, i], axis=(1, 2))
-        found.append(histogram(right, down, grid))
+        found.append(histogram(np.asarray(right), np.asarray(down), grid))
     return np.concatenate(found, axis=1)
 
 

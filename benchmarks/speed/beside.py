@@ -57,7 +57,7 @@ def ran(arguments: list[str], way: str) -> float:
 def epoch_s(run: Path) -> float:
     """The median of an epoch's seconds, the first aside."""
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return statistics.median(record["seconds"] for record in records[1:])
+    return float(statistics.median(record["seconds"] for record in records[1:]))
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ from pipelines.executor import Engine, EngineName
 from pipelines.ingest import IngestRequest, run
 from pipelines.ingest_plan import discover
 from tests.clips import render
-from vimoclip.config.store import ESTIMATORS, RunConfig, StoreConfig
+from vimoclip.config.store import ESTIMATORS, RunConfig, StartingMotion, StoreConfig
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.progress import Progress
 from vimoclip.store.feature_store import FeatureStore
@@ -66,13 +66,16 @@ def ingest(
     engine: EngineName = "in-process",
     watch: Stopwatch | None = None,
     flow: str = "dis",
-    **asked: dict[str, object],
+    motion: StartingMotion = "mbh",
+    fps: float | None = None,
 ) -> tuple[float, int]:
-    """Ingest with seeded random weights; seconds from models loaded to the last commit, and frames. asked: settings."""
+    """Ingest with seeded random weights; seconds from models loaded to the last commit, and frames."""
     watch = watch or Stopwatch()
-    weights = {} if ":" in model else {"weights": "none"}
-    clip, estimator = {"model": model, **weights} | asked.pop("clip", {}), random_flow(flow) | asked.pop("flow", {})
-    asked |= {"clip": clip, "flow": estimator}
+    asked = {
+        "clip": {"model": model, "weights": "none"},
+        "flow": random_flow(flow) | {"motion": motion},
+        "sampling": {"fps": fps},
+    }
     report = run(IngestRequest(paths=paths, store=store, asked=asked, engine=Engine(engine)), watch)
     assert not report.failed, report.failed
     return time.perf_counter() - watch.began, report.frames
@@ -107,14 +110,13 @@ def ratio(folders: list[Path], model: str, flow: str, group_frames: int, limit: 
 def starting(folder: Path, model: str, group_frames: int, limit: int | None, fps: float) -> None:
     """Print the wall time of an ingest as it was over one as it is, and the bytes a frame of either."""
     paths = [Path(source.path) for source in discover([folder]).videos][:limit]
-    ways: dict[str, dict[str, dict[str, object]]] = {"before": {"flow": {"motion": "tower"}}, "now": {}}
+    ways: dict[str, StartingMotion] = {"before": "tower", "now": "mbh"}
     spent: dict[str, list[float]] = {name: [] for name in ways}
     frames = 0
     with tempfile.TemporaryDirectory() as place:
         for group in _groups(paths, group_frames):
-            for name, asked in ways.items():
-                own = {section: dict(values) for section, values in asked.items()} | {"sampling": {"fps": fps}}
-                wall, count = ingest(group, Path(place, name), model, **own)
+            for name, motion in ways.items():
+                wall, count = ingest(group, Path(place, name), model, motion=motion, fps=fps)
                 spent[name].append(wall)
             frames += count
             console.print(" ".join(f"{name} {times[-1]:.2f} s" for name, times in spent.items()))

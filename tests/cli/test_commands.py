@@ -49,7 +49,7 @@ def test_status(store: Path) -> None:
     assert [feature["name"] for feature in report["features"]] == ["clip", "moclip"]
     result = vimoclip("status", "--store", store)
     assert result.exit_code == 0
-    assert "flow-grid" in result.stdout and "fixed" in result.stdout
+    assert "motion-boundaries" in result.stdout and "fixed" in result.stdout
     assert "vimoclip errors" in result.stderr
 
 

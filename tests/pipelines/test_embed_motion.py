@@ -79,7 +79,7 @@ def store(made: Path, tmp_path: Path) -> Path:
 
 
 def add(
-    store: Path, run: Path | Literal["grid"] | None, name: str = "moclip", progress: Progress = NO_PROGRESS
+    store: Path, run: Path | Literal["mbh"] | None, name: str = "moclip", progress: Progress = NO_PROGRESS
 ) -> EmbedReport:
     return embed.run(EmbedRequest(store, name, motion=run, run=ONE), progress)
 
@@ -125,34 +125,36 @@ def test_the_files_need_not_be_there_nor_the_run(
     assert add(tmp_path / "moved", None, "trained").known == 5
 
 
-def test_the_grid_stays_at_hand_when_a_student_takes_its_place(store: Path, more: Path, runs: dict[str, Path]) -> None:
+def test_motion_boundaries_stay_at_hand_when_a_student_takes_its_place(
+    store: Path, more: Path, runs: dict[str, Path]
+) -> None:
     before = Store.open(store)
-    grid = matrix(store, "3.mp4", "moclip")
+    boundaries = matrix(store, "3.mp4", "moclip")
     assert add(store, runs["uvm"]).embedded == 4
-    assert add(store, "grid", "flow_grid").embedded == 4
-    assert add(store, "grid", "flow_grid").known == 4
-    assert matrix(store, "3.mp4", "flow_grid").tobytes() == grid.tobytes()
+    assert add(store, "mbh", "mbh").embedded == 4
+    assert add(store, "mbh", "mbh").known == 4
+    assert matrix(store, "3.mp4", "mbh").tobytes() == boundaries.tobytes()
     assert ingesting.run(IngestRequest([more], store, run=ONE)).ingested == 1
-    later = matrix(store, "fifth.mp4", "flow_grid")
+    later = matrix(store, "fifth.mp4", "mbh")
     assert later.shape == (9, before.features["moclip"].dim)
     opened = Store.open(store)
-    kept, moclip = opened.features["flow_grid"], opened.features["moclip"]
+    kept, moclip = opened.features["mbh"], opened.features["moclip"]
     assert (kept.kind, kept.training, kept.added) == ("motion", "fixed", True)
     assert kept.fingerprint == before.features["moclip"].fingerprint != moclip.fingerprint
-    assert opened.config.flow.motion == "grid" and moclip.training == "trained"
-    assert add(store, "grid").embedded == 5  # and back again
+    assert opened.config.flow.motion == "mbh" and moclip.training == "trained"
+    assert add(store, "mbh").embedded == 5  # and back again
     assert matrix(store, "fifth.mp4", "moclip").tobytes() == later.tobytes()
     assert Store.open(store).features["moclip"].fingerprint == kept.fingerprint
     assert verify(store) == []
 
 
-def test_a_store_that_began_with_the_tower_gets_the_grid_too(
+def test_a_store_that_began_with_the_tower_gets_motion_boundaries_too(
     videos: Path, more: Path, made: Path, tiny_model: str, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
     ingest(videos, store=store, model=tiny_model, asked={"flow": {"motion": "tower"}})
     assert Store.open(store).features["moclip"].training == "starting"
-    assert add(store, "grid").embedded == 4
+    assert add(store, "mbh").embedded == 4
     assert ingesting.run(IngestRequest([more], store, run=ONE)).ingested == 1
     assert matrix(store, "3.mp4", "moclip").tobytes() == matrix(made, "3.mp4", "moclip").tobytes()
     assert matrix(store, "fifth.mp4", "moclip").shape[1] == Store.open(store).features["moclip"].dim

@@ -16,7 +16,7 @@ Resize = Literal[Geometry, "own"]
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
 MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 FlowImage = Literal["uvm", "wheel"]
-StartingMotion = Literal["grid", "tower"]
+StartingMotion = Literal["mbh", "tower"]
 OnCorrupt = Literal["fail", "keep"]
 
 
@@ -119,9 +119,9 @@ class FlowConfig(Config):
         max_width: pixels; wider frames are scaled down to it first.
         image: how (u, v) becomes the three channels that the student sees: `uvm` is (u, v, |f|), `wheel` the colour
             wheel.
-        motion: what makes `moclip` until a student is trained: `grid`, the flow itself on a grid
-            (vimoclip/flow/descriptor.py), which costs nothing; or `tower`, the teacher's tower on the flow image, which
-            doubles the towers' work and tells behaviours apart less well (benchmarks/quality/flow_descriptors.py).
+        motion: what makes `moclip` until a student is trained: `mbh`, motion boundaries (vimoclip/flow/descriptor.py),
+            which cost next to nothing; or `tower`, the teacher's tower on the flow image, which doubles the towers'
+            work and tells behaviours apart less well (benchmarks/quality/flow_descriptors.py).
         weights: networks only, else None: a torchvision tag, a path, or `none` for seeded random ones; `default` or
             None is torchvision's own.
         updates: networks only, else None: updates of the flow, each by one pass of the recurrent unit; None is 12.
@@ -132,7 +132,7 @@ class FlowConfig(Config):
     estimator: str = "auto"
     max_width: int = 640
     image: FlowImage = "uvm"
-    motion: StartingMotion = field(default="grid", metadata={BEFORE: "tower"})
+    motion: StartingMotion = field(default="mbh", metadata={BEFORE: "tower"})
     weights: str | None = None
     updates: int | None = None
     batch_size: int | None = None

@@ -25,7 +25,7 @@ from vimoclip.config.store import RunConfig, StoreConfig
 from vimoclip.device import is_out_of_memory, pick_device, release_cache, set_threads
 from vimoclip.embedding.feature_models import motion_feature, stored_flow_settings, student_settings, weights_id
 from vimoclip.errors import StoreDamagedError, VideoError
-from vimoclip.flow.descriptor import FlowGrid
+from vimoclip.flow.descriptor import MotionBoundaries
 from vimoclip.flow.encoding import PLANE, REST, decode_flow, decode_flows, encode_flow, mean_speed, to_planes
 from vimoclip.flow.estimator import FlowEstimator
 from vimoclip.frames import (
@@ -59,11 +59,11 @@ class Motion:
     """What makes motion vectors.
 
     Attributes:
-        students: the motion students, or the grid of flow, by feature.
+        students: the motion students, or motion boundaries, by feature.
         estimator: the estimator of the flow that they see.
     """
 
-    students: dict[str, MotionStudent | FlowGrid]
+    students: dict[str, MotionStudent | MotionBoundaries]
     estimator: FlowEstimator[Any]
 
 
@@ -337,7 +337,7 @@ IDLE_S = 1.0
 
 
 class StoredFlowEmbedder:
-    """The vectors of a trained student, or of the grid, for every stored frame, from the flow that the store keeps.
+    """The vectors of a trained student, or motion boundaries, of every stored frame, from the flow that a store keeps.
 
     It can be used where a `pipelines.executor.Executor` can, with jobs that are `StoredFlowJob`s.
 
@@ -349,7 +349,7 @@ class StoredFlowEmbedder:
     """
 
     def __init__(
-        self, config: StoreConfig, base: Feature, name: str, student: Student | FlowGrid, run: RunConfig
+        self, config: StoreConfig, base: Feature, name: str, student: Student | MotionBoundaries, run: RunConfig
     ) -> None:
         """Load the student.
 
@@ -366,8 +366,8 @@ class StoredFlowEmbedder:
         """
         set_threads(run)
         self.config, self.device = config, pick_device(run.device)
-        self._student: MotionStudent | FlowGrid
-        if isinstance(student, FlowGrid):
+        self._student: MotionStudent | MotionBoundaries
+        if isinstance(student, MotionBoundaries):
             self._student = student
         else:
             self._student = student.served(load_backbone(config.clip, self.device))

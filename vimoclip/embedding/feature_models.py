@@ -1,7 +1,7 @@
 """Which models make the features of a store, and the rows of `features` that say so.
 
-`ExtraFeatures` are the models that a worker needs beside a store's own: further towers, trained students, and the grid
-of flow. A store keeps its trained students (schemas/models.py), so that later ingests and searches make the same
+`ExtraFeatures` are the models that a worker needs beside a store's own: further towers, trained students, and motion
+boundaries. A store keeps its trained students (schemas/models.py), so that later ingests and searches make the same
 vectors.
 """
 
@@ -17,7 +17,7 @@ from schemas.models import STUDENT, folder_of, student_id
 from vimoclip.config.store import ClipConfig, FlowConfig
 
 if TYPE_CHECKING:  # importing them takes seconds, for torch
-    from vimoclip.flow.descriptor import FlowGrid
+    from vimoclip.flow.descriptor import MotionBoundaries
     from vimoclip.flow.estimator import FlowEstimator
     from vimoclip.models.clip import ClipTeacher
     from vimoclip.models.motion_student import MotionStudent, Student
@@ -31,7 +31,7 @@ class ExtraFeatures:
     Attributes:
         towers: the settings of the tower of each added image feature, by name.
         alone: whether the store's own features, clip and moclip, are left out, so that no student is needed.
-        students: what makes each motion feature, by name: a trained student, or the grid of flow. That of `moclip`
+        students: what makes each motion feature, by name: a trained student, or motion boundaries. That of `moclip`
             takes the place of what the settings name.
         stored_flow: the store's moclip, where the students, one and alone, are shown the flow that the store keeps and
             no video is decoded; None where flow is computed.
@@ -39,7 +39,7 @@ class ExtraFeatures:
 
     towers: Mapping[str, ClipConfig] = field(default_factory=dict)
     alone: bool = False
-    students: "Mapping[str, Student | FlowGrid]" = field(default_factory=dict)
+    students: "Mapping[str, Student | MotionBoundaries]" = field(default_factory=dict)
     stored_flow: Feature | None = None
 
     @classmethod
@@ -53,27 +53,27 @@ class ExtraFeatures:
 NO_EXTRA_FEATURES = ExtraFeatures()
 
 
-def weights_id(student: "Student | FlowGrid") -> str:
-    """The `weights` of a feature that a student, or the grid of flow, makes."""
+def weights_id(student: "Student | MotionBoundaries") -> str:
+    """The `weights` of a feature that a student, or motion boundaries, make."""
     return FIXED if (id := getattr(student, "id", None)) is None else STUDENT + id
 
 
-def student_settings(student: "Student | FlowGrid") -> str:
-    """The `settings` of an added feature that a student, or the grid of flow, makes."""
+def student_settings(student: "Student | MotionBoundaries") -> str:
+    """The `settings` of an added feature that a student, or motion boundaries, make."""
     id = getattr(student, "id", None)
-    return json.dumps({"motion": "grid"} if id is None else {"student": id})
+    return json.dumps({"motion": "mbh"} if id is None else {"student": id})
 
 
-def load_student(store: "FeatureStore", feature: Feature) -> "Student | FlowGrid | None":
-    """Load what makes a motion feature: its trained student, or the grid of flow; None for the teacher's own tower.
+def load_student(store: "FeatureStore", feature: Feature) -> "Student | MotionBoundaries | None":
+    """Load what makes a motion feature: its trained student, or motion boundaries; None for the teacher's own tower.
 
     Raises:
         CheckpointError: the files of its student are not in the store, or are damaged.
     """
     if feature.weights == FIXED:
-        from vimoclip.flow.descriptor import FlowGrid  # torch
+        from vimoclip.flow.descriptor import MotionBoundaries  # torch
 
-        return FlowGrid()
+        return MotionBoundaries()
     if (id := student_id(feature)) is None:
         return None
     from vimoclip.models.motion_student import read_student
@@ -107,7 +107,7 @@ def image_feature(name: str, tower: "ClipTeacher") -> Feature:
     return _row(name, "image", tower, {})
 
 
-def motion_feature(name: str, model: "MotionStudent | FlowGrid", flow: dict[str, Any]) -> Feature:
+def motion_feature(name: str, model: "MotionStudent | MotionBoundaries", flow: dict[str, Any]) -> Feature:
     """The row of the feature that a model makes of flow, as one that every take has.
 
     Args:
@@ -115,9 +115,9 @@ def motion_feature(name: str, model: "MotionStudent | FlowGrid", flow: dict[str,
         model: makes the vectors.
         flow: how the flow is made and kept (`flow_settings`); the flow image is the model's own.
     """
-    from vimoclip.flow.descriptor import NAME, FlowGrid
+    from vimoclip.flow.descriptor import NAME, MotionBoundaries
 
-    if not isinstance(model, FlowGrid):
+    if not isinstance(model, MotionBoundaries):
         return _row(name, "motion", model.tower, flow | {"flow": flow["flow"] | {"image": model.image}})
     return Feature(
         name=name,

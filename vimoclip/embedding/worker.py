@@ -30,7 +30,7 @@ from vimoclip.embedding.feature_models import (
 )
 from vimoclip.errors import ModelError, VideoError
 from vimoclip.flow import make_estimator, resolve
-from vimoclip.flow.descriptor import FlowGrid
+from vimoclip.flow.descriptor import MotionBoundaries
 from vimoclip.frames import FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
 from vimoclip.models.backbones import load_backbone
 from vimoclip.models.clip import ClipTeacher
@@ -76,10 +76,10 @@ class EmbedWorker:
             teacher = towers["clip"] = load_backbone(config.clip, self.device)
             config = dataclasses.replace(config, clip=teacher.config, flow=flow)
             estimator = make_estimator(flow, self.device, pick_precision(config.clip.precision, self.device))
-            starting = MotionStudent(teacher, flow.image) if flow.motion == "tower" else FlowGrid()
-            students: dict[str, MotionStudent | FlowGrid] = {"moclip": starting}
+            starting = MotionStudent(teacher, flow.image) if flow.motion == "tower" else MotionBoundaries()
+            students: dict[str, MotionStudent | MotionBoundaries] = {"moclip": starting}
             for name, student in added.students.items():
-                students[name] = student if isinstance(student, FlowGrid) else student.served(teacher)
+                students[name] = student if isinstance(student, MotionBoundaries) else student.served(teacher)
             motion = Motion(students, estimator)
             self.features.append(image_feature("clip", teacher))
             for name, served in students.items():

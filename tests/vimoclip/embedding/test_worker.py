@@ -18,7 +18,7 @@ from vimoclip.config.store import ClipConfig, FlowConfig, RunConfig, Sampling, S
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import VideoError
 from vimoclip.flow import make_estimator
-from vimoclip.flow.descriptor import FlowGrid
+from vimoclip.flow.descriptor import MotionBoundaries
 from vimoclip.flow.encoding import decode_flow, encode_flow, flow_image, mean_speed, to_planes
 from vimoclip.flow.raft import Raft, RaftFrame
 from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob
@@ -73,8 +73,10 @@ def test_every_frame_against_the_steps_done_one_by_one(motion: StartingMotion, t
             assert part.flow_speed[row] == pytest.approx(mean_speed(flow, 1 / 24), rel=1e-5)
             planes = rest.copy()
             planes[0] = decode_flow(data)
-            how = FlowGrid() if motion == "grid" else lambda codes: teacher(torch.from_numpy(flow_image(codes, "uvm")))
-            z = how(planes)[0].numpy()
+            if motion == "mbh":
+                z = MotionBoundaries()(planes)[0].numpy()
+            else:
+                z = teacher(torch.from_numpy(flow_image(planes, "uvm")))[0].numpy()
             length = np.linalg.norm(z[None], axis=1)  # summed as that of a batch
             assert np.array_equal(part.features["moclip"].values[row], (z / length).astype(np.float16))
     assert parts[0].flow[0] is None
@@ -283,7 +285,8 @@ def test_features_say_which_network_made_the_flow(tiny_model: str, worker: Embed
 def test_features_say_what_made_them(worker: EmbedWorker, tiny_model: str) -> None:
     clip, moclip = worker.features
     assert (clip.name, clip.kind, clip.training, clip.dim) == ("clip", "image", "pretrained", 16)
-    assert (moclip.name, moclip.kind, moclip.model, moclip.dim) == ("moclip", "motion", "flow-grid", FlowGrid.dim)
+    assert (moclip.name, moclip.kind, moclip.model) == ("moclip", "motion", "motion-boundaries")
+    assert moclip.dim == MotionBoundaries.dim
     assert (moclip.weights, moclip.training, moclip.settings) == ("fixed", "fixed", None)
     config = StoreConfig(clip=ClipConfig(tiny_model, precision="fp32"), flow=FlowConfig(motion="tower"))
     same, tower = EmbedWorker(config, RunConfig()).features
