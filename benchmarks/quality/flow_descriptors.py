@@ -93,7 +93,7 @@ CANDIDATES: dict[str, Describe] = {
 }
 
 
-REST = 0.05
+REST = 0.01
 """Frame widths a second that a cell of rest has, so that a frame at rest has a direction."""
 
 

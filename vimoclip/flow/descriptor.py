@@ -29,7 +29,7 @@ BINS = 8
 STEP = 2
 """Pixels of a plane from one place to the next."""
 
-STILL = 0.05
+STILL = 0.01
 """The constant, in frame widths per second and step."""
 
 NAME = "motion-boundaries"
