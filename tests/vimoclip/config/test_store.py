@@ -98,6 +98,7 @@ BAD: list[tuple[type[Config], str, list[Any]]] = [
     (FlowConfig, "estimator", ["raft", "", None, []]),
     (FlowConfig, "max_width", [63, 0, -640, 640.0, None, "640"]),
     (FlowConfig, "image", ["rgb", None]),
+    (FlowConfig, "motion", ["grid", "", None]),
     (FlowConfig, "weights", ["", 5]),
     (FlowConfig, "updates", [0, -1, 1.5, "12", True]),
     (FlowConfig, "batch_size", [-1, 1.5, "8", True]),

@@ -297,8 +297,10 @@ def test_features_say_what_made_them(worker: EmbedWorker, tiny_model: str) -> No
 
 
 def test_the_memory_format_counts_where_it_is_not_the_usual_one() -> None:
+    flow = FlowConfig("dis", motion="tower")
+
     def made(**clip: Any) -> list[Any]:
-        config = StoreConfig(clip=ClipConfig("vimoclip-tiny", "none", precision="fp32", **clip), flow=FlowConfig("dis"))
+        config = StoreConfig(clip=ClipConfig("vimoclip-tiny", "none", precision="fp32", **clip), flow=flow)
         return EmbedWorker(config, RunConfig()).features
 
     usual, contiguous, last = made(), made(memory_format="contiguous"), made(memory_format="channels_last")
