@@ -41,12 +41,12 @@ def test_an_edge_says_where_it_is_and_which_way_the_flow_rises(axis: int, rising
     planes = at_rest()
     beyond = [slice(None), slice(None)]
     beyond[axis] = slice(100, None) if rising else slice(None, 100)  # an edge within the second of four cells
-    planes[(0, plane, *beyond)] = REST + 127
+    planes[0, plane][tuple(beyond)] = REST + 127
     found = histograms(planes)
     expected = np.zeros_like(found)
     cells = [slice(None), slice(None)]
     cells[axis] = slice(1, 2)
-    expected[(0, plane, bin, *cells)] = FULL_SCALE / 2 * 2 / 28  # half of it at each of two steps, of 28 in a cell
+    expected[0, plane, bin][tuple(cells)] = FULL_SCALE / 2 * 2 / 28  # half of it at each of two steps, of 28 in a cell
     assert found == pytest.approx(expected, rel=1e-6)
 
 
