@@ -34,7 +34,10 @@ def train_fusion(
         Concat | None,
         typer.Option(help="With --attention self: join the two in time or in width.", rich_help_panel=options.ADVANCED),
     ] = None,
-    inputs: Annotated[Inputs | None, typer.Option(help="The vectors that the model sees.", show_default="both")] = None,
+    inputs: Annotated[
+        Inputs | None,
+        typer.Option(help="The vectors that the model sees.", show_default="both", rich_help_panel=options.ADVANCED),
+    ] = None,
     head: Annotated[
         HeadName | None,
         typer.Option(help="linear and prototype are for few clips, and fitted in seconds.", show_default="cross"),

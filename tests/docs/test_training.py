@@ -38,7 +38,7 @@ def test_the_commands(here: Path, tiny_model: str, monkeypatch: pytest.MonkeyPat
     assert {row["fusion"] for row in results["rows"]} <= set(ROWS)
     features = FeatureStore.open("vimoclip-store").features
     assert {name: features[name].training for name in features if name != "clip"} == {
-        "moclip": "trained", "moclip_trained": "trained",
+        "moclip": "trained", "moclip_trained": "trained", "mbh": "fixed",
     }  # fmt: skip
     assert pl.read_csv(ablation / "results.csv")["seed"].max() == 49 + 4
 

@@ -56,8 +56,10 @@ class Config:
             values: the settings by name, of this version or an older one.
 
         Raises:
-            ConfigError: see `from_dict`.
+            ConfigError: see `from_dict`; or they are not a table.
         """
+        if not isinstance(values, dict):
+            raise ConfigError("Stored settings are a table.", received=repr(values), expected="names and values")
         return cls.from_dict(cls._completed(values))
 
     @classmethod

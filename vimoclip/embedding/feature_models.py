@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from schemas.features import FIXED, Feature, Kind
 from schemas.models import STUDENT, folder_of, student_id
-from vimoclip.config.store import ClipConfig, FlowConfig
+from vimoclip.config.store import ClipConfig, FlowConfig, Geometry
 
 if TYPE_CHECKING:  # importing them takes seconds, for torch
     from vimoclip.flow.descriptor import MotionBoundaries
@@ -134,18 +134,25 @@ def motion_feature(name: str, model: "MotionStudent | MotionBoundaries", flow: d
     )
 
 
-def flow_settings(flow: FlowConfig, estimator: "FlowEstimator[Any]") -> dict[str, Any]:
-    """What decides the flow: not where its weights were found, but what they are, and whether they are random."""
+def flow_settings(flow: FlowConfig, estimator: "FlowEstimator[Any]", resize: Geometry) -> dict[str, Any]:
+    """What decides the planes of flow: not where weights were found, but what they are, and whether they are random.
+
+    Args:
+        flow: the settings.
+        estimator: made from them.
+        resize: the geometry of the planes, which is that of the teacher's frames.
+    """
     from vimoclip.flow.encoding import FULL_SCALE, JPEG_QUALITY, PLANE
 
     kept = _without(flow.to_dict(), "weights", "motion")
     settings = {name: value for name, value in kept.items() if value is not None}
-    return {"flow": settings | estimator.made_of, "plane": PLANE, "full_scale": FULL_SCALE, "jpeg": JPEG_QUALITY}
+    code = {"plane": PLANE, "full_scale": FULL_SCALE, "jpeg": JPEG_QUALITY, "resize": resize}
+    return {"flow": settings | estimator.made_of} | code
 
 
 def stored_flow_settings(motion: Feature) -> dict[str, Any]:
     """The same of flow that is stored, from the row of a motion feature that was made of it."""
-    return {name: json.loads(motion.preprocessing)[name] for name in ("flow", "plane", "full_scale", "jpeg")}
+    return {name: json.loads(motion.preprocessing)[name] for name in ("flow", "plane", "full_scale", "jpeg", "resize")}
 
 
 def _row(name: str, kind: Kind, tower: "ClipTeacher", made_of: dict[str, Any]) -> Feature:

@@ -83,7 +83,7 @@ class EmbedWorker:
             motion = Motion(students, estimator)
             self.features.append(image_feature("clip", teacher))
             for name, served in students.items():
-                feature = motion_feature(name, served, flow_settings(flow, estimator))
+                feature = motion_feature(name, served, flow_settings(flow, estimator, teacher.preprocessing.resize))
                 if (made := added.students.get(name)) is not None:
                     settings = None if name in OWN else student_settings(made)
                     feature = dataclasses.replace(feature, weights=weights_id(made), settings=settings)

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from schemas.features import Feature
 from tests.models import MODEL
-from vimoclip.config.store import ClipConfig, Geometry, Resize, RunConfig, StoreConfig
+from vimoclip.config.store import ClipConfig, FlowConfig, Geometry, Resize, RunConfig, StartingMotion, StoreConfig
 from vimoclip.embedding.worker import EmbedWorker
 from vimoclip.errors import ModelError
 from vimoclip.frames import FrameBatch, VideoJob
@@ -88,16 +88,22 @@ def test_what_is_theirs_is_kept_and_own_takes_their_resize_too(kind: str, tmp_pa
         assert torch.nn.functional.cosine_similarity(other(other.resize(frame[None], 1.0)), expected).item() < 0.999
 
 
-def feature(model: str, resize: Resize) -> Feature:
-    return EmbedWorker(StoreConfig(clip=ClipConfig(model, resize=resize)), RunConfig(device="cpu")).features[1]
+def feature(model: str, resize: Resize, motion: StartingMotion) -> Feature:
+    config = StoreConfig(clip=ClipConfig(model, resize=resize), flow=FlowConfig(motion=motion))
+    return EmbedWorker(config, RunConfig(device="cpu")).features[1]
 
 
-def test_the_feature_says_what_own_is_and_is_that_of_the_same_resize_by_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("motion", get_args(StartingMotion))
+def test_the_feature_says_what_own_is_and_is_that_of_the_same_resize_by_name(
+    motion: StartingMotion, tmp_path: Path
+) -> None:
     name, _ = write(tmp_path, "bioclip")
-    own, crop, squash = (feature(name, resize) for resize in ("own", "crop", "squash"))
+    own, crop, squash = (feature(name, resize, motion) for resize in ("own", "crop", "squash"))
     assert json.loads(own.preprocessing)["resize"] == "crop"
     assert own.fingerprint == crop.fingerprint != squash.fingerprint
     keys = "batch_size flow full_scale interpolation jpeg mean plane resize size std"  # since the first stores
+    if motion == "mbh":
+        keys = "flow full_scale jpeg plane resize"  # the planes are of that geometry
     assert list(json.loads(squash.preprocessing)) == keys.split()
 
 
