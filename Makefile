@@ -5,7 +5,7 @@ PYTHON ?= python3
 PYTEST_ARGS ?= -n 2 --dist loadfile
 
 # Tests and the commands that they start share the cores. Threads of torch that spin while they wait for each other would
-# take them from the rest: the same tests take twice as long. Vectors are the same bits either way.
+# take them from the rest. `import vimoclip` asks for the same, but some tests load torch first.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 BIN := .venv/bin
