@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from vimoclip.search.filters import Filters as Filters
     from vimoclip.search.results import Hits as Hits
 
-# Threads of torch that wait for each other would spin, which takes cores from the decoder, and from whatever else runs:
-# beside one busy process an ingest takes two to three times as long (benchmarks/speed/beside.py). It is read once, when
-# torch is loaded, and inherited by the processes that are started. A user's own setting stands.
+# Threads of torch that wait for each other would spin, which takes cores from the decoder, and from whatever else runs
+# (benchmarks/speed/beside.py measures it). The variable is read once, when torch is loaded, and inherited by the
+# processes that are started. A user's own setting stands.
 if "GOMP_SPINCOUNT" not in os.environ:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
