@@ -72,6 +72,11 @@ def embed(
         raise UsageError(
             "Vectors of stored flow take no settings of a model.", received=", ".join(f"--{name}" for name in asked)
         )
+    if motion == MBH and Path(MBH).is_dir():
+        raise UsageError(
+            f"{MBH} is a folder here, and the name of motion boundaries.",
+            expected=f"./{MBH} for the run in that folder; motion boundaries from another folder than this",
+        )
     if motion is None and feature is None:
         raise UsageError("No feature was named.", expected="--as FEATURE, or --motion RUN or --motion mbh")
     request = EmbedRequest(

@@ -65,6 +65,10 @@ def test_what_contradicts_itself_is_refused(place: Path) -> None:
     assert refused.exit_code == 2 and "--model" in refused.stderr
     nothing = vimoclip("embed", "--motion", "run")
     assert nothing.exit_code == 1 and "finished run of `vimoclip train-motion`" in nothing.stderr
+    Path("mbh").mkdir()  # as a run may be called
+    either = vimoclip("embed", "--motion", "mbh", "--as", "beside")
+    assert either.exit_code == 2 and "./mbh" in either.stderr
+    assert vimoclip("embed", "--motion", "./mbh", "--as", "beside").exit_code == 1  # which holds no run
     wrong = vimoclip("train-motion", "--set", "flip=2")
     assert wrong.exit_code == 1 and "flip is a share" in wrong.stderr
 
