@@ -8,13 +8,14 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -165,6 +166,14 @@ def describe_machine() -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d}, {model}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
     )
+
+
+def sequence_of(video: str) -> int:
+    """The sequence that a clip of UT-Interaction was cut out of: its name is `<number>_<sequence>_<behaviour>`."""
+    found = re.match(r"\d+_(\d+)_", PurePosixPath(video).name)
+    if found is None:
+        raise ValueError(f"{video} does not begin with <number>_<sequence>_, as --by sequence needs")
+    return int(found[1])
 
 
 def _version(name: str) -> str:

@@ -1,10 +1,10 @@
 """Which head to train on few clips: those of closed form beside TFAM, on the vectors and labels of a store.
 
-    python -m benchmarks.quality.few_clips STORE [--by sequence|folds|lot] [--heads linear,prototype,cross,...]
+    python -m benchmarks.quality.few_clips STORE [--by sequence|folds|draw] [--heads linear,prototype,cross,...]
         [--train 50,100,200] [--test 150] [--seeds 1] [--epochs 30] [--width 128] [--threads 1]
 
 Each clip is scored by models that were not trained on it. `--by sequence` leaves one sequence out, where a clip's name
-begins with `<number>_<sequence>_`, as those of UT-Interaction do. `--by folds` draws five folds a seed. `--by lot`
+begins with `<number>_<sequence>_`, as those of UT-Interaction do. `--by folds` draws five folds a seed. `--by draw`
 draws `--test` clips to score, and trains on so many of the others as `--train` says, anew for each seed. `linear
 without thirds` and `prototype without thirds` read the mean of a whole video.
 
@@ -13,12 +13,11 @@ right: the share of clips whose highest label is one of theirs, in percent, with
 """
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.common import describe_machine
+from benchmarks.common import describe_machine, sequence_of
 from benchmarks.quality.probes import wilson
 from vimoclip.config.fusion import ClosedFormConfig, FusionConfig, fusion_settings
 from vimoclip.config.store import RunConfig
@@ -61,13 +60,12 @@ def read(store: FeatureStore) -> Sequences:
 def cuts(made: Sequences, by: str, seed: int, train: int, test: int) -> Iterator[tuple[Numbers, Numbers]]:
     """What is trained on, and what is scored."""
     count = len(made)
-    if by == "lot":
+    if by == "draw":
         drawn = np.random.default_rng(seed).permutation(count)
         yield np.sort(drawn[test : test + train]), np.sort(drawn[:test])
         return
     if by == "sequence":
-        named = [re.match(r"\d+_(\d+)_", PurePosixPath(video).name) for video in made.video_ids]
-        part = np.array([int(each[1]) for each in named if each])
+        part = np.array([sequence_of(video) for video in made.video_ids])
     else:
         part = np.random.default_rng(seed).permutation(count) % 5
     for number in np.unique(part):
@@ -85,10 +83,10 @@ def main() -> None:
     """Train, score and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
-    parser.add_argument("--by", choices=["sequence", "folds", "lot"], default="folds")
+    parser.add_argument("--by", choices=["sequence", "folds", "draw"], default="folds")
     parser.add_argument("--heads", default=f"linear,linear{WITHOUT},prototype,prototype{WITHOUT},cross")
-    parser.add_argument("--train", default="100", help="with --by lot: how many clips to train on, by comma")
-    parser.add_argument("--test", type=int, default=150, help="with --by lot: how many clips to score")
+    parser.add_argument("--train", default="100", help="with --by draw: how many clips to train on, by comma")
+    parser.add_argument("--test", type=int, default=150, help="with --by draw: how many clips to score")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=30, help="of TFAM")
     parser.add_argument("--width", type=int, default=128, help="of TFAM; its feed-forward is four times as wide")
@@ -102,7 +100,7 @@ def main() -> None:
     made = read(FeatureStore.open(asked.store))
     one = made.one_each
     console.print(f"{len(made)} clips, {len(made.classes)} classes, {'one' if one else 'one or several'} a clip")
-    for size in [int(each) for each in asked.train.split(",")] if asked.by == "lot" else [0]:
+    for size in [int(each) for each in asked.train.split(",")] if asked.by == "draw" else [0]:
         table = Table("", title=f"trained on {size}" if size else f"by {asked.by}", title_justify="left")
         for heading in ("right", "95%", "mAP, micro", "mAP, macro", "seconds a fit"):
             table.add_column(heading, justify="right")

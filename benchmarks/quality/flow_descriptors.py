@@ -12,9 +12,8 @@ behaviours apart by themselves. The features that the store has (`clip`, `moclip
 """
 
 import argparse
-import re
 from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
@@ -27,7 +26,7 @@ from sklearn.model_selection import LeaveOneGroupOut, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.common import describe_machine
+from benchmarks.common import describe_machine, sequence_of
 from benchmarks.quality.probes import wilson
 from vimoclip.api import Store
 from vimoclip.config.store import RunConfig
@@ -139,14 +138,14 @@ def features(store: Store, names: list[str]) -> dict[str, dict[str, Vectors]]:
     return found
 
 
-def accuracy(x: Vectors, y: NDArray[np.int64], folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> float:
+def right(x: Vectors, y: NDArray[np.int64], folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> int:
     """How many videos are right, each tested once."""
-    right = 0
+    found = 0
     for train, test in folds:
         # In the span of the few videos the optimum is the same, and found at once.
         model = make_pipeline(StandardScaler(), PCA(svd_solver="full"), LogisticRegression(C=0.1, max_iter=2000))
-        right += int((model.fit(x[train], y[train]).predict(x[test]) == y[test]).sum())
-    return right / len(y)
+        found += int((model.fit(x[train], y[train]).predict(x[test]) == y[test]).sum())
+    return found
 
 
 def main() -> None:
@@ -168,7 +167,7 @@ def main() -> None:
     for row in store.labels().iter_rows(named=True):
         labels.get(row["video_id"], set()).add(row["label"])
     groups = list(PAIRS) if asked.pairs else [tuple(sorted(set().union(*labels.values())))]
-    shown: dict[str, list[float]] = {}
+    shown: dict[str, list[int]] = {}
     count = 0
     for group in groups:
         seen = {video: own & set(group) for video, own in labels.items()}
@@ -177,26 +176,25 @@ def main() -> None:
         y = np.array([group.index(min(seen[video])) for video in own])
         for seed in range(asked.seeds if asked.by == "folds" else 1):
             if asked.by == "sequence":
-                sequence = [int(re.match(r"\d+_(\d+)_", PurePosixPath(video).name)[1]) for video in own]  # type: ignore[index]
-                folds = list(LeaveOneGroupOut().split(y, groups=sequence))
+                folds = list(LeaveOneGroupOut().split(y, groups=[sequence_of(video) for video in own]))
             else:
                 folds = list(StratifiedKFold(5, shuffle=True, random_state=seed).split(y, y))
             for name, vectors in made.items():
                 x = np.stack([vectors[video] for video in own])
                 image = np.stack([made["clip"][video] for video in own])
                 for title, inputs in ((name, x), (f"clip + {name}", np.concatenate([image, x], axis=1))):
-                    shown.setdefault(title, []).append(accuracy(inputs, y, folds) * len(own))
+                    shown.setdefault(title, []).append(right(inputs, y, folds))
     table = Table("", title=f"accuracy, percent, {count} videos, 95% by the videos", title_justify="left")
     for heading in ("alone", "", "with image", ""):
         table.add_column(heading, justify="right")
     seeds = asked.seeds if asked.by == "folds" else 1
     for name in made:
-        cells_ = []
+        line = list[str]()
         for title in (name, f"clip + {name}"):
-            share = sum(shown[title]) / seeds / count
-            low, high = wilson(share * count, count)
-            cells_ += [f"{100 * share:.1f}", f"{100 * low:.0f}–{100 * high:.0f}"]
-        table.add_row(name, *cells_)
+            mean = sum(shown[title]) / seeds
+            low, high = wilson(mean, count)
+            line += [f"{100 * mean / count:.1f}", f"{100 * low:.0f}–{100 * high:.0f}"]
+        table.add_row(name, *line)
     console.print(table)
 
 

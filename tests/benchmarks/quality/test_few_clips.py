@@ -19,7 +19,7 @@ def test_no_clip_is_scored_by_a_model_that_was_trained_on_it() -> None:
         assert len(parts) == count and sorted(np.concatenate([test for _, test in parts]).tolist()) == list(range(60))
         assert all(sorted([*train.tolist(), *test.tolist()]) == list(range(60)) for train, test in parts)
     assert all(len({n % 7 for n in test}) == 1 for _, test in few_clips.cuts(made, "sequence", 0, 0, 0))
-    ((train, test),) = few_clips.cuts(made, "lot", 3, 20, 30)
+    ((train, test),) = few_clips.cuts(made, "draw", 3, 20, 30)
     assert (len(train), len(test), len(set(train) | set(test))) == (20, 30, 50)
 
 
