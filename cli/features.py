@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli import options, render
+from schemas.features import arithmetic
 from vimoclip.errors import UsageError
 
 Action = Literal["list", "rename", "drop"]
@@ -58,7 +59,8 @@ def _show(found: list[Any], store: str, as_json: bool) -> None:
         return
     columns = ("name", "kind", "dim", "model", "weights", "training", "precision", "state", "videos without")
     rows = [
-        [*(getattr(each, name) for name in columns[:-3]), render.arithmetic(vars(each)), each.state, each.lacking or ""]
+        [getattr(each, name) for name in columns[:-3]]
+        + [arithmetic(each.precision, each.memory_format), each.state, each.lacking or ""]
         for each in found
     ]
     render.print_table(render.out, "Features", columns, rows, numbers=("dim", "videos without"))

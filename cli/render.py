@@ -11,7 +11,7 @@ import re
 import shlex
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
@@ -215,12 +215,6 @@ def size(count: float) -> str:
 
 
 count = progress.count
-
-
-def arithmetic(feature: Mapping[str, Any]) -> str:
-    """The precision of a feature, and its memory format where that is not the usual one."""
-    usual = feature["memory_format"] == "contiguous"
-    return str(feature["precision"]) if usual else f"{feature['precision']} {feature['memory_format']}"
 
 
 def listed(names: list[str], most: int = 5) -> str:

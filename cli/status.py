@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, render
+from schemas.features import arithmetic
 
 
 @render.handled
@@ -34,10 +35,10 @@ def status(
     if report.writer is not None:
         _writer(report.writer)
     columns = ("name", "kind", "dim", "model", "weights", "training", "precision")
-    rows = [
-        [*(feature[column] for column in columns[:-1]), render.arithmetic(feature), _flow(feature["flow"])]
-        for feature in report.features
-    ]
+    rows = []
+    for feature in report.features:
+        how = arithmetic(feature["precision"], feature["memory_format"])
+        rows.append([*(feature[column] for column in columns[:-1]), how, _flow(feature["flow"])])
     render.print_table(render.out, "Features", (*columns, "flow"), rows)
     failed: Counter[str] = Counter()
     for kind, number in report.failed.items():

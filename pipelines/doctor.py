@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.features import arithmetic
 from vimoclip.errors import StoreLockedError, VimoclipError
 from vimoclip.import_guard import HOME, PACKAGES
 from vimoclip.progress import count
@@ -150,9 +151,8 @@ def _store(at: StoreLocation) -> Check:
     except OSError as error:
         remedy = "Keep the store in a folder you may write to, on a file system that has hard links."
         return Check("store", False, f"cannot be written to: {error}", remedy)
-    clip = store.config.clip
-    layout = f" {clip.memory_format}" if clip.memory_format != "contiguous" else ""
-    found = f"{count(len(store.rows()), 'video')}, {count(len(store.features), 'feature')}, in {clip.precision}{layout}"
+    how = arithmetic(store.config.clip.precision, store.config.clip.memory_format)
+    found = f"{count(len(store.rows()), 'video')}, {count(len(store.features), 'feature')}, in {how}"
     try:
         with writer_lock(at, wait=False):
             return Check("store", True, found)

@@ -15,7 +15,7 @@ from pipelines.executor import Engine, Executor, consumed, executor
 from pipelines.ingest_plan import BAD_NAME, Identify, Plan, Source, Sources, discover, make_plan, replaced
 from pipelines.ingest_recorder import IngestReport, Recorder, record_misnamed
 from pipelines.progress import Forecast, ProgressHeartbeat, announce_models, announce_plan
-from schemas.features import FIXED
+from schemas.features import FIXED, Feature
 from schemas.videos import Video
 from vimoclip.annotations import Annotations, find_labels, match, read
 from vimoclip.config.store import RunConfig, StoreConfig
@@ -256,15 +256,17 @@ def _count_unlabelled(writer: StoreWriter) -> int:
 
 
 def _added(store: FeatureStore) -> ExtraFeatures:
-    made_so = store.config.flow.motion == "mbh"  # a worker makes it without being told
-    if not any(
-        feature.training == "trained" or (feature.training == FIXED and (feature.added or not made_so))
-        for feature in store.features.values()
-    ):
+    moving = [feature for feature in store.features.values() if feature.kind == "motion"]
+    if all(_named_by_settings(store, feature) for feature in moving):
         return ExtraFeatures.of(store.features.values())
     from vimoclip.embedding.feature_models import load_extra_features  # loads torch, which Ray's driver may not need
 
     return load_extra_features(store)
+
+
+def _named_by_settings(store: FeatureStore, feature: Feature) -> bool:
+    """Whether the store's settings say what makes a motion feature, so that a worker need not be told."""
+    return not feature.added and feature.training == {"mbh": FIXED, "tower": "starting"}[store.config.flow.motion]
 
 
 def _check_features(store: FeatureStore, embedder: Executor) -> None:

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
+from schemas.features import arithmetic
 from vimoclip.config.store import ClipConfig, FlowConfig, Sampling
 from vimoclip.progress import Progress, count, time_in_words
 from vimoclip.store.lock import WriteLock
@@ -289,7 +290,7 @@ def announce_models(progress: Progress, clip: ClipConfig, flow: FlowConfig | Non
         device: where, in words.
     """
     by = f", flow by {flow.estimator}" if flow is not None else ""
-    layout = ", channels_last" if clip.memory_format == "channels_last" else ""
-    progress.message(f"{clip.model} ({clip.weights}, {clip.precision}{layout}) on {device}{by}.")
+    how = arithmetic(clip.precision, clip.memory_format)
+    progress.message(f"{clip.model} ({clip.weights}, {how}) on {device}{by}.")
     if clip.weights == "none":
         progress.message("These weights are random: the vectors mean nothing, and only serve to test the pipeline.")

@@ -104,6 +104,11 @@ class Feature:
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:16]
 
 
+def arithmetic(precision: str, memory_format: str) -> str:
+    """Name a tower's arithmetic: its precision, and its memory format where that is not the usual one."""
+    return precision if memory_format == "contiguous" else f"{precision} {memory_format}"
+
+
 def feature_columns(names: Iterable[str]) -> list[str]:
     """The columns in `frames` of these features: for each, the vectors and then their norms."""
     return [column for name in names for column in (name, f"{name}_norm")]

@@ -23,7 +23,7 @@ from schemas.features import Feature
 from schemas.videos import Video
 from vimoclip.config.store import RunConfig, StoreConfig
 from vimoclip.device import is_out_of_memory, pick_device, release_cache, set_threads
-from vimoclip.embedding.feature_models import motion_feature, stored_flow_settings, student_settings, weights_id
+from vimoclip.embedding.feature_models import motion_feature, stored_flow_settings
 from vimoclip.errors import StoreDamagedError, VideoError
 from vimoclip.flow.descriptor import MotionBoundaries
 from vimoclip.flow.encoding import PLANE, REST, decode_flow, decode_flows, encode_flow, mean_speed, to_planes
@@ -371,12 +371,8 @@ class StoredFlowEmbedder:
             self._student = student
         else:
             self._student = student.served(load_backbone(config.clip, self.device))
-        self.feature = replace(
-            motion_feature(name, self._student, stored_flow_settings(base)),
-            weights=weights_id(student),
-            settings=student_settings(student),
-            complete=False,
-        )
+        made = motion_feature(name, self._student, stored_flow_settings(base), student)
+        self.feature = replace(made, complete=False)
         self.features: list[Feature] = [self.feature]
 
     def embed(self, jobs: Iterable[VideoJob]) -> Iterator[FrameEvent]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from schemas.features import FIXED, Feature, Kind
+from schemas.features import FIXED, OWN, Feature, Kind
 from schemas.models import STUDENT, folder_of, student_id
 from vimoclip.config.store import ClipConfig, FlowConfig, Geometry
 
@@ -58,7 +58,7 @@ def weights_id(student: "Student | MotionBoundaries") -> str:
     return FIXED if (id := getattr(student, "id", None)) is None else STUDENT + id
 
 
-def student_settings(student: "Student | MotionBoundaries") -> str:
+def _student_settings(student: "Student | MotionBoundaries") -> str:
     """The `settings` of an added feature that a student, or motion boundaries, make."""
     id = getattr(student, "id", None)
     return json.dumps({"motion": "mbh"} if id is None else {"student": id})
@@ -107,31 +107,41 @@ def image_feature(name: str, tower: "ClipTeacher") -> Feature:
     return _row(name, "image", tower, {})
 
 
-def motion_feature(name: str, model: "MotionStudent | MotionBoundaries", flow: dict[str, Any]) -> Feature:
-    """The row of the feature that a model makes of flow, as one that every take has.
+def motion_feature(
+    name: str,
+    model: "MotionStudent | MotionBoundaries",
+    flow: dict[str, Any],
+    student: "Student | MotionBoundaries | None" = None,
+) -> Feature:
+    """The row of the feature that a model makes of flow.
 
     Args:
         name: of the feature.
         model: makes the vectors.
         flow: how the flow is made and kept (`flow_settings`); the flow image is the model's own.
+        student: what the model was asked for as; None where the store's settings name it.
     """
     from vimoclip.flow.descriptor import NAME, MotionBoundaries
 
-    if not isinstance(model, MotionBoundaries):
-        return _row(name, "motion", model.tower, flow | {"flow": flow["flow"] | {"image": model.image}})
-    return Feature(
-        name=name,
-        kind="motion",
-        dim=model.dim,
-        model=NAME,
-        weights=FIXED,
-        weights_sha256=model.sha256,
-        training=FIXED,
-        preprocessing=json.dumps(flow | {"flow": _without(flow["flow"], "image")}, sort_keys=True),
-        precision="fp32",
-        packages=_packages(),
-        created_at=datetime.now(UTC),
-    )
+    if isinstance(model, MotionBoundaries):
+        made = Feature(
+            name=name,
+            kind="motion",
+            dim=model.dim,
+            model=NAME,
+            weights=FIXED,
+            weights_sha256=model.sha256,
+            training=FIXED,
+            preprocessing=json.dumps(flow | {"flow": _without(flow["flow"], "image")}, sort_keys=True),
+            precision="fp32",
+            packages=_packages(),
+            created_at=datetime.now(UTC),
+        )
+    else:
+        made = _row(name, "motion", model.tower, flow | {"flow": flow["flow"] | {"image": model.image}})
+    if student is None:
+        return made
+    return replace(made, weights=weights_id(student), settings=None if name in OWN else _student_settings(student))
 
 
 def flow_settings(flow: FlowConfig, estimator: "FlowEstimator[Any]", resize: Geometry) -> dict[str, Any]:

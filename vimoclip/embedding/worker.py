@@ -25,8 +25,6 @@ from vimoclip.embedding.feature_models import (
     image_feature,
     load_extra_features,
     motion_feature,
-    student_settings,
-    weights_id,
 )
 from vimoclip.errors import ModelError, VideoError
 from vimoclip.flow import make_estimator, resolve
@@ -83,11 +81,8 @@ class EmbedWorker:
             motion = Motion(students, estimator)
             self.features.append(image_feature("clip", teacher))
             for name, served in students.items():
-                feature = motion_feature(name, served, flow_settings(flow, estimator, teacher.preprocessing.resize))
-                if (made := added.students.get(name)) is not None:
-                    settings = None if name in OWN else student_settings(made)
-                    feature = dataclasses.replace(feature, weights=weights_id(made), settings=settings)
-                self.features.append(feature)
+                how = flow_settings(flow, estimator, teacher.preprocessing.resize)
+                self.features.append(motion_feature(name, served, how, added.students.get(name)))
         for name, clip in added.towers.items():
             clip = dataclasses.replace(clip, batch_size=config.clip.batch_size)
             tower = towers[name] = _tower(name, clip, self.device, added.alone)

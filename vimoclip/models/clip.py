@@ -228,9 +228,7 @@ def load_model(config: ClipConfig) -> tuple[Any, dict[str, Any]]:
             arguments["force_preprocess_cfg"] = described
     name = for_open_clip(config.model)
     try:
-        with quiet(), offline_when_unreachable(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.manual_seed(SEED)
+        with making():
             known = open_clip.get_model_config(name)
             gelu = arguments["force_quick_gelu"] or known.get("quick_gelu", False)
             architecture = {"embed_dim": known["embed_dim"], "vision": known["vision_cfg"], "quick_gelu": gelu}
@@ -368,7 +366,16 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def offline_when_unreachable() -> Iterator[None]:
+def making() -> Iterator[None]:
+    """Inside the block, open_clip or timm makes a network: in silence, and random weights are those of SEED."""
+    with quiet(), _offline_when_unreachable(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(SEED)
+        yield
+
+
+@contextlib.contextmanager
+def _offline_when_unreachable() -> Iterator[None]:
     """Without a network the hub is asked ten times over 46 s; cached weights are found at once when it is not asked."""
     constants = huggingface_hub.constants
     before = constants.HF_HUB_OFFLINE

@@ -9,7 +9,6 @@ tensors alone), or seeded random ones. Of the classifier in a file nothing is us
 """
 
 import json
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ import torch
 from timm.models import get_arch_pretrained_cfgs, is_model, load_state_dict
 
 from vimoclip.config.store import ClipConfig
-from vimoclip.device import SEED
 from vimoclip.errors import ModelError, nearest
-from vimoclip.models.clip import ClipTeacher, checked_preprocessing, offline_when_unreachable, parse_preprocess, quiet
+from vimoclip.models.clip import ClipTeacher, checked_preprocessing, making, parse_preprocess
 
 _RESIZE_MODES = {"center": "shortest", "squash": "squash", "border": "longest"}
 """open_clip's names of the geometries by timm's."""
@@ -63,9 +61,7 @@ class TimmTower(ClipTeacher):
         described = _described(config, tags) if config.weights not in ("none", *tags) else {}
         name = f"{architecture}.{tag}" if tag else architecture  # the tag decides the size of the images, too
         try:
-            with quiet(), offline_when_unreachable(), torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                torch.manual_seed(SEED)
+            with making():
                 model: Any = timm.create_model(name, pretrained=by_tag, num_classes=0)
                 if config.weights != "none" and not by_tag:
                     _fill(model, load_state_dict(config.weights))
