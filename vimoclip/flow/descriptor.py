@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vimoclip.flow.encoding import FULL_SCALE, REST, side_by_side
+from vimoclip.flow.encoding import FULL_SCALE, REST
 
 CELLS = 4
 """Cells a side."""
@@ -61,13 +61,9 @@ class MotionBoundaries:
             each cell, row by row; then the constant. A frame has the same bits on any machine and in any batch.
         """
         values = np.full((len(planes), self.dim), STILL, np.float32)
-        for row, found in zip(values, side_by_side(_histograms, list(planes)), strict=True):
-            row[:-1] = found
+        for row, frame in zip(values, planes, strict=True):
+            row[:-1] = np.concatenate([_histogram(plane) for plane in frame])
         return torch.from_numpy(values)
-
-
-def _histograms(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.concatenate([_histogram(plane) for plane in frame])
 
 
 def _histogram(plane: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -152,7 +152,7 @@ def decode_flows(data: Sequence[bytes]) -> NDArray[np.uint8]:
     Raises:
         StoreDamagedError: one of them is damaged.
     """
-    return np.stack(list(side_by_side(decode_flow, data)))
+    return np.stack(list(_side_by_side(decode_flow, data)))
 
 
 Item = TypeVar("Item")
@@ -161,8 +161,7 @@ Made = TypeVar("Made")
 _FEW = 8  # frames, which are not worth handing to threads
 
 
-def side_by_side(function: Callable[[Item], Made], items: Sequence[Item]) -> Iterable[Made]:
-    """Map over items, in order; several of them on OpenCV's number of threads."""
+def _side_by_side(function: Callable[[Item], Made], items: Sequence[Item]) -> Iterable[Made]:
     threads = cv2.getNumThreads()
     return map(function, items) if threads < 2 or len(items) < _FEW else _pool(threads).map(function, items)
 
@@ -218,7 +217,7 @@ def flow_image(planes: NDArray[np.uint8], kind: FlowImage) -> NDArray[np.uint8]:
             # In range by construction; `clip` spares numpy the buffer that `raise` needs.
             np.take(colour, pairs, out=channel, mode="clip")
 
-    for _ in side_by_side(colour_frame, range(len(planes))):
+    for _ in _side_by_side(colour_frame, range(len(planes))):
         pass
     return images
 
