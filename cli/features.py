@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli import options, render
-from schemas.features import arithmetic
 from vimoclip.errors import UsageError
 
 Action = Literal["list", "rename", "drop"]
@@ -57,6 +56,8 @@ def _show(found: list[Any], store: str, as_json: bool) -> None:
     if as_json:
         render.print_json(found)
         return
+    from schemas.features import arithmetic
+
     columns = ("name", "kind", "dim", "model", "weights", "training", "precision", "state", "videos without")
     rows = [
         [getattr(each, name) for name in columns[:-3]]

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 import typer
 
 from cli import options, render
-from schemas.features import arithmetic
 
 
 @render.handled
@@ -20,6 +19,7 @@ def status(
         _videos(store, as_json)
         return
     from pipelines.status import run
+    from schemas.features import arithmetic
 
     report = run(store)
     if as_json:
