@@ -1,7 +1,7 @@
-"""`vimoclip embed`: another feature for the stored videos, by a further model or by a trained motion student."""
+"""`vimoclip embed`: another feature for the stored videos: by a model, a motion student, or another tool."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -34,6 +34,17 @@ def embed(
     model: Annotated[
         str | None, typer.Option(help="An open_clip name, hf-hub:…, local-dir:…, timm:… or vimoclip-tiny.")
     ] = None,
+    vectors: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Add vectors that another tool made: a folder or pattern of .npy or .npz, a Parquet or HDF5 file.",
+        ),
+    ] = None,
+    kind: Annotated[
+        Literal["image", "motion"] | None,
+        typer.Option(help="What --vectors are used as.", show_default="image", rich_help_panel=options.ADVANCED),
+    ] = None,
     weights: options.Weights = None,
     preprocess: options.Preprocess = None,
     precision: options.Precision = None,
@@ -51,7 +62,8 @@ def embed(
     """Add a feature: the vectors of another model for every stored frame, beside the existing ones.
 
     With --motion they are made from the stored flow, by a trained motion student or as motion boundaries, and replace
-    moclip unless --as names another feature.
+    moclip unless --as names another feature. With --vectors they are read from files of another tool, by the names of
+    videos and the times or frames in them: docs/ingest.md says how.
 
     Run the command again at any time: it continues where it stopped. Readers see the feature once it is complete; from
     then on every ingest fills it too.
@@ -79,10 +91,15 @@ def embed(
         )
     if motion is None and feature is None:
         raise UsageError("No feature was named.", expected="--as FEATURE, or --motion RUN or --motion mbh")
+    if vectors is not None and (motion is not None or asked):
+        given = ", ".join(f"--{name}" for name in (*asked, *(["motion"] if motion is not None else [])))
+        raise UsageError("Vectors that another tool made take no model.", received=f"--vectors and {given}")
     request = EmbedRequest(
         store=store,
         feature=feature or MOCLIP,
         asked=asked,
+        vectors=vectors,
+        kind=kind,
         motion=MBH if motion == MBH else None if motion is None else Path(motion),
         run=RunConfig(device=device, threads=threads, timeout_s=timeout),
         engine=Engine(engine, workers, ray_address),
@@ -105,12 +122,20 @@ def _print(report: Any, store: str, motion: str | None) -> None:
         ("skipped", report.known, "already have it" if report.known else ""),
         ("failed", len(report.failed), render.failure_kinds(report.failed)),
     ]
+    if report.bare:
+        rows.append(("", "", f"{render.count(report.bare, 'frame')} without a vector"))
+    if report.unnamed:
+        rows.append(("not named", report.unnamed, "by the files"))
     if report.left:
         rows.append(("left", report.left, "not reached in this run"))
     title = f"{report.feature} in {report.seconds:.1f} s"
     render.print_table(render.err, title, ("", "videos", "what"), rows, numbers=("videos",))
     if report.failed:
         render.print_failures(report.failed, "--json lists them all")
+    for names, why in ((report.unknown, "of no stored video"), (report.ambiguous, "that may mean several videos")):
+        if names:
+            more = f", and {len(names) - 1} more" if len(names) > 1 else ""
+            render.line(f"{render.count(len(names), 'name')} {why}: {names[0]}{more}")
     what = f"--as {report.feature}" if report.feature != MOCLIP else f"--motion {motion}"
     command = f"vimoclip embed {what} {render.at(store)}"
     if report.interrupted:

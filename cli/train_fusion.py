@@ -120,6 +120,8 @@ def train_fusion(
 def _print(report: Any, store: str) -> None:
     cut = any(found.cut for found in report.sequences.values())
     shown = {field: heading for field, heading in COLUMNS.items() if cut or field != "stretches"}
+    if any(found.imageless for found in report.sequences.values()):
+        shown["imageless"] = "no image"
     rows = [
         (name, *(getattr(found, field) for field in shown), found.unlabelled + found.unembedded)
         for name, found in report.sequences.items()

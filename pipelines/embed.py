@@ -2,26 +2,27 @@
 
 The frames are the stored ones, decoded again. The same command continues a run that was interrupted. Readers see the
 feature once it is complete; from then on every ingest fills it too. A video that can no longer be embedded is reported
-and has no vectors of the feature; the same command retries it.
+and has no vectors of the feature; the same command retries it. Vectors that another tool made are added by
+embed_vectors.py; what all ways share is in backfill.py.
 """
 
 import os
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipelines.executor import Engine, Executor, consumed, executor, is_ray
-from pipelines.progress import LongVideos, ProgressHeartbeat, Rates, announce_models, announce_plan
-from schemas.features import Feature
+from pipelines.backfill import EmbedReport, FeatureBackfill
+from pipelines.embed_vectors import EmbedVectors
+from pipelines.executor import Engine, executor, is_ray
+from pipelines.progress import announce_models, announce_plan
+from schemas.features import Feature, Kind
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.embedding.feature_models import ExtraFeatures, load_student, weights_id
 from vimoclip.errors import FeatureError, SourceError, StoreDamagedError, VideoError
-from vimoclip.frames import FrameBatch, FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
+from vimoclip.frames import VideoFailed, VideoJob
 from vimoclip.progress import NO_PROGRESS, Progress, count
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.features import PROMOTED, STAGED, FeatureWriter, check_name, promote_feature, videos_missing_feature
@@ -37,141 +38,6 @@ if TYPE_CHECKING:  # with torch, which takes seconds: a run with nothing to do n
 MBH: Literal["mbh"] = "mbh"
 """Asks for motion boundaries (vimoclip/flow/descriptor.py) in the place of a student."""
 
-# Filling an added feature: the outcomes of any executor, written by a FeatureWriter.
-
-
-@dataclass
-class EmbedReport:
-    """What an embed did.
-
-    Attributes:
-        feature: its name.
-        known: videos that had the feature before.
-        embedded: videos that got it in this run.
-        frames: of those.
-        left: videos that were not reached because of an interruption.
-        failed: (video_id, kind, message) of each video that could not be embedded.
-        complete: whether readers see the feature.
-        interrupted: whether a KeyboardInterrupt ended it.
-        seconds: how long it took.
-    """
-
-    feature: str
-    known: int = 0
-    embedded: int = 0
-    frames: int = 0
-    left: int = 0
-    failed: list[tuple[str, str, str]] = field(default_factory=list)
-    complete: bool = False
-    interrupted: bool = False
-    seconds: float = 0.0
-
-
-class FeatureBackfill(ABC):
-    """One run, with the write lock held.
-
-    Attributes:
-        skipped: why videos were not handed to the executor, put there from any thread.
-    """
-
-    def __init__(self, feature: str, lock: WriteLock, progress: Progress) -> None:
-        self._lock, self._progress = lock, progress
-        self._report = EmbedReport(feature)
-        self.skipped: SimpleQueue[VideoFailed] = SimpleQueue()
-        self._long = LongVideos()
-
-    @abstractmethod
-    def jobs(self, todo: list[Video]) -> Iterator[VideoJob]:
-        """Yield the videos to embed, for the executor. It may run in another thread."""
-
-    def finish(self, writer: FeatureWriter) -> None:
-        """Let readers see the feature, once everything that can be embedded is."""
-        writer.finish()
-
-    def fill(self, writer: FeatureWriter, embedder: Executor, tower: ClipConfig, live: int) -> None:
-        """Embed the videos that lack the feature, and let readers see it.
-
-        Args:
-            writer: writes the feature.
-            embedder: computes it.
-            tower: the settings to name in messages.
-            live: how many videos the store has.
-        """
-        report, todo = self._report, writer.todo()
-        report.known = live - len(todo)
-        announce_plan(self._progress, len(todo), report.known)
-        announce_models(self._progress, tower, None, str(embedder.device))
-        self._progress.stage("embedding", len(todo))
-        rows = {row.video_id: row for row in todo}
-        try:
-            if todo:
-                self._embed(embedder, writer, rows)
-        except KeyboardInterrupt:
-            report.interrupted = True
-        report.left = len(todo) - report.embedded - len(report.failed)
-        if report.interrupted or (live and not report.known and not report.embedded):
-            writer.flush()
-        else:
-            self.finish(writer)
-        report.complete = report.complete or writer.feature.complete
-
-    def _embed(self, embedder: Executor, writer: FeatureWriter, rows: dict[str, Video]) -> None:
-        outcomes = embedder.embed(self.jobs(list(rows.values())))
-        rates = Rates()
-        self._long = LongVideos({row.path: row.decoded_frames for row in rows.values()}.get)
-        heartbeat = ProgressHeartbeat(self._lock, rates, len(rows), str(embedder.device))
-        refused: set[str] = set()
-        with consumed(outcomes, writer.flush):
-            for outcome in outcomes:
-                self._record_skipped()
-                if not isinstance(outcome, Idle) and outcome.video_id not in refused:
-                    try:
-                        self._record(writer, rows[outcome.video_id], outcome, rates)
-                    except VideoError as error:
-                        refused.add(outcome.video_id)
-                        writer.take_back(rows[outcome.video_id])
-                        self._fail(outcome.video_id, error.kind, str(error))
-                heartbeat.update(self._done)
-            self._record_skipped()
-
-    @property
-    def _done(self) -> int:
-        return self._report.embedded + len(self._report.failed)
-
-    def _record(self, writer: FeatureWriter, row: Video, outcome: FrameEvent, rates: Rates) -> None:
-        if isinstance(outcome, FrameBatch):
-            writer.add(row, outcome)
-            count = len(outcome.frame_index)
-            self._report.frames += count
-            rates.add(outcome.worker, count)
-            self._long.add(row.video_id, row.path, int(outcome.source_frame[-1]) + 1)
-            self._progress.advance(0, ", ".join(filter(None, [rates.note(self._done), self._long.note()])))
-            self._progress.partial(self._long.items())
-        elif isinstance(outcome, VideoReset):
-            self._long.end(row.video_id)
-            writer.take_back(row)
-        elif isinstance(outcome, VideoDone):
-            writer.end(row, outcome.reduced_batch)
-            self._report.embedded += 1
-            self._finish(row.video_id)
-        elif isinstance(outcome, VideoFailed):
-            raise VideoError(outcome.kind, outcome.message)
-
-    def _fail(self, video_id: str, kind: str, message: str) -> None:
-        self._report.failed.append((video_id, kind, message))
-        self._finish(video_id)
-        self._progress.message(f"failed ({kind}): {video_id}")
-
-    def _finish(self, video_id: str) -> None:
-        self._long.end(video_id)
-        self._progress.advance()
-        self._progress.partial(self._long.items())
-
-    def _record_skipped(self) -> None:
-        while not self.skipped.empty():
-            failure = self.skipped.get()
-            self._fail(failure.video_id, failure.kind, failure.message)
-
 
 @dataclass(frozen=True)
 class EmbedRequest:
@@ -184,6 +50,9 @@ class EmbedRequest:
             feature, complete or not, needs none.
         motion: the folder of a run of train-motion, whose student makes the feature from the stored flow, or `MBH`,
             motion boundaries, which need no training; the feature may then be `moclip` itself.
+        vectors: a folder, pattern or file that another tool wrote, which the feature is read from
+            (vimoclip/embedding/vector_files.py).
+        kind: what vectors made elsewhere are used as; None is `image`, or what the feature is.
         run: where and how to compute.
         engine: which executor to use.
         wait: whether to wait for another writer, rather than fail.
@@ -193,6 +62,8 @@ class EmbedRequest:
     feature: str
     asked: dict[str, Any] = field(default_factory=dict)
     motion: Path | Literal["mbh"] | None = None
+    vectors: str | None = None
+    kind: Kind | None = None
     run: RunConfig = field(default_factory=RunConfig)
     engine: Engine = field(default_factory=Engine)
     wait: bool = True
@@ -229,6 +100,12 @@ def run(request: EmbedRequest, progress: Progress = NO_PROGRESS) -> EmbedReport:
 def _embed(request: EmbedRequest, at: StoreLocation, lock: WriteLock, progress: Progress) -> EmbedReport:
     store = FeatureStore.open(at)
     known = store.features.get(request.feature) or store.unfinished.get(request.feature)
+    if request.vectors is not None or (known is not None and known.elsewhere):
+        if request.asked or request.motion is not None:
+            raise FeatureError(
+                "Vectors made elsewhere take no model.", received=request.feature, hint="Choose another name with --as."
+            )
+        return EmbedVectors(request.feature, request.vectors, request.kind, store, lock, progress).run()
     moving = known is not None and known.added and known.kind == "motion" and not request.asked
     if request.motion is None and not moving:
         return _Embed(request, store, lock, progress).run()
@@ -259,7 +136,11 @@ class _Embed(FeatureBackfill):
         self._progress.stage("loading models")
         with executor(store.config, settings, self._request.engine, added) as embedder:
             made = ExtraFeatures.of(embedder.features).towers[name]
-            self.fill(FeatureWriter(store, embedder.features[0], self._lock.check), embedder, made, live)
+            writer = FeatureWriter(store, embedder.features[0], self._lock.check)
+            todo = writer.todo()
+            announce_plan(self._progress, len(todo), live - len(todo))
+            announce_models(self._progress, made, None, str(embedder.device))
+            self.fill(writer, embedder, todo, live - len(todo))
         return self._report
 
     def _tower(self, known: Feature | None) -> ClipConfig:
@@ -386,7 +267,10 @@ class EmbedMotion(FeatureBackfill):
         made_from = ExtraFeatures(alone=True, students={name: student}, stored_flow=store.features[PROMOTED])
         with executor(store.config, self._run, self._engine, made_from) as embedder:
             writer = FeatureWriter(store, embedder.features[0], self._lock.check)
-            self.fill(writer, embedder, store.config.clip, live)
+            todo = writer.todo()
+            announce_plan(self._progress, len(todo), live - len(todo))
+            announce_models(self._progress, store.config.clip, None, str(embedder.device))
+            self.fill(writer, embedder, todo, live - len(todo))
         return report
 
     def _student(self) -> "Student | MotionBoundaries":

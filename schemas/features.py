@@ -12,10 +12,13 @@ import pyarrow as pa
 from schemas import key
 
 Kind = Literal["image", "motion"]
-Training = Literal["pretrained", "starting", "trained", "random", "fixed"]
+Training = Literal["pretrained", "starting", "trained", "random", "fixed", "elsewhere"]
 
 FIXED: Literal["fixed"] = "fixed"
 """`weights` and `training` of what has no weights: a fixed function of the flow (vimoclip/flow/descriptor.py)."""
+
+ELSEWHERE: Literal["elsewhere"] = "elsewhere"
+"""`weights` and `training` of vectors that another tool made (`vimoclip embed --vectors`): nothing here makes more."""
 
 OWN = ("clip", "moclip")
 """The features that every take is made with. Others are added to a store, and can be renamed and dropped."""
@@ -50,17 +53,18 @@ class Feature:
         dim: the width D of the vectors.
         model: the model as it was asked for.
         weights: the weights as they were asked for.
-        weights_sha256: hash of the image tower's architecture and tensors, wherever they were found.
+        weights_sha256: hash of the image tower's architecture and tensors, wherever they were found; of vectors made
+            elsewhere, that of the files that they were first read from.
         training: `pretrained`; `random` (seeded, `--clip-weights none`); for a motion student `starting` (it still has
-            the teacher's weights) or `trained`; `fixed` for what has no weights.
+            the teacher's weights) or `trained`; `fixed` for what has no weights; `elsewhere`.
         preprocessing: canonical JSON: size, mean, std, interpolation, resize and batch shape; `memory_format` where it
             is not contiguous; for motion also the flow settings.
         precision: `bf16`, `fp16` or `fp32`, as resolved.
         packages: JSON: the package versions that made the feature. They are recorded, not compared.
         created_at: UTC.
         settings: JSON: the tower's settings of a feature that was added to the store (a
-            `vimoclip.config.store.ClipConfig`, the id of a student, or `{"motion": "mbh"}`); None for a feature that
-            every take has.
+            `vimoclip.config.store.ClipConfig`, the id of a student, `{"motion": "mbh"}`, or `{"vectors": PATH}` of
+            those made elsewhere); None for a feature that every take has.
         complete: False while an added feature is still being computed: readers do not see it.
     """
 
@@ -88,6 +92,11 @@ class Feature:
     def added(self) -> bool:
         """Whether it was added to the store, beside the features that every take has."""
         return self.settings is not None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another tool made its vectors. Any frame, and any video, may then have none."""
+        return self.weights == ELSEWHERE
 
     @property
     def memory_format(self) -> str:

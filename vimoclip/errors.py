@@ -92,7 +92,7 @@ class VideoError(VimoclipError):
     Attributes:
         kind: `no-video-stream`, `no-frames`, `corrupt-after-N-frames`, `encrypted`, `too-small`, `unreadable`,
             `decoder-crashed`, `timed-out`; `changed`, its content is not what was stored; or, where the video decodes,
-            `embedding-failed`, `not-finite` or `no-flow`.
+            `embedding-failed`, `not-finite` or `no-flow`; `bad-vectors`, those that another tool made cannot be its.
     """
 
     def __init__(

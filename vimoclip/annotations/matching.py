@@ -70,6 +70,7 @@ class Matched:
         unknown: names of no stored video.
         ambiguous: names that may mean several videos.
         videos: every id matched, labelled or not, in order of first mention.
+        names: the video_id that each name means, by the name as written.
         nearest: by unknown name, in words, the stored video that is nearest and why it is not meant.
         unplaced: events, in words, that lie in no stored video or in nobody knows which: those of `Annotations`, and
             those of its recordings that the stored videos' durations do not place either.
@@ -83,6 +84,7 @@ class Matched:
     unknown: list[str]
     ambiguous: list[str]
     videos: list[str]
+    names: dict[str, str] = field(default_factory=dict)
     nearest: dict[str, str] = field(default_factory=dict)
     unplaced: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -174,6 +176,7 @@ def match(annotations: Annotations, known: Mapping[str, KnownVideo]) -> Matched:
         unknown=list(finder.unknown),
         ambiguous=list(finder.ambiguous),
         videos=list(drafts),
+        names=finder.found(),
         nearest={name: why for name, why in finder.unknown.items() if why},
         unplaced=unplaced,
         notes=notes,
@@ -202,6 +205,10 @@ class _Finder:
         if video.name not in self._found:
             self._found[video.name] = self._find(video)
         return self._found[video.name]
+
+    def found(self) -> dict[str, str]:
+        """The video_id of every name that means one."""
+        return {name: video_id for name, video_id in self._found.items() if video_id is not None}
 
     def notes(self) -> Iterator[str]:
         """Yield a note for the names that were taken for a video although a folder of one is not in the other."""

@@ -10,9 +10,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from schemas.features import FIXED, OWN, Feature, Kind
+from schemas.features import ELSEWHERE, FIXED, OWN, Feature, Kind
 from schemas.models import STUDENT, folder_of, student_id
 from vimoclip.config.store import ClipConfig, FlowConfig, Geometry
 
@@ -44,8 +45,9 @@ class ExtraFeatures:
 
     @classmethod
     def of(cls, features: Iterable[Feature], alone: bool = False) -> Self:
-        """The added image features among `features`, with the settings that they were made with."""
-        settings = {feature.name: feature.settings for feature in features if feature.kind == "image"}
+        """The added image features among `features` that a tower makes, with the settings that they were made with."""
+        made = [feature for feature in features if feature.kind == "image" and not feature.elsewhere]
+        settings = {feature.name: feature.settings for feature in made}
         towers = {name: ClipConfig.from_stored(json.loads(text)) for name, text in settings.items() if text is not None}
         return cls(towers, alone)
 
@@ -66,6 +68,8 @@ def _student_settings(student: "Student | MotionBoundaries") -> str:
 
 def load_student(store: "FeatureStore", feature: Feature) -> "Student | MotionBoundaries | None":
     """Load what makes a motion feature: its trained student, or motion boundaries; None for the teacher's own tower.
+
+    None too for vectors made elsewhere, which nothing here makes.
 
     Raises:
         CheckpointError: the files of its student are not in the store, or are damaged.
@@ -142,6 +146,33 @@ def motion_feature(
     if student is None:
         return made
     return replace(made, weights=weights_id(student), settings=None if name in OWN else _student_settings(student))
+
+
+def vectors_feature(name: str, kind: Kind, dim: int, precision: str, path: str, sha256: str) -> Feature:
+    """The row of a feature whose vectors another tool made.
+
+    Args:
+        name: of the feature.
+        kind: what it is used as, beside or in place of clip or moclip.
+        dim: D.
+        precision: `fp16` or `fp32`, as written.
+        path: what holds the vectors.
+        sha256: of that.
+    """
+    return Feature(
+        name=name,
+        kind=kind,
+        dim=dim,
+        model=Path(path).name,
+        weights=ELSEWHERE,
+        weights_sha256=sha256,
+        training=ELSEWHERE,
+        preprocessing=json.dumps({"made": ELSEWHERE}),
+        precision=precision,
+        packages=_packages(),
+        created_at=datetime.now(UTC),
+        settings=json.dumps({"vectors": path}),
+    )
 
 
 def flow_settings(flow: FlowConfig, estimator: "FlowEstimator[Any]", resize: Geometry) -> dict[str, Any]:

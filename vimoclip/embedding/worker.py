@@ -26,7 +26,7 @@ from vimoclip.embedding.feature_models import (
     load_extra_features,
     motion_feature,
 )
-from vimoclip.errors import ModelError, VideoError
+from vimoclip.errors import FeatureError, ModelError, VideoError
 from vimoclip.flow import make_estimator, resolve
 from vimoclip.flow.descriptor import MotionBoundaries
 from vimoclip.frames import FrameEvent, Idle, VideoDone, VideoFailed, VideoJob, VideoReset
@@ -209,13 +209,35 @@ def worker_for(store: "FeatureStore", features: list[Feature], run: RunConfig) -
     return worker
 
 
+def check_can_make(feature: Feature) -> None:
+    """Refuse a feature that only the tool that made its vectors can make of other frames.
+
+    Raises:
+        FeatureError: it is one.
+    """
+    if feature.elsewhere:
+        raise FeatureError(
+            f"The vectors of {feature.name} were made elsewhere, and only stored videos have them.",
+            received=f"a file, an image or a text to compare with {feature.name}",
+            expected="stored videos, or features that ViMoCLIP makes",
+            hint=f"Ingest the video, make its vectors as the others', and add them: vimoclip embed --as {feature.name}",
+        )
+
+
 def tower_config(store: "FeatureStore", feature: Feature) -> ClipConfig:
-    """The settings of an image feature's tower."""
+    """The settings of an image feature's tower.
+
+    Raises:
+        FeatureError: another tool made the feature's vectors.
+    """
+    check_can_make(feature)
     return ExtraFeatures.of([feature]).towers[feature.name] if feature.added else store.config.clip
 
 
 def _models(store: "FeatureStore", features: list[Feature]) -> ExtraFeatures:
     """The towers that make these features: without motion no flow is computed."""
+    for feature in features:
+        check_can_make(feature)
     towers = {feature.name: tower_config(store, feature) for feature in features if feature.kind == "image"}
     moving = [feature.name for feature in features if feature.kind == "motion"]
     if not moving:

@@ -68,6 +68,11 @@ class WindowModel:
         """Return what the model reads of a window."""
         return sample_window(window, self._meta)
 
+    def sees(self, steps: FrameBatch) -> bool:
+        """Whether there is a vector to judge a window by: of those made elsewhere any frame may lack one."""
+        first = self.features[0]
+        return not first.elsewhere or bool(steps.features[first.name].present.any())
+
     def probabilities(self, steps: Sequence[FrameBatch]) -> NDArray[np.float32]:
         """Compute the probability of each class in n windows, fp32 (n, C).
 
@@ -141,12 +146,14 @@ class WindowScores:
         self._steps = 0
 
     def add(self, video: VideoScores, window: Window) -> Iterator[Scored]:
-        """Add a window of a video that has not ended.
+        """Add a window of a video that has not ended; one without vectors is left out, as one without frames is.
 
         Yields:
             The videos that are complete with it.
         """
         steps = self._model.steps(window.frames)
+        if not self._model.sees(steps):
+            return
         self._waiting.append((video, (window.start_s, window.end_s), steps))
         video.waiting += 1
         self._steps += len(steps)
@@ -191,7 +198,7 @@ class WindowScores:
         if window_s is not None and rate and video.info.duration_s > window_s and too_short(window_s, rate):
             return VideoFailed(target.video, "window-too-short", str(too_short_error(window_s, rate)))
         if not video.found:
-            why = f"No window holds one of its {video.frames} frames: take longer ones, or a smaller stride."
+            why = f"No window holds a vector of its {video.frames} frames: take longer ones, or a smaller stride."
             return VideoFailed(target.video, "no-window", why)
         starts, ends = np.array(video.spans, np.float64).T
         found = np.stack(video.found)

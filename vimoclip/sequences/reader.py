@@ -264,7 +264,8 @@ def read_sequences(
         stretches=len(cut.video),
         frames=int(steps.offsets[-1]),
         one_frame=int((steps.frames == 1).sum()),
-        motionless=_motionless(list(features), steps, norms),
+        motionless=_without(list(features), "motion", steps, norms, fewest=2),
+        imageless=_without(list(features), "image", steps, norms),
         thinned=int((steps.counts < np.maximum(steps.frames - 1, 1)).sum()),
         unlabelled=len(videos) - len(labelled),
         unembedded=len(labelled) - len(rows),
@@ -328,8 +329,9 @@ def _vectors(
         cache = SequenceCache(storage.folder or default_folder(store.place))
         files = cache.files(store.tables["frames"], features)
         rows, norms = MappedRows(files, steps), norms_of(files, steps)
-    # The norm of an image vector is positive: where it is 0, there was no row.
-    if store.features[features[0]].kind == "image" and (lost := int((norms[:, 0] == 0).sum())):
+    # The norm of an image vector that was made here is positive: where it is 0, there was no row.
+    first = store.features[features[0]]
+    if first.kind == "image" and not first.elsewhere and (lost := int((norms[:, 0] == 0).sum())):
         raise StoreDamagedError(
             f"The table frames of {store.place} lacks frames.",
             received=f"{count - lost} of {features[0]}",
@@ -358,9 +360,9 @@ def _scan(store: FeatureStore, features: list[str], steps: FrameSampling) -> tup
     return [torch.from_numpy(each) for each in values], torch.from_numpy(norms)
 
 
-def _motionless(roles: list[Modality], steps: FrameSampling, norms: Tensor) -> int:
-    """Count the clips of several frames that have no motion vector."""
-    if "motion" not in roles:
+def _without(roles: list[Modality], role: Modality, steps: FrameSampling, norms: Tensor, fewest: int = 1) -> int:
+    """Count the clips of at least `fewest` frames that have no vector of a role."""
+    if role not in roles:
         return 0
-    moving = np.add.reduceat(norms[:, roles.index("motion")].numpy() > 0, steps.offsets[:-1], dtype=np.int64)
-    return int(((moving == 0) & (steps.frames != 1)).sum())
+    there = np.add.reduceat(norms[:, roles.index(role)].numpy() > 0, steps.offsets[:-1], dtype=np.int64)
+    return int(((there == 0) & (steps.frames >= fewest)).sum())

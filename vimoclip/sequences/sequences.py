@@ -212,6 +212,7 @@ class SequenceReport:
         frames: of the clips, without the first of each.
         one_frame: clips of a single frame, whose image is read alone.
         motionless: longer clips without any motion vector, in which motion is masked.
+        imageless: clips without any image vector, of those that were made elsewhere.
         thinned: clips longer than `most_frames`.
         unlabelled: videos left out because they have no label of these classes.
         unembedded: videos left out because they lack vectors of an added feature.
@@ -222,6 +223,7 @@ class SequenceReport:
     frames: int = 0
     one_frame: int = 0
     motionless: int = 0
+    imageless: int = 0
     thinned: int = 0
     unlabelled: int = 0
     unembedded: int = 0

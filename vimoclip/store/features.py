@@ -39,13 +39,17 @@ def videos_missing_feature(store: FeatureStore, frames: Table, name: str) -> lis
     Args:
         store: the snapshot.
         frames: the table `frames`, at any version.
-        name: the feature, which may have no columns yet.
+        name: the feature, which may have no columns yet. Of vectors made elsewhere a video lacks them only where no
+            frame has one.
     """
     rows = {row.take: row for row in store.live_videos()}
     if name not in frames.schema.names:
         return list(rows.values())
     feature = store.features.get(name) or store.unfinished.get(name)
     null = pc.field(feature_columns([name])[1]).is_null()
+    if feature is not None and feature.elsewhere:
+        having = set(pc.unique(frames.read(["take"], ~null)["take"]).to_pylist())
+        return [row for take, row in rows.items() if take not in having]
     if feature is not None and feature.kind == "motion":  # the first frame never has one
         null &= pc.field("frame_index") > 0
     takes = frames.read(["take"], null)["take"]
@@ -238,6 +242,8 @@ class FeatureWriter:
             )
         vectors = frames.features[self.feature.name]
         due = np.arange(first, first + n) > 0 if self.feature.kind == "motion" else np.ones(n, np.bool_)
+        if self.feature.elsewhere:
+            due = vectors.present
         check_vectors(video.video_id, self.feature, vectors, due)
         rows = self._rows(take.addresses[first : first + n], vectors)
         if self.feature.complete:  # readers would see a part of the video if this were killed

@@ -22,7 +22,7 @@ def check(frames: FrameBatch, features: dict[str, Feature], count: int, last_sou
 
     Args:
         frames: of one video.
-        features: the store's, by name.
+        features: those of the store that are made here, by name.
         count: how many frames came before.
         last_source: the decoded frame that the last of those was.
         last_s: its time in seconds.

@@ -70,6 +70,7 @@ class _Verify:
         self._keep_flow: bool | None = None
         self._motion: dict[str, bool] = {}  # vector column -> whether it is made from motion
         self._added: dict[str, bool] = {}  # vector column of an added feature -> whether readers see it
+        self._elsewhere: set[str] = set()  # vector columns of those made elsewhere, where any frame may lack a vector
         self._fingerprint: str | None = None
         self._features: list[Feature] = []
         self._videos: pl.DataFrame | None = None  # video_id; duration_s of those that are ok
@@ -125,6 +126,8 @@ class _Verify:
                     self._faults.add("feature-fingerprint", "features", None, detail)
                 whole &= feature.name not in dims and feature.fingerprint == stored
                 dims[feature.name], motion[feature.name] = feature.dim, feature.kind == "motion"
+                if feature.elsewhere:
+                    self._elsewhere.add(feature.name)
                 if feature.added:
                     self._added[feature.name] = feature.complete
                     if not feature.complete:
@@ -236,6 +239,8 @@ class _Verify:
                     part[field] = rows[column].to_numpy()
                 for name, motion in self._motion.items():
                     for fault, bad in vector_faults(rows[name], rows[f"{name}_norm"], part["index"], motion):
+                        if name in self._elsewhere and fault in ("missing-vector", "motion-at-start"):
+                            continue
                         if name not in self._added or fault != "missing-vector":
                             self._note(fault, "frames", part[bad], name)
                         elif self._added[name]:

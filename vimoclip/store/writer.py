@@ -107,7 +107,8 @@ class StoreWriter:
             VideoError: the frames do not follow the ones before, a value is missing or should be missing, or a vector
                 is not finite and of unit length. None of them are kept.
         """
-        check(frames, self._store.features, *self._written[take])
+        made = {name: feature for name, feature in self._store.features.items() if not feature.elsewhere}
+        check(frames, made, *self._written[take])
         self._buffer_rows("frames", frame_rows(self._tables["frames"].schema, take, frames))
         if self._store.config.keep_flow:
             self._buffer_rows("flow", flow_rows(take, frames))
