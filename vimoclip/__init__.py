@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from vimoclip.search.filters import Filters as Filters
     from vimoclip.search.results import Hits as Hits
 
-# Threads of torch that wait for each other would spin, which takes cores from the decoder, and from whatever else runs.
-# So they wait passively; those of libgomp, which is torch's on Linux, after some microseconds, without which an epoch on
-# an idle machine takes a seventh longer (benchmarks/speed/beside.py). The variables are read once, when torch is loaded,
-# and inherited by the processes that are started. A user's own setting of either stands.
+# Threads of torch that wait for each other would spin, which takes cores from the decoder and from whatever else runs.
+# So they wait passively; those of libgomp, torch's on Linux, after some microseconds, without which an epoch on an idle
+# machine takes a seventh longer (benchmarks/speed/beside.py). The variables are read once, when torch is loaded, and
+# inherited by the processes that are started. A user's own setting of either stands.
 if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
     os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
 

@@ -2,11 +2,11 @@
 
     python -m benchmarks.speed.beside VIDEOS [--clips 3] [--fps 5] [--epochs 3] [--rounds 3] [--clip-model ViT-B-32]
 
-VIDEOS holds clips; some are ingested, and TFAM is trained on rendered labels for a few epochs, by the commands as users
-type them. `spinning` is how libgomp waits when nothing is set, as before; `briefly`, for microseconds and then passively,
-is what `import vimoclip` asks for where the user does not. All ways are taken in turns, several rounds, and the
-medians are printed, with their ratio to the same way on an idle machine. Training is timed by its own records: seconds
-an epoch, without starting up.
+VIDEOS holds clips; some are ingested, and TFAM is trained on rendered labels for a few epochs, by the commands as
+users type them. `spinning` is how libgomp waits when nothing is set, as before; `briefly`, for microseconds and then
+passively, is what `import vimoclip` asks for where the user does not. All ways are taken in turns, several rounds, and
+the medians are printed, with their ratio to the same way on an idle machine. Training is timed by its own records:
+seconds an epoch, without starting up.
 """
 
 import argparse

@@ -13,7 +13,8 @@ import timm
 import torch
 
 from pipelines import embed, features, ingest
-from pipelines.embed import EmbedReport, EmbedRequest
+from pipelines.backfill import EmbedReport
+from pipelines.embed import EmbedRequest
 from pipelines.ingest import IngestRequest
 from tests.models import write_tiny_clip
 from tests.pipelines.runs import ingest as ingest_tiny

@@ -13,7 +13,8 @@ import pytest
 
 from pipelines import embed, features
 from pipelines import ingest as ingesting
-from pipelines.embed import EmbedReport, EmbedRequest
+from pipelines.backfill import EmbedReport
+from pipelines.embed import EmbedRequest
 from pipelines.executor import Engine
 from pipelines.index import IndexRequest
 from pipelines.index import run as index

@@ -172,11 +172,20 @@ def test_one_file_is_one_video_and_files_that_cannot_be_read_are_named(tmp_path:
     np.savez(tmp_path / "which.npz", one=numbered(2), two=numbered(2))
     (tmp_path / "empty.npy").touch()
     files = open_vectors(str(tmp_path), "mine")
-    found = {getattr(each, "name", None) or each.video_id: each for each in files.iter_videos(files.aliases)}
-    assert isinstance(found["a"], VideoVectors)
-    for name in ("broken", "empty", "objects"):
-        assert isinstance(found[name], VideoFailed) and found[name].kind == "unreadable"
-    assert "Which of these are the vectors? Received: one, two" in found["which"].message
+    read, failed = dict[str, VideoVectors](), dict[str, VideoFailed]()
+    for each in files.iter_videos(files.aliases):
+        if isinstance(each, VideoFailed):
+            failed[each.video_id] = each
+        else:
+            read[each.name] = each
+    assert list(read) == ["a"]
+    assert {name: each.kind for name, each in failed.items()} == {
+        "broken": "unreadable",
+        "empty": "unreadable",
+        "objects": "unreadable",
+        "which": "bad-vectors",
+    }
+    assert "Which of these are the vectors? Received: one, two" in failed["which"].message
 
 
 @pytest.mark.parametrize("column", ["frame", "time_ms"])
