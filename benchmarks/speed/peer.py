@@ -1,6 +1,6 @@
 """An ingest against the loop that is usual: one frame at a time, one model after the other, in fp32.
 
-    python -m benchmarks.speed.peer VIDEOS [--clips 2] [--frames 40] [--rounds 3] [--flow raft-large]
+    python -m benchmarks.speed.peer VIDEOS [--clips 2] [--frames 40] [--rounds 3] [--flow raft-large|none]
         [--clip-model ViT-B-32]
 
 The loop does what v-iashin/video_features publishes as its order of work, written anew: OpenCV reads a frame, PIL
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=2)
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--flow", default="raft-large", choices=["raft-large", "raft-small"])
+    parser.add_argument("--flow", default="raft-large", choices=["raft-large", "raft-small", "none"])
     parser.add_argument("--clip-model", default="ViT-B-32")
     parser.add_argument("--loop", choices=["clip", "raft-large", "raft-small"], help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
@@ -108,8 +108,10 @@ def main() -> None:
         work = Path(name)
         (videos := work / "videos").mkdir()
         cut(asked.videos, asked.clips, asked.frames, videos)
+        works = {asked.flow: [asked.flow, "--flow-weights", "none"], "clip": ["frame-difference"]}
+        works.pop("none", None)
         for turn in range(asked.rounds):
-            for what, flow in ((asked.flow, [asked.flow, "--flow-weights", "none"]), ("clip", ["frame-difference"])):
+            for what, flow in works.items():
                 (out := work / f"{turn}-{what}").mkdir()
                 began = time.perf_counter()
                 command = [
@@ -142,7 +144,8 @@ def main() -> None:
     table = Table("", title=title, title_justify="left")
     for heading in ("the loop", "ingest", "ratio"):
         table.add_column(heading, justify="right")
-    for what, label in ((asked.flow, f"CLIP and {asked.flow}"), ("clip", "CLIP alone")):
+    for what in works:
+        label = "CLIP alone" if what == "clip" else f"CLIP and {what}"
         slow, fast = (statistics.median(found[what, way]) for way in ("loop", "ingest"))
         table.add_row(label, f"{slow:.1f}", f"{fast:.1f}", f"{slow / fast:.2f}")
     console.print(table)
