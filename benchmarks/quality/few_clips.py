@@ -49,19 +49,24 @@ CLOSED = ("linear", "prototype")
 Numbers = NDArray[np.int64]
 
 
+def head_of(name: str) -> str:
+    """The head of a row."""
+    return name.removesuffix(IMAGE).removesuffix(WITHOUT)
+
+
 def settings(name: str, epochs: int, width: int, seed: int) -> FusionConfig:
     """The settings of a head by its name here."""
-    head = name.removesuffix(IMAGE).removesuffix(WITHOUT)
+    head = head_of(name)
     sized = {"tfam": {"width": width, "feed_forward": 4 * width}, "training": {"epochs": epochs, "seed": seed}}
     config = fusion_settings("default", sized).with_head(head)
     return replace(config, closed_form=ClosedFormConfig(thirds=False)) if WITHOUT in name else config
 
 
-def read(store: FeatureStore, motion: str = "moclip") -> Sequences:
-    """All labelled videos, with a feature of motion."""
+def read(store: FeatureStore, motion: str, name: str) -> Sequences:
+    """All labelled videos, with the features that a head reads."""
     classes = sorted({row.label for row in store.label_rows()})
     rows = [row for row in store.rows() if row.status == "ok"]
-    return read_sequences(store, replace(FusionConfig().sequences, motion=motion), "cross", rows, classes)
+    return read_sequences(store, replace(FusionConfig().sequences, motion=motion), head_of(name), rows, classes)
 
 
 def cuts(made: Sequences, by: str, seed: int, train: int, test: int) -> Iterator[tuple[Numbers, Numbers]]:
@@ -111,7 +116,8 @@ def main() -> None:
     console.print(
         f"{describe_machine()}\n$ python -m benchmarks.quality.few_clips {' '.join(sys.argv[1:])}", markup=False
     )
-    made = read(FeatureStore.open(asked.store), asked.motion)
+    store = FeatureStore.open(asked.store)
+    made = read(store, asked.motion, "cross")
     one = made.one_each
     console.print(f"{len(made)} clips, {len(made.classes)} classes, {'one' if one else 'one or several'} a clip")
     for size in [int(each) for each in asked.train.split(",")] if asked.by == "draw" else [0]:
@@ -120,11 +126,11 @@ def main() -> None:
             table.add_column(heading, justify="right")
         hits: dict[str, NDArray[np.bool_]] = {}
         for name in asked.heads.split(","):
-            cells, hits[name] = _row(made, name, asked, size)
+            cells, hits[name] = _row(read(store, asked.motion, name), name, asked, size)
             table.add_row(name, *cells)
         console.print(table)
         for name, own in hits.items():
-            alone = hits.get(f"{name.removesuffix(WITHOUT)}{IMAGE}" if name.startswith(CLOSED) else "image")
+            alone = hits.get(f"{name}{IMAGE}" if name.startswith(CLOSED) else "image")
             if asked.by != "draw" and alone is not None and own is not alone and not name.endswith(IMAGE):
                 gained, lost = int((own & ~alone).sum()), int((alone & ~own).sum())
                 chance = binomtest(gained, gained + lost).pvalue if gained + lost else 1.0

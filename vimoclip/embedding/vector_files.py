@@ -391,15 +391,20 @@ class _Hdf5(VectorFiles):
 def _of_arrays(name: str, arrays: Mapping[str, NDArray[Any]], feature: str) -> VideoVectors:
     """The vectors of a video, of the arrays that one file or group holds."""
     try:
-        values = arrays[_vectors_among([each for each in arrays if arrays[each].ndim == 2], feature, Path(name))]
+        chosen = _vectors_among([each for each in arrays if arrays[each].ndim == 2], feature, Path(name))
     except FeatureError as error:
         raise _bad(error.what, error.received, error.expected) from error
-    present = arrays.get(f"{feature}_present")  # as `vimoclip export` writes it
-    kept = slice(None) if present is None else present.astype(bool)
+    values = arrays[chosen]
+    kept = np.ones(len(values), np.bool_)
+    if {f"{chosen}_norm", f"{chosen}_present"} <= arrays.keys():  # as `vimoclip export` writes them
+        values = values.astype(np.float32) * arrays[f"{chosen}_norm"][:, None]
+        kept = arrays[f"{chosen}_present"].astype(bool)
     for each in _POSITIONS:
         if each in arrays:
             at, clock = _positions(arrays[each], each)
-            return VideoVectors(name, values[kept], at[kept], clock)
+            if len(at) == len(kept):
+                at = at[kept]
+            return VideoVectors(name, values[kept], at, clock)
     return VideoVectors(name, values)
 
 
