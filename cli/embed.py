@@ -66,7 +66,7 @@ def embed(
     videos and the times or frames in them: docs/ingest.md says how.
 
     Run the command again at any time: it continues where it stopped. Readers see the feature once it is complete; from
-    then on every ingest fills it too.
+    then on every ingest fills it too, except with --vectors.
     """
     from cli.progress import ProgressBar
     from pipelines.embed import MBH, EmbedRequest, run

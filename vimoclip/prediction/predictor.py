@@ -198,7 +198,7 @@ class WindowScores:
         if window_s is not None and rate and video.info.duration_s > window_s and too_short(window_s, rate):
             return VideoFailed(target.video, "window-too-short", str(too_short_error(window_s, rate)))
         if not video.found:
-            why = f"No window holds a vector of its {video.frames} frames: take longer ones, or a smaller stride."
+            why = f"No window holds one of its {video.frames} frames with a vector; take longer or more windows."
             return VideoFailed(target.video, "no-window", why)
         starts, ends = np.array(video.spans, np.float64).T
         found = np.stack(video.found)
