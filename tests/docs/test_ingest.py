@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 from tests.docs.pages import SHARED, blocks, commands, options, run, small, text
@@ -35,7 +36,25 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_clip(folder / name, iter(frames), FPS)
     (settings,) = blocks(PAGE, "toml")
     (folder / "settings.toml").write_text(settings.code)
+    write_vectors(folder)
     return folder
+
+
+def write_vectors(folder: Path) -> None:
+    """What other tools would have made of the videos of `videos`, in the three forms that the page names."""
+    rng, rows = np.random.default_rng(1), []
+    (folder / "i3d").mkdir()
+    for name in VIDEOS[:3]:
+        video = Path(name).relative_to("videos")
+        (folder / "r50" / video).parent.mkdir(parents=True, exist_ok=True)
+        np.save(folder / "r50" / video.with_suffix(".npy"), rng.normal(size=(FRAMES, 4)))
+        for key in ("rgb", "flow"):
+            np.save(folder / "i3d" / f"{video.stem}_{key}.npy", rng.normal(size=(2, 4)))
+        np.save(folder / "i3d" / f"{video.stem}_timestamps_ms.npy", np.array([300.0, 600.0]))
+        rows += [
+            {"filepath": str(video), "vector": each, "frame": n} for n, each in enumerate(rng.normal(size=(FRAMES, 4)))
+        ]
+    pl.DataFrame(rows).write_parquet(folder / "vectors.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +110,9 @@ def test_what_they_say(said: dict[str, str], here: Path) -> None:
     assert "bioclip" in said["features"]
     assert "The store is whole" in said["verify"]
     assert verify(here / "vimoclip-store") == []
-    assert set(FeatureStore.open(here / "vimoclip-store").features) == {"clip", "moclip"}
+    features = FeatureStore.open(here / "vimoclip-store").features
+    kinds = {"clip": "image", "moclip": "motion", "r50": "image", "i3d": "motion", "mae": "image"}
+    assert {name: feature.kind for name, feature in features.items()} == kinds
     assert len(stored(here, "vimoclip-store")) == 3
 
 

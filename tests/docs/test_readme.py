@@ -35,6 +35,9 @@ def test_ones_own_videos(here: Path, tiny_model: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_clip(path, iter(rng.integers(0, 256, (80, 32, 48, 3), np.uint8)), 25)
         labels.append(f"{name},{'grazing' if n % 2 else 'resting'},{'val' if n > 2 else 'train'}")
+    (here / "features" / "site").mkdir(parents=True)
+    for name in VIDEOS:
+        np.save(here / "features" / Path(name).with_suffix(".npy"), rng.normal(size=(80, 4)))
     (here / "annotations.csv").write_text("\n".join(labels[:-1]) + "\n")
     (here / "new.mp4").hardlink_to(here / "new" / "f.mp4")
     instead = {"hf-hub:imageomics/bioclip": write_tiny_clip(here / "second", seed=2)}
