@@ -21,7 +21,7 @@ from schemas.features import Feature, Kind
 from schemas.videos import Video
 from vimoclip.config.store import ClipConfig, RunConfig
 from vimoclip.embedding.feature_models import ExtraFeatures, load_student, weights_id
-from vimoclip.errors import FeatureError, SourceError, StoreDamagedError, VideoError
+from vimoclip.errors import FeatureError, SourceError, StoreDamagedError, UsageError, VideoError
 from vimoclip.frames import VideoFailed, VideoJob
 from vimoclip.progress import NO_PROGRESS, Progress, count
 from vimoclip.store.feature_store import FeatureStore
@@ -79,7 +79,9 @@ def run(request: EmbedRequest, progress: Progress = NO_PROGRESS) -> EmbedReport:
         progress: an item is a video.
 
     Raises:
-        FeatureError: an added feature cannot have this name, or it is unknown and no model was given.
+        UsageError: a kind was given, and no vectors to read.
+        FeatureError: an added feature cannot have this name, or it is unknown and no model was given; or vectors cannot
+            be read, are of no video, or not of the kind that the feature has.
         SettingsError: the store has another feature of this name.
         ModelError: a model is not available.
         CheckpointError: `motion` does not hold a finished run, or its student had another teacher.
@@ -106,6 +108,10 @@ def _embed(request: EmbedRequest, at: StoreLocation, lock: WriteLock, progress: 
                 "Vectors made elsewhere take no model.", received=request.feature, hint="Choose another name with --as."
             )
         return EmbedVectors(request.feature, request.vectors, request.kind, store, lock, progress).run()
+    if request.kind is not None:
+        raise UsageError(
+            "Only vectors made elsewhere need a kind.", received=f"--kind {request.kind}", expected="--vectors"
+        )
     moving = known is not None and known.added and known.kind == "motion" and not request.asked
     if request.motion is None and not moving:
         return _Embed(request, store, lock, progress).run()

@@ -21,7 +21,7 @@ from pipelines.ingest import IngestRequest
 from tests.cli.runner import vimoclip
 from tests.pipelines.runs import ingest as ingest_tiny
 from vimoclip.api import Store
-from vimoclip.errors import FeatureError, SettingsError
+from vimoclip.errors import FeatureError, SettingsError, UsageError
 from vimoclip.store.feature_store import FeatureStore
 from vimoclip.store.verify import verify
 
@@ -159,7 +159,11 @@ def test_they_are_not_another_feature(
     embed.run(EmbedRequest(store, "other", {"model": tiny_model, "precision": "fp32"}))
     with pytest.raises(SettingsError, match="another feature of this name"):
         add(store, tmp_path / "made", "other")
+    with pytest.raises(UsageError, match="Only vectors made elsewhere need a kind"):
+        embed.run(EmbedRequest(store, "other", kind="motion"))
     add(store, tmp_path / "made")
+    with pytest.raises(UsageError, match="of the other kind"):
+        add(store, None, kind="motion")
     with pytest.raises(FeatureError, match="take no model"):
         embed.run(EmbedRequest(store, "mine", {"model": tiny_model}))
 
