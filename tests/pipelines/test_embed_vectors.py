@@ -184,6 +184,24 @@ def test_two_videos_of_one_stem_are_ambiguous(tmp_path: Path, clips: Path, tiny_
     assert (report.known, report.embedded, report.ambiguous) == (1, 1, ["a"])
 
 
+def test_a_name_that_ends_like_a_tools_file_is_a_name_where_a_video_has_it(
+    tmp_path: Path, clips: Path, tiny_model: str
+) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for clip, name in zip(sorted(clips.rglob("*.mp4")), ("mouse.mp4", "mouse_flow.mp4", "rat.mp4"), strict=False):
+        shutil.copy2(clip, folder / name)
+    ingest_tiny(folder, store=tmp_path / "store", model=tiny_model)
+    (tmp_path / "made").mkdir()
+    made = {name: RNG.normal(size=(10, DIM)).astype(np.float32) for name in ("mouse_flow", "rat_flow")}
+    for name, values in made.items():
+        np.save(tmp_path / "made" / f"{name}.npy", values)
+    assert add(tmp_path / "store", tmp_path / "made").embedded == 2
+    assert np.isnan(raw(tmp_path / "store", "mouse.mp4")).all()
+    assert np.abs(raw(tmp_path / "store", "mouse_flow.mp4") - made["mouse_flow"]).max() < 0.01
+    assert np.abs(raw(tmp_path / "store", "rat.mp4") - made["rat_flow"]).max() < 0.01
+
+
 def test_a_name_of_a_copy_means_the_video(tmp_path: Path, clips: Path, tiny_model: str) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()

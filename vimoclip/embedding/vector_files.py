@@ -207,25 +207,26 @@ class _Folder(VectorFiles):
     def __init__(self, folder: Path, found: list[Path], feature: str) -> None:
         self._feature = feature
         self._files: dict[str, Path] = {}
-        self._keys: dict[str, str] = {}
+        self._split: dict[str, tuple[str, str]] = {}
         self.aliases: dict[str, tuple[str, ...]] = {}
-        several: dict[str, list[str]] = {}
+        videos: dict[str, list[str]] = {}
         for path in sorted(found):
             if not _holds_vectors(path, feature):
                 continue
-            stem, key = _split_key(path, feature)
-            name = (path.parent.relative_to(folder) / stem).as_posix()
-            if name in self._files:
-                several.setdefault(name, [self._files[name].name]).append(path.name)
-            self._files[name], self._keys[name] = path, key
-            self.aliases[name] = (f"{name}_{key}",) if key else ()
-        if several:
-            name, files = next(iter(several.items()))
+            inside = path.parent.relative_to(folder)
+            name, (stem, key) = (inside / path.stem).as_posix(), _split_key(path, feature)
+            videos.setdefault((inside / stem).as_posix(), []).append(path.name)
+            self._files[name], self._split[name] = path, (stem, key)
+            # The whole name comes first: of mouse.mp4 and mouse_flow.mp4, mouse_flow.npy is the second's.
+            self.aliases[name] = ((inside / stem).as_posix(), stem) if key else ()
+        if several := {video: files for video, files in videos.items() if len(files) > 1}:
+            video, files = next(iter(several.items()))
+            key = _split_key(Path(files[-1]), feature)[1]
             raise FeatureError(
                 f"Several files hold vectors of one video ({len(several)} such).",
-                received=f"{name}: {', '.join(files)}",
+                received=f"{video}: {', '.join(files)}",
                 expected="one of them",
-                hint=f"A pattern chooses: --vectors '{folder}/*_{self._keys[name] or 'NAME'}.npy'",
+                hint=f"A pattern chooses: --vectors '{folder}/*_{key or 'NAME'}.npy'",
             )
         if not self._files:
             raise FeatureError("The folder holds no vectors.", received=folder, expected=".npy or .npz files")
@@ -245,12 +246,12 @@ class _Folder(VectorFiles):
             with np.load(path, allow_pickle=False) as arrays:
                 return _of_arrays(name, {each: arrays[each] for each in arrays.files}, self._feature)
         values = np.load(path, allow_pickle=False)
-        for end in _POSITIONS:
-            if (beside := path.with_name(f"{Path(name).name}_{end}.npy")).is_file():
-                at, clock = _positions(np.load(beside, allow_pickle=False), end)
-                if clock == "time" and self._keys[name] in _STACKS and len(at):
-                    at -= at[0] / 2
-                return VideoVectors(name, values, at, clock)
+        stem, key = self._split[name]
+        for beside, end in _beside(path, stem):
+            at, clock = _positions(np.load(beside, allow_pickle=False), end)
+            if clock == "time" and key in _STACKS and len(at):
+                at -= at[0] / 2
+            return VideoVectors(name, values, at, clock)
         return VideoVectors(name, values)
 
     @property
@@ -258,17 +259,24 @@ class _Folder(VectorFiles):
         digest = hashlib.sha256()
         for name, path in self._files.items():
             digest.update(name.encode() + b"\0" + _sha256(path))
-            for end in _POSITIONS:
-                if (beside := path.with_name(f"{Path(name).name}_{end}.npy")).is_file():
-                    digest.update(_sha256(beside))
+            for beside, _ in _beside(path, self._split[name][0]):
+                digest.update(_sha256(beside))
         return digest.hexdigest()
 
 
 def _split_key(path: Path, feature: str) -> tuple[str, str]:
     """The name of a video, and what a tool put after it; that is empty where it is nothing known."""
     name, _, key = path.stem.rpartition("_")
-    own = any(path.with_name(f"{path.stem}_{end}.npy").is_file() for end in _POSITIONS)
-    return (name, key) if name and key in (*_KEYS, feature) and not own else (path.stem, "")
+    if not name or key not in (*_KEYS, feature) or any(_beside(path, path.stem)):
+        return path.stem, ""
+    return name, key
+
+
+def _beside(path: Path, stem: str) -> Iterator[tuple[Path, str]]:
+    """The files of positions beside one of vectors, and how their names end, best first."""
+    for end in _POSITIONS:
+        if (beside := path.with_name(f"{stem}_{end}.npy")).is_file():
+            yield beside, end
 
 
 def _holds_vectors(path: Path, feature: str) -> bool:

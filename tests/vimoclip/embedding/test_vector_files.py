@@ -131,7 +131,7 @@ def test_a_folder_of_video_features(tmp_path: Path) -> None:
         np.save(tmp_path / f"{name}_timestamps_ms.npy", np.arange(10) * 100.0)
         np.save(tmp_path / f"{name}_fps.npy", np.array(10.0))
     files = open_vectors(str(tmp_path), "mine")
-    assert dict(files.aliases) == {"clip": ("clip_clip",), "clip_1": ("clip_1_clip",)}
+    assert dict(files.aliases) == {"clip_1_clip": ("clip_1", "clip_1"), "clip_clip": ("clip", "clip")}
     for found in files.iter_videos(files.aliases):
         assert isinstance(found, VideoVectors) and found.at is not None
         assert (found.clock, found.at[-1]) == ("time", 0.9)
@@ -146,7 +146,7 @@ def test_two_streams_of_video_features_are_chosen_by_a_pattern_and_lie_in_the_mi
     with pytest.raises(FeatureError, match=r"Several files hold vectors of one video.*a_flow.npy, a_rgb.npy.*pattern"):
         open_vectors(str(tmp_path), "i3d")
     found = only(open_vectors(str(tmp_path / "*_flow.npy"), "i3d"))
-    assert found.name == "a" and found.at is not None
+    assert found.name == "a_flow" and found.at is not None
     np.testing.assert_allclose(found.at, [0.32, 0.96, 1.6])
 
 
