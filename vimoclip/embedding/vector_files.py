@@ -191,7 +191,7 @@ def open_vectors(path: str, feature: str) -> VectorFiles:
         if start == b"\x89HDF\r\n\x1a\n":
             return _Hdf5(at, feature)
     elif not at.exists() and glob.has_magic(path):
-        fixed = [part for part in at.parts[:-1]]
+        fixed = list(at.parts[:-1])
         while any(glob.has_magic(part) for part in fixed):
             fixed.pop()
         found = [Path(each) for each in glob.glob(path, recursive=True) if each.endswith((".npy", ".npz"))]
@@ -297,7 +297,14 @@ class _Parquet(VectorFiles):
         except (pa.ArrowException, OSError) as error:
             raise FeatureError("The Parquet file cannot be read.", received=f"{path}: {error}") from error
         schema = self._file.schema_arrow
-        self._video = _one_of(schema.names, _VIDEOS, path, "a column of videos")
+        video = next((each for each in _VIDEOS if each in schema.names), None)
+        if video is None:
+            raise FeatureError(
+                "The table lacks a column of videos.",
+                received=f"{', '.join(schema.names)} in {path}",
+                expected=" or ".join(_VIDEOS),
+            )
+        self._video = video
         lists = [field.name for field in schema if _is_vector(field.type)]
         self._vector = _vectors_among(lists, feature, path)
         self._position = next((each for each in _POSITIONS if each in schema.names), None)
@@ -433,15 +440,6 @@ def _vectors_among(found: list[str], feature: str, where: Path) -> str:
             expected=f"{feature} or {' or '.join(_VECTORS[::2])}",
         )
     return named
-
-
-def _one_of(names: list[str], known: tuple[str, ...], path: Path, what: str) -> str:
-    found = next((each for each in known if each in names), None)
-    if found is None:
-        raise FeatureError(
-            f"The table lacks {what}.", received=f"{', '.join(names)} in {path}", expected=" or ".join(known)
-        )
-    return found
 
 
 def _is_vector(kind: pa.DataType) -> bool:
